@@ -1,0 +1,3 @@
+//! From records to figures: histograms, tallies, windows, thresholds, KPIs.
+
+pub mod threshold;

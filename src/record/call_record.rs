@@ -1,0 +1,141 @@
+//! The record of one attempt: the same names in `calls.jsonl`, `record.json` and InfluxDB.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::class::Class;
+use super::facts::Heard;
+
+/// Which way a call went, seen from the leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// We placed it.
+    Outbound,
+    /// We received it.
+    Inbound,
+}
+
+/// What the leg was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// The leg placed a call.
+    Caller,
+    /// The leg answered a call.
+    Callee,
+    /// The leg only registered.
+    Registration,
+    /// The leg only sent OPTIONS.
+    Ping,
+}
+
+/// Where a code comes from. Local time-outs are never reported as received codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// It came over the wire.
+    Received,
+    /// It was concluded here (time-out, transport error).
+    Local,
+}
+
+/// What the one retry on a fresh transport showed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Retry {
+    /// There was no retry.
+    #[default]
+    None,
+    /// The retry passed: a brief interruption.
+    Transient,
+    /// The retry failed with the same class.
+    Reproduced,
+}
+
+/// One attempt. `null` is unknown; milliseconds are fractions, counted from the moments their names say.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names are the published contract; the manual page of the record explains each")]
+pub struct CallRecord {
+    pub call_id: String,
+    pub scenario: String,
+    pub target: String,
+    pub site: Option<String>,
+    pub probe: Option<String>,
+    pub agent: Option<String>,
+    pub account: Option<String>,
+    pub unit: Option<String>,
+    pub role: Role,
+    pub direction: Direction,
+    pub transport: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub hotline: Option<String>,
+    pub trunk: Option<String>,
+    pub carrier: Option<String>,
+    pub gateway: Option<String>,
+    pub route: Option<String>,
+    pub route_source: Option<String>,
+    pub link: Option<String>,
+    pub intended_start: Timestamp,
+    pub started_at: Option<Timestamp>,
+    pub ended_at: Timestamp,
+    pub late_ms: Option<f64>,
+    pub class: Class,
+    pub code: Option<u16>,
+    pub code_origin: Option<Origin>,
+    pub reason: Option<String>,
+    pub q850: Option<u16>,
+    pub warning: Option<String>,
+    pub app_code: Option<String>,
+    pub platform_call_id: Option<String>,
+    pub sip_call_ids: Vec<String>,
+    pub retry: Retry,
+    pub rrd_ms: Option<f64>,
+    pub srd_ms: Option<f64>,
+    pub ring_ms: Option<f64>,
+    pub setup_ms: Option<f64>,
+    pub duration_ms: Option<f64>,
+    pub sdd_ms: Option<f64>,
+    pub hangup_by: Option<String>,
+    pub codec: Option<String>,
+    pub grade: Option<String>,
+    pub grade_by: Option<String>,
+    pub grade_missing: Option<String>,
+    pub grade_worst_s: Option<String>,
+    pub poor_s: Option<u32>,
+    pub mos_lq: Option<f64>,
+    pub mos_cq: Option<f64>,
+    pub r_factor: Option<f64>,
+    pub mos_model: Option<String>,
+    pub loss_pct: Option<f64>,
+    pub loss_source: Option<String>,
+    pub burst_r: Option<f64>,
+    pub jitter_ms: Option<f64>,
+    pub rtt_ms: Option<f64>,
+    pub one_way_ms: Option<f64>,
+    pub mouth_to_ear_ms: Option<f64>,
+    pub audio_loop_ms: Option<f64>,
+    pub tx_packets: Option<u64>,
+    pub rx_packets: Option<u64>,
+    pub first_packet_ms: Option<f64>,
+    pub audio_rx: Heard,
+    pub audio_tx: Heard,
+    pub audio: String,
+    pub level_dbov: Option<f64>,
+    pub gap_ms_max: Option<f64>,
+    pub dtmf_sent: Option<String>,
+    pub dtmf_heard: Option<String>,
+    /// The first expectation of a step that was not met, as text.
+    pub unmet: Option<String>,
+    /// The record of the other leg of the same call, where both ends are ours.
+    pub paired_with: Option<String>,
+    pub evidence: Option<String>,
+}
+
+impl CallRecord {
+    /// Whether the call was answered: a 2xx to its INVITE was received (or sent, on an answering leg).
+    pub fn is_answered(&self) -> bool {
+        self.setup_ms.is_some()
+    }
+}

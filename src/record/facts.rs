@@ -1,0 +1,188 @@
+//! Facts of one attempt, as the machines saw them. No judgement: that is `classify`.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::call_record::Origin;
+
+/// Everything that was seen on one attempt's leg. `None` is "not seen" or "not known", never a default.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// When things happened.
+    pub moments: Moments,
+    /// The last registration of this attempt, where it registered.
+    pub registration: Option<RegistrationFacts>,
+    /// The final response to the INVITE (or OPTIONS), received or made up locally.
+    pub response: Option<FinalResponse>,
+    /// Q.850 cause of a Reason header (RFC 3326) in the final response, CANCEL or BYE.
+    pub q850: Option<u16>,
+    /// Text of that Reason header, or of the Warning header where there is none.
+    pub reason_text: Option<String>,
+    /// The Warning header as received (RFC 3261 §20.43).
+    pub warning: Option<String>,
+    /// An application's error code found by the target's extractor.
+    pub app_code: Option<String>,
+    /// A challenge (401/407) came back although our answer to one was sent.
+    pub challenged_again: bool,
+    /// We sent CANCEL before a final response came.
+    pub cancelled_by_us: bool,
+    /// How the dialog ended, where one was established.
+    pub ended: Option<Ended>,
+    /// The scenario still wanted to talk when the far end hung up.
+    pub ended_early: bool,
+    /// The answer's SDP could not be used; the text says why.
+    pub bad_answer: Option<String>,
+    /// A local failure that kept the attempt from going on.
+    pub local_failure: Option<LocalFailure>,
+    /// Media, where it was opened.
+    pub media: Option<MediaFacts>,
+    /// Facts of the other leg of the same call, where both are ours: did an INVITE arrive there?
+    pub far_leg_invited: Option<bool>,
+    /// This leg waited for an inbound call (an `answer` step).
+    pub awaited_inbound: bool,
+}
+
+/// When things happened on a leg. All are moments on the worker's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moments {
+    /// When the schedule wanted the attempt to start.
+    pub intended: Option<Instant>,
+    /// When it started.
+    pub started: Option<Instant>,
+    /// The first INVITE on the wire (sent, or received on an answering leg).
+    pub invite: Option<Instant>,
+    /// The first provisional response other than 100 (18x).
+    pub ringing: Option<Instant>,
+    /// The first status-indicative response: 18x or final (RFC 6076 §4.3).
+    pub status: Option<Instant>,
+    /// The 2xx to the INVITE.
+    pub answered: Option<Instant>,
+    /// The final response, or the local time-out that stands for it.
+    pub finished: Option<Instant>,
+    /// The BYE, sent or received.
+    pub bye: Option<Instant>,
+    /// The final response to our BYE.
+    pub bye_answered: Option<Instant>,
+    /// The end of the attempt.
+    pub ended: Option<Instant>,
+}
+
+/// A final response to a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FinalResponse {
+    /// Status code. With [`Origin::Local`] it is the code that RFC 3261 §8.1.3.1 lets us treat the event as.
+    pub code: u16,
+    /// Whether it came over the wire or was concluded here.
+    pub origin: Origin,
+    /// Reason phrase as received, non-ASCII bytes replaced.
+    pub reason: String,
+    /// Retry-After in seconds (RFC 3261 §20.33).
+    pub retry_after: Option<u32>,
+}
+
+/// Who ended an established dialog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    /// We sent the BYE or CANCEL.
+    Us,
+    /// The far end sent it.
+    FarEnd,
+}
+
+/// How an established dialog ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Who ended it.
+    pub by: Party,
+    /// From the 2xx to the BYE.
+    pub after: Duration,
+}
+
+/// The outcome of one REGISTER transaction, the challenge and its answer included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationFacts {
+    /// Final status code and where it comes from.
+    pub response: FinalResponse,
+    /// From the first REGISTER to the final response, the 401 round trip included (RFC 6076 §4.1).
+    pub delay: Duration,
+    /// Expiry that the registrar granted, seconds.
+    pub expires: Option<u32>,
+    /// A challenge came again although our answer was sent.
+    pub challenged_again: bool,
+    /// This was a refresh of a standing binding.
+    pub refresh: bool,
+}
+
+/// A failure on our side of the wire.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LocalFailure {
+    /// The transport failed while a request was under way.
+    Transport(TransportFault),
+    /// The account pool had no free account.
+    NoAccount,
+    /// No RTP port could be opened; the text says why.
+    NoMediaPort(String),
+    /// The run was interrupted or reached its time limit.
+    Interrupted,
+}
+
+/// How a transport failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TransportFault {
+    /// The name did not resolve.
+    Dns,
+    /// ICMP port unreachable or TCP connection refused.
+    Refused,
+    /// No route, or network or host unreachable.
+    Unreachable,
+    /// A TCP connection timed out or was reset.
+    Tcp,
+    /// The TLS handshake failed.
+    Tls,
+}
+
+/// What was heard in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Heard {
+    /// The expected reference audio was recognised in decoded audio.
+    Heard,
+    /// RTP arrived and its decoded audio is silence.
+    Silent,
+    /// RTP arrived with sound that is not the reference audio.
+    Noise,
+    /// Reference audio of another call was recognised.
+    WrongParty,
+    /// No RTP at all.
+    None,
+    /// Nothing allows a conclusion.
+    #[default]
+    Unknown,
+}
+
+/// Media of one leg over its whole life.
+#[derive(Clone, Debug, Default)]
+pub struct MediaFacts {
+    /// The scenario expects to hear its own audio come back or a far end of ours, for as long as this.
+    pub listened: Duration,
+    /// What we heard.
+    pub audio_rx: Heard,
+    /// What the far end is known to have heard of us: by an echo of our marker, or from our own far end.
+    pub audio_tx: Heard,
+    /// RTP packets sent.
+    pub tx_packets: u64,
+    /// RTP packets received.
+    pub rx_packets: u64,
+    /// Packets lost over the call, percent; `None` where fewer than two packets arrived.
+    pub loss_pct: Option<f64>,
+    /// Mean active level of received audio, dBov; `None` where nothing was decoded.
+    pub level_dbov: Option<f64>,
+    /// Longest gap between received packets beyond the packet time, ms.
+    pub gap_ms_max: Option<f64>,
+    /// RTP stopped for more than two seconds before the call ended.
+    pub stopped_for: Option<Duration>,
+    /// The grade over the call reached poor or worse.
+    pub grade_poor_or_worse: bool,
+}

@@ -1,0 +1,186 @@
+//! The lab plan: what the simulated PBX is told to be. A lab file is compiled to this; without one the lab is
+//! [`LabPlan::default`].
+
+use std::time::Duration;
+
+use super::plan::{Account, Reject};
+use crate::units::Secret;
+
+/// A simulated PBX.
+#[derive(Clone, Debug)]
+pub struct LabPlan {
+    /// Domain of its addresses of record and realm of its challenges.
+    pub domain: String,
+    /// Accounts that may register and call.
+    pub accounts: Vec<Account>,
+    /// Numbers and what they do. The first that matches is taken; a number that matches none is answered 404.
+    pub extensions: Vec<Extension>,
+    /// Ways out, with their limits.
+    pub trunks: Vec<LabTrunk>,
+    /// Limit on devices registered at the same time.
+    pub licence: Option<LabLimit>,
+    /// Whether calls and registrations are challenged (digest).
+    pub challenge: bool,
+}
+
+/// A number of the lab and what it does.
+#[derive(Clone, Debug)]
+pub struct Extension {
+    /// Name it has in the `numbers:` of the target `lab`.
+    pub name: String,
+    /// The number.
+    pub number: String,
+    /// What happens when it is called.
+    pub behaviour: Behaviour,
+}
+
+/// What a called party of the lab (or of `ringfleet answer`) does.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Behaviour {
+    /// 180, after a delay 200, then what is received is sent back.
+    Echo {
+        /// From the INVITE to the 200.
+        answer_after: Duration,
+    },
+    /// 180, 200, then RTP that carries silence.
+    Silence,
+    /// 180, 200, then no RTP at all.
+    NoMedia,
+    /// 180 and nothing more, until the caller gives up.
+    RingForever,
+    /// 183 with SDP and an announcement, then a refusal.
+    EarlyMedia {
+        /// Length of the announcement.
+        announce: Duration,
+        /// The refusal after it.
+        then: Reject,
+    },
+    /// A refusal.
+    Reject {
+        /// From the INVITE to the refusal.
+        after: Duration,
+        /// Whether 180 comes first.
+        ring: bool,
+        /// The refusal.
+        reject: Reject,
+    },
+    /// No response at all, not even 100.
+    NoResponse,
+    /// 180, 200, echo, then BYE from the far end.
+    FarEndBye {
+        /// From the 200 to the BYE.
+        after: Duration,
+        /// Q.850 cause in the BYE's Reason header.
+        q850: Option<u16>,
+    },
+    /// 302 with this Contact.
+    Redirect {
+        /// Where to.
+        contact: String,
+    },
+}
+
+/// A way out of the lab: numbers with its prefix count against its limit; the rest of the number is looked up among
+/// the extensions.
+#[derive(Clone, Debug)]
+pub struct LabTrunk {
+    /// Its name in the `trunks:` of the target `lab`.
+    pub name: String,
+    /// Digits before the number that choose it.
+    pub prefix: String,
+    /// Calls at the same time.
+    pub limit: LabLimit,
+}
+
+/// A limit and how what goes over it is refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabLimit {
+    /// Places.
+    pub places: u32,
+    /// The refusal when all are taken.
+    pub refuse: Reject,
+}
+
+impl Default for LabPlan {
+    /// The number plan that every scenario under `scenarios/` runs against.
+    fn default() -> Self {
+        let reject = |code, q850| Reject { code, reason: None, q850 };
+        let at_once = |code, q850| Behaviour::Reject {
+            after: Duration::ZERO,
+            ring: false,
+            reject: Reject { code, reason: None, q850 },
+        };
+        let extension = |name: &str, number: &str, behaviour| Extension {
+            name: name.to_owned(),
+            number: number.to_owned(),
+            behaviour,
+        };
+        let secs = Duration::from_secs;
+        Self {
+            domain: "lab.ringfleet.invalid".into(),
+            accounts: (1001..=1020).map(lab_account).collect(),
+            extensions: vec![
+                extension("echo", "2000", Behaviour::Echo { answer_after: Duration::from_millis(200) }),
+                extension("internal", "2001", Behaviour::Echo { answer_after: Duration::ZERO }),
+                extension("slow_answer", "2003", Behaviour::Echo { answer_after: secs(3) }),
+                extension("silence", "2010", Behaviour::Silence),
+                extension("no_media", "2011", Behaviour::NoMedia),
+                extension("far_end_bye", "2020", Behaviour::FarEndBye { after: secs(3), q850: Some(16) }),
+                extension(
+                    "dropped",
+                    "2021",
+                    Behaviour::FarEndBye { after: Duration::from_millis(500), q850: Some(41) },
+                ),
+                extension("ring_forever", "2100", Behaviour::RingForever),
+                extension(
+                    "early_media",
+                    "2183",
+                    Behaviour::EarlyMedia { announce: secs(2), then: reject(486, Some(17)) },
+                ),
+                extension("no_response", "2999", Behaviour::NoResponse),
+                extension("redirect", "3302", Behaviour::Redirect { contact: "sip:2000@lab.ringfleet.invalid".into() }),
+                extension("forbidden", "3403", at_once(403, None)),
+                extension("invalid", "3404", at_once(404, Some(1))),
+                extension("timeout_408", "3408", at_once(408, None)),
+                extension("gone", "3410", at_once(410, Some(22))),
+                extension("unreachable", "3480", at_once(480, Some(20))),
+                extension(
+                    "no_answer",
+                    "3481",
+                    Behaviour::Reject { after: secs(2), ring: true, reject: reject(480, Some(19)) },
+                ),
+                extension("incomplete", "3484", at_once(484, Some(28))),
+                extension("busy", "3486", at_once(486, Some(17))),
+                extension("request_terminated", "3487", at_once(487, None)),
+                extension("not_acceptable", "3488", at_once(488, None)),
+                extension("server_error", "3500", at_once(500, None)),
+                extension("bad_gateway", "3502", at_once(502, Some(27))),
+                extension("unavailable", "3503", at_once(503, Some(41))),
+                extension("congested", "3534", at_once(503, Some(34))),
+                extension("declined", "3603", at_once(603, Some(21))),
+            ],
+            trunks: vec![LabTrunk {
+                name: "trunk_a".into(),
+                prefix: "900".into(),
+                limit: LabLimit {
+                    places: 5,
+                    refuse: Reject {
+                        code: 503,
+                        reason: Some("call attempt had over the max concurrent calls".into()),
+                        q850: None,
+                    },
+                },
+            }],
+            licence: Some(LabLimit {
+                places: 20,
+                refuse: Reject { code: 403, reason: Some("license limit exceeded".into()), q850: None },
+            }),
+            challenge: true,
+        }
+    }
+}
+
+/// Passwords of the lab are derived from the user: the lab is not a secret.
+fn lab_account(user: u32) -> Account {
+    Account { user: user.to_string(), password: Some(Secret::new(format!("secret-{user}"))), ..Account::default() }
+}

@@ -1,0 +1,407 @@
+//! The plan: what a scenario, its targets and its accounts come to once everything is checked and resolved.
+//!
+//! A `Plan` that exists is valid, so nothing below it checks again. It is immutable and shared by all workers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::measure::threshold::Threshold;
+use crate::pace::Load;
+use crate::record::Class;
+use crate::units::Secret;
+
+use super::safety::Safety;
+use super::text::Text;
+
+/// One run's worth of work.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Name of the scenario: a tag in every result.
+    pub scenario: String,
+    /// What it is for, for people.
+    pub description: String,
+    /// Who takes part in each attempt, in the order of the file; one for `caller:` scenarios.
+    pub actors: Vec<Actor>,
+    /// When attempts start and when they stop.
+    pub load: Load,
+    /// What has to hold for the verdict to be pass.
+    pub expect: Vec<Expectation>,
+    /// Bounds on every dialled number and on the run as a whole.
+    pub safety: Safety,
+    /// Telephone numbers are masked in every output.
+    pub mask_numbers: bool,
+}
+
+/// A party of each attempt.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    /// `caller` for single-party scenarios, else the key in `actors:`.
+    pub name: String,
+    /// Where it is registered and sends its calls.
+    pub target: Arc<Target>,
+    /// Its accounts; `None` for an actor without account (peer trunks, `ringfleet answer`).
+    pub pool: Option<Arc<Pool>>,
+    /// How it is registered.
+    pub registered: Registered,
+    /// Starts only once the named actor has reached the named state.
+    pub when: Option<When>,
+    /// What it does, in order.
+    pub steps: Vec<Step>,
+}
+
+/// When an actor is registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Registered {
+    /// Only by a `register` step of its own, if it has one.
+    #[default]
+    BySteps,
+    /// From before the first attempt to after the last (`registered: standing`).
+    Standing,
+}
+
+/// A condition on another actor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct When {
+    /// Index into [`Plan::actors`].
+    pub actor: usize,
+    /// The state waited for.
+    pub state: ActorState,
+}
+
+/// A state that another actor can wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorState {
+    /// Its registration was accepted.
+    Registered,
+    /// Its call was answered.
+    Answered,
+    /// Its call has ended.
+    Ended,
+}
+
+/// Accounts that go round in turn.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    /// Key in the target's `accounts:`.
+    pub name: String,
+    /// The accounts, at least one.
+    pub accounts: Vec<Account>,
+    /// Calls that one account carries at the same time; `None` is unlimited. An actor that registers owns its
+    /// account for the attempt, whatever this says.
+    pub calls_each: Option<u32>,
+}
+
+/// One SIP account.
+#[derive(Clone, Debug, Default)]
+pub struct Account {
+    /// User part of the address of record.
+    pub user: String,
+    /// User name of the digest, where it differs.
+    pub auth_user: Option<String>,
+    /// Digest password; `None` for peers.
+    pub password: Option<Secret>,
+    /// Number it is reached by from outside.
+    pub did: Option<String>,
+    /// Organisation unit, a tag in results.
+    pub unit: Option<String>,
+    /// Further CSV columns by name, for `{{ account.NAME }}`.
+    pub columns: BTreeMap<String, String>,
+}
+
+/// A step of an actor.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Send REGISTER and wait for its final response.
+    Register(Register),
+    /// Place a call and wait until it is answered or refused.
+    Dial(Dial),
+    /// Wait for an inbound call and treat it.
+    Answer(Answer),
+    /// Send audio and listen for a while.
+    Talk(Talk),
+    /// Let time pass; media, if any, goes on.
+    Wait(Duration),
+    /// End the call and wait for the BYE's response.
+    Hangup,
+    /// Keep the call up, sending audio, until the load lets go.
+    HoldOpen,
+    /// Check a fact of the attempt so far.
+    Expect(Check),
+    /// Send OPTIONS and wait for its final response.
+    Options(Options),
+}
+
+/// `register`.
+#[derive(Clone, Debug)]
+pub struct Register {
+    /// Expiry asked for, seconds 1–86400, default 300.
+    pub expires: u32,
+    /// What its outcome must be; by default success.
+    pub expect: Option<Outcome>,
+}
+
+/// `dial`.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// What is dialled.
+    pub number: Number,
+    /// Label of the trunk, a key of the target's `trunks:` where it has one.
+    pub trunk: Option<String>,
+    /// From and P-Asserted-Identity user where the account's own is not wanted.
+    pub from: Option<Text>,
+    /// Answer time-out from the INVITE, 1 s–10 min, default 60 s; a call not answered by then is cancelled.
+    pub answer_within: Duration,
+    /// Cancel this long after the first 18x (or after the INVITE, where none came), as a caller who gives up.
+    pub cancel_after: Option<Duration>,
+    /// Additional headers.
+    pub headers: Vec<(String, Text)>,
+    /// Whether audio is sent and received.
+    pub media: MediaMode,
+    /// What its outcome must be; by default that it is answered. With it, a refused call is the pass.
+    pub expect: Option<Outcome>,
+}
+
+/// What a number is and where it came from.
+#[derive(Clone, Debug)]
+pub struct Number {
+    /// The text dialled: digits, `+ * #`, or a `sip:`/`tel:` URI.
+    pub text: Text,
+    /// Its key in `numbers:` or `hotlines:`, where a name was written.
+    pub name: Option<String>,
+    /// It is a hotline: the key becomes the tag.
+    pub hotline: bool,
+}
+
+/// `media:` of a dial or answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MediaMode {
+    /// Audio is sent, received and listened to.
+    #[default]
+    Audio,
+    /// Audio is offered, but no packet is sent or expected: signalling-only load.
+    None,
+}
+
+/// `answer`.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// An inbound call must arrive within this time, default 60 s.
+    pub within: Duration,
+    /// Whether 180 is sent.
+    pub ring: bool,
+    /// Time between the INVITE and the final response.
+    pub after: Duration,
+    /// Refuse with this code instead of answering.
+    pub reject: Option<Reject>,
+    /// Whether audio is sent and received.
+    pub media: MediaMode,
+}
+
+/// A refusal that we send.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    /// Final response, 300–699.
+    pub code: u16,
+    /// Reason phrase; the standard's where left out.
+    pub reason: Option<String>,
+    /// Q.850 cause in a Reason header.
+    pub q850: Option<u16>,
+}
+
+/// `talk`.
+#[derive(Clone, Debug)]
+pub struct Talk {
+    /// How long; `None` lasts until the far end hangs up.
+    pub duration: Option<Duration>,
+    /// What is sent.
+    pub send: Send,
+}
+
+/// What a talking leg sends.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Send {
+    /// Speech-like reference audio with our marker.
+    #[default]
+    Speech,
+    /// A 440 Hz tone at −16 dBov.
+    Tone,
+    /// RTP that carries silence.
+    Silence,
+    /// Back what was received.
+    Echo,
+    /// No RTP at all.
+    Nothing,
+}
+
+/// `options`.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// What its outcome must be; by default a 2xx.
+    pub expect: Option<Outcome>,
+}
+
+/// What a request's outcome must be. All fields given must hold.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// One of these final codes.
+    pub code: Vec<u16>,
+    /// This class.
+    pub class: Option<Class>,
+    /// The final response came within this time of the request.
+    pub within: Option<Duration>,
+}
+
+/// `expect` as a step.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Check {
+    /// The call must end by this party within the time, counted from the step's start.
+    EndedBy {
+        /// `us` or `far_end`.
+        party: crate::record::Party,
+        /// How long to wait for it.
+        within: Duration,
+    },
+    /// The call must still be up.
+    StillUp,
+}
+
+/// What has to hold at the end of the run.
+#[derive(Clone, Debug)]
+pub struct Expectation {
+    /// As it is written in the file, for reports.
+    pub text: String,
+    /// What it says.
+    pub kind: ExpectationKind,
+}
+
+/// Kinds of expectation.
+#[derive(Clone, Debug)]
+pub enum ExpectationKind {
+    /// Holds for every attempt. All fields given must hold.
+    Each(Each),
+    /// Holds for the totals.
+    Run(Threshold),
+    /// The limit search must have measured exactly this.
+    Limit(u64),
+    /// The run must have come to this finding.
+    Finding(String),
+}
+
+/// What has to hold for every attempt.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Each {
+    /// The outcome wanted.
+    pub outcome: Option<WantedOutcome>,
+    /// `audio` of the record, as `two_way`.
+    pub audio: Option<String>,
+    /// One of these final codes.
+    pub code: Vec<u16>,
+    /// This class.
+    pub class: Option<Class>,
+}
+
+/// `outcome:` of an `each` expectation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WantedOutcome {
+    /// The call was answered (a 2xx to the INVITE).
+    Answered,
+    /// The call was refused (a final response ≥ 300).
+    Refused,
+    /// The registration was accepted.
+    Registered,
+}
+
+/// Where calls are sent, resolved as far as files can.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// Its name, a tag in results.
+    pub name: String,
+    /// It is the built-in lab: `server` is filled in when the lab has its port.
+    pub lab: bool,
+    /// The server that requests go to.
+    pub server: Server,
+    /// Domain of addresses of record and Request-URIs.
+    pub domain: String,
+    /// Address that is written into Via, Contact and SDP instead of the local one.
+    pub public_address: Option<IpAddr>,
+    /// Local port of SIP over UDP; 0 takes a free one.
+    pub local_port: u16,
+    /// Headers in every request.
+    pub headers: Vec<(String, String)>,
+    /// User-Agent; default `ringfleet/VERSION`.
+    pub user_agent: Option<String>,
+    /// Codecs in the order they are offered.
+    pub codecs: Vec<Codec>,
+    /// RTP ports, first and last; `None` lets the system choose.
+    pub rtp_ports: Option<(u16, u16)>,
+    /// Trunks by label.
+    pub trunks: BTreeMap<String, Trunk>,
+    /// Header that carries our `call_id` to the other leg, where the target lets it through.
+    pub pairing_header: Option<String>,
+    /// Numbers by name, for messages and the plan's print-out.
+    pub numbers: BTreeMap<String, String>,
+    /// Licences bought, where known.
+    pub licence: Option<Licence>,
+    /// Carrier, gateway, company … for the incident sheet.
+    pub labels: BTreeMap<String, String>,
+}
+
+/// A server's address as written; names are resolved by the shell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Server {
+    /// Host name or address.
+    pub host: String,
+    /// Port; the transport's default where left out.
+    pub port: Option<u16>,
+    /// Transport.
+    pub transport: Transport,
+}
+
+/// Transports of SIP that are supported.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Transport {
+    /// RFC 3261 §18 over UDP.
+    #[default]
+    Udp,
+    /// RFC 3261 §18 over TCP.
+    Tcp,
+}
+
+/// Codecs that are supported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 µ-law, payload type 0.
+    Pcmu,
+    /// G.711 A-law, payload type 8.
+    Pcma,
+}
+
+/// A way out of (or into) the target.
+#[derive(Clone, Debug, Default)]
+pub struct Trunk {
+    /// Label, the tag `trunk`.
+    pub name: String,
+    /// Carrier behind it.
+    pub carrier: Option<String>,
+    /// Gateway it goes through.
+    pub gateway: Option<String>,
+    /// Calls at the same time that were bought.
+    pub contracted_calls: Option<u32>,
+    /// Digits put before the number to choose it.
+    pub prefix: Option<String>,
+    /// From identity that chooses it.
+    pub from: Option<String>,
+    /// It is a peer of its own: requests go there, without account.
+    pub peer: Option<Server>,
+}
+
+/// Licences bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Licence {
+    /// Devices that may be registered at the same time.
+    pub extensions: u32,
+    /// Extensions that exist.
+    pub provisioned: Option<u32>,
+}

@@ -1,0 +1,172 @@
+//! Texts with placeholders that differ from attempt to attempt: `{{ n }}`, `{{ n | pad(4) }}`, `{{ account.user }}`.
+//!
+//! Constants (`variables:`, `--set`) are put in when a scenario is compiled; what is left is rendered per attempt.
+
+use std::fmt::{self, Write as _};
+
+use super::plan::Account;
+
+/// A text with placeholders, parsed once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Text {
+    pieces: Vec<Piece>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Piece {
+    Literal(String),
+    /// The attempt's index from 1, padded with zeros to this width.
+    N(usize),
+    Account(String),
+}
+
+/// What placeholders stand for in one attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct Values<'a> {
+    /// The attempt's index, from 1.
+    pub n: u64,
+    /// The account the actor uses.
+    pub account: Option<&'a Account>,
+}
+
+/// Why a text cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum TextError {
+    /// `{{` without `}}`.
+    #[error("`{{{{` is never closed: write `}}}}` after the name")]
+    Unclosed,
+    /// A placeholder that nothing stands behind.
+    #[error("`{0}` is not known here: use n, n | pad(4), account.user or a name under `variables:`")]
+    Unknown(String),
+}
+
+impl Text {
+    /// Parses `text`; `constant` gives the value of names under `variables:` and `--set`.
+    ///
+    /// # Errors
+    /// [`TextError`] names the placeholder that is not known or never closed.
+    pub fn parse(text: &str, constant: &dyn Fn(&str) -> Option<String>) -> Result<Self, TextError> {
+        let mut parsed = Self::default();
+        let mut rest = text;
+        while let Some(open) = rest.find("{{") {
+            parsed.push_literal(&rest[..open]);
+            let close = rest[open..].find("}}").ok_or(TextError::Unclosed)?;
+            let name = rest[open + 2..open + close].trim();
+            parsed.push_placeholder(name, constant)?;
+            rest = &rest[open + close + 2..];
+        }
+        parsed.push_literal(rest);
+        Ok(parsed)
+    }
+
+    /// A text without placeholders.
+    pub fn literal(text: impl Into<String>) -> Self {
+        Self { pieces: vec![Piece::Literal(text.into())] }
+    }
+
+    /// The text itself, if it is the same in every attempt.
+    pub fn as_constant(&self) -> Option<&str> {
+        match self.pieces.as_slice() {
+            [] => Some(""),
+            [Piece::Literal(text)] => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The text in one attempt. A column that an account lacks renders as nothing.
+    pub fn render(&self, values: &Values<'_>) -> String {
+        let mut out = String::new();
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => out.push_str(text),
+                Piece::N(width) => write!(out, "{:0width$}", values.n).expect("a String takes every write"),
+                Piece::Account(field) => out.push_str(values.account.and_then(|a| a.field(field)).unwrap_or("")),
+            }
+        }
+        out
+    }
+
+    fn push_literal(&mut self, text: &str) {
+        match self.pieces.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Piece::Literal(last)) => last.push_str(text),
+            _ => self.pieces.push(Piece::Literal(text.to_owned())),
+        }
+    }
+
+    fn push_placeholder(&mut self, name: &str, constant: &dyn Fn(&str) -> Option<String>) -> Result<(), TextError> {
+        let unknown = || TextError::Unknown(name.to_owned());
+        let (base, filter) = name.split_once('|').map_or((name, None), |(b, f)| (b.trim(), Some(f.trim())));
+        if base == "n" {
+            let width = match filter {
+                None => 0,
+                Some(filter) => filter
+                    .strip_prefix("pad(")
+                    .and_then(|f| f.strip_suffix(')'))
+                    .and_then(|width| width.trim().parse().ok())
+                    .filter(|width| *width <= 32)
+                    .ok_or_else(unknown)?,
+            };
+            self.pieces.push(Piece::N(width));
+        } else if let (Some(field), None) = (base.strip_prefix("account."), filter) {
+            self.pieces.push(Piece::Account(field.to_owned()));
+        } else {
+            let value = if filter.is_none() { constant(base) } else { None };
+            self.push_literal(&value.ok_or_else(unknown)?);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for piece in &self.pieces {
+            match piece {
+                Piece::Literal(text) => f.write_str(text)?,
+                Piece::N(0) => f.write_str("{{ n }}")?,
+                Piece::N(width) => write!(f, "{{{{ n | pad({width}) }}}}")?,
+                Piece::Account(field) => write!(f, "{{{{ account.{field} }}}}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Account {
+    /// A field by the name it has in the CSV file. The password is not among them.
+    pub fn field(&self, name: &str) -> Option<&str> {
+        match name {
+            "user" => Some(&self.user),
+            "auth_user" => self.auth_user.as_deref(),
+            "did" => self.did.as_deref(),
+            "unit" => self.unit.as_deref(),
+            other => self.columns.get(other).map(String::as_str),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Text, TextError> {
+        Text::parse(text, &|name| (name == "city").then(|| "taipei".to_owned()))
+    }
+
+    #[test]
+    fn placeholders_are_filled_per_attempt() {
+        let account = Account { user: "1001".into(), ..Account::default() };
+        let values = Values { n: 7, account: Some(&account) };
+        let text = parse("{{ city }}-9{{ n | pad(4) }}-{{n}}-{{ account.user }}").expect("valid");
+        assert_eq!(text.render(&values), "taipei-90007-7-1001");
+        assert_eq!(text.as_constant(), None);
+        assert_eq!(parse("{{ city }}!").expect("valid").as_constant(), Some("taipei!"));
+    }
+
+    #[test]
+    fn an_unknown_or_unclosed_placeholder_is_named() {
+        assert_eq!(parse("{{ town }}"), Err(TextError::Unknown("town".into())));
+        assert_eq!(parse("{{ n | pad(x) }}"), Err(TextError::Unknown("n | pad(x)".into())));
+        assert_eq!(parse("900{{ n"), Err(TextError::Unclosed));
+    }
+}
