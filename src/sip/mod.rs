@@ -1,1 +1,4 @@
 //! sip.
+
+pub mod auth;
+pub mod framing;
