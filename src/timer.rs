@@ -76,15 +76,15 @@ impl<K> Wheel<K> {
 
     fn next_tick(&self) -> u64 {
         for (index, level) in self.levels.iter().enumerate().filter(|(_, level)| level.len > 0) {
-            let shift = shift(index);
+            let bits = shift(index);
             let count = level.slots.len() as u64;
-            let base = self.current >> shift;
+            let base = self.current >> bits;
             // A far slot equal to the base was emptied when the wheel entered it, so it holds the next turn.
             let first = u64::from(index > 0);
             let ahead = (first..first + count)
                 .find(|ahead| !level.slots[((base + ahead) % count) as usize].is_empty())
                 .expect("a level with keys has an occupied slot");
-            let tick = (base + ahead) << shift;
+            let tick = (base + ahead) << bits;
             // Keys further out may stand in a far slot that is entered before the near key found here.
             return self.levels[index + 1..]
                 .iter()
@@ -99,12 +99,12 @@ impl<K> Wheel<K> {
 
     fn place(&mut self, tick: u64, key: K) {
         for index in 0..LEVELS {
-            let shift = shift(index);
+            let bits = shift(index);
             let slots = self.levels[index].slots.len() as u64;
-            let ahead = (tick >> shift) - (self.current >> shift);
+            let ahead = (tick >> bits) - (self.current >> bits);
             if ahead < slots || index == LEVELS - 1 {
                 // Past the last level a key waits in its furthest slot and is placed anew from there.
-                let slot = ((self.current >> shift) + ahead.min(slots - 1)) % slots;
+                let slot = ((self.current >> bits) + ahead.min(slots - 1)) % slots;
                 self.levels[index].slots[slot as usize].push((tick, key));
                 self.levels[index].len += 1;
                 return;

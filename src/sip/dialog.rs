@@ -1,5 +1,7 @@
 //! Dialog state (RFC 3261 §12): what every request within a dialog is made of.
 
+use std::net::IpAddr;
+
 use super::flow::{Flow, Link, Transport};
 use super::header::{self, Name};
 use super::message::Message;
@@ -98,7 +100,7 @@ impl Dialog {
         }
         let first = self.route.first().map_or(&*self.target, |route| NameAddr::parse(route).uri);
         let Some(uri) = Uri::parse(first) else { return flow };
-        let host = std::str::from_utf8(uri.host).ok().and_then(|host| host.parse().ok());
+        let host: Option<IpAddr> = std::str::from_utf8(uri.host).ok().and_then(|host| host.parse().ok());
         match host {
             Some(ip) => Flow { link: flow.link, remote: (ip, uri.port.unwrap_or(5060)).into() },
             None => flow,

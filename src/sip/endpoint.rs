@@ -5,14 +5,14 @@
 //! and, where the standard says so, answered. Messages are given with [`Endpoint::handle_message`]; while its events
 //! are drained the caller still holds the message, so an event does not repeat what stands in it.
 
+use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
-use super::auth::Credentials;
-use super::exchange::{Cause, Exchange};
+use super::exchange::{Cause, Exchange, Login};
 use super::flow::{Flow, Link, LinkId, Links};
 use super::message::{Message, Method, Start};
 use super::outbox::{Context, Outbox, Transmit};
@@ -181,7 +181,7 @@ pub struct Ping<'a> {
     /// Further header fields.
     pub headers: &'a [(String, String)],
     /// What to answer a challenge with.
-    pub credentials: Option<&'a Arc<Credentials>>,
+    pub credentials: Option<&'a Arc<Login>>,
 }
 
 /// Every session, registration and request of one worker.
@@ -191,10 +191,12 @@ pub struct Endpoint {
     links: Links,
     places: Vec<Place>,
     free: Vec<u32>,
-    invited: FxHashMap<u64, Handle>,
+    /// Transactions of INVITEs that came in; `None` once over, so that a late copy is not a new call (RFC 6026 §7.1).
+    invited: FxHashMap<u64, Option<Handle>>,
+    /// Those that are over, and until when they are remembered.
+    over: VecDeque<(Instant, u64)>,
     timers: Wheel<Handle>,
     salt: Salt,
-    hasher: FxBuildHasher,
     random: Random,
     out: Outbox,
     counters: Counters,
@@ -234,9 +236,9 @@ impl Endpoint {
             places: Vec::new(),
             free: Vec::new(),
             invited: FxHashMap::default(),
+            over: VecDeque::new(),
             timers: Wheel::new(now),
             salt: Salt(random.next_u64()),
-            hasher: FxBuildHasher,
             random,
             out: Outbox::default(),
             counters: Counters::default(),
@@ -291,7 +293,7 @@ impl Endpoint {
     }
 
     /// Gives a session that came in the application's number, and credentials for its requests.
-    pub fn adopt(&mut self, session: Handle, owner: u64, credentials: Option<Arc<Credentials>>) {
+    pub fn adopt(&mut self, session: Handle, owner: u64, credentials: Option<Arc<Login>>) {
         if let Some(Entry::Session(session)) = self.entry_mut(session) {
             session.owner = owner;
             session.set_credentials(credentials);
@@ -431,34 +433,14 @@ impl Endpoint {
         .flatten()
     }
 
-    fn handle_request(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        request: &Message<'_>,
-        method: Method<'_>,
-    ) -> Option<u64> {
+    fn handle_request(&mut self, now: Instant, flow: Flow, request: &Message<'_>, method: Method<'_>) -> Option<u64> {
         if let Some(tag) = request.to().and_then(|to| to.tag()) {
             return self.handle_dialog_request(now, flow, request, method, tag);
         }
         let key = self.transaction_key(request);
         match method {
-            Method::Invite => match self.invited.get(&key).copied() {
-                Some(handle) => {
-                    self.counters.copies += 1;
-                    self.with_session(now, handle, |context, session| {
-                        session.handle_copy(context);
-                        session.owner
-                    })
-                }
-                None => {
-                    let receive = |context: &mut Context<'_>| Session::receive(context, request, flow, key);
-                    let handle = self.enter(now, |context| Some(Entry::Session(Box::new(receive(context)))))?;
-                    self.invited.insert(key, handle);
-                    None
-                }
-            },
-            Method::Cancel => match self.invited.get(&key).copied() {
+            Method::Invite => self.handle_invite(now, flow, request, key),
+            Method::Cancel => match self.invited.get(&key).copied().flatten() {
                 Some(handle) => self.with_session(now, handle, |context, session| {
                     session.handle_cancel(context, request, flow);
                     session.owner
@@ -474,6 +456,20 @@ impl Endpoint {
             Method::Bye | Method::Prack | Method::Update => self.refuse_stray(flow, request, 481),
             _ => self.answer_plain(flow, request, 405),
         }
+    }
+
+    fn handle_invite(&mut self, now: Instant, flow: Flow, invite: &Message<'_>, key: u64) -> Option<u64> {
+        if let Some(known) = self.invited.get(&key).copied() {
+            self.counters.copies += 1;
+            return self.with_session(now, known?, |context, session| {
+                session.handle_copy(context);
+                session.owner
+            });
+        }
+        let receive = |context: &mut Context<'_>| Session::receive(context, invite, flow, key);
+        let handle = self.enter(now, |context| Some(Entry::Session(Box::new(receive(context)))))?;
+        self.invited.insert(key, Some(handle));
+        None
     }
 
     fn handle_dialog_request(
@@ -514,7 +510,7 @@ impl Endpoint {
 
     /// RFC 3261 §17.2.3: branch, sent-by and CSeq number; the method is left out, so that CANCEL finds its INVITE.
     fn transaction_key(&self, request: &Message<'_>) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
+        let mut hasher = FxBuildHasher.build_hasher();
         hasher.write_u64(self.salt.0);
         if let Some(via) = request.via() {
             hasher.write(via.branch().unwrap_or(b""));
@@ -551,11 +547,7 @@ impl Endpoint {
         (place.generation == handle.generation && !matches!(place.entry, Entry::Free)).then_some(&mut place.entry)
     }
 
-    fn enter(
-        &mut self,
-        now: Instant,
-        make: impl FnOnce(&mut Context<'_>) -> Option<Entry>,
-    ) -> Option<Handle> {
+    fn enter(&mut self, now: Instant, make: impl FnOnce(&mut Context<'_>) -> Option<Entry>) -> Option<Handle> {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place { generation: 0, entry: Entry::Free, armed: None });
             self.places.len() as u32 - 1
@@ -620,11 +612,21 @@ impl Endpoint {
             place.entry = Entry::Free;
             self.free.push(handle.index);
             if let Some(key) = key {
-                self.invited.remove(&key);
+                self.forget_later(now, key);
             }
         } else if let Some(deadline) = deadline.filter(|at| place.armed.is_none_or(|armed| *at < armed)) {
             place.armed = Some(deadline);
             self.timers.insert(deadline, handle);
+        }
+    }
+
+    fn forget_later(&mut self, now: Instant, key: u64) {
+        if let Some(known) = self.invited.get_mut(&key) {
+            *known = None;
+            self.over.push_back((now + self.config.timers.timeout(), key));
+        }
+        while let Some((_, key)) = self.over.pop_front_if(|(until, _)| *until <= now) {
+            self.invited.remove(&key);
         }
     }
 
@@ -678,8 +680,7 @@ impl Options {
             writer.field(name, value);
         }
         writer.body("", b"");
-        let exchange =
-            Exchange::start(context, (ping.flow, ping.owner), (1, 1), ping.credentials.cloned(), bytes);
+        let exchange = Exchange::start(context, (ping.flow, ping.owner), (1, 1), ping.credentials.cloned(), bytes);
         Some(Self { flow: ping.flow, owner: ping.owner, exchange, next_number: 2, over: false })
     }
 

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use super::auth::{self, Credentials};
+use super::auth;
 use super::flow::Flow;
-use super::message::Message;
+use super::header::{self, Name};
+use super::message::{Message, Start};
 use super::outbox::Context;
 use super::transaction::{Client, Due};
 use super::write;
+use crate::units::Secret;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,12 +22,21 @@ pub enum Cause {
     Transport,
 }
 
+/// What a challenge is answered with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Login {
+    /// User name of the digest.
+    pub user: String,
+    /// Its password.
+    pub password: Secret,
+}
+
 /// A request under way.
 #[derive(Debug)]
 pub struct Exchange {
     client: Client,
     cseq: u32,
-    credentials: Option<Arc<Credentials>>,
+    credentials: Option<Arc<Login>>,
     challenged: bool,
 }
 
@@ -35,7 +46,7 @@ impl Exchange {
         context: &mut Context<'_>,
         (flow, owner): (Flow, u64),
         (number, cseq): (u32, u32),
-        credentials: Option<Arc<Credentials>>,
+        credentials: Option<Arc<Login>>,
         bytes: Vec<u8>,
     ) -> Self {
         context.out.send(flow, owner, &bytes);
@@ -124,18 +135,33 @@ pub fn answer_challenge(
     flow: Flow,
     response: &Message<'_>,
     original: &[u8],
-    credentials: &Credentials,
+    login: &Login,
     (number, cseq): (u32, u32),
 ) -> Option<Vec<u8>> {
     let link = context.link(flow)?;
     let original = Message::parse(original).ok()?;
     let cnonce = format!("{:016x}", context.random.next_u64());
-    let (name, value) = auth::answer(response, &original, credentials, &cnonce)?;
+    let (name, value) = authorization(response, &original, login, &cnonce)?;
     let branch = context.salt.branch(context.handle, number);
-    Some(write::with_credentials(
-        &original,
-        (link.transport.name(), link.advertised, &branch),
-        cseq,
-        (name, &value),
-    ))
+    Some(write::with_credentials(&original, (link.transport.name(), link.advertised, &branch), cseq, (name, &value)))
+}
+
+/// Name and value of the field that answers the challenges of a 401 (Authorization) or 407 (Proxy-Authorization).
+fn authorization(
+    response: &Message<'_>,
+    original: &Message<'_>,
+    login: &Login,
+    cnonce: &str,
+) -> Option<(&'static str, String)> {
+    let (asked, name) = match response.code()? {
+        401 => (Name::WwwAuthenticate, "Authorization"),
+        _ => (Name::ProxyAuthenticate, "Proxy-Authorization"),
+    };
+    let values: Vec<String> = response.headers(asked).map(header::text).collect();
+    let challenge = auth::strongest(values.iter().map(String::as_str))?;
+    let Start::Request { method, uri } = original.start() else { return None };
+    let (method, uri) = (header::text(method.as_bytes()), header::text(uri));
+    let request = auth::Request { method: &method, uri: &uri, body: original.body() };
+    let credentials = auth::Credentials { user: &login.user, password: &login.password };
+    Some((name, challenge.respond(&credentials, &request, cnonce, 1)))
 }

@@ -258,7 +258,8 @@ impl<'a> Start<'a> {
         // The Request-URI may hold spaces in broken messages: the version is the last word.
         let at = rest.iter().rposition(|byte| matches!(byte, b' ' | b'\t'))?;
         let (uri, version) = (header::trim(&rest[..at]), header::trim(&rest[at..]));
-        let token = !first.is_empty() && first.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte));
+        let token =
+            !first.is_empty() && first.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte));
         (token && is_version(version) && !uri.is_empty())
             .then(|| Self::Request { method: Method::from_bytes(first), uri })
     }

@@ -9,10 +9,15 @@
 //! | registrations (§10) | [`registration`] |
 //! | which message belongs to whom | [`endpoint`] |
 
+pub mod auth;
 pub mod dialog;
 pub mod endpoint;
+pub mod exchange;
+pub mod flow;
+pub mod framing;
 pub mod header;
 pub mod message;
+pub mod outbox;
 pub mod registration;
 pub mod session;
 pub mod token;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::auth::Credentials;
 use super::endpoint::Event;
-use super::exchange::{Cause, Exchange};
+use super::exchange::{Cause, Exchange, Login};
 use super::flow::Flow;
 use super::header::{self, Name};
 use super::message::Message;
@@ -34,7 +33,7 @@ pub struct Binding {
     /// Pre-loaded Route fields.
     pub route: Vec<String>,
     /// What to answer a challenge with.
-    pub credentials: Option<Arc<Credentials>>,
+    pub credentials: Option<Arc<Login>>,
     /// Whether it is refreshed before it expires.
     pub refresh: bool,
 }

@@ -4,16 +4,15 @@
 //! caller:  Calling ─18x─► Calling ─2xx─► Up ─bye()──► Closing ─2xx to BYE─► Over
 //!             └─cancel()─► Cancelling ─487─► Over (lingers to acknowledge again)
 //! called:  Invited ─respond(2xx)─► Answering ─ACK─► Up ─BYE received─► Over
-//!             └─respond(≥300)─► Refusing ─ACK─► Over (lingers against late copies of the INVITE)
+//!             └─respond(≥300)─► Refusing ─ACK─► Over
 //! ```
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::auth::Credentials;
 use super::dialog::Dialog;
 use super::endpoint::Event;
-use super::exchange::{self, Cause, Exchange};
+use super::exchange::{self, Cause, Exchange, Login};
 use super::flow::{Flow, Link};
 use super::header::Name;
 use super::message::{Message, Method, Start};
@@ -45,7 +44,7 @@ pub struct Invite<'a> {
     /// SDP offer; empty for an INVITE without one.
     pub sdp: &'a [u8],
     /// What to answer a challenge with.
-    pub credentials: Option<&'a Arc<Credentials>>,
+    pub credentials: Option<&'a Arc<Login>>,
 }
 
 /// A response to a call that was received.
@@ -71,7 +70,7 @@ pub struct Session {
     flow: Flow,
     state: State,
     dialog: Dialog,
-    credentials: Option<Arc<Credentials>>,
+    credentials: Option<Arc<Login>>,
     /// The INVITE of ours under way.
     invite: Option<Client>,
     invite_cseq: u32,
@@ -82,6 +81,8 @@ pub struct Session {
     request: Option<Exchange>,
     /// The INVITE of the far end under way.
     served: Option<Served>,
+    /// Under which the endpoint finds copies of the INVITE that made the session.
+    invited_key: Option<u64>,
     next_number: u32,
     linger_until: Option<Instant>,
 }
@@ -103,7 +104,7 @@ enum State {
 /// The far end's INVITE and our answer to it.
 #[derive(Debug)]
 struct Served {
-    /// Under which the endpoint finds copies of it.
+    /// Hash of its transaction.
     key: u64,
     flow: Flow,
     cseq: u32,
@@ -155,6 +156,7 @@ impl Session {
             acknowledged: None,
             request: None,
             served: None,
+            invited_key: None,
             next_number: 2,
             linger_until: None,
         })
@@ -177,6 +179,7 @@ impl Session {
             acknowledged: None,
             request: None,
             served: Some(served),
+            invited_key: Some(key),
             next_number: 1,
             linger_until: None,
         }
@@ -198,7 +201,7 @@ impl Session {
     }
 
     /// Credentials for requests of a session that was received.
-    pub fn set_credentials(&mut self, credentials: Option<Arc<Credentials>>) {
+    pub fn set_credentials(&mut self, credentials: Option<Arc<Login>>) {
         self.credentials = credentials;
     }
 
@@ -209,7 +212,7 @@ impl Session {
 
     /// Whether the endpoint must find copies of an INVITE under this key.
     pub fn served_key(&self) -> Option<u64> {
-        self.served.as_ref().map(|served| served.key)
+        self.invited_key
     }
 
     /// The next moment at which [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -348,13 +351,11 @@ impl Session {
         }
         let mut request = self.request.take();
         let flow = context.link(self.flow).map_or(self.flow, |link| self.dialog.next_hop(self.flow, link.transport));
-        match &mut request {
-            Some(exchange) if exchange.handle_timeout(context, (flow, self.owner)) => {
-                if self.state == State::Closing {
-                    self.lose_bye(context, Cause::Timeout);
-                }
-            }
-            _ => self.request = request,
+        let timed_out = request.as_mut().is_some_and(|request| request.handle_timeout(context, (flow, self.owner)));
+        if !timed_out {
+            self.request = request;
+        } else if self.state == State::Closing {
+            self.lose_bye(context, Cause::Timeout);
         }
         self.handle_served_timeout(context);
     }
@@ -542,11 +543,7 @@ impl Session {
                 (served.head, served.last) = (Vec::new(), Vec::new());
                 context.tell(Event::Acknowledged { session: context.handle });
             }
-            // Timer I: late copies of the INVITE must not look like a new call.
-            State::Refusing => {
-                let until = context.now + context.timers.t4;
-                self.end(Some(until));
-            }
+            State::Refusing => self.end(None),
             _ => {}
         }
     }
@@ -618,7 +615,8 @@ pub fn reply(context: &mut Context<'_>, request: &Message<'_>, flow: Flow, owner
 }
 
 pub(super) fn contact(writer: &mut Writer<'_>, link: Link, user: &str) {
-    let (at, address, transport) = (if user.is_empty() { "" } else { "@" }, link.advertised, link.transport.uri_param());
+    let (at, address, transport) =
+        (if user.is_empty() { "" } else { "@" }, link.advertised, link.transport.uri_param());
     writer.field("Contact", format!("<sip:{user}{at}{address}{transport}>"));
 }
 

@@ -96,7 +96,11 @@ pub fn response_head(request: &Message<'_>, source: SocketAddr, tag: &str, recor
     let mut head = Vec::with_capacity(512);
     let mut writer = Writer { buffer: &mut head };
     for (index, via) in request.headers(Name::Via).enumerate() {
-        if index == 0 { writer.received_via(via, source) } else { writer.field("Via", via) };
+        if index == 0 {
+            writer.received_via(via, source)
+        } else {
+            writer.field("Via", via)
+        };
     }
     for value in request.headers(Name::RecordRoute).filter(|_| record_route) {
         writer.field("Record-Route", value);

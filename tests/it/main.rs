@@ -1,3 +1,5 @@
 //! Integration tests: one binary, a file per subject.
 
 mod layers;
+mod pair;
+mod sip_calls;
