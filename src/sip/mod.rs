@@ -19,6 +19,7 @@ pub mod header;
 pub mod message;
 pub mod outbox;
 pub mod registration;
+pub mod sdp;
 pub mod session;
 pub mod token;
 pub mod transaction;
