@@ -25,6 +25,8 @@ pub enum Schedule {
         /// Attempts at the same time, at least 1.
         concurrent: u32,
     },
+    /// An attempt begins when a call comes in: `ringfleet answer`.
+    OnDemand,
     /// A rate that changes linearly over each ramp.
     Open {
         /// Ramps in order; the first starts from its own rate where it holds, else from 0.
@@ -72,7 +74,7 @@ impl Load {
     /// Attempts that will start, where the load says so by itself.
     pub fn planned(&self) -> Option<u64> {
         let by_time = match (&self.schedule, self.stop.after) {
-            (Schedule::Closed { .. }, _) => None,
+            (Schedule::Closed { .. } | Schedule::OnDemand, _) => None,
             (Schedule::Open { ramps }, after) => open_total(ramps, after),
         };
         match (self.stop.calls, by_time) {

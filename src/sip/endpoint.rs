@@ -7,6 +7,7 @@
 
 use std::collections::VecDeque;
 use std::hash::{BuildHasher, Hasher};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -332,6 +333,11 @@ impl Endpoint {
             }
             writer.field("Server", agent).body("", b"");
         });
+    }
+
+    /// The address that a link advertises.
+    pub fn local_address(&self, link: LinkId) -> Option<IpAddr> {
+        self.links.get(link).map(|link| link.advertised.ip())
     }
 
     /// Call-ID of a session or registration.
