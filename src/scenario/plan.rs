@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::measure::threshold::Threshold;
+pub use crate::media::{Codec, Source as Send};
 use crate::pace::Load;
 use crate::record::Class;
 use crate::units::Secret;
@@ -219,22 +220,6 @@ pub struct Talk {
     pub send: Send,
 }
 
-/// What a talking leg sends.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Send {
-    /// Speech-like reference audio with our marker.
-    #[default]
-    Speech,
-    /// A 440 Hz tone at −16 dBov.
-    Tone,
-    /// RTP that carries silence.
-    Silence,
-    /// Back what was received.
-    Echo,
-    /// No RTP at all.
-    Nothing,
-}
-
 /// `options`.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -367,15 +352,6 @@ pub enum Transport {
     Udp,
     /// RFC 3261 §18 over TCP.
     Tcp,
-}
-
-/// Codecs that are supported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// G.711 µ-law, payload type 0.
-    Pcmu,
-    /// G.711 A-law, payload type 8.
-    Pcma,
 }
 
 /// A way out of (or into) the target.
