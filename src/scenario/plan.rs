@@ -329,8 +329,22 @@ pub struct Target {
     pub numbers: BTreeMap<String, String>,
     /// Licences bought, where known.
     pub licence: Option<Licence>,
-    /// Carrier, gateway, company … for the incident sheet.
+    /// Company, environment … for the incident sheet.
     pub labels: BTreeMap<String, String>,
+    /// What may be dialled here.
+    pub safety: Arc<Safety>,
+}
+
+impl Target {
+    /// What the user part of the Request-URI is for a number (rendered) over a trunk: the trunk's prefix comes first.
+    /// A `sip:` or `tel:` URI is complete already and stays as it is.
+    pub fn final_number(&self, number: &str, trunk: Option<&str>) -> String {
+        let prefix = trunk.and_then(|label| self.trunks.get(label)).and_then(|trunk| trunk.prefix.as_deref());
+        match prefix.filter(|_| !number.contains(':')) {
+            Some(prefix) => format!("{prefix}{number}"),
+            None => number.to_owned(),
+        }
+    }
 }
 
 /// A server's address as written; names are resolved by the shell.
