@@ -110,6 +110,12 @@ impl Distribution {
         Some(rounded(value.clamp(self.min, self.max)))
     }
 
+    /// Values above `bound`, to the precision of the scale.
+    pub fn count_above(&self, bound: f64) -> u64 {
+        let steps = (bound.clamp(0.0, Scale::MOST) * Scale::STEPS).round() as u64;
+        self.count() - self.steps.count_between(0, steps)
+    }
+
     /// The figures that reports show.
     pub fn summary(&self) -> DistributionSummary {
         DistributionSummary {
@@ -202,6 +208,7 @@ mod tests {
             let value = delays.percentile(percent).expect("has values");
             assert!((value - exact).abs() <= exact / 1000.0, "p{percent} is {value}");
         }
+        assert_eq!(delays.count_above(900.0), 1000);
         assert_eq!((delays.min(), delays.max(), delays.mean()), (Some(0.1), Some(1000.0), Some(500.05)));
     }
 

@@ -83,8 +83,10 @@ impl Total {
     }
 
     pub(super) const fn is_percent(self) -> bool {
-        use Total as T;
-        matches!(self, T::Asr | T::Ner | T::NerIr42 | T::Ser | T::Seer | T::Isa | T::Scr | T::Ira)
+        matches!(
+            self,
+            Self::Asr | Self::Ner | Self::NerIr42 | Self::Ser | Self::Seer | Self::Isa | Self::Scr | Self::Ira
+        )
     }
 
     pub(super) fn of(self, totals: &Totals) -> Option<f64> {
