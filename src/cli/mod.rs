@@ -1,1 +1,4 @@
-//! cli.
+//! One file per subcommand, wiring only.
+
+pub mod exit;
+pub mod explain;
