@@ -118,12 +118,7 @@ impl Job {
         }
     }
 
-    async fn deliver(
-        self,
-        sink: impl Sink,
-        spool: Spool,
-        siblings: Vec<(PathBuf, Spool)>,
-    ) -> SinkReport {
+    async fn deliver(self, sink: impl Sink, spool: Spool, siblings: Vec<(PathBuf, Spool)>) -> SinkReport {
         let (runs, others): (Vec<_>, Vec<_>) = siblings.into_iter().unzip();
         // Our own spool first: it is the one that somebody is waiting for.
         let spools: Vec<RefCell<Spool>> = std::iter::once(spool).chain(others).map(RefCell::new).collect();

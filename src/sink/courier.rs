@@ -94,11 +94,9 @@ impl<S: Sink> Courier<S> {
         }
         let settled = spool.borrow_mut().settle(&batch, accepted + rejected.len(), &rejected);
         match (settled, kept) {
-            (Err(error), _) => self.failed(Kept {
-                because: KeptBecause::Unavailable,
-                reason: error.to_string(),
-                wait: None,
-            }),
+            (Err(error), _) => {
+                self.failed(Kept { because: KeptBecause::Unavailable, reason: error.to_string(), wait: None })
+            }
             (Ok(()), Some(kept)) => self.failed(kept),
             (Ok(()), None) => self.succeeded(),
         }

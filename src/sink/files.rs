@@ -162,7 +162,8 @@ fn make_room(dir: &Path) -> Result<(), FolderError> {
     let names = names_in(dir).map_err(|error| io_error(dir, error))?;
     let is_run = names.iter().any(|name| name == "calls.jsonl");
     let foreign = names.iter().find(|name| {
-        let ours = OWN_FILES.contains(&name.as_str()) || matches!(name.as_str(), "evidence" | "spool" | "summary.json.tmp");
+        let ours =
+            OWN_FILES.contains(&name.as_str()) || matches!(name.as_str(), "evidence" | "spool" | "summary.json.tmp");
         !(is_run && ours)
     });
     if let Some(found) = foreign {
@@ -181,8 +182,9 @@ fn make_room(dir: &Path) -> Result<(), FolderError> {
 }
 
 fn names_in(dir: &Path) -> io::Result<Vec<String>> {
-    let mut names: Vec<String> =
-        fs::read_dir(dir)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect::<io::Result<_>>()?;
+    let mut names: Vec<String> = fs::read_dir(dir)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<_>>()?;
     names.sort();
     Ok(names)
 }

@@ -14,7 +14,7 @@ use super::spool::{Counts, Spool, SpoolError};
 use super::unique::UniqueTimes;
 
 /// How often counts are published while nothing new comes.
-const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+const PUBLISH_EVERY: Duration = Duration::from_millis(250);
 
 /// Between the threads that have results and the one that writes them.
 #[derive(Debug)]

@@ -71,7 +71,9 @@ impl InfluxClient {
         let request = self.http.post(self.url.clone()).body(compressed(lines));
         match request.send().await {
             Ok(response) => read(response).await,
-            Err(error) => Answer::Kept(Kept { because: KeptBecause::Unavailable, reason: reason_of(error), wait: None }),
+            Err(error) => {
+                Answer::Kept(Kept { because: KeptBecause::Unavailable, reason: reason_of(error), wait: None })
+            }
         }
     }
 
@@ -86,7 +88,8 @@ impl Sink for InfluxClient {
     async fn deliver(&mut self, lines: &[&[u8]]) -> Delivery {
         let mut delivery = Delivery::default();
         // Ranges still to be sent, the first on top. Each is halved down to the line that is refused.
-        let mut waiting = vec![0..lines.len()];
+        let whole = 0..lines.len();
+        let mut waiting = vec![whole];
         while let Some(range) = waiting.pop() {
             if let Some(middle) = self.cut(lines, &range) {
                 waiting.extend([middle..range.end, range.start..middle]);

@@ -128,10 +128,7 @@ mod tests {
     #[test]
     fn a_target_gives_the_write_address_and_hides_its_token() {
         let target = target("http://db:8086?org=my org&bucket=calls").expect("valid");
-        assert_eq!(
-            target.write_url().as_str(),
-            "http://db:8086/api/v2/write?org=my+org&bucket=calls&precision=ns"
-        );
+        assert_eq!(target.write_url().as_str(), "http://db:8086/api/v2/write?org=my+org&bucket=calls&precision=ns");
         assert_eq!(target.url(), "http://db:8086/?org=my+org&bucket=calls");
         assert_eq!(target.authorization().expect("set").reveal(), "Token t0ken");
         assert!(!format!("{target:?}").contains("t0ken"));
