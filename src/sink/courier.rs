@@ -153,3 +153,106 @@ impl<S: Sink> Courier<S> {
         longest.mul_f64(0.5 + share / 2.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use tokio::time::{Instant, timeout};
+
+    use super::*;
+
+    /// Answers as it is told, then accepts everything; remembers when it was asked, in milliseconds.
+    #[derive(Default)]
+    struct Scripted {
+        kept: VecDeque<Kept>,
+        asked: Vec<u128>,
+        started: Option<Instant>,
+    }
+
+    impl Sink for Scripted {
+        async fn deliver(&mut self, lines: &[&[u8]]) -> Delivery {
+            let started = *self.started.get_or_insert_with(Instant::now);
+            self.asked.push(started.elapsed().as_millis());
+            match self.kept.pop_front() {
+                Some(kept) => Delivery { kept: Some(kept), ..Delivery::default() },
+                None => Delivery { accepted: lines.len(), ..Delivery::default() },
+            }
+        }
+    }
+
+    fn kept(because: KeptBecause, wait: Option<u64>) -> Kept {
+        Kept { because, reason: "no".into(), wait: wait.map(Duration::from_secs) }
+    }
+
+    fn courier(kept: Vec<Kept>) -> Courier<Scripted> {
+        let sink = Scripted { kept: kept.into(), ..Scripted::default() };
+        Courier::new(sink, "http://db".into(), Settings::default())
+    }
+
+    fn spool(dir: &tempfile::TempDir) -> [RefCell<Spool>; 1] {
+        let mut spool = Spool::open(dir.path(), 1 << 20).expect("opens");
+        spool.store(b"a f=1 1\n", 1).expect("stored");
+        [RefCell::new(spool)]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waits_double_from_a_quarter_second_to_thirty_seconds_with_half_of_each_random() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spools = spool(&dir);
+        let mut courier = courier(vec![kept(KeptBecause::Unavailable, None); 10]);
+        let signals = Signals::default();
+        let _ = timeout(Duration::from_secs(600), courier.run(&spools, &signals)).await;
+        assert!(spools[0].borrow().is_empty());
+        let waits: Vec<u128> = courier.sink.asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let longest = [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000];
+        assert_eq!(waits.len(), longest.len());
+        for (wait, longest) in waits.iter().zip(longest) {
+            // Tokio's timers have a granularity of 1 ms.
+            assert!((longest / 2..=longest + 1).contains(wait), "{waits:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_that_the_server_asks_for_is_kept_even_at_the_end() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spools = spool(&dir);
+        let mut courier = courier(vec![kept(KeptBecause::Unavailable, Some(7))]);
+        let signals = Signals::default();
+        signals.close();
+        courier.run(&spools, &signals).await;
+        assert_eq!(courier.sink.asked, [0, 7_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn at_the_end_a_configuration_error_is_not_tried_again() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spools = spool(&dir);
+        let mut courier = courier(vec![kept(KeptBecause::Configuration, None); 5]);
+        let signals = Signals::default();
+        signals.close();
+        courier.run(&spools, &signals).await;
+        assert_eq!(courier.sink.asked, [0]);
+        assert_eq!(spools[0].borrow().counts().spooled, 1);
+        assert_eq!(courier.last_error.as_deref(), Some("no"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_the_run_cuts_a_back_off_short_once() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spools = spool(&dir);
+        let mut courier = courier(vec![kept(KeptBecause::Unavailable, None)]);
+        courier.settings.retry_first = Duration::from_secs(100);
+        courier.settings.retry_longest = Duration::from_secs(100);
+        let signals = Signals::default();
+        let closing = async {
+            sleep(Duration::from_secs(10)).await;
+            signals.wake();
+            sleep(Duration::from_secs(10)).await;
+            signals.close();
+        };
+        tokio::join!(closing, courier.run(&spools, &signals));
+        assert_eq!(courier.sink.asked, [0, 20_000], "new points alone do not hurry it");
+        assert!(spools[0].borrow().is_empty());
+    }
+}

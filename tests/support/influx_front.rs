@@ -60,6 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     })?;
     front.fail_next(faults);
     println!("http://{}?{query}", front.addr);
-    front.join();
-    Ok(())
+    loop {
+        std::thread::park();
+    }
 }

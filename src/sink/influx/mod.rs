@@ -1,6 +1,6 @@
 //! InfluxDB through `/api/v2/write`: where to, one request, and what its answer means for each line.
 //!
-//! Waiting and trying again are the [courier](super::courier)'s; the lines themselves are [`super::line`]'s.
+//! Waiting and trying again are the courier's; the lines themselves are [`super::line`]'s.
 
 mod answer;
 mod client;

@@ -16,11 +16,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
 use http::{Request, Response};
-pub use store::Store;
+pub(crate) use store::Store;
 
 /// What a write gets instead of an honest answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// This status, with this Retry-After.
     Status(u16, Option<String>),
     /// No answer, until the client gives up.
@@ -33,23 +33,23 @@ pub enum Fault {
 
 /// What the front expects and where lines go.
 #[derive(Clone, Debug)]
-pub struct Config {
+pub(crate) struct Config {
     /// Where to listen; port 0 takes a free one.
-    pub listen: SocketAddr,
+    pub(crate) listen: SocketAddr,
     /// The token that opens the bucket.
-    pub token: String,
+    pub(crate) token: String,
     /// The organisation.
-    pub org: String,
+    pub(crate) org: String,
     /// The bucket.
-    pub bucket: String,
+    pub(crate) bucket: String,
     /// Largest body, bytes after decompression; larger ones are answered 413.
-    pub max_body: usize,
+    pub(crate) max_body: usize,
     /// Of a batch with a bad line, whether the good lines are stored (InfluxDB 1.x) or none (InfluxDB 3 Core).
-    pub keeps_good_lines: bool,
+    pub(crate) keeps_good_lines: bool,
     /// Lines that hold this text are refused.
-    pub refuse: Option<String>,
+    pub(crate) refuse: Option<String>,
     /// Host, port and database of a real InfluxDB 1.x, instead of the store in memory.
-    pub upstream: Option<(String, String)>,
+    pub(crate) upstream: Option<(String, String)>,
 }
 
 impl Default for Config {
@@ -68,9 +68,9 @@ impl Default for Config {
 }
 
 /// A running front. Dropping it closes its port and its connections.
-pub struct Front {
+pub(crate) struct Front {
     /// Where it listens.
-    pub addr: SocketAddr,
+    pub(crate) addr: SocketAddr,
     state: Arc<State>,
     stop: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
@@ -84,12 +84,12 @@ struct State {
 
 impl Front {
     /// Starts a front with an empty store.
-    pub fn start(config: Config) -> std::io::Result<Self> {
+    pub(crate) fn start(config: Config) -> std::io::Result<Self> {
         Self::start_with(config, Store::default())
     }
 
     /// Starts a front that already holds points: a server that comes back.
-    pub fn start_with(config: Config, store: Store) -> std::io::Result<Self> {
+    pub(crate) fn start_with(config: Config, store: Store) -> std::io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let listener = runtime.block_on(TcpListener::bind(config.listen))?;
         let addr = listener.local_addr()?;
@@ -108,26 +108,19 @@ impl Front {
     }
 
     /// Queues faults for the next writes.
-    pub fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub(crate) fn fail_next(&self, faults: impl IntoIterator<Item = Fault>) {
         self.state.faults().extend(faults);
     }
 
     /// What has arrived.
-    pub fn store(&self) -> MutexGuard<'_, Store> {
+    pub(crate) fn store(&self) -> MutexGuard<'_, Store> {
         self.state.store()
     }
 
     /// Stops the front and hands over what it holds.
-    pub fn stop(mut self) -> Store {
+    pub(crate) fn stop(mut self) -> Store {
         self.close();
         std::mem::take(&mut *self.state.store())
-    }
-
-    /// Waits until the front is stopped by somebody else, that is for ever.
-    pub fn join(mut self) {
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 
     fn close(&mut self) {

@@ -5,26 +5,26 @@ use std::collections::{BTreeMap, HashMap};
 use influxdb_line_protocol::{FieldValue, ParsedLine, parse_lines};
 
 /// Fields of a point by their names, values as text.
-pub type Fields = BTreeMap<String, String>;
+pub(crate) type Fields = BTreeMap<String, String>;
 
 /// What a front has stored and seen.
 #[derive(Debug, Default)]
-pub struct Store {
+pub(crate) struct Store {
     /// (Series, time) → fields.
-    pub points: BTreeMap<(String, i64), Fields>,
+    pub(crate) points: BTreeMap<(String, i64), Fields>,
     /// Types of the fields of each measurement, by their names.
     types: HashMap<(String, String), &'static str>,
     /// Writes that arrived, faulty ones too.
-    pub requests: u64,
+    pub(crate) requests: u64,
     /// Points that arrived again with the same fields.
-    pub repeated: u64,
+    pub(crate) repeated: u64,
     /// Points that replaced others: results lost in silence.
-    pub overwritten: u64,
+    pub(crate) overwritten: u64,
 }
 
 impl Store {
     /// Stores a batch, or says what is wrong with its first bad line. Lines that hold `refused` are bad.
-    pub fn write(&mut self, body: &[u8], keeps_good_lines: bool, refused: Option<&str>) -> Result<(), String> {
+    pub(crate) fn write(&mut self, body: &[u8], keeps_good_lines: bool, refused: Option<&str>) -> Result<(), String> {
         let text = std::str::from_utf8(body).map_err(|_| "invalid UTF-8".to_owned())?;
         let mut bad = None;
         let mut good = Vec::new();
@@ -35,7 +35,7 @@ impl Store {
             };
             match checked {
                 Ok(point) => good.push(point),
-                Err(reason) => bad = bad.or(Some(format!("line {}: {reason}", number + 1))),
+                Err(reason) => bad = bad.or_else(|| Some(format!("line {}: {reason}", number + 1))),
             }
         }
         if bad.is_none() || keeps_good_lines {
@@ -45,7 +45,7 @@ impl Store {
     }
 
     /// Values of one field over all points of a measurement, sorted.
-    pub fn values(&self, measurement: &str, field: &str) -> Vec<String> {
+    pub(crate) fn values(&self, measurement: &str, field: &str) -> Vec<String> {
         let points = self.points.iter().filter(|((series, _), _)| series.split(',').next() == Some(measurement));
         let mut values: Vec<String> = points.filter_map(|(_, fields)| fields.get(field).cloned()).collect();
         values.sort();
@@ -53,7 +53,7 @@ impl Store {
     }
 
     /// Counts as JSON.
-    pub fn stats(&self) -> String {
+    pub(crate) fn stats(&self) -> String {
         let Self { points, requests, repeated, overwritten, .. } = self;
         let points = points.len();
         format!(r#"{{"requests":{requests},"points":{points},"repeated":{repeated},"overwritten":{overwritten}}}"#)
