@@ -325,7 +325,9 @@ fn records_for_a_real_influxdb() {
     let mut folder =
         RunFolder::create(Some(Path::new(&out)), Path::new("runs"), "s", now(), ringfleet::net::clock::now())
             .expect("made");
-    let collector = Collector::start(&target, folder.path(), settings()).expect("starts");
+    let mut settings = settings();
+    settings.time_outs.request = Duration::from_millis(300);
+    let collector = Collector::start(&target, folder.path(), settings).expect("starts");
     for n in 0..3_000 {
         let mut record = record(n);
         record.ended_at = now();
@@ -341,6 +343,7 @@ fn records_for_a_real_influxdb() {
     let report = collector.finish(DEADLINE);
     folder.flush().expect("written");
     folder.summary(&json!({ "verdict": "pass", "sinks": [report] })).expect("written");
+    assert_eq!(report.counts.written, report.counts.measured);
     println!("{}", serde_json::to_string(&report).expect("JSON"));
 }
 
