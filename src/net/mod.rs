@@ -1,1 +1,3 @@
-//! net.
+//! The place of sockets and time.
+
+pub mod clock;
