@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use super::Direction;
+use super::description::{Connection, Format, Media, Sdp};
 use super::local::{AudioCodec, Local, Order, write_rejected};
-use super::parse::{Connection, Format, Media, Sdp};
 
 /// What both sides agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,7 +226,8 @@ impl<'s> Local<'s> {
 /// RFC 3550 §11 and RFC 3605.
 fn rtcp_of(media: &Media<'_>, rtp: SocketAddr) -> Option<SocketAddr> {
     let port = media.rtcp_port.or_else(|| rtp.port().checked_add(1))?;
-    Some(SocketAddr::new(media.rtcp_address.filter(|address| !address.is_unspecified()).unwrap_or(rtp.ip()), port))
+    let address = media.rtcp_address.filter(|address| !address.is_unspecified());
+    Some(SocketAddr::new(address.unwrap_or_else(|| rtp.ip()), port))
 }
 
 /// The codecs of a media line for people, telephone-event and comfort noise left out.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Direction;
-use super::parse::{Encoding, Media};
+use super::description::{Encoding, Media};
 
 /// An audio codec as SDP describes it. The name is that of its RTP payload format (`PCMA`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

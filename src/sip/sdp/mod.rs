@@ -6,12 +6,14 @@
 //! offer of encrypted audio only is refused here with its profile named.
 
 mod answer;
+mod description;
 mod local;
 mod parse;
 
 pub use answer::{AnswerError, Negotiated, NoAddress, Refused};
+pub use description::{Connection, Encoding, Format, Media, Sdp};
 pub use local::{AudioCodec, Local, Order};
-pub use parse::{Connection, Encoding, Format, Media, Sdp, SdpError};
+pub use parse::SdpError;
 
 use std::fmt;
 
