@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::links::{Links, Wanted};
-use crate::media::{self, Codec};
+use crate::media;
 use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role};
 use crate::scenario::plan::{Account, Actor, Outcome, Plan, Server, Step};
 use crate::sip::endpoint::Endpoint;
@@ -308,14 +308,5 @@ impl Leg {
         } else {
             (Role::Registration, Direction::Outbound)
         }
-    }
-}
-
-/// A codec as SDP describes it.
-pub(super) fn described(codec: Codec) -> crate::sip::sdp::AudioCodec {
-    crate::sip::sdp::AudioCodec {
-        name: codec.name(),
-        payload_type: codec.payload_type(),
-        clock_rate: codec.clock_rate(),
     }
 }

@@ -11,6 +11,7 @@ use crate::measure::threshold::Threshold;
 pub use crate::media::{Codec, Source as Send};
 use crate::pace::Load;
 use crate::record::Class;
+pub use crate::sip::flow::Transport;
 use crate::units::Secret;
 
 use super::safety::Safety;
@@ -356,16 +357,6 @@ pub struct Server {
     pub port: Option<u16>,
     /// Transport.
     pub transport: Transport,
-}
-
-/// Transports of SIP that are supported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// RFC 3261 §18 over UDP.
-    #[default]
-    Udp,
-    /// RFC 3261 §18 over TCP.
-    Tcp,
 }
 
 /// A way out of (or into) the target.

@@ -7,9 +7,30 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::{Channel, Output, PortId};
-use crate::media::{self, Config, Report, Session};
+use crate::media::clock::NtpClock;
+use crate::media::{self, Codec, Config, Report, Session, Source};
+use crate::sip::sdp::{AudioCodec, Negotiated};
 use crate::timer::Wheel;
 use crate::units::Random;
+
+/// The configuration of a stream as both sides agreed on it; `None` where it has no address or codec to send with.
+pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpClock) -> Option<Config> {
+    let rtp = agreed.remote_rtp?;
+    let codec = Codec::from_name(agreed.codec.name)?;
+    Some(Config {
+        payload_type: agreed.payload_type,
+        telephone_event: agreed.dtmf_pt,
+        rtcp_mux: agreed.rtcp_mux,
+        send,
+        marker_id,
+        ..Config::new(codec, rtp, agreed.remote_rtcp.unwrap_or(rtp), clock)
+    })
+}
+
+/// A codec as SDP describes it.
+pub fn described(codec: Codec) -> AudioCodec {
+    AudioCodec { name: codec.name(), payload_type: codec.payload_type(), clock_rate: codec.clock_rate() }
+}
 
 /// Packet time of G.711, and so the number of 1 ms phases that streams are spread over.
 const PTIME_MS: u32 = 20;
@@ -174,11 +195,12 @@ impl Streams {
             match session.poll_output(&mut self.arena) {
                 media::Output::Transmit { channel, to } => {
                     let channel = match channel {
-                        media::Channel::Rtp => Channel::Rtp,
-                        media::Channel::Rtcp => Channel::Rtcp,
+                        media::session::Channel::Rtp => Channel::Rtp,
+                        media::session::Channel::Rtcp => Channel::Rtcp,
                     };
                     self.out.push_back(Pending::Packet { port, channel, to, bytes: start..self.arena.len() });
                 }
+                media::Output::Idle => break,
                 media::Output::Event(event) => self.events.push_back((port, event)),
                 media::Output::Timeout(at) => {
                     if place.armed.is_none_or(|armed| at < armed) {

@@ -1,10 +1,8 @@
 //! Integration tests: one binary, a file per subject.
 
-mod bad_files;
 mod influx;
 mod layers;
 mod pair;
-mod scenarios;
 mod sip_calls;
 
 #[path = "../support/influx_front/mod.rs"]

@@ -2,10 +2,11 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::call::leg::{Leg, Tools, described};
+use crate::call::leg::{Leg, Tools};
 use crate::call::observe;
-use crate::media::{Codec, Config, Source, audio};
+use crate::media::{Source, audio};
 use crate::scenario::plan::Step;
+use crate::station::streams::{config_of, described};
 use crate::sip::sdp::{AudioCodec, Direction, Local, Negotiated, Order, Sdp};
 
 /// Payload type that telephone-event is offered with.
@@ -75,16 +76,9 @@ impl Leg {
         if tools.streams.is_running(port) {
             return tools.streams.with_session(port, |session| session.set_remote(rtp, rtcp, now));
         }
-        let Some(codec) = Codec::from_name(agreed.codec.name) else { return };
         let far_end = if self.offer_was_theirs { audio::FAR_END } else { 0 };
-        let config = Config {
-            payload_type: agreed.payload_type,
-            telephone_event: agreed.dtmf_pt,
-            rtcp_mux: agreed.rtcp_mux,
-            send: self.first_source(tools),
-            marker_id: (tools.owner as u16 & !audio::FAR_END) | far_end,
-            ..Config::new(codec, rtp, rtcp, tools.clock)
-        };
+        let marker = (tools.n as u16 & !audio::FAR_END) | far_end;
+        let Some(config) = config_of(agreed, self.first_source(tools), marker, tools.clock) else { return };
         tools.streams.start(now, port, config);
     }
 

@@ -76,6 +76,7 @@ fn length(load: &Load) -> Option<Duration> {
 /// the time until the answer, which nobody knows beforehand.
 pub fn concurrency(plan: &Plan) -> Option<u64> {
     match &plan.load.schedule {
+        Schedule::OnDemand => None,
         Schedule::Closed { concurrent } => {
             Some(plan.load.planned().map_or(u64::from(*concurrent), |calls| calls.min(u64::from(*concurrent))))
         }
