@@ -1,1 +1,5 @@
 //! cli.
+
+pub mod check;
+pub mod load;
+pub mod schema;

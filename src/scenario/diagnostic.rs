@@ -75,7 +75,7 @@ impl Diagnostics {
             }
         }
         let place = |d: &Diagnostic| files.iter().position(|file| *file == d.file);
-        self.0.sort_by(|a, b| (place(a), a.mark).cmp(&(place(b), b.mark)));
+        self.0.sort_by_key(|a| (place(a), a.mark));
         self.0.dedup();
     }
 }
@@ -164,7 +164,7 @@ fn value_end(chars: &[char], start: usize) -> usize {
                 match c {
                     '{' => depth += 1,
                     '}' if depth > 0 => depth -= 1,
-                    '}' | ',' => return i,
+                    '}' | ',' => return (start..i).rev().find(|&j| chars[j] != ' ').map_or(start, |last| last + 1),
                     _ => {}
                 }
             }
@@ -181,29 +181,32 @@ fn is_reference(value: &str) -> bool {
     })
 }
 
-/// The nearest of `words`, where one is near enough to be meant.
-pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+/// The nearest of `words`, where one is near enough to be meant: few letters differ, or each of its parts is there.
+pub fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
     let lower = word.to_ascii_lowercase();
-    words
-        .into_iter()
+    let parts: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|part| part.len() > 2).collect();
+    let has_parts = |candidate: &&&str| !parts.is_empty() && parts.iter().all(|part| candidate.contains(part));
+    let by_letters = words
+        .iter()
         .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count().max(lower.chars().count()) / 3).max(1))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(lower.chars().count()) / 3)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, candidate)| *candidate);
+    by_letters.or_else(|| words.iter().find(has_parts).copied())
 }
 
-/// `did you mean …? WHAT is one of: …`, at most 30 words.
+/// `did you mean …? WHAT is one of: …`, at most 12 words.
 pub fn did_you_mean(word: &str, what: &str, words: &[&str]) -> String {
     let mut help = String::new();
-    if let Some(near) = nearest(word, words.iter().copied()) {
+    if let Some(near) = nearest(word, words) {
         write!(help, "did you mean `{near}`? ").expect("a String takes every write");
     }
     if words.is_empty() {
         write!(help, "there is no {what} here").expect("a String takes every write");
         return help;
     }
-    let more = if words.len() > 30 { format!(" … ({} in all)", words.len()) } else { String::new() };
-    let list = words.iter().take(30).copied().collect::<Vec<_>>().join(", ");
+    let more = if words.len() > 12 { format!(" … ({} in all)", words.len()) } else { String::new() };
+    let list = words.iter().take(12).copied().collect::<Vec<_>>().join(", ");
     write!(help, "{what} is one of: {list}{more}").expect("a String takes every write");
     help
 }
@@ -230,6 +233,7 @@ mod tests {
     fn secrets_are_masked_whatever_the_line_looks_like() {
         for (line, shown) in [
             ("password: hunter2", "password: *******"),
+            ("{ password: hunter2 }", "{ password: ******* }"),
             (
                 "  a: { users: 1..2, pasword: 'hun,ter2', unit: x }",
                 "  a: { users: 1..2, pasword: **********, unit: x }",
@@ -246,8 +250,9 @@ mod tests {
 
     #[test]
     fn the_nearest_word_is_offered_only_when_it_is_near() {
-        assert_eq!(nearest("dail", ["register", "dial"]), Some("dial"));
-        assert_eq!(nearest("sleep", ["register", "dial"]), None);
+        assert_eq!(nearest("dail", &["register", "dial"]), Some("dial"));
+        assert_eq!(nearest("sleep", &["register", "dial"]), None);
+        assert_eq!(nearest("call.busy", &["ok", "call.callee_busy"]), Some("call.callee_busy"));
         assert_eq!(did_you_mean("x", "a number", &[]), "there is no a number here");
     }
 }

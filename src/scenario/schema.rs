@@ -62,7 +62,7 @@ mod tests {
             }
             match schema {
                 serde_json::Value::Object(map) => {
-                    map.iter().for_each(|(k, v)| walk(&format!("{path}/{k}"), v, missing))
+                    map.iter().for_each(|(k, v)| walk(&format!("{path}/{k}"), v, missing));
                 }
                 serde_json::Value::Array(all) => all.iter().for_each(|v| walk(path, v, missing)),
                 _ => {}

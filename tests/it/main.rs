@@ -1,3 +1,5 @@
 //! Integration tests: one binary, a file per subject.
 
+mod bad_files;
 mod layers;
+mod scenarios;

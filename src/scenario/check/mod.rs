@@ -37,6 +37,7 @@ struct Walker<'s> {
 impl<'s> Walker<'s> {
     /// Checks `node`; `at` is the place of its key, for mistakes about what is not there.
     fn value(&mut self, schema: &'s Json, node: &Node, at: Mark) -> Option<Node> {
+        let is_own_type = schema.get("$ref").is_some();
         let schema = self.resolve(schema);
         if schema.get("oneOf").is_some() || schema.get("anyOf").is_some() {
             return self.choice(schema, node, at);
@@ -45,6 +46,11 @@ impl<'s> Walker<'s> {
             return Some(scalar::settled(node, Kind::Null));
         }
         match &node.value {
+            // A plain text of the wrong form is still a text: later checks can go on with it.
+            Value::Scalar { .. } if !is_own_type && schema.get("pattern").is_some() && !node.is_null() => {
+                self.scalar(schema, node, at);
+                Some(scalar::settled(node, Kind::Text))
+            }
             Value::Scalar { .. } => self.scalar(schema, node, at),
             Value::List(items) if allows(schema, "array") => self.list(schema, node.mark, items),
             Value::Map(entries) if allows(schema, "object") => self.map(schema, node.mark, entries, at),
@@ -78,7 +84,7 @@ impl<'s> Walker<'s> {
             usable = false;
             let message = format!("`{name}` is missing{}", in_what(schema));
             let field = properties.and_then(|properties| properties.get(name));
-            let help = field.and_then(|field| description(self.resolve(field)).or_else(|| description(field)));
+            let help = field.and_then(|field| description(field).or_else(|| description(self.resolve(field))));
             self.add(at, message, help.map(|text| format!("{name}: {text}")));
         }
         usable.then_some(Node { mark, value: Value::Map(kept) })

@@ -100,6 +100,7 @@ pub struct OutcomeFile {
     /// The final SIP code, or one of a list.
     pub code: Option<OneOrMany<OutcomeCode>>,
     /// The failure class.
+    #[schemars(title = "class")]
     pub class: Option<Class>,
     /// The final response comes within this time of the request.
     pub within: Option<Period>,
