@@ -37,7 +37,6 @@ struct Walker<'s> {
 impl<'s> Walker<'s> {
     /// Checks `node`; `at` is the place of its key, for mistakes about what is not there.
     fn value(&mut self, schema: &'s Json, node: &Node, at: Mark) -> Option<Node> {
-        let is_own_type = schema.get("$ref").is_some();
         let schema = self.resolve(schema);
         if schema.get("oneOf").is_some() || schema.get("anyOf").is_some() {
             return self.choice(schema, node, at);
@@ -46,11 +45,6 @@ impl<'s> Walker<'s> {
             return Some(scalar::settled(node, Kind::Null));
         }
         match &node.value {
-            // A plain text of the wrong form is still a text: later checks can go on with it.
-            Value::Scalar { .. } if !is_own_type && schema.get("pattern").is_some() && !node.is_null() => {
-                self.scalar(schema, node, at);
-                Some(scalar::settled(node, Kind::Text))
-            }
             Value::Scalar { .. } => self.scalar(schema, node, at),
             Value::List(items) if allows(schema, "array") => self.list(schema, node.mark, items),
             Value::Map(entries) if allows(schema, "object") => self.map(schema, node.mark, entries, at),
@@ -75,7 +69,12 @@ impl<'s> Walker<'s> {
                 self.unknown_key(schema, entry);
                 continue;
             };
+            let is_plain_text = field.get("pattern").is_some() && entry.node.text().is_some();
             match self.value(field, &entry.node, entry.mark) {
+                // A name of the wrong form is still a text: later checks can go on with it.
+                None if is_plain_text && is_required(schema, &entry.key) => {
+                    kept.push(Entry { node: scalar::settled(&entry.node, Kind::Text), ..entry.clone() });
+                }
                 Some(node) => kept.push(Entry { key: entry.key.clone(), mark: entry.mark, node }),
                 None => usable &= !is_required(schema, &entry.key),
             }
