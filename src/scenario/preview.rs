@@ -1,6 +1,6 @@
 //! What a plan would do, in words and figures, before anything is dialled: `ringfleet check`.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::fmt;
 
 use super::compile::concurrency;
@@ -23,7 +23,7 @@ pub struct Preview {
     pub rtp_ports: Option<u64>,
     /// Each actor's name, target and accounts.
     pub actors: Vec<String>,
-    /// Numbers as they are sent, the first few.
+    /// Numbers as they are sent, with their names, the first few.
     pub numbers: Vec<String>,
     /// How many different numbers there are among the attempts looked at.
     pub number_count: usize,
@@ -43,7 +43,7 @@ impl Preview {
     pub fn new(plan: &Plan) -> Self {
         let concurrent = concurrency(plan);
         let legs = plan.actors.iter().filter(|actor| has_audio(actor)).count() as u64;
-        let mut numbers = BTreeSet::new();
+        let mut numbers = BTreeMap::new();
         let mut open = false;
         for actor in &plan.actors {
             for step in &actor.steps {
@@ -52,7 +52,10 @@ impl Preview {
                 }
             }
         }
-        let show = |number: &String| if plan.mask_numbers { masked(number) } else { number.clone() };
+        let show = |(number, name): (&String, &Option<String>)| {
+            let number = if plan.mask_numbers { masked(number) } else { number.clone() };
+            name.as_ref().map_or_else(|| number.clone(), |name| format!("{number} ({name})"))
+        };
         Self {
             calls: plan.load.planned(),
             load: load(plan),
@@ -83,7 +86,7 @@ fn has_audio(actor: &Actor) -> bool {
 }
 
 /// Adds what a dial would send; tells whether there is more than was looked at.
-fn collect(plan: &Plan, actor: &Actor, dial: &Dial, numbers: &mut BTreeSet<String>) -> bool {
+fn collect(plan: &Plan, actor: &Actor, dial: &Dial, numbers: &mut BTreeMap<String, Option<String>>) -> bool {
     let one = [Account::default()];
     let accounts = actor.pool.as_ref().map_or(&one[..], |pool| &pool.accounts);
     let text = &dial.number.text;
@@ -92,7 +95,8 @@ fn collect(plan: &Plan, actor: &Actor, dial: &Dial, numbers: &mut BTreeSet<Strin
     let looked_at = if varies { planned.min(LOOKED_AT) } else { 1 };
     for (n, account) in (1..=looked_at).zip(accounts.iter().cycle()) {
         let number = text.render(&Values { n, account: Some(account) });
-        numbers.insert(actor.target.final_number(&number, dial.trunk.as_deref()));
+        let sent = actor.target.final_number(&number, dial.trunk.as_deref());
+        numbers.entry(sent).or_insert_with(|| dial.number.name.clone());
     }
     varies && (plan.load.planned().is_none() || planned > looked_at)
 }

@@ -38,7 +38,17 @@ impl FileKind {
 
     /// Its JSON Schema as the text of a file.
     pub fn schema_text(self) -> String {
-        let mut text = serde_json::to_string_pretty(&self.schema()).expect("a schema has no map with odd keys");
+        let mut rest = match self.schema() {
+            serde_json::Value::Object(fields) => fields,
+            _ => serde_json::Map::new(),
+        };
+        // What a reader looks for first stands first.
+        let mut fields = serde_json::Map::new();
+        for name in ["$schema", "title", "description", "type"] {
+            fields.extend(rest.shift_remove_entry(name));
+        }
+        fields.extend(rest);
+        let mut text = serde_json::to_string_pretty(&fields).expect("a schema has no map with odd keys");
         text.push('\n');
         text
     }

@@ -51,7 +51,8 @@ fn at_path(node: &mut Node, path: &[&str], value: Node, mark: Mark) -> Result<()
         Value::List(items) => {
             let count = items.len();
             let item = first.parse::<usize>().ok().and_then(|index| items.get_mut(index));
-            let item = item.ok_or_else(|| format!("`{first}` is no entry of that list: it has 0 to {}", count - 1))?;
+            let item =
+                item.ok_or_else(|| format!("`{first}` is no entry of that list: it has {count}, the first is 0"))?;
             at_path(item, rest, value, mark)
         }
         Value::Scalar { .. } => Err(format!("there is nothing below `{first}`: what stands there is one value")),
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn a_name_that_is_nowhere_is_refused() {
         assert!(put_into("load: {}\n", "citty", "x").expect_err("unknown").contains("`citty` is no variable"));
-        assert!(put_into("expect: [a]\n", "expect.1", "x").expect_err("too far").contains("0 to 0"));
+        assert!(put_into("expect: [a]\n", "expect.1", "x").expect_err("too far").contains("it has 1, the first is 0"));
         assert!(put_into("target: a\n", "target.x", "y").expect_err("scalar").contains("nothing below"));
         assert!(put_into("load: {}\n", "safety.max_calls", "9").is_err());
     }
