@@ -96,8 +96,14 @@ impl std::error::Error for Diagnostics {}
 
 /// Line `line` (from 1) of a file, with secrets masked and cut to a length that a terminal can show.
 pub fn source_line(text: &str, line: u32) -> Option<String> {
-    let raw = text.lines().nth(line.checked_sub(1)? as usize)?;
-    let mut shown: String = mask(raw).chars().take(200).collect();
+    let index = line.checked_sub(1)? as usize;
+    let raw = text.lines().nth(index)?;
+    let masked = if continues_a_secret(text, index, raw) {
+        raw.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect()
+    } else {
+        mask(raw)
+    };
+    let mut shown: String = masked.chars().take(200).collect();
     shown.truncate(shown.trim_end().len());
     Some(shown)
 }
@@ -109,6 +115,23 @@ pub fn is_secret(key: &str) -> bool {
     !harmless
         && (["pass", "pwd", "secret", "token"].iter().any(|word| key.contains(word))
             || strsim::osa_distance(&key, "password") <= 3)
+}
+
+/// Whether a line belongs to the value of a secret's key further up: a block of text, or a value on the next line.
+fn continues_a_secret(text: &str, index: usize, line: &str) -> bool {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let before: Vec<&str> = text.lines().take(index).filter(|line| !line.trim().is_empty()).collect();
+    let ends_with_key = |line: &str| {
+        let key = line.trim_end().strip_suffix(':').unwrap_or("");
+        is_secret(key.rsplit(|c: char| !(c.is_alphanumeric() || "_-\"'".contains(c))).next().unwrap_or(""))
+    };
+    // The last key of the line that this one is indented under.
+    let parent = before.iter().rev().find(|before| indent(before) < indent(line));
+    let under_key = parent.is_some_and(|parent| {
+        let (keys, _) = parent.rsplit_once(": ").unwrap_or_else(|| (parent.trim_end().trim_end_matches(':'), ""));
+        is_secret(keys.rsplit(|c: char| !(c.is_alphanumeric() || "_-\"'".contains(c))).next().unwrap_or(""))
+    });
+    under_key || before.last().is_some_and(|line| ends_with_key(line))
 }
 
 /// Replaces what follows a secret's key by asterisks, character for character, so that columns stay right.
@@ -162,8 +185,9 @@ fn value_end(chars: &[char], start: usize) -> usize {
             let mut depth = 0_i32;
             for (i, c) in chars.iter().enumerate().skip(start) {
                 match c {
-                    '{' => depth += 1,
-                    '}' if depth > 0 => depth -= 1,
+                    '{' | '[' => depth += 1,
+                    '}' | ']' if depth > 0 => depth -= 1,
+                    _ if depth > 0 => {}
                     '}' | ',' => return (start..i).rev().find(|&j| chars[j] != ' ').map_or(start, |last| last + 1),
                     _ => {}
                 }
@@ -246,6 +270,15 @@ mod tests {
         ] {
             assert_eq!(mask(line), shown);
         }
+    }
+
+    #[test]
+    fn secrets_of_several_lines_are_masked_too() {
+        let text = "a:\n  users: 1\n  password: |\n    hunter2\n\n    hunter3\n  unit: x\n  pasword:\n  hunter4\nb: { password:\n hunter5 }\n";
+        let shown: Vec<String> = (1..=11).filter_map(|line| source_line(text, line)).collect();
+        assert!(!shown.join("\n").contains("hunter"), "{shown:?}");
+        assert_eq!((shown[1].as_str(), shown[6].as_str()), ("  users: 1", "  unit: x"));
+        assert_eq!(mask("password: [a, hunter2], b: 1"), "password: ************, b: 1");
     }
 
     #[test]

@@ -23,6 +23,7 @@ pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Rep
     accounts(plan, places, concurrency, report);
     ports(plan, places, concurrency, report);
     for (actor, at) in plan.actors.iter().zip(places) {
+        hold_open(plan, actor, *at, report);
         contracted(actor, concurrency, *at, report);
         for (index, step) in actor.steps.iter().enumerate() {
             if let Step::Dial(dial) = step {
@@ -130,6 +131,17 @@ fn accounts(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &m
 
 fn shares(actor: &Actor, pool: &Arc<Pool>) -> bool {
     actor.pool.as_ref().is_some_and(|own| Arc::ptr_eq(own, pool))
+}
+
+/// Where the next attempt waits for one that is held, nothing would ever let go.
+fn hold_open(plan: &Plan, actor: &Actor, at: At<'_>, report: &mut Report) {
+    let Schedule::Closed { concurrent } = plan.load.schedule else { return };
+    let waits = plan.load.stop.calls.is_none_or(|calls| calls > u64::from(concurrent));
+    let held = actor.steps.iter().position(|step| matches!(step, Step::HoldOpen));
+    if let Some(index) = held.filter(|_| waits && plan.load.stop.after.is_none()) {
+        let help = "add `for: 1m` to the load, or write `talk: { for: 1m }`";
+        report.add(at.key("steps").index(index), "`hold_open` would hold the first calls for ever", help);
+    }
 }
 
 /// A load that fills a line is refused, unless its target says that it may.
