@@ -75,7 +75,7 @@ impl Diagnostics {
             }
         }
         let place = |d: &Diagnostic| files.iter().position(|file| *file == d.file);
-        self.0.sort_by(|a, b| (place(a), a.mark).cmp(&(place(b), b.mark)));
+        self.0.sort_by_key(|a| (place(a), a.mark));
         self.0.dedup();
     }
 }
@@ -96,8 +96,14 @@ impl std::error::Error for Diagnostics {}
 
 /// Line `line` (from 1) of a file, with secrets masked and cut to a length that a terminal can show.
 pub fn source_line(text: &str, line: u32) -> Option<String> {
-    let raw = text.lines().nth(line.checked_sub(1)? as usize)?;
-    let mut shown: String = mask(raw).chars().take(200).collect();
+    let index = line.checked_sub(1)? as usize;
+    let raw = text.lines().nth(index)?;
+    let masked = if continues_a_secret(text, index, raw) {
+        raw.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect()
+    } else {
+        mask(raw)
+    };
+    let mut shown: String = masked.chars().take(200).collect();
     shown.truncate(shown.trim_end().len());
     Some(shown)
 }
@@ -109,6 +115,23 @@ pub fn is_secret(key: &str) -> bool {
     !harmless
         && (["pass", "pwd", "secret", "token"].iter().any(|word| key.contains(word))
             || strsim::osa_distance(&key, "password") <= 3)
+}
+
+/// Whether a line belongs to the value of a secret's key further up: a block of text, or a value on the next line.
+fn continues_a_secret(text: &str, index: usize, line: &str) -> bool {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let before: Vec<&str> = text.lines().take(index).filter(|line| !line.trim().is_empty()).collect();
+    let ends_with_key = |line: &str| {
+        let key = line.trim_end().strip_suffix(':').unwrap_or("");
+        is_secret(key.rsplit(|c: char| !(c.is_alphanumeric() || "_-\"'".contains(c))).next().unwrap_or(""))
+    };
+    // The last key of the line that this one is indented under.
+    let parent = before.iter().rev().find(|before| indent(before) < indent(line));
+    let under_key = parent.is_some_and(|parent| {
+        let (keys, _) = parent.rsplit_once(": ").unwrap_or_else(|| (parent.trim_end().trim_end_matches(':'), ""));
+        is_secret(keys.rsplit(|c: char| !(c.is_alphanumeric() || "_-\"'".contains(c))).next().unwrap_or(""))
+    });
+    under_key || before.last().is_some_and(|line| ends_with_key(line))
 }
 
 /// Replaces what follows a secret's key by asterisks, character for character, so that columns stay right.
@@ -162,9 +185,10 @@ fn value_end(chars: &[char], start: usize) -> usize {
             let mut depth = 0_i32;
             for (i, c) in chars.iter().enumerate().skip(start) {
                 match c {
-                    '{' => depth += 1,
-                    '}' if depth > 0 => depth -= 1,
-                    '}' | ',' => return i,
+                    '{' | '[' => depth += 1,
+                    '}' | ']' if depth > 0 => depth -= 1,
+                    _ if depth > 0 => {}
+                    '}' | ',' => return (start..i).rev().find(|&j| chars[j] != ' ').map_or(start, |last| last + 1),
                     _ => {}
                 }
             }
@@ -181,29 +205,32 @@ fn is_reference(value: &str) -> bool {
     })
 }
 
-/// The nearest of `words`, where one is near enough to be meant.
-pub fn nearest<'w>(word: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+/// The nearest of `words`, where one is near enough to be meant: few letters differ, or each of its parts is there.
+pub fn nearest<'w>(word: &str, words: &[&'w str]) -> Option<&'w str> {
     let lower = word.to_ascii_lowercase();
-    words
-        .into_iter()
+    let parts: Vec<&str> = lower.split(|c: char| !c.is_alphanumeric()).filter(|part| part.len() > 2).collect();
+    let has_parts = |candidate: &&&str| !parts.is_empty() && parts.iter().all(|part| candidate.contains(part));
+    let by_letters = words
+        .iter()
         .map(|candidate| (strsim::osa_distance(&lower, &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= (candidate.chars().count().max(lower.chars().count()) / 3).max(1))
+        .filter(|(distance, candidate)| *distance <= candidate.chars().count().max(lower.chars().count()) / 3)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, candidate)| *candidate);
+    by_letters.or_else(|| words.iter().find(has_parts).copied())
 }
 
-/// `did you mean …? WHAT is one of: …`, at most 30 words.
+/// `did you mean …? WHAT is one of: …`, at most 12 words.
 pub fn did_you_mean(word: &str, what: &str, words: &[&str]) -> String {
     let mut help = String::new();
-    if let Some(near) = nearest(word, words.iter().copied()) {
+    if let Some(near) = nearest(word, words) {
         write!(help, "did you mean `{near}`? ").expect("a String takes every write");
     }
     if words.is_empty() {
         write!(help, "there is no {what} here").expect("a String takes every write");
         return help;
     }
-    let more = if words.len() > 30 { format!(" … ({} in all)", words.len()) } else { String::new() };
-    let list = words.iter().take(30).copied().collect::<Vec<_>>().join(", ");
+    let more = if words.len() > 12 { format!(" … ({} in all)", words.len()) } else { String::new() };
+    let list = words.iter().take(12).copied().collect::<Vec<_>>().join(", ");
     write!(help, "{what} is one of: {list}{more}").expect("a String takes every write");
     help
 }
@@ -230,6 +257,7 @@ mod tests {
     fn secrets_are_masked_whatever_the_line_looks_like() {
         for (line, shown) in [
             ("password: hunter2", "password: *******"),
+            ("{ password: hunter2 }", "{ password: ******* }"),
             (
                 "  a: { users: 1..2, pasword: 'hun,ter2', unit: x }",
                 "  a: { users: 1..2, pasword: **********, unit: x }",
@@ -245,9 +273,19 @@ mod tests {
     }
 
     #[test]
+    fn secrets_of_several_lines_are_masked_too() {
+        let text = "a:\n  users: 1\n  password: |\n    hunter2\n\n    hunter3\n  unit: x\n  pasword:\n  hunter4\nb: { password:\n hunter5 }\n";
+        let shown: Vec<String> = (1..=11).filter_map(|line| source_line(text, line)).collect();
+        assert!(!shown.join("\n").contains("hunter"), "{shown:?}");
+        assert_eq!((shown[1].as_str(), shown[6].as_str()), ("  users: 1", "  unit: x"));
+        assert_eq!(mask("password: [a, hunter2], b: 1"), "password: ************, b: 1");
+    }
+
+    #[test]
     fn the_nearest_word_is_offered_only_when_it_is_near() {
-        assert_eq!(nearest("dail", ["register", "dial"]), Some("dial"));
-        assert_eq!(nearest("sleep", ["register", "dial"]), None);
+        assert_eq!(nearest("dail", &["register", "dial"]), Some("dial"));
+        assert_eq!(nearest("sleep", &["register", "dial"]), None);
+        assert_eq!(nearest("call.busy", &["ok", "call.callee_busy"]), Some("call.callee_busy"));
         assert_eq!(did_you_mean("x", "a number", &[]), "there is no a number here");
     }
 }

@@ -10,6 +10,7 @@ pub mod emergency;
 pub mod file;
 pub mod lab;
 pub mod plan;
+pub mod preview;
 pub mod safety;
 pub mod schema;
 pub mod text;

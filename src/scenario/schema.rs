@@ -38,7 +38,17 @@ impl FileKind {
 
     /// Its JSON Schema as the text of a file.
     pub fn schema_text(self) -> String {
-        let mut text = serde_json::to_string_pretty(&self.schema()).expect("a schema has no map with odd keys");
+        let mut rest = match self.schema() {
+            serde_json::Value::Object(fields) => fields,
+            _ => serde_json::Map::new(),
+        };
+        // What a reader looks for first stands first.
+        let mut fields = serde_json::Map::new();
+        for name in ["$schema", "title", "description", "type"] {
+            fields.extend(rest.shift_remove_entry(name));
+        }
+        fields.extend(rest);
+        let mut text = serde_json::to_string_pretty(&fields).expect("a schema has no map with odd keys");
         text.push('\n');
         text
     }
@@ -62,7 +72,7 @@ mod tests {
             }
             match schema {
                 serde_json::Value::Object(map) => {
-                    map.iter().for_each(|(k, v)| walk(&format!("{path}/{k}"), v, missing))
+                    map.iter().for_each(|(k, v)| walk(&format!("{path}/{k}"), v, missing));
                 }
                 serde_json::Value::Array(all) => all.iter().for_each(|v| walk(path, v, missing)),
                 _ => {}

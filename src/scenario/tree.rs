@@ -358,6 +358,13 @@ mod tests {
     }
 
     #[test]
+    fn files_of_other_systems_are_read_alike() {
+        let root = tree("\u{feff}a: 1\r\nb: x\r\n");
+        assert_eq!(root.get("a").and_then(Node::text), Some("1"));
+        assert_eq!(root.get("b").and_then(Node::text), Some("x"));
+    }
+
+    #[test]
     fn broken_yaml_names_its_place() {
         let error = parse("a: [1, 2\nb: 3\n").expect_err("broken");
         assert_eq!(error.mark.line, 2);

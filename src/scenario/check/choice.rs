@@ -11,7 +11,7 @@ impl<'s> Walker<'s> {
     pub(super) fn choice(&mut self, schema: &'s Json, node: &Node, at: Mark) -> Option<Node> {
         let mut shapes = Vec::new();
         self.flatten(schema, &mut shapes);
-        let noun = title(schema).or_else(|| shapes.iter().find_map(|shape| title(shape))).unwrap_or("value");
+        let noun = self.noun(schema).unwrap_or("value");
         if node.is_null() {
             if shapes.iter().any(|shape| shape.get("type").is_some() && allows(shape, "null")) {
                 return Some(super::scalar::settled(node, Kind::Null));
@@ -62,9 +62,13 @@ impl<'s> Walker<'s> {
             return None;
         };
         let field = &shape["properties"][&entry.key];
+        let is_word = plain.iter().any(|shape| words(shape).contains(&entry.key.as_str()));
+        if entry.node.is_null() && !is_word {
+            self.needs_more(&entry.key, self.resolve(field), entry.mark);
+            return None;
+        }
         // `- register:` with nothing behind it is the bare word.
-        let bare = entry.node.is_null() && plain.iter().any(|shape| words(shape).contains(&entry.key.as_str()));
-        let inner = if bare { empty(entry.mark) } else { self.value(field, &entry.node, entry.mark)? };
+        let inner = if entry.node.is_null() { empty(entry.mark) } else { self.value(field, &entry.node, entry.mark)? };
         Some(wrap(node.mark, &entry.key, entry.mark, inner))
     }
 
@@ -84,9 +88,8 @@ impl<'s> Walker<'s> {
             let word = super::scalar::settled(node, Kind::Text);
             return Some(if is_tag { wrap(node.mark, text, node.mark, empty(node.mark)) } else { word });
         }
-        if tagged.iter().any(|shape| tag(shape) == Some(text)) {
-            let message = format!("`{text}` needs to be told more");
-            self.add(node.mark, message, Some(format!("write `{text}: …` with what it needs behind it")));
+        if let Some(shape) = tagged.iter().find(|shape| tag(shape) == Some(text)) {
+            self.needs_more(text, self.resolve(&shape["properties"][text]), node.mark);
             return None;
         }
         if typed.iter().any(|shape| ["string", "integer", "number", "boolean"].iter().any(|kind| allows(shape, kind))) {
@@ -94,6 +97,19 @@ impl<'s> Walker<'s> {
         }
         self.unknown_word(noun, text, &all_words(tagged, plain), node.mark);
         None
+    }
+
+    fn needs_more(&mut self, word: &str, schema: &Json, mark: Mark) {
+        let fields: Vec<String> = required(schema).map(|field| format!("{field}: …")).collect();
+        let more = if fields.is_empty() { "…".to_owned() } else { format!("{{ {} }}", fields.join(", ")) };
+        self.add(mark, format!("`{word}` needs to be told more"), Some(format!("write `{word}: {more}`")));
+    }
+
+    /// What a choice is called: the first title on the way down.
+    fn noun(&self, schema: &'s Json) -> Option<&'s str> {
+        let schema = self.resolve(schema);
+        let inner = schema.get("oneOf").or_else(|| schema.get("anyOf")).and_then(Json::as_array);
+        title(schema).or_else(|| inner.into_iter().flatten().find_map(|shape| self.noun(shape)))
     }
 
     /// Values of more than one shape: those that fit are tried, the one with the fewest mistakes speaks.

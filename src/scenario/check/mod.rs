@@ -69,7 +69,12 @@ impl<'s> Walker<'s> {
                 self.unknown_key(schema, entry);
                 continue;
             };
+            let is_plain_text = field.get("pattern").is_some() && entry.node.text().is_some();
             match self.value(field, &entry.node, entry.mark) {
+                // A name of the wrong form is still a text: later checks can go on with it.
+                None if is_plain_text && is_required(schema, &entry.key) => {
+                    kept.push(Entry { node: scalar::settled(&entry.node, Kind::Text), ..entry.clone() });
+                }
                 Some(node) => kept.push(Entry { key: entry.key.clone(), mark: entry.mark, node }),
                 None => usable &= !is_required(schema, &entry.key),
             }
@@ -78,7 +83,7 @@ impl<'s> Walker<'s> {
             usable = false;
             let message = format!("`{name}` is missing{}", in_what(schema));
             let field = properties.and_then(|properties| properties.get(name));
-            let help = field.and_then(|field| description(self.resolve(field)).or_else(|| description(field)));
+            let help = field.and_then(|field| description(field).or_else(|| description(self.resolve(field))));
             self.add(at, message, help.map(|text| format!("{name}: {text}")));
         }
         usable.then_some(Node { mark, value: Value::Map(kept) })

@@ -45,7 +45,9 @@ impl<'s> Walker<'s> {
     }
 
     pub(super) fn unknown_word(&mut self, noun: &str, text: &str, words: &[&str], mark: Mark) {
-        self.add(mark, format!("unknown {noun} `{text}`"), Some(did_you_mean(text, &a(noun), words)));
+        let message =
+            if is_noun(noun) { format!("unknown {noun} `{text}`") } else { format!("`{noun}` cannot be `{text}`") };
+        self.add(mark, message, Some(did_you_mean(text, &a(noun), words)));
     }
 
     fn matches_pattern(&mut self, schema: &Json, text: &str, mark: Mark) -> bool {
@@ -99,8 +101,16 @@ pub(super) fn by_its_looks(node: &Node) -> Node {
     settled(node, kind)
 }
 
+/// Titles that are nouns; the others are names of fields.
+fn is_noun(title: &str) -> bool {
+    matches!(title, "step" | "expectation" | "behaviour" | "check" | "class" | "codec" | "word" | "value")
+}
+
 /// A noun with its article.
 pub(super) fn a(noun: &str) -> String {
+    if !is_noun(noun) {
+        return format!("`{noun}`");
+    }
     let article = if noun.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     format!("{article} {noun}")
 }

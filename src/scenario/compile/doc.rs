@@ -56,8 +56,8 @@ pub(super) fn load<T: DeserializeOwned>(
     let mut lossy = !soft.is_empty();
     report.list.extend(soft.into_iter().map(|error| Diagnostic::from_tree(&name, &text, error)));
     for (index, (key, value)) in sets.iter().enumerate() {
-        if let Err(message) = super::set::put(&mut root, key, value, index) {
-            report.list.push(Diagnostic::whole(&format!("--set {key}=…"), message, None));
+        if let Err((message, help)) = super::set::put(&mut root, key, value, index) {
+            report.whole(&format!("--set {key}=…"), message, help);
         }
     }
     let schema = kind.schema();
@@ -99,7 +99,7 @@ impl Doc {
 
     /// A path that this file names.
     pub(super) fn beside(&self, path: &str) -> PathBuf {
-        self.path.parent().unwrap_or(Path::new("")).join(path)
+        self.path.parent().unwrap_or_else(|| Path::new("")).join(path)
     }
 
     fn diagnostic(&self, mark: Mark, message: String, help: Option<String>) -> Diagnostic {
@@ -137,7 +137,13 @@ impl<'d> At<'d> {
     pub(super) fn index(self, index: usize) -> Self {
         match &self.node.value {
             Value::List(items) if index < items.len() => {
-                At { doc: self.doc, node: &items[index], mark: items[index].mark }
+                let node = &items[index];
+                // `- dial: {..}` is shown by its word.
+                let first = match &node.value {
+                    Value::Map(entries) => entries.first().map(|entry| entry.mark),
+                    _ => None,
+                };
+                At { doc: self.doc, node, mark: first.unwrap_or(node.mark) }
             }
             _ => self,
         }
@@ -175,11 +181,6 @@ impl Report {
     /// Nothing was wrong so far.
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
-    }
-
-    /// How many mistakes there are so far.
-    pub(super) fn len(&self) -> usize {
-        self.list.len()
     }
 
     /// The mistakes, sorted.

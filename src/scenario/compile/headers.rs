@@ -39,6 +39,10 @@ pub(super) fn check(headers: &BTreeMap<String, Digits>, at: At<'_>, report: &mut
         } else if OURS.contains(&name.to_ascii_lowercase().as_str()) {
             report.add(at.name(name), format!("the header `{name}` is written by ringfleet itself"), "leave it out");
         }
+        if value.0.contains("${") {
+            let help = "headers are shown in evidence: write the value itself, or leave it out";
+            report.add(at.key(name), "`${…}` is read for passwords only", help);
+        }
         if value.0.chars().any(|c| c.is_control() && c != '\t') {
             report.add(at.key(name), "a header is one line of text", "take out line breaks and control characters");
         }

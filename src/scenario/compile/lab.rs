@@ -105,12 +105,12 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
                     "write digits",
                 );
             }
-            let refuse = trunk.refuse.as_ref().map_or(plain(503), reject);
+            let refuse = trunk.refuse.as_ref().map_or_else(|| plain(503), reject);
             plan.trunks.push(LabTrunk { name: name.clone(), prefix, limit: LabLimit { places: trunk.calls, refuse } });
         }
     }
     if let Some(licence) = &file.licence {
-        let refuse = licence.refuse.as_ref().map_or(plain(403), reject);
+        let refuse = licence.refuse.as_ref().map_or_else(|| plain(403), reject);
         plan.licence = Some(LabLimit { places: licence.devices, refuse });
     }
     plan

@@ -7,7 +7,8 @@ use std::time::Duration;
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
 use crate::pace::{Load, Schedule};
-use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step};
+use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step, Target};
+use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
 
 /// Attempts whose numbers are rendered and checked beforehand; the call checks each again before it dials.
@@ -20,9 +21,10 @@ pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Rep
     caps(plan, at.key("load"), report);
     let concurrency = concurrency(plan);
     accounts(plan, places, concurrency, report);
+    ports(plan, places, concurrency, report);
     for (actor, at) in plan.actors.iter().zip(places) {
+        hold_open(plan, actor, *at, report);
         contracted(actor, concurrency, *at, report);
-        ports(actor, concurrency, *at, report);
         for (index, step) in actor.steps.iter().enumerate() {
             if let Step::Dial(dial) = step {
                 numbers(plan, actor, dial, at.key("steps").index(index).key("dial").key("number"), report);
@@ -34,7 +36,7 @@ pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Rep
 fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
     let safety = &plan.safety;
     let mut over = |key: &str, what: String, cap: &str, value: String| {
-        let help = format!("ask for less, or raise `safety.{cap}` in the target file (now {value})");
+        let help = format!("ask for less, or raise `safety.{cap}` in the target file (it is {value})");
         report.add(at.name(key), format!("{what} is more than the target allows"), help);
     };
     if let Schedule::Closed { concurrent } = plan.load.schedule
@@ -55,8 +57,12 @@ fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
     }
     let length = length(&plan.load);
     if let Some(length) = length.filter(|length| length.as_secs_f64() > f64::from(safety.max_minutes) * 60.0) {
-        let minutes = length.as_secs_f64() / 60.0;
-        over("for", format!("a run of {minutes:.0} minutes"), "max_minutes", safety.max_minutes.to_string());
+        over(
+            "for",
+            format!("a run of {}", crate::units::Period(length)),
+            "max_minutes",
+            safety.max_minutes.to_string(),
+        );
     }
     if let (Schedule::Open { .. }, Some(concurrency)) = (&plan.load.schedule, concurrency(plan))
         && concurrency > u64::from(safety.max_concurrent)
@@ -78,7 +84,8 @@ pub fn concurrency(plan: &Plan) -> Option<u64> {
     match &plan.load.schedule {
         Schedule::OnDemand => None,
         Schedule::Closed { concurrent } => {
-            Some(plan.load.planned().map_or(u64::from(*concurrent), |calls| calls.min(u64::from(*concurrent))))
+            let concurrent = u64::from(*concurrent);
+            Some(plan.load.planned().map_or(concurrent, |calls| calls.min(concurrent)))
         }
         Schedule::Open { .. } => {
             let shortest = plan.actors.iter().map(shortest).max().unwrap_or_default().as_secs_f64();
@@ -127,6 +134,17 @@ fn shares(actor: &Actor, pool: &Arc<Pool>) -> bool {
     actor.pool.as_ref().is_some_and(|own| Arc::ptr_eq(own, pool))
 }
 
+/// Where the next attempt waits for one that is held, nothing would ever let go.
+fn hold_open(plan: &Plan, actor: &Actor, at: At<'_>, report: &mut Report) {
+    let Schedule::Closed { concurrent } = plan.load.schedule else { return };
+    let waits = plan.load.stop.calls.is_none_or(|calls| calls > u64::from(concurrent));
+    let held = actor.steps.iter().position(|step| matches!(step, Step::HoldOpen));
+    if let Some(index) = held.filter(|_| waits && plan.load.stop.after.is_none()) {
+        let help = "add `for: 1m` to the load, or write `talk: { for: 1m }`";
+        report.add(at.key("steps").index(index), "`hold_open` would hold the first calls for ever", help);
+    }
+}
+
 /// A load that fills a line is refused, unless its target says that it may.
 fn contracted(actor: &Actor, concurrency: Option<u64>, at: At<'_>, report: &mut Report) {
     let Some(concurrency) = concurrency else { return };
@@ -143,19 +161,29 @@ fn contracted(actor: &Actor, concurrency: Option<u64>, at: At<'_>, report: &mut 
     }
 }
 
-fn ports(actor: &Actor, concurrency: Option<u64>, at: At<'_>, report: &mut Report) {
-    let (Some(concurrency), Some((first, last))) = (concurrency, actor.target.rtp_ports) else { return };
-    let pairs = u64::from(last - first).div_ceil(2);
-    if concurrency > pairs {
-        let message = format!("{concurrency} calls need {} RTP ports, {first}-{last} has fewer", concurrency * 2);
-        report.add(at, message, "widen `media.rtp_ports` of the target: two ports a call");
+fn ports(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut Report) {
+    let Some(concurrency) = concurrency else { return };
+    for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
+        let same = |other: &&Actor| Arc::ptr_eq(&other.target, &actor.target);
+        let Some((first, last)) = actor.target.rtp_ports else { continue };
+        // Actors on one target share its ports: the first of them speaks for all.
+        if plan.actors[..index].iter().any(|other| same(&other)) {
+            continue;
+        }
+        let legs = concurrency * plan.actors.iter().filter(same).count() as u64;
+        // RFC 3550 §11: RTP on an even port, RTCP on the odd one above it.
+        let pairs = u64::from((last - 1) / 2 + 1).saturating_sub(u64::from(first.div_ceil(2)));
+        if legs > pairs {
+            let message = format!("{legs} calls need {} RTP ports, {first}-{last} has {}", legs * 2, pairs * 2);
+            report.add(*at, message, "widen `media.rtp_ports` of the target: an even and an odd port a call");
+        }
     }
 }
 
 /// Renders the number of each planned attempt and asks the target whether it may be dialled.
 fn numbers(plan: &Plan, actor: &Actor, dial: &Dial, at: At<'_>, report: &mut Report) {
-    let one = Account::default();
-    let accounts = actor.pool.as_ref().map_or(std::slice::from_ref(&one), |pool| &pool.accounts);
+    let one = [Account::default()];
+    let accounts = actor.pool.as_ref().map_or(&one[..], |pool| &pool.accounts);
     if let Some(field) = dial.number.text.account_fields().find(|f| accounts.iter().all(|a| a.field(f).is_none())) {
         report.add(at, format!("no account has `{field}`"), "add that column to the CSV file of the accounts");
         return;
@@ -174,15 +202,17 @@ fn numbers(plan: &Plan, actor: &Actor, dial: &Dial, at: At<'_>, report: &mut Rep
         }
         let sent = actor.target.final_number(&number, dial.trunk.as_deref());
         if let Err(refusal) = actor.target.safety.permits(&sent) {
-            report.add(at, refusal.to_string(), allow_help(&refusal));
+            report.add(at, refusal.to_string(), allow_help(&refusal, &actor.target));
             return;
         }
     }
 }
 
-fn allow_help(refusal: &crate::scenario::safety::Refusal) -> &'static str {
-    use crate::scenario::safety::Refusal;
+fn allow_help(refusal: &Refusal, target: &Target) -> &'static str {
     match refusal {
+        Refusal::Emergency { .. } if target.safety.numbers.countries.is_empty() && !target.lab => {
+            "no country is named, so those of every country are blocked: name yours, as `safety: { emergency: TW }`"
+        }
         Refusal::Emergency { .. } | Refusal::Unreadable(_) => "",
         Refusal::NotAllowed(_) => "add a pattern for it under `safety.allow` in the target file",
         Refusal::NotNamed(_) => {

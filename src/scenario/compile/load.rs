@@ -69,7 +69,8 @@ fn lower(files: &[RampFile], at: At<'_>, report: &mut Report) -> Vec<Ramp> {
         rate = ramp.to;
         ramps.push(ramp);
     }
-    if ramps.iter().all(|ramp| ramp.from.get() + ramp.to.get() <= 0.0) && !at.doc().lossy {
+    let complete = ramps.len() == files.len() && !at.doc().lossy;
+    if complete && ramps.iter().all(|ramp| ramp.from.get() + ramp.to.get() <= 0.0) {
         report.add(at, "these ramps start nothing", "as [{ to: 50/s, over: 30s }, { for: 5m }]");
     }
     ramps

@@ -82,7 +82,7 @@ pub(crate) fn is_dialable(text: &str) -> bool {
 /// Every rendered form is checked later; this finds the mistakes that show without rendering.
 fn literal_pieces_are_dialable(text: &Text) -> bool {
     let mut literals = text.literals();
-    let is_uri = literals.next().is_some_and(|first| is_uri_start(first)) && text.starts_with_literal();
+    let is_uri = literals.next().is_some_and(is_uri_start) && text.starts_with_literal();
     is_uri || text.literals().all(|piece| piece.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'*' | b'#')))
 }
 

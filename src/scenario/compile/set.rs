@@ -7,7 +7,7 @@ pub(super) const ACCOUNT: &[&str] = &["user", "auth_user", "password"];
 
 /// Puts `value` at `key`: a dotted path (`load.calls`, `actors.agent.steps.0.dial.number`), a variable's name, or a
 /// field of [`ACCOUNT`].
-pub(super) fn put(root: &mut Node, key: &str, value: &str, index: usize) -> Result<(), String> {
+pub(super) fn put(root: &mut Node, key: &str, value: &str, index: usize) -> Result<(), (String, String)> {
     if ACCOUNT.contains(&key) {
         return Ok(());
     }
@@ -16,18 +16,18 @@ pub(super) fn put(root: &mut Node, key: &str, value: &str, index: usize) -> Resu
     let is_variable = root.get("variables").is_some_and(|variables| variables.get(key).is_some());
     let top = ["description", "target", "variables", "caller", "actors", "load", "expect"];
     if is_variable {
-        return at_path(root, &["variables", key], value, mark);
+        return at_path(root, &["variables", key], value, mark).map_err(|message| (message, String::new()));
     }
     let path: Vec<&str> = key.split('.').collect();
     if top.contains(&path[0]) {
-        return at_path(root, &path, value, mark);
+        return at_path(root, &path, value, mark).map_err(|message| (message, String::new()));
     }
     let mut names: Vec<&str> = ACCOUNT.to_vec();
     if let Some(Value::Map(entries)) = root.get("variables").map(|variables| &variables.value) {
         names.extend(entries.iter().map(|entry| entry.key.as_str()));
     }
     let help = crate::scenario::diagnostic::did_you_mean(key, "a name", &names);
-    Err(format!("`{key}` is no variable of the scenario and no path into it (as load.calls); {help}"))
+    Err((format!("`{key}` is no variable of the scenario and no path into it, as load.calls"), help))
 }
 
 fn at_path(node: &mut Node, path: &[&str], value: Node, mark: Mark) -> Result<(), String> {
@@ -51,7 +51,8 @@ fn at_path(node: &mut Node, path: &[&str], value: Node, mark: Mark) -> Result<()
         Value::List(items) => {
             let count = items.len();
             let item = first.parse::<usize>().ok().and_then(|index| items.get_mut(index));
-            let item = item.ok_or_else(|| format!("`{first}` is no entry of that list: it has 0 to {}", count - 1))?;
+            let item =
+                item.ok_or_else(|| format!("`{first}` is no entry of that list: it has {count}, the first is 0"))?;
             at_path(item, rest, value, mark)
         }
         Value::Scalar { .. } => Err(format!("there is nothing below `{first}`: what stands there is one value")),
@@ -88,7 +89,7 @@ mod tests {
 
     fn put_into(text: &str, key: &str, value: &str) -> Result<String, String> {
         let (mut root, _) = tree::parse(text).expect("valid YAML");
-        put(&mut root, key, value, 0)?;
+        put(&mut root, key, value, 0).map_err(|(message, _)| message)?;
         Ok(root.to_json().to_string())
     }
 
@@ -108,7 +109,7 @@ mod tests {
     #[test]
     fn a_name_that_is_nowhere_is_refused() {
         assert!(put_into("load: {}\n", "citty", "x").expect_err("unknown").contains("`citty` is no variable"));
-        assert!(put_into("expect: [a]\n", "expect.1", "x").expect_err("too far").contains("0 to 0"));
+        assert!(put_into("expect: [a]\n", "expect.1", "x").expect_err("too far").contains("it has 1, the first is 0"));
         assert!(put_into("target: a\n", "target.x", "y").expect_err("scalar").contains("nothing below"));
         assert!(put_into("load: {}\n", "safety.max_calls", "9").is_err());
     }

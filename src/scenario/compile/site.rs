@@ -33,7 +33,6 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
     if file.websocket.is_some() {
         report.later(at.name("websocket"), "SIP over WebSocket", "leave `websocket` out");
     }
-    let before = report.len();
     let numbers = plain_numbers(file, at, report);
     let hotlines = hotlines(file, at, report);
     let trunks = trunks(file, &numbers, &hotlines, at.key("trunks"), report);
@@ -73,7 +72,7 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         hotlines,
         lab: None,
         mask_numbers: file.mask_numbers,
-        lossy: at.doc().lossy || report.len() > before,
+        lossy: at.doc().lossy,
     }
 }
 

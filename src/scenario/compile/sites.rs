@@ -133,9 +133,8 @@ fn read(input: &Input<'_>, path: &Path, at: At<'_>, report: &mut Report) -> Opti
     if kind_of(&text) == FileKind::Lab {
         let (doc, file) = doc::load::<LabFile>(FileKind::Lab, path, text, &[], report)?;
         let file = file?;
-        let before = report.len();
         let plan = lab::compile(input, &file, doc.at(), report);
-        return Some(lab::site(&file.lab, plan, doc.lossy || report.len() > before));
+        return Some(lab::site(&file.lab, plan, doc.lossy));
     }
     let (doc, file) = doc::load::<TargetFile>(FileKind::Target, path, text, &[], report)?;
     file.map(|file| site::compile(input, &file, doc.at(), report))

@@ -104,7 +104,8 @@ pub(super) fn outcome(file: &OutcomeFile) -> Outcome {
 }
 
 fn period(written: Option<Period>, default_seconds: u64) -> Duration {
-    written.map_or(Duration::from_secs(default_seconds), |period| period.0)
+    let default = Duration::from_secs(default_seconds);
+    written.map_or(default, |period| period.0)
 }
 
 fn media(word: MediaWord) -> MediaMode {

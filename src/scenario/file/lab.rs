@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::scalar::Digits;
-use super::step::RejectFile;
+use super::step::{RejectFile, allow_bare};
 use crate::units::Period;
 
 /// A simulated PBX. What is left out is as in the built-in lab.
@@ -57,7 +57,7 @@ pub struct ExtensionFile {
 /// What a called number does.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-#[schemars(title = "behaviour")]
+#[schemars(title = "behaviour", transform = bare_words)]
 pub enum BehaviourFile {
     /// 180, after a delay 200, then what is received is sent back.
     Echo(EchoFile),
@@ -77,6 +77,11 @@ pub enum BehaviourFile {
     FarEndBye(FarEndByeFile),
     /// 302 to this address.
     Redirect(String),
+}
+
+/// A behaviour of which nothing has to be said may be written as a bare word.
+fn bare_words(schema: &mut Schema) {
+    allow_bare(schema, &["echo"]);
 }
 
 /// `echo`.

@@ -91,6 +91,7 @@ pub struct EachFile {
     /// The final SIP code, or one of a list.
     pub code: Option<OneOrMany<OutcomeCode>>,
     /// The failure class; `ok` when nothing was wrong.
+    #[schemars(title = "class")]
     pub class: Option<Class>,
 }
 

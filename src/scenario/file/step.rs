@@ -45,12 +45,13 @@ pub enum StepFile {
 
 /// Steps of which nothing has to be said may be written as a bare word.
 fn bare_words(schema: &mut Schema) {
+    allow_bare(schema, &["register", "answer", "talk", "options"]);
+}
+
+/// Lets variants whose fields all have defaults be written as a bare word; `check` takes it for the empty mapping.
+pub(super) fn allow_bare(schema: &mut Schema, words: &[&str]) {
     if let Some(serde_json::Value::Array(variants)) = schema.get_mut("oneOf") {
-        variants.push(serde_json::json!({
-            "type": "string",
-            "enum": ["register", "answer", "talk", "options"],
-            "description": "With the defaults."
-        }));
+        variants.push(serde_json::json!({ "type": "string", "enum": words, "description": "With the defaults." }));
     }
 }
 
@@ -100,6 +101,7 @@ pub struct OutcomeFile {
     /// The final SIP code, or one of a list.
     pub code: Option<OneOrMany<OutcomeCode>>,
     /// The failure class.
+    #[schemars(title = "class")]
     pub class: Option<Class>,
     /// The final response comes within this time of the request.
     pub within: Option<Period>,
