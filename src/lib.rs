@@ -64,7 +64,6 @@
 //! connection and the remote address that messages are exchanged with (RFC 5626 §2). *Station*: what a worker hosts,
 //! either callers or the simulated PBX.
 
-pub mod station;
 pub mod call;
 pub mod cli;
 pub mod engine;
@@ -80,5 +79,6 @@ pub mod report;
 pub mod scenario;
 pub mod sink;
 pub mod sip;
+pub mod station;
 pub mod timer;
 pub mod units;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::scenario::plan::{Account, Pool};
+use crate::scenario::plan::{Account, Plan, Pool};
 use crate::sip::exchange::Login;
 
 /// A pool and which of its accounts are in use. A worker has every `step`-th account, from `first` on, so that no two
@@ -21,6 +21,21 @@ impl Accounts {
         let own = (first..pool.accounts.len()).step_by(step.max(1)).map(|index| (index, 0)).collect();
         let logins = pool.accounts.iter().map(login).collect();
         Self { pool, logins, own, next: 0 }
+    }
+
+    /// The pools of a plan, each once, and which of them each actor draws from.
+    pub(super) fn of_plan(plan: &Plan, first: usize, step: usize) -> (Vec<Self>, Vec<Option<usize>>) {
+        let mut pools: Vec<Self> = Vec::new();
+        let of_actor = plan.actors.iter().map(|actor| {
+            let pool = actor.pool.as_ref()?;
+            let known = pools.iter().position(|known| Arc::ptr_eq(&known.pool, pool));
+            Some(known.unwrap_or_else(|| {
+                pools.push(Self::new(Arc::clone(pool), first, step));
+                pools.len() - 1
+            }))
+        });
+        let of_actor = of_actor.collect();
+        (pools, of_actor)
     }
 
     /// The next account that is free: for itself alone where it is to be `owned`.
@@ -66,7 +81,10 @@ mod tests {
     #[test]
     fn accounts_go_round_in_turn_and_an_owned_one_is_not_given_twice() {
         let mut accounts = Accounts::new(pool(&["a", "b", "c"], None), 0, 1);
-        assert_eq!([accounts.acquire(true), accounts.acquire(true), accounts.acquire(true)], [Some(0), Some(1), Some(2)]);
+        assert_eq!(
+            [accounts.acquire(true), accounts.acquire(true), accounts.acquire(true)],
+            [Some(0), Some(1), Some(2)]
+        );
         assert_eq!(accounts.acquire(true), None);
         accounts.release(1);
         assert_eq!(accounts.acquire(true), Some(1));
@@ -75,7 +93,10 @@ mod tests {
     #[test]
     fn an_account_carries_as_many_calls_as_it_may() {
         let mut accounts = Accounts::new(pool(&["a"], Some(2)), 0, 1);
-        assert_eq!([accounts.acquire(false), accounts.acquire(false), accounts.acquire(false)], [Some(0), Some(0), None]);
+        assert_eq!(
+            [accounts.acquire(false), accounts.acquire(false), accounts.acquire(false)],
+            [Some(0), Some(0), None]
+        );
     }
 
     #[test]

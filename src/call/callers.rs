@@ -88,7 +88,10 @@ pub struct Progress {
 pub struct Callers {
     config: Config,
     starts: Starts,
-    accounts: Vec<Option<Accounts>>,
+    /// Pools, each once: actors that share one draw different accounts.
+    accounts: Vec<Accounts>,
+    /// Index of each actor's pool.
+    pools: Vec<Option<usize>>,
     endpoint: Endpoint,
     streams: Streams,
     links: Links,
@@ -119,12 +122,11 @@ impl Callers {
     /// A station whose load begins at [`Config::start`].
     pub fn new(config: Config, endpoint: endpoint::Config, seed: u64, now: Instant) -> Self {
         let (first, step) = (config.share.0 as usize, config.share.1 as usize);
-        let accounts = config.plan.actors.iter().map(|actor| {
-            actor.pool.clone().map(|pool| Accounts::new(pool, first, step))
-        });
+        let (accounts, pools) = Accounts::of_plan(&config.plan, first, step);
         Self {
             starts: Starts::new(config.plan.load.clone(), config.start, config.share),
-            accounts: accounts.collect(),
+            accounts,
+            pools,
             endpoint: Endpoint::new(endpoint, seed, now),
             streams: Streams::new(seed ^ 0x5eed, now),
             links: Links::default(),
@@ -208,15 +210,15 @@ impl Callers {
         let place = &mut self.places[index as usize];
         place.generation += 1;
         place.n = n;
-        for (actor, accounts) in plan.actors.iter().zip(&mut self.accounts) {
+        for (actor, pool) in plan.actors.iter().zip(&self.pools) {
             let owned = actor.steps.iter().any(|step| matches!(step, Step::Register(_)));
-            let account = accounts.as_mut().and_then(|accounts| accounts.acquire(owned));
+            let account = pool.and_then(|pool| self.accounts[pool].acquire(owned));
             let mut leg = Leg { account, ..Leg::default() };
             leg.facts.moments.intended = Some(intended);
             if actor.pool.is_some() && account.is_none() {
                 leg.facts.local_failure = Some(LocalFailure::NoAccount);
             }
-            let held = account.and_then(|index| accounts.as_ref().map(|accounts| accounts.get(index)));
+            let held = account.zip(*pool).map(|(index, pool)| self.accounts[pool].get(index));
             let suffix = if many { format!("-{}", actor.name) } else { String::new() };
             (leg.identity.role, leg.identity.direction) = leg.role(actor);
             leg.identity = Identity {
@@ -264,8 +266,7 @@ impl Callers {
             return false;
         };
         let mut leg = std::mem::take(slot);
-        let accounts = self.accounts[usize::from(me.actor)].as_ref();
-        let held = leg.account.zip(accounts);
+        let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let mut tools = Tools {
             now,
             plan: &self.config.plan,
@@ -336,9 +337,9 @@ impl Callers {
         let n = std::mem::take(&mut place.n);
         let legs = std::mem::take(&mut place.legs);
         let held = std::mem::take(&mut place.accounts_held);
-        for (accounts, account) in self.accounts.iter_mut().zip(held) {
-            if let (Some(accounts), Some(account)) = (accounts, account) {
-                accounts.release(account);
+        for (pool, account) in self.pools.iter().zip(held) {
+            if let (Some(pool), Some(account)) = (pool, account) {
+                self.accounts[*pool].release(account);
             }
         }
         self.free.push(index);
@@ -376,7 +377,11 @@ impl Callers {
         let places = (0u32..).zip(&self.places).filter(|(_, place)| place.n != 0);
         places
             .flat_map(|(index, place)| {
-                (0..place.legs.len() as u8).map(move |actor| LegRef { place: index, generation: place.generation, actor })
+                (0..place.legs.len() as u8).map(move |actor| LegRef {
+                    place: index,
+                    generation: place.generation,
+                    actor,
+                })
             })
             .collect()
     }
@@ -476,7 +481,13 @@ impl Callers {
             let paired = name.and_then(|name| invite.header_by_name(name)).map(header::text);
             let prefix = format!("{}-{:06}", self.config.run_id, self.places[me.place as usize].n);
             let score = match (paired, &leg.identity.account) {
-                (Some(paired), _) => if paired.starts_with(&prefix) { 2 } else { 0 },
+                (Some(paired), _) => {
+                    if paired.starts_with(&prefix) {
+                        2
+                    } else {
+                        0
+                    }
+                }
                 (None, Some(account)) => u8::from(called.as_ref() == Some(account)),
                 (None, None) => 1,
             };

@@ -144,10 +144,7 @@ mod tests {
     #[test]
     fn a_closed_load_fills_its_places_and_waits_for_one_to_become_free() {
         let t0 = start();
-        let load = Load {
-            schedule: Schedule::Closed { concurrent: 2 },
-            stop: Stop { calls: Some(3), after: None },
-        };
+        let load = Load { schedule: Schedule::Closed { concurrent: 2 }, stop: Stop { calls: Some(3), after: None } };
         let mut starts = Starts::new(load, t0, (0, 1));
         assert_eq!(starts.next(t0, 0), Next::Start(0, t0));
         assert_eq!(starts.next(t0, 1), Next::Start(1, t0));

@@ -39,3 +39,12 @@ impl Turn {
         self.now.checked_sub(ago).map_or(self.last, |at| at.clamp(self.last, self.now))
     }
 }
+
+/// A seed that differs from run to run. Everything drawn from it is an identity, not a secret.
+pub fn seed() -> u64 {
+    use std::hash::{BuildHasher, Hasher};
+    // The standard library seeds its hashers from the system.
+    let mut hasher = std::hash::RandomState::new().build_hasher();
+    hasher.write_i128(timestamp().as_nanosecond());
+    hasher.finish()
+}

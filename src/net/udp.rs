@@ -1,5 +1,6 @@
 //! UDP sockets: batched receive with the kernel's time stamps, batched send.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
@@ -32,9 +33,10 @@ pub struct Buffers {
     metas: Vec<RecvMeta>,
 }
 
-/// Headers for sending, shared by all sockets of a worker.
-pub struct SendBatch {
-    headers: MultiHeaders<SockaddrStorage>,
+thread_local! {
+    /// Headers for sending, shared by all sockets of a worker. They hold raw pointers between calls, so they cannot
+    /// move between threads: each worker thread has its own.
+    static HEADERS: RefCell<MultiHeaders<SockaddrStorage>> = RefCell::new(MultiHeaders::preallocate(SEND_BATCH, None));
 }
 
 /// A datagram as it arrived.
@@ -118,7 +120,11 @@ impl Udp {
 
     /// Sends datagrams in as few system calls as may be. Returns how many the system took; what it did not take is
     /// lost, as any datagram may be.
-    pub fn send_all(&self, batch: &mut SendBatch, datagrams: &[(SocketAddr, &[u8])]) -> usize {
+    pub fn send_all(&self, datagrams: &[(SocketAddr, &[u8])]) -> usize {
+        HEADERS.with_borrow_mut(|headers| self.send_chunks(headers, datagrams))
+    }
+
+    fn send_chunks(&self, headers: &mut MultiHeaders<SockaddrStorage>, datagrams: &[(SocketAddr, &[u8])]) -> usize {
         let mut taken = 0;
         for chunk in datagrams.chunks(SEND_BATCH) {
             let slices: Vec<[IoSlice<'_>; 1]> = chunk.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
@@ -127,8 +133,7 @@ impl Udp {
             let fd = self.socket.as_raw_fd();
             let mut begin = 0;
             while begin < chunk.len() {
-                let sent =
-                    sendmmsg(fd, &mut batch.headers, &slices[begin..], &addresses[begin..], none, MsgFlags::empty());
+                let sent = sendmmsg(fd, headers, &slices[begin..], &addresses[begin..], none, MsgFlags::empty());
                 match sent.map(Iterator::count) {
                     Ok(0) | Err(nix::errno::Errno::EAGAIN) => return taken,
                     Ok(count) => {
@@ -147,12 +152,6 @@ impl Udp {
 impl Default for Buffers {
     fn default() -> Self {
         Self { bytes: vec![vec![0; MAX_DATAGRAM]; BATCH_SIZE], metas: vec![RecvMeta::default(); BATCH_SIZE] }
-    }
-}
-
-impl Default for SendBatch {
-    fn default() -> Self {
-        Self { headers: MultiHeaders::preallocate(SEND_BATCH, None) }
     }
 }
 
@@ -195,4 +194,3 @@ pub fn bind_media_pair(local: IpAddr, range: Option<(u16, u16)>, cursor: &mut u3
     }
     Err(failure)
 }
-

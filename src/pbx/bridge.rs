@@ -66,13 +66,7 @@ impl Pbx {
         self.endpoint.respond(now, session, &Response { code: 200, contact: "lab", sdp, ..Response::default() });
     }
 
-    pub(super) fn handle_refused(
-        &mut self,
-        now: Instant,
-        onward: Handle,
-        code: u16,
-        message: Option<&Message<'_>>,
-    ) {
+    pub(super) fn handle_refused(&mut self, now: Instant, onward: Handle, code: u16, message: Option<&Message<'_>>) {
         let Some(session) = self.placed.get(&onward).copied() else { return };
         let reason = message.and_then(|message| match message.start() {
             crate::sip::message::Start::Response { reason, .. } => Some(header::text(reason)),

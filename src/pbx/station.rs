@@ -117,8 +117,7 @@ impl Pbx {
             Access::Challenge(value) => (407, Some(value)),
             Access::Forbidden | Access::Unknown => (403, None),
         };
-        let headers: Vec<(&str, &str)> =
-            challenge.iter().map(|value| ("Proxy-Authenticate", value.as_str())).collect();
+        let headers: Vec<(&str, &str)> = challenge.iter().map(|value| ("Proxy-Authenticate", value.as_str())).collect();
         self.endpoint.respond(now, session, &Response { code, headers: &headers, ..Response::default() });
         false
     }

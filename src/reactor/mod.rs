@@ -113,7 +113,8 @@ impl<S: Station> Reactor<S> {
             left: Vec::new(),
             origin,
             turn: Turn::begin(origin),
-            busy: false,
+            // The first turn does not wait: a station wants something before anything arrives.
+            busy: true,
             health: Health::default(),
             next_accepted: ACCEPTED,
             public_address,
@@ -140,6 +141,13 @@ impl<S: Station> Reactor<S> {
         let known = Link { transport: Transport::Udp, advertised: self.advertise(local) };
         self.station.handle_link(self.turn.now, LISTENER, LinkEvent::Opened(known));
         Ok(local)
+    }
+
+    /// The station was told something from outside: the next turn comes at once.
+    pub fn wake_soon(&mut self) {
+        if self.timer.arm(Some(self.turn.now), clock::now()).is_err() {
+            self.busy = true;
+        }
     }
 
     /// What the reactor has seen of itself.
@@ -220,7 +228,14 @@ impl<S: Station> Reactor<S> {
                         self.health.received += 1;
                         let flow = Flow { link, remote: datagram.from };
                         let owner = self.station.handle_sip(turn.now, flow, datagram.bytes);
-                        wire.received(owner.unwrap_or(0), datagram.arrived, local, datagram.from, "UDP", datagram.bytes);
+                        wire.received(
+                            owner.unwrap_or(0),
+                            datagram.arrived,
+                            local,
+                            datagram.from,
+                            "UDP",
+                            datagram.bytes,
+                        );
                     });
                     if !more {
                         break;

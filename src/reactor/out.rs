@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use super::Health;
 use super::sockets::{Kind, Sockets};
-use crate::net::udp::SendBatch;
 use crate::station::LinkFault;
 
 /// Who sees the messages of SIP on the wire: the evidence.
@@ -44,7 +43,6 @@ impl Wire for () {
 pub(super) struct Outgoing {
     arena: Vec<u8>,
     packets: Vec<(usize, SocketAddr, Range<usize>)>,
-    batch: SendBatch,
 }
 
 impl Outgoing {
@@ -86,7 +84,7 @@ impl Outgoing {
                     many => {
                         let datagrams: Vec<(SocketAddr, &[u8])> =
                             many.iter().map(|(_, to, bytes)| (*to, &self.arena[bytes.clone()])).collect();
-                        udp.send_all(&mut self.batch, &datagrams)
+                        udp.send_all(&datagrams)
                     }
                 },
                 Some(Kind::Stream { stream, link, .. }) => {

@@ -110,9 +110,8 @@ impl Sockets {
     ) -> Result<SocketAddr, String> {
         let (rtp, rtcp) = udp::bind_media_pair(local, range, &mut self.next_media_port)?;
         let address = rtp.local();
-        let mut add = |channel, udp| {
-            self.add(registry, Kind::Media { port, channel, udp }).map_err(|error| error.to_string())
-        };
+        let mut add =
+            |channel, udp| self.add(registry, Kind::Media { port, channel, udp }).map_err(|error| error.to_string());
         let (rtp, rtcp) = (add(Channel::Rtp, rtp)?, add(Channel::Rtcp, rtcp)?);
         self.ports.insert(port, (rtp, rtcp));
         Ok(address)

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::media::Audio;
 use crate::units::millis;
 
 use super::call_record::{CallRecord, Direction, Retry, Role};
@@ -166,7 +167,7 @@ impl CallRecord {
             first_packet_ms: figures.first_packet_ms,
             audio_rx: media.audio_rx,
             audio_tx: media.audio_tx,
-            audio: audio(media.audio_rx, media.audio_tx).to_owned(),
+            audio: Audio::of(media.audio_rx, media.audio_tx).name().to_owned(),
             level_dbov: media.level_dbov,
             gap_ms_max: media.gap_ms_max,
             dtmf_sent: figures.dtmf_sent,
@@ -210,19 +211,6 @@ fn party(party: Party) -> &'static str {
     match party {
         Party::Us => "us",
         Party::FarEnd => "far_end",
-    }
-}
-
-/// `two_way` only when both directions were heard; `one_way` when one was and the other is known not to be; `none`
-/// when nothing was heard in any direction that could be judged; else `unknown`.
-fn audio(rx: Heard, tx: Heard) -> &'static str {
-    let heard = |direction| direction == Heard::Heard;
-    let unheard = |direction| !matches!(direction, Heard::Heard | Heard::Unknown);
-    match () {
-        () if heard(rx) && heard(tx) => "two_way",
-        () if (heard(rx) && unheard(tx)) || (unheard(rx) && heard(tx)) => "one_way",
-        () if unheard(rx) || unheard(tx) => "none",
-        () => "unknown",
     }
 }
 

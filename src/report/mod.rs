@@ -5,6 +5,8 @@
 mod expectations;
 mod generator;
 mod headline;
+pub mod html;
+pub mod junit;
 #[cfg(test)]
 mod samples;
 mod summary;
@@ -12,5 +14,5 @@ mod verdict;
 
 pub use expectations::{Actual, Checker, ExpectationResult};
 pub use generator::{Generator, Health};
-pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkReport, Summary};
+pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Summary};
 pub use verdict::{Ending, Verdict};

@@ -113,27 +113,40 @@ pub struct Limit {
     pub call_ids: Vec<String>,
 }
 
-/// What became of the results on their way to a sink: measured = written + spooled + rejected.
+/// What became of the points of a sink: `measured = written + spooled + rejected`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinkCounts {
+    /// Points that results became.
+    pub measured: u64,
+    /// Points that the server confirmed.
+    pub written: u64,
+    /// Points that wait, on disk.
+    pub spooled: u64,
+    /// Points that are not delivered: refused by the server (dead letters), or dropped here.
+    pub rejected: u64,
+    /// Of `rejected`, those dropped because the spool was full or could not be written.
+    #[serde(default)]
+    pub dropped: u64,
+}
+
+/// An entry of `sinks`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkReport {
-    /// Name of the sink, without secrets.
+    /// Kind of sink.
     pub name: String,
-    /// Results that were to be written.
-    pub measured: u64,
-    /// Results that the sink has confirmed.
-    pub written: u64,
-    /// Results that wait on disk.
-    pub spooled: u64,
-    /// Results that the sink refused for good; they are in the dead-letter file.
-    pub rejected: u64,
-    /// The last error, where there was one.
-    pub error: Option<String>,
+    /// Where it writes to, without the token.
+    pub url: String,
+    /// How many points went where.
+    #[serde(flatten)]
+    pub counts: SinkCounts,
+    /// The last thing that went wrong, if anything did.
+    pub last_error: Option<String>,
 }
 
 impl SinkReport {
     /// Whether every result is accounted for.
     pub fn reconciles(&self) -> bool {
-        self.measured == self.written + self.spooled + self.rejected
+        self.counts.measured == self.counts.written + self.counts.spooled + self.counts.rejected
     }
 }
 

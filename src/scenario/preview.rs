@@ -104,6 +104,7 @@ fn collect(plan: &Plan, actor: &Actor, dial: &Dial, numbers: &mut BTreeMap<Strin
 fn load(plan: &Plan) -> String {
     let after = plan.load.stop.after.map(|after| format!(" for {}", crate::units::Period(after))).unwrap_or_default();
     match &plan.load.schedule {
+        Schedule::OnDemand => "as calls come in".to_owned(),
         Schedule::Closed { concurrent: 1 } => format!("one after another{after}"),
         Schedule::Closed { concurrent } => format!("{concurrent} at the same time{after}"),
         Schedule::Open { ramps } => match ramps.as_slice() {

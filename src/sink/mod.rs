@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::report::SinkReport;
 pub use collector::{Collector, Item};
 pub use files::{FolderError, RunFolder};
 pub use flush::{FlushError, flush};
@@ -121,18 +122,4 @@ impl Default for Settings {
             runs_dir: None,
         }
     }
-}
-
-/// An entry of `sinks` in `summary.json`. `measured = written + spooled + rejected`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SinkReport {
-    /// Kind of sink.
-    pub name: String,
-    /// Where it writes to, without the token.
-    pub url: String,
-    /// How many points went where.
-    #[serde(flatten)]
-    pub counts: Counts,
-    /// The last thing that went wrong, if anything did.
-    pub last_error: Option<String>,
 }

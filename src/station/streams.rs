@@ -43,6 +43,7 @@ pub struct Streams {
     timers: Wheel<(u32, u32)>,
     random: Random,
     arena: Vec<u8>,
+    packet: Vec<u8>,
     out: VecDeque<Pending>,
     events: VecDeque<(PortId, media::Event)>,
     next_phase: u32,
@@ -73,6 +74,7 @@ impl Streams {
             timers: Wheel::new(now),
             random: Random::new(seed),
             arena: Vec::new(),
+            packet: Vec::new(),
             out: VecDeque::new(),
             events: VecDeque::new(),
             next_phase: 0,
@@ -127,14 +129,7 @@ impl Streams {
     }
 
     /// A packet arrived.
-    pub fn handle_packet(
-        &mut self,
-        arrived: Instant,
-        port: PortId,
-        channel: Channel,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) {
+    pub fn handle_packet(&mut self, arrived: Instant, port: PortId, channel: Channel, from: SocketAddr, bytes: &[u8]) {
         let Some(session) = self.places.get_mut(port.0 as usize).and_then(|place| place.session.as_mut()) else {
             self.stray += 1;
             return;
@@ -192,12 +187,13 @@ impl Streams {
         let Some(session) = &mut place.session else { return };
         loop {
             let start = self.arena.len();
-            match session.poll_output(&mut self.arena) {
+            match session.poll_output(&mut self.packet) {
                 media::Output::Transmit { channel, to } => {
                     let channel = match channel {
                         media::session::Channel::Rtp => Channel::Rtp,
                         media::session::Channel::Rtcp => Channel::Rtcp,
                     };
+                    self.arena.extend_from_slice(&self.packet);
                     self.out.push_back(Pending::Packet { port, channel, to, bytes: start..self.arena.len() });
                 }
                 media::Output::Idle => break,

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 const ORDER: &[&str] = &[
-    "units", "timer", "sip", "media", "record", "measure", "pace", "scenario", "station", "call", "evidence", "pbx", "report",
-    "net", "reactor", "engine", "sink", "cli",
+    "units", "timer", "sip", "media", "record", "measure", "pace", "scenario", "station", "call", "evidence", "pbx",
+    "report", "net", "reactor", "engine", "sink", "cli",
 ];
 
 /// Modules of the core: values in, values out.

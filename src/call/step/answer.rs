@@ -99,7 +99,11 @@ impl Leg {
             },
         };
         let contact = contact(tools);
-        tools.endpoint.respond(tools.now, session, &Response { code: 200, contact: &contact, sdp: &sdp, ..Response::default() });
+        tools.endpoint.respond(
+            tools.now,
+            session,
+            &Response { code: 200, contact: &contact, sdp: &sdp, ..Response::default() },
+        );
         let moments = &mut self.facts.moments;
         moments.status.get_or_insert(tools.now);
         moments.answered.get_or_insert(tools.now);

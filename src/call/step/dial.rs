@@ -39,9 +39,10 @@ impl Leg {
         let target = &tools.actor.target;
         let trunk = step.trunk.as_ref().and_then(|label| target.trunks.get(label));
         let values = Values { n: tools.n, account: tools.account };
-        let uri = request_uri(&step.number.text.render(&values), trunk, &target.domain);
+        let number = target.final_number(&step.number.text.render(&values), step.trunk.as_deref());
+        let uri = request_uri(&number, trunk, &target.domain);
         let dialled = user_of(&uri);
-        if let Err(refusal) = tools.plan.safety.permits(&dialled) {
+        if let Err(refusal) = target.safety.permits(&uri) {
             self.unmet.get_or_insert(format!("dial: {refusal}"));
             self.interrupt();
             return Flowing::Over;
@@ -245,10 +246,9 @@ fn request_uri(number: &str, trunk: Option<&Trunk>, domain: &str) -> String {
     if is_uri {
         return number.to_owned();
     }
-    let prefix = trunk.and_then(|trunk| trunk.prefix.as_deref()).unwrap_or("");
     let domain = trunk.and_then(|trunk| trunk.peer.as_ref()).map_or(domain, |peer| &peer.host);
     // `#` would begin a fragment: RFC 3261 §25.1 has it escaped in a user part.
-    format!("sip:{prefix}{}@{domain}", number.replace('#', "%23"))
+    format!("sip:{}@{domain}", number.replace('#', "%23"))
 }
 
 fn user_of(uri: &str) -> String {
@@ -259,12 +259,14 @@ fn user_of(uri: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scenario::plan::Transport;
 
     #[test]
     fn a_number_becomes_a_request_uri_through_its_trunk() {
-        let trunk = Trunk { prefix: Some("9".into()), ..Trunk::default() };
+        let peer = Server { host: "192.0.2.1".into(), port: None, transport: Transport::Udp };
+        let trunk = Trunk { peer: Some(peer), ..Trunk::default() };
         assert_eq!(request_uri("2000", None, "pbx"), "sip:2000@pbx");
-        assert_eq!(request_uri("0800*1#", Some(&trunk), "pbx"), "sip:90800*1%23@pbx");
+        assert_eq!(request_uri("0800*1#", Some(&trunk), "pbx"), "sip:0800*1%23@192.0.2.1");
         assert_eq!(request_uri("tel:+886", Some(&trunk), "pbx"), "tel:+886");
         assert_eq!(user_of("sip:2000@pbx;transport=tcp"), "2000");
     }

@@ -6,8 +6,8 @@ use crate::call::leg::{Leg, Tools};
 use crate::call::observe;
 use crate::media::{Source, audio};
 use crate::scenario::plan::Step;
-use crate::station::streams::{config_of, described};
 use crate::sip::sdp::{AudioCodec, Direction, Local, Negotiated, Order, Sdp};
+use crate::station::streams::{config_of, described};
 
 /// Payload type that telephone-event is offered with.
 const TELEPHONE_EVENT: u8 = 101;
@@ -34,7 +34,11 @@ impl Leg {
     }
 
     /// Our answer to the far end's offer, and what was agreed on.
-    pub(in crate::call) fn write_answer(&self, tools: &Tools<'_>, offer: &[u8]) -> Result<(Vec<u8>, Negotiated), String> {
+    pub(in crate::call) fn write_answer(
+        &self,
+        tools: &Tools<'_>,
+        offer: &[u8],
+    ) -> Result<(Vec<u8>, Negotiated), String> {
         let offer = Sdp::parse(offer).map_err(|error| error.to_string())?;
         let codecs = codecs(tools);
         let mut sdp = Vec::with_capacity(300);

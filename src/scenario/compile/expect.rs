@@ -23,7 +23,7 @@ fn expectation(file: &ExpectFile, at: At<'_>, report: &mut Report) -> Option<Exp
         ExpectFile::Run(text) => match text.parse::<Threshold>() {
             Ok(threshold) => ExpectationKind::Run(threshold),
             Err(error) => {
-                report.add(at.key("run"), error, "");
+                report.add(at.key("run"), error.to_string(), "");
                 return None;
             }
         },

@@ -11,6 +11,8 @@
 mod dead_letters;
 mod folder;
 
+pub use crate::report::SinkCounts as Counts;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
@@ -54,21 +56,6 @@ pub enum SpoolError {
         /// The bound, bytes.
         max: u64,
     },
-}
-
-/// How many points went where. `measured = written + spooled + rejected` holds once nothing waits in memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    /// Points that results became.
-    pub measured: u64,
-    /// Points that the server confirmed.
-    pub written: u64,
-    /// Points that wait, on disk.
-    pub spooled: u64,
-    /// Points that are not delivered: refused by the server (dead letters), or dropped here.
-    pub rejected: u64,
-    /// Of `rejected`, those dropped because the spool was full or could not be written.
-    pub dropped: u64,
 }
 
 /// A line that the server refuses, and why.
