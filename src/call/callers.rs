@@ -8,11 +8,13 @@ use rustc_hash::FxHashMap;
 
 use super::accounts::Accounts;
 use super::leg::{Leg, LegRef, Phase, Tools};
-use super::links::{Links, Wanted};
+use super::links::{Access, Links, Purpose, Wanted};
+use super::standing::{self, Standing};
 use super::start::{Next, Starts};
+use super::step::binding_of;
 use crate::media::clock::NtpClock;
 use crate::record::{Anchor, CallRecord, Identity, LocalFailure, Role, TransportFault};
-use crate::scenario::plan::{Plan, Server, Step};
+use crate::scenario::plan::{Plan, Registered, Server, Step};
 use crate::sip::endpoint::{self, Endpoint, Event};
 use crate::sip::flow::{Flow, LinkId};
 use crate::sip::message::Message;
@@ -92,6 +94,10 @@ pub struct Callers {
     accounts: Vec<Accounts>,
     /// Index of each actor's pool.
     pools: Vec<Option<usize>>,
+    /// Accounts that stay registered, by actor.
+    standing: Vec<Option<Standing>>,
+    /// The load waits for standing registrations.
+    preparing: bool,
     endpoint: Endpoint,
     streams: Streams,
     links: Links,
@@ -106,7 +112,6 @@ pub struct Callers {
     reports: std::collections::VecDeque<Report>,
     progress: Progress,
     over: bool,
-    stopping: bool,
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +132,8 @@ impl Callers {
             starts: Starts::new(config.plan.load.clone(), config.start, config.share),
             accounts,
             pools,
+            standing: Vec::new(),
+            preparing: false,
             endpoint: Endpoint::new(endpoint, seed, now),
             streams: Streams::new(seed ^ 0x5eed, now),
             links: Links::default(),
@@ -137,13 +144,94 @@ impl Callers {
             routes: FxHashMap::default(),
             ports: FxHashMap::default(),
             timers: Wheel::new(now),
-            next_start: Some(config.start),
+            next_start: None,
             reports: std::collections::VecDeque::new(),
             progress: Progress::default(),
             over: false,
-            stopping: false,
             config,
         }
+        .prepared(now)
+    }
+
+    /// Standing registrations are asked for; without any the load begins at once.
+    fn prepared(mut self, now: Instant) -> Self {
+        let plan = Arc::clone(&self.config.plan);
+        for (actor, pool) in plan.actors.iter().zip(self.pools.clone()) {
+            let standing = pool.filter(|_| actor.registered == Registered::Standing).map(|pool| {
+                let wanted = standing_accounts(&plan, self.config.share);
+                Standing::new(std::iter::from_fn(|| self.accounts[pool].acquire(true)).take(wanted))
+            });
+            self.standing.push(standing);
+        }
+        self.preparing = self.standing.iter().any(Option::is_some);
+        if self.preparing {
+            self.register_standing(now);
+        } else {
+            self.next_start = Some(self.config.start);
+        }
+        self
+    }
+
+    /// Sends REGISTER for every standing account whose link is open.
+    fn register_standing(&mut self, now: Instant) {
+        let plan = Arc::clone(&self.config.plan);
+        for (index, actor) in plan.actors.iter().enumerate() {
+            let (Some(standing), Some(pool)) = (&mut self.standing[index], self.pools[index]) else { continue };
+            for entry in standing.entries.iter_mut().filter(|entry| entry.state == standing::State::Opening) {
+                let server = self.config.servers.iter().find(|(known, _)| *known == actor.target.server);
+                let Some((_, remote)) = server else { continue };
+                let transport = actor.target.server.transport;
+                let account = transport.is_reliable().then_some((pool, entry.account));
+                let purpose = Purpose { transport, remote: *remote, local_port: actor.target.local_port, account };
+                match self.links.access(purpose) {
+                    Access::Open(flow) if entry.registration.is_none() => {
+                        let account = self.accounts[pool].get(entry.account);
+                        let login = self.accounts[pool].login(entry.account);
+                        let binding = binding_of(actor, account, login, flow, DEFAULT_EXPIRES, STANDING_OWNER);
+                        entry.registration = self.endpoint.register(now, binding);
+                    }
+                    Access::Ask(link) => self.wanted.push((link, purpose)),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// What became of a standing registration. False where the handle is none.
+    fn tell_standing(&mut self, now: Instant, event: Event) -> bool {
+        let (registration, state) = match event {
+            Event::Registered { registration, .. } => (registration, standing::State::Registered),
+            Event::RegistrationFailed { registration, .. } => (registration, standing::State::Failed),
+            Event::Unregistered { registration, .. } => (registration, standing::State::Gone),
+            _ => return false,
+        };
+        let entry = self.standing.iter_mut().flatten().find_map(|standing| standing.entry_of(registration));
+        let Some(entry) = entry else { return false };
+        if entry.state == standing::State::Removing && state == standing::State::Registered {
+            return true;
+        }
+        entry.state = state;
+        if self.preparing && self.standing.iter().flatten().all(Standing::is_settled) {
+            self.preparing = false;
+            self.starts.begin(now);
+            self.next_start = Some(now);
+        }
+        true
+    }
+
+    /// After the last attempt the standing bindings are removed. True once none is left.
+    fn remove_standing(&mut self, now: Instant) -> bool {
+        for entry in self.standing.iter_mut().flatten().flat_map(|standing| &mut standing.entries) {
+            match (entry.state, entry.registration) {
+                (standing::State::Registered, Some(registration)) => {
+                    entry.state = standing::State::Removing;
+                    self.endpoint.unregister(now, registration);
+                }
+                (standing::State::Opening, _) => entry.state = standing::State::Gone,
+                _ => {}
+            }
+        }
+        self.standing.iter().flatten().all(Standing::is_gone)
     }
 
     /// How far the station is.
@@ -210,10 +298,13 @@ impl Callers {
         let place = &mut self.places[index as usize];
         place.generation += 1;
         place.n = n;
-        for (actor, pool) in plan.actors.iter().zip(&self.pools) {
+        for ((actor, pool), standing) in plan.actors.iter().zip(&self.pools).zip(&mut self.standing) {
             let owned = actor.steps.iter().any(|step| matches!(step, Step::Register(_)));
-            let account = pool.and_then(|pool| self.accounts[pool].acquire(owned));
-            let mut leg = Leg { account, ..Leg::default() };
+            let account = match standing {
+                Some(standing) => standing.take(),
+                None => pool.and_then(|pool| self.accounts[pool].acquire(owned)),
+            };
+            let mut leg = Leg { account, registered: standing.is_some() && account.is_some(), ..Leg::default() };
             leg.facts.moments.intended = Some(intended);
             if actor.pool.is_some() && account.is_none() {
                 leg.facts.local_failure = Some(LocalFailure::NoAccount);
@@ -269,7 +360,6 @@ impl Callers {
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let mut tools = Tools {
             now,
-            plan: &self.config.plan,
             actor: &self.config.plan.actors[usize::from(me.actor)],
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,
@@ -282,6 +372,7 @@ impl Callers {
             login: held.and_then(|(index, accounts)| accounts.login(index)),
             clock: self.config.clock,
             me,
+            pool: self.pools[usize::from(me.actor)].unwrap_or(0),
             n: place.n,
             owner: owner_of(place.n, me.actor),
         };
@@ -337,9 +428,11 @@ impl Callers {
         let n = std::mem::take(&mut place.n);
         let legs = std::mem::take(&mut place.legs);
         let held = std::mem::take(&mut place.accounts_held);
-        for (pool, account) in self.pools.iter().zip(held) {
-            if let (Some(pool), Some(account)) = (pool, account) {
-                self.accounts[*pool].release(account);
+        for ((pool, standing), account) in self.pools.iter().zip(&mut self.standing).zip(held) {
+            match (standing, pool, account) {
+                (Some(standing), _, Some(account)) => standing.give_back(account),
+                (None, Some(pool), Some(account)) => self.accounts[*pool].release(account),
+                _ => {}
             }
         }
         self.free.push(index);
@@ -406,6 +499,9 @@ impl Callers {
 
     fn tell_leg(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) {
         let Some((handle, over)) = subject(event) else { return };
+        if self.tell_standing(now, event) {
+            return;
+        }
         let route = if over { self.routes.remove(&handle) } else { self.routes.get(&handle).copied() };
         let Some(me) = route else { return };
         self.with_leg(now, me, |leg, tools| match event {
@@ -560,6 +656,7 @@ impl Station for Callers {
             LinkEvent::Opened(known) => {
                 self.endpoint.add_link(link, known);
                 self.links.opened(link);
+                self.register_standing(now);
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, Leg::advance);
                 }
@@ -598,8 +695,8 @@ impl Station for Callers {
     }
 
     fn stop(&mut self, now: Instant) {
-        self.stopping = true;
         self.starts.stop();
+        self.preparing = false;
         self.next_start = None;
         self.over = true;
         for me in self.every_leg() {
@@ -607,7 +704,7 @@ impl Station for Callers {
         }
     }
 
-    fn poll_output(&mut self, _: Instant, buffer: &mut Vec<u8>) -> Output<Report> {
+    fn poll_output(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Output<Report> {
         if let Some((link, purpose)) = self.wanted.pop() {
             let (transport, remote, local_port) = (purpose.transport, purpose.remote, purpose.local_port);
             return Output::OpenLink { link, transport, remote, local_port };
@@ -626,6 +723,15 @@ impl Station for Callers {
             return Output::CloseLink(link);
         }
         if self.over && self.progress.in_progress == 0 {
+            if !self.remove_standing(now) {
+                return match self.endpoint.poll_transmit() {
+                    Some(transmit) => {
+                        buffer.extend_from_slice(transmit.bytes);
+                        Output::Sip { flow: transmit.flow, owner: transmit.owner }
+                    }
+                    None => Output::Idle(self.endpoint.poll_timeout()),
+                };
+            }
             self.closing = self.links.drain();
             return self.closing.pop().map_or(Output::Done, Output::CloseLink);
         }
@@ -633,6 +739,17 @@ impl Station for Callers {
             [self.endpoint.poll_timeout(), self.streams.deadline(), self.timers.next_deadline(), self.next_start];
         Output::Idle(deadlines.into_iter().flatten().min())
     }
+}
+
+/// Expiry asked for by standing registrations, seconds.
+const DEFAULT_EXPIRES: u32 = 300;
+/// Number of standing registrations for the evidence: nobody's.
+const STANDING_OWNER: u64 = 0;
+
+/// Accounts that stay registered on one worker: as many as attempts may need at the same time.
+fn standing_accounts(plan: &Plan, (index, workers): (u64, u64)) -> usize {
+    let needed = crate::scenario::compile::concurrency(plan).unwrap_or(u64::from(plan.safety.max_concurrent));
+    (needed / workers + u64::from(index < needed % workers)).max(1) as usize
 }
 
 /// Number of a leg for the endpoint and the evidence; never 0.

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use super::links::{Links, Wanted};
 use crate::media;
 use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role};
-use crate::scenario::plan::{Account, Actor, Outcome, Plan, Server, Step};
+use crate::scenario::plan::{Account, Actor, Outcome, Server, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::Flow;
 use crate::sip::token::Handle;
@@ -115,7 +115,6 @@ pub(super) struct Leg {
 /// What a leg works with: everything of the station but the legs themselves.
 pub(super) struct Tools<'a> {
     pub(super) now: Instant,
-    pub(super) plan: &'a Plan,
     pub(super) actor: &'a Actor,
     pub(super) endpoint: &'a mut Endpoint,
     pub(super) streams: &'a mut Streams,
@@ -128,6 +127,8 @@ pub(super) struct Tools<'a> {
     pub(super) login: Option<&'a Arc<Login>>,
     pub(super) clock: media::clock::NtpClock,
     pub(super) me: LegRef,
+    /// Index of the actor's pool, 0 where it has none.
+    pub(super) pool: usize,
     /// Index of the attempt, from 1.
     pub(super) n: u64,
     /// Number of the leg for the endpoint and the evidence.

@@ -13,7 +13,7 @@ pub(super) struct Purpose {
     pub(super) transport: Transport,
     pub(super) remote: SocketAddr,
     pub(super) local_port: u16,
-    /// (actor, account) of a connection of its own.
+    /// (pool, account) of a connection of its own.
     pub(super) account: Option<(usize, usize)>,
 }
 

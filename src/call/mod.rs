@@ -9,6 +9,7 @@ mod callers;
 mod leg;
 mod links;
 mod observe;
+mod standing;
 mod start;
 pub mod step;
 

@@ -38,6 +38,11 @@ impl Starts {
         Self { load, start, share, taken: 0, stopped: false }
     }
 
+    /// The load begins now: what it had to wait for has come.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.start = now;
+    }
+
     pub(super) fn stop(&mut self) {
         self.stopped = true;
     }

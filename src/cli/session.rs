@@ -63,7 +63,6 @@ pub(super) struct Session<'a> {
     pub(super) collector: Option<Collector>,
     pub(super) screen: Screen,
     pub(super) started_at: Timestamp,
-    pub(super) site: Option<String>,
     begun: Instant,
     tally: Tally,
     checker: Checker,
@@ -91,7 +90,6 @@ impl<'a> Session<'a> {
         collector: Option<Collector>,
         screen: Screen,
         started_at: Timestamp,
-        site: Option<String>,
         workers: usize,
     ) -> Self {
         let latency_from = match plan.load.schedule {
@@ -105,7 +103,6 @@ impl<'a> Session<'a> {
             collector,
             screen,
             started_at,
-            site,
             begun,
             tally: Tally::new(latency_from),
             checker: Checker::new(&plan.expect),

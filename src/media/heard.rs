@@ -24,7 +24,9 @@ pub enum Heard {
 }
 
 /// What both directions of a leg come to: the field `audio` of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "audio")]
 pub enum Audio {
     /// Both directions were heard.
     TwoWay,

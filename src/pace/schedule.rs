@@ -111,6 +111,9 @@ fn open_start(ramps: &[Ramp], mut k: f64) -> Option<Duration> {
 
 /// Solves `from·t + (to − from)/(2·over)·t² = k` for t in 0..=over.
 fn time_of(k: f64, from: f64, to: f64, over: f64) -> f64 {
+    if k <= 0.0 {
+        return 0.0;
+    }
     let slope = (to - from) / over;
     if slope.abs() < 1e-12 {
         return k / from;
@@ -168,6 +171,7 @@ mod tests {
         ];
         let load = Load { schedule: Schedule::Open { ramps }, stop: Stop::default() };
         assert_eq!(load.planned(), Some(750 + 15_000));
+        assert_eq!(load.start_of(0), Some(Duration::ZERO));
         // Half the time of a ramp from zero sees a quarter of its calls.
         let quarter = load.start_of(187).expect("due");
         assert!((quarter.as_secs_f64() - 14.98).abs() < 0.01, "{quarter:?}");

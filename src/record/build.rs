@@ -9,7 +9,7 @@ use crate::units::millis;
 
 use super::call_record::{CallRecord, Direction, Retry, Role};
 use super::classify::classify;
-use super::facts::{Facts, FinalResponse, Heard, MediaFacts, Moments, Party};
+use super::facts::{Facts, FinalResponse, MediaFacts, Moments, Party};
 
 /// Who and where: what is known of an attempt without looking at what happened.
 #[derive(Clone, Debug, Default)]

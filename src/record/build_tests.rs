@@ -101,25 +101,6 @@ fn a_refused_registration_gives_its_code_and_no_delay() {
 }
 
 #[test]
-fn two_way_needs_both_directions_heard() {
-    use Heard as H;
-    let table = [
-        (H::Heard, H::Heard, "two_way"),
-        (H::Heard, H::Unknown, "unknown"),
-        (H::Unknown, H::Heard, "unknown"),
-        (H::Unknown, H::Unknown, "unknown"),
-        (H::Heard, H::Silent, "one_way"),
-        (H::None, H::Heard, "one_way"),
-        (H::Noise, H::Unknown, "none"),
-        (H::None, H::None, "none"),
-        (H::WrongParty, H::Silent, "none"),
-    ];
-    for (rx, tx, expected) in table {
-        assert_eq!(audio(rx, tx), expected, "{rx:?} {tx:?}");
-    }
-}
-
-#[test]
 fn a_refusal_that_was_expected_is_no_failure_and_an_unmet_expectation_is_one() {
     let anchor = anchor();
     let mut record = record(&answered(&anchor), &anchor);

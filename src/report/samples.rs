@@ -72,7 +72,11 @@ pub(super) fn summary(records: &[CallRecord], expected: &[Expectation], ending: 
     let totals = totals(records);
     let mut checker = Checker::new(expected);
     records.iter().for_each(|record| checker.add(record));
-    let sink = SinkReport { name: "influxdb".into(), measured: 10, written: 8, spooled: 2, ..SinkReport::default() };
+    let sink = SinkReport {
+        name: "influxdb".into(),
+        counts: SinkCounts { measured: 10, written: 8, spooled: 2, ..SinkCounts::default() },
+        ..SinkReport::default()
+    };
     let parts = Parts {
         info: info(ending),
         totals: &totals,

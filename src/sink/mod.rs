@@ -24,15 +24,13 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 pub use crate::report::SinkReport;
 pub use collector::{Collector, Item};
 pub use files::{FolderError, RunFolder};
 pub use flush::{FlushError, flush};
 
 use influx::TimeOuts;
-use spool::{Counts, Rejected, SpoolError};
+use spool::{Rejected, SpoolError};
 
 /// Takes batches of lines. One request after another; waiting, trying again and disk are the courier's and the spool's.
 pub trait Sink {

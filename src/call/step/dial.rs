@@ -218,7 +218,7 @@ impl Leg {
             return None;
         };
         self.identity.transport = Some(server.transport.to_string());
-        let account = server.transport.is_reliable().then(|| (usize::from(tools.me.actor), self.account.unwrap_or(0)));
+        let account = server.transport.is_reliable().then(|| (tools.pool, self.account.unwrap_or(0)));
         let local_port = tools.actor.target.local_port;
         let purpose = Purpose { transport: server.transport, remote: *remote, local_port, account };
         match tools.links.access(purpose) {

@@ -7,3 +7,5 @@ mod media;
 mod options;
 mod register;
 mod talk;
+
+pub(super) use register::binding_of;

@@ -1,32 +1,46 @@
 //! `register`: REGISTER and its final response.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
 use crate::record::RegistrationFacts;
-use crate::scenario::plan::{Register, Step};
-use crate::sip::exchange::Cause;
+use crate::scenario::plan::{Account, Actor, Register, Step};
+use crate::sip::exchange::{Cause, Login};
+use crate::sip::flow::Flow;
 use crate::sip::message::Message;
 use crate::sip::registration::Binding;
+
+/// The binding of an account at its actor's registrar.
+pub(in crate::call) fn binding_of(
+    actor: &Actor,
+    account: &Account,
+    login: Option<&Arc<Login>>,
+    flow: Flow,
+    expires: u32,
+    owner: u64,
+) -> Binding {
+    let target = &actor.target;
+    Binding {
+        flow,
+        owner,
+        registrar: format!("sip:{}", target.domain),
+        aor: format!("sip:{}@{}", account.user, target.domain),
+        user: account.user.clone(),
+        expires,
+        headers: target.headers.clone(),
+        route: Vec::new(),
+        credentials: login.cloned(),
+        refresh: true,
+    }
+}
 
 impl Leg {
     pub(in crate::call) fn begin_register(&mut self, tools: &mut Tools<'_>, step: &Register) -> Flowing {
         let Some(flow) = self.access(tools, None) else { return Flowing::Blocked };
         let Some(account) = tools.account else { return Flowing::Over };
-        let target = &tools.actor.target;
-        let binding = Binding {
-            flow,
-            owner: tools.owner,
-            registrar: format!("sip:{}", target.domain),
-            aor: format!("sip:{}@{}", account.user, target.domain),
-            user: account.user.clone(),
-            expires: step.expires,
-            headers: target.headers.clone(),
-            route: Vec::new(),
-            credentials: tools.login.cloned(),
-            refresh: true,
-        };
+        let binding = binding_of(tools.actor, account, tools.login, flow, step.expires, tools.owner);
         let Some(handle) = tools.endpoint.register(tools.now, binding) else {
             return self.lose_link(crate::record::TransportFault::Unreachable);
         };

@@ -54,8 +54,11 @@ impl Seconds {
         let end = self.end;
         self.end += SECOND;
         let rtt_ms = rtt.map(millis);
-        let inputs =
-            Inputs { loss_pct: interval.loss_pct, jitter_ms: interval.jitter_ms, one_way_ms: rtt_ms.map(|rtt| rtt / 2.0) };
+        let inputs = Inputs {
+            loss_pct: interval.loss_pct,
+            jitter_ms: interval.jitter_ms,
+            one_way_ms: rtt_ms.map(|rtt| rtt / 2.0),
+        };
         self.count(&inputs);
         let quality = interval.loss_pct.map(|loss_pct| {
             let codec = Impairment::G711_PLC;

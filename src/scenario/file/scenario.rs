@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::load::LoadFile;
 use super::scalar::{Digits, OneOrMany};
 use super::step::{OutcomeCode, StepFile};
+use crate::media::Audio;
 use crate::record::Class;
 
 /// A scenario: who calls whom, how often, and what has to hold.
@@ -87,7 +88,7 @@ pub struct EachFile {
     /// How the attempt came out.
     pub outcome: Option<OutcomeWord>,
     /// What was heard.
-    pub audio: Option<AudioWord>,
+    pub audio: Option<Audio>,
     /// The final SIP code, or one of a list.
     pub code: Option<OneOrMany<OutcomeCode>>,
     /// The failure class; `ok` when nothing was wrong.
@@ -106,37 +107,4 @@ pub enum OutcomeWord {
     Refused,
     /// The registration was accepted.
     Registered,
-}
-
-/// What was heard: the `audio` field of the record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(title = "audio")]
-pub enum AudioWord {
-    /// Our reference audio was heard in both directions.
-    TwoWay,
-    /// It was heard in one direction only.
-    OneWay,
-    /// RTP arrived and carried silence.
-    Silent,
-    /// RTP arrived with sound that is not the expected audio.
-    Noise,
-    /// Audio of another call was heard.
-    WrongParty,
-    /// No RTP arrived.
-    None,
-}
-
-impl AudioWord {
-    /// The word as it stands in records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::TwoWay => "two_way",
-            Self::OneWay => "one_way",
-            Self::Silent => "silent",
-            Self::Noise => "noise",
-            Self::WrongParty => "wrong_party",
-            Self::None => "none",
-        }
-    }
 }

@@ -18,8 +18,6 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
 pub use folder::{Destination, pending_siblings};
 pub(in crate::sink) use folder::{replace, spool_of};
 
