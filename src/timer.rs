@@ -75,7 +75,7 @@ impl<K> Wheel<K> {
     }
 
     fn next_tick(&self) -> u64 {
-        for (index, level) in self.levels.iter().enumerate().filter(|(_, level)| level.len > 0) {
+        if let Some((index, level)) = self.levels.iter().enumerate().find(|(_, level)| level.len > 0) {
             let bits = shift(index);
             let count = level.slots.len() as u64;
             let base = self.current >> bits;

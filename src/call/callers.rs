@@ -748,7 +748,7 @@ const STANDING_OWNER: u64 = 0;
 
 /// Accounts that stay registered on one worker: as many as attempts may need at the same time.
 fn standing_accounts(plan: &Plan, (index, workers): (u64, u64)) -> usize {
-    let needed = crate::scenario::compile::concurrency(plan).unwrap_or(u64::from(plan.safety.max_concurrent));
+    let needed = crate::scenario::compile::concurrency(plan).unwrap_or_else(|| plan.safety.max_concurrent.into());
     (needed / workers + u64::from(index < needed % workers)).max(1) as usize
 }
 

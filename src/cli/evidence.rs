@@ -47,13 +47,14 @@ fn find(run_dir: &Path, call_id: &str) -> anyhow::Result<Option<CallRecord>> {
 
 /// Timings and quality of a call, then its class with what to do next.
 fn about(record: &CallRecord) -> String {
-    let number =
-        |value: Option<f64>, unit: &str| value.map_or("unknown".to_owned(), |value| format!("{value:.1}{unit}"));
+    let number = |value: Option<f64>, unit: &str| {
+        value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.1}{unit}"))
+    };
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    let code = record.code.map_or("none".to_owned(), |code| code.to_string());
+    let code = record.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
     let mut out = format!("{}  {} -> {}  {}\n", record.call_id, text(&record.from), text(&record.to), record.class);
     let rows = [
-        ("started", record.started_at.map_or("not started".to_owned(), |at| at.to_string())),
+        ("started", record.started_at.map_or_else(|| "not started".to_owned(), |at| at.to_string())),
         ("response", format!("{code} {} ({:?})", text(&record.reason), record.code_origin).replace("Some", "")),
         ("SRD", number(record.srd_ms, " ms")),
         ("set-up", number(record.setup_ms, " ms")),

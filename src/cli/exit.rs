@@ -37,6 +37,14 @@ pub const fn code(verdict: Verdict) -> u8 {
     }
 }
 
+/// The code of several runs together: 130, then 4, 3, 2 and 1, by how little the result says.
+pub fn worst(codes: &[u8]) -> u8 {
+    [INTERRUPTED, NOT_STARTED, USAGE, GENERATOR_LIMITED, FAIL]
+        .into_iter()
+        .find(|code| codes.contains(code))
+        .unwrap_or(PASS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -46,12 +54,4 @@ mod tests {
         let codes = Verdict::ALL.map(code);
         assert_eq!(codes, [0, 1, 3, 4, 130]);
     }
-}
-
-/// The code of several runs together: 130, then 4, 3, 2 and 1, by how little the result says.
-pub fn worst(codes: &[u8]) -> u8 {
-    [INTERRUPTED, NOT_STARTED, USAGE, GENERATOR_LIMITED, FAIL]
-        .into_iter()
-        .find(|code| codes.contains(code))
-        .unwrap_or(PASS)
 }

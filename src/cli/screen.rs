@@ -30,7 +30,7 @@ impl Screen {
         if !quiet {
             let target = plan.actors.first().map(|actor| actor.target.name.as_str()).unwrap_or_default();
             let planned =
-                plan.load.planned().map_or("until stopped".to_owned(), |planned| format!("{planned} planned"));
+                plan.load.planned().map_or_else(|| "until stopped".to_owned(), |planned| format!("{planned} planned"));
             eprintln!("{} on {target}: {planned}", plan.scenario);
         }
         screen
@@ -42,11 +42,11 @@ impl Screen {
             return;
         }
         self.wipe();
-        let code = record.code.map_or(String::new(), |code| format!(" {code}"));
+        let code = record.code.map_or_else(String::new, |code| format!(" {code}"));
         let figure = |name: &str, value: Option<f64>, unit: &str| {
-            value.map_or(String::new(), |value| format!("  {name} {value:.1}{unit}"))
+            value.map_or_else(String::new, |value| format!("  {name} {value:.1}{unit}"))
         };
-        let mos = record.mos_cq.map_or(String::new(), |mos| format!("  MOS-CQ {mos:.2}"));
+        let mos = record.mos_cq.map_or_else(String::new, |mos| format!("  MOS-CQ {mos:.2}"));
         eprintln!(
             "  {}  {} -> {}  {}{code}{}{}  audio {}{mos}",
             record.call_id,
@@ -73,8 +73,8 @@ impl Screen {
         self.last = Some(now);
         let legs = totals.tally.legs();
         let setup = totals.tally.figure(Figure::SetupMs).summary();
-        let ms = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.0}"));
-        let planned = totals.planned.map_or(String::new(), |planned| format!("/{planned}"));
+        let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
+        let planned = totals.planned.map_or_else(String::new, |planned| format!("/{planned}"));
         let line = format!(
             "{:>5.0} s  done {}{planned}  in progress {in_progress}  answered {}  failed {}  set-up p50 {} p99 {} ms  \
              turn p99 {:.1} ms  dropped {}",
@@ -104,7 +104,7 @@ impl Screen {
         println!("{}", summary.headline);
         for expectation in &summary.expectations {
             let sign = if expectation.pass { "ok  " } else { "FAIL" };
-            let actual = expectation.actual.as_ref().map_or("not measured".to_owned(), ToString::to_string);
+            let actual = expectation.actual.as_ref().map_or_else(|| "not measured".to_owned(), ToString::to_string);
             println!("  {sign}  {}  ({actual})", expectation.text);
         }
         for sink in &summary.sinks {

@@ -389,7 +389,7 @@ impl<S: Station> Reactor<S> {
     }
 
     fn advertise(&self, local: SocketAddr) -> SocketAddr {
-        SocketAddr::new(self.public_address.unwrap_or(local.ip()), local.port())
+        SocketAddr::new(self.public_address.unwrap_or_else(|| local.ip()), local.port())
     }
 
     fn note_turn(&mut self) {

@@ -97,7 +97,7 @@ impl CallRecord {
         let nothing_opened = MediaFacts::default();
         let media = facts.media.as_ref().unwrap_or(&nothing_opened);
         let opened = facts.media.is_some();
-        let response = facts.response.as_ref().or(facts.registration.as_ref().map(|r| &r.response));
+        let response = facts.response.as_ref().or_else(|| facts.registration.as_ref().map(|r| &r.response));
         let ended = moments.ended.or(moments.bye_answered).or(moments.bye).or(moments.finished);
         Self {
             call_id: identity.call_id,
@@ -122,7 +122,7 @@ impl CallRecord {
             link: identity.link,
             intended_start: anchor.timestamp_of(first_moment(moments).unwrap_or(anchor.instant)),
             started_at: moments.started.map(|moment| anchor.timestamp_of(moment)),
-            ended_at: anchor.timestamp_of(ended.or(first_moment(moments)).unwrap_or(anchor.instant)),
+            ended_at: anchor.timestamp_of(ended.or_else(|| first_moment(moments)).unwrap_or(anchor.instant)),
             late_ms: between(moments.intended, moments.started),
             class: classify(facts),
             code: response.map(|response| response.code),

@@ -386,7 +386,7 @@ fn media_is_judged_only_where_it_was_opened_listened_to_and_answered() {
     let nothing = MediaFacts { audio_rx: Heard::None, rx_packets: 0, ..MediaFacts::default() };
     assert_eq!(classify(&answered()), Class::Ok, "signalling only");
     assert_eq!(classify(&answered_with(nothing.clone())), Class::Ok, "nothing was expected");
-    let brief = MediaFacts { listened: Duration::from_millis(900), ..nothing.clone() };
+    let brief = MediaFacts { listened: Duration::from_millis(900), ..nothing };
     assert_eq!(classify(&answered_with(brief)), Class::Ok, "too short to tell");
     let early_media = Facts { media: Some(nothing), ..refused_with(486) };
     assert_eq!(classify(&early_media), Class::CallCalleeBusy);

@@ -40,7 +40,7 @@ impl Dialog {
             call_id: invite.call_id().unwrap_or(b"").into(),
             local: local.into(),
             remote: remote.into(),
-            target: contact_uri(invite).unwrap_or(NameAddr::parse(remote).uri).into(),
+            target: contact_uri(invite).unwrap_or_else(|| NameAddr::parse(remote).uri).into(),
             route,
             local_cseq: 0,
             remote_cseq: invite.cseq().map(|(number, _)| number),

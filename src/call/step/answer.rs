@@ -150,12 +150,12 @@ impl Leg {
         self.up = false;
         self.ended_by(tools.now, Party::Us);
         self.phase = Phase::Closing;
-        self.unmet.get_or_insert("answer: our 200 was never acknowledged".to_owned());
+        self.unmet.get_or_insert_with(|| "answer: our 200 was never acknowledged".to_owned());
     }
 
     /// No call came in time.
     pub(in crate::call) fn find_no_call(&mut self, tools: &mut Tools<'_>) {
-        self.unmet.get_or_insert("answer: no call came in".to_owned());
+        self.unmet.get_or_insert_with(|| "answer: no call came in".to_owned());
         self.wind_down(tools);
     }
 

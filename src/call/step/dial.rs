@@ -43,12 +43,13 @@ impl Leg {
         let uri = request_uri(&number, trunk, &target.domain);
         let dialled = user_of(&uri);
         if let Err(refusal) = target.safety.permits(&uri) {
-            self.unmet.get_or_insert(format!("dial: {refusal}"));
+            self.unmet.get_or_insert_with(|| format!("dial: {refusal}"));
             self.interrupt();
             return Flowing::Over;
         }
         let own = tools.account.map(|account| account.user.clone());
-        let shown = step.from.as_ref().map(|from| from.render(&values)).or(trunk.and_then(|trunk| trunk.from.clone()));
+        let shown =
+            step.from.as_ref().map(|from| from.render(&values)).or_else(|| trunk.and_then(|trunk| trunk.from.clone()));
         let user = shown.clone().or(own).unwrap_or_else(|| "anonymous".to_owned());
         let mut headers: Vec<(String, String)> = target.headers.clone();
         headers.extend(step.headers.iter().map(|(name, text)| (name.clone(), text.render(&values))));

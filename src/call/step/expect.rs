@@ -43,7 +43,7 @@ impl Leg {
 
     fn miss(&mut self, text: impl Into<String>) {
         self.as_expected = Some(false);
-        self.unmet.get_or_insert(text.into());
+        self.unmet.get_or_insert_with(|| text.into());
     }
 }
 
