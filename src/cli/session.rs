@@ -26,6 +26,8 @@ use crate::sink::{Collector, Item, RunFolder};
 
 /// Successes that are written one by one; of longer runs a sample is.
 const WRITTEN_SUCCESSES: u64 = 10_000;
+/// Between two looks at the run as a whole.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a sink may take to deliver the last results before they are left in its spool.
 const LAST_DELIVERY: Duration = Duration::from_secs(10);
 
@@ -128,6 +130,7 @@ impl<'a> Session<'a> {
     pub(super) fn count(&mut self, workers: &Workers, interrupt: &Interrupt) -> anyhow::Result<Ending> {
         let mut left = workers.count();
         let mut interrupted = false;
+        let mut next_look = self.begun;
         let limit = Duration::from_secs(u64::from(self.plan.safety.max_minutes) * 60);
         while left > 0 {
             match workers.told.recv_timeout(Duration::from_millis(100)) {
@@ -136,6 +139,11 @@ impl<'a> Session<'a> {
                 Err(RecvTimeoutError::Disconnected) => break,
             }
             let now = clock::now();
+            // A result costs a microsecond, a look at the whole run much more.
+            if now < next_look {
+                continue;
+            }
+            next_look = now + LOOK_EVERY;
             if !interrupted && (interrupt.came() || now - self.begun > limit) {
                 interrupted = interrupt.came();
                 workers.stop();
