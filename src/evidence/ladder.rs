@@ -19,7 +19,7 @@ pub struct Clock {
     pub timestamp: Timestamp,
 }
 
-/// What was on the wire in one attempt, in the order in which it was.
+/// What was on the wire in one attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct Ladder<'a> {
     /// Our id of the attempt.
@@ -53,7 +53,7 @@ impl Ladder<'_> {
         let columns = columns(self.messages);
         draw_heads(&mut out, &columns);
         let mut seen: FxHashMap<(bool, SocketAddr, &[u8]), u32> = FxHashMap::default();
-        for message in self.messages {
+        for message in self.ordered() {
             // The same bytes the same way: that is how a retransmission is defined (RFC 3261 §17.1.1.2).
             let times = seen.entry((message.sent, message.remote, message.bytes)).or_default();
             let summary = Summary::of(message.bytes);
@@ -71,7 +71,7 @@ impl Ladder<'_> {
     /// The raw messages, each under a line that says when and where.
     pub fn raw(&self) -> String {
         let mut out = self.heading();
-        for (index, message) in self.messages.iter().enumerate() {
+        for (index, message) in self.ordered().into_iter().enumerate() {
             let Message { local, remote, transport, bytes, .. } = message;
             let (way, arrow) = if message.sent { ("sent", "→") } else { ("received", "←") };
             let (number, time) = (index + 1, self.time(message));
@@ -82,6 +82,14 @@ impl Ladder<'_> {
             out.push('\n');
         }
         out
+    }
+
+    /// By time. Messages are pushed in the order in which a worker got to them, and one that arrived during a turn is
+    /// read after the turn's own were sent.
+    fn ordered(&self) -> Vec<&Message<'_>> {
+        let mut messages: Vec<_> = self.messages.iter().collect();
+        messages.sort_by_key(|message| message.at);
+        messages
     }
 
     fn heading(&self) -> String {
@@ -308,6 +316,15 @@ Content-Type: application/sdp
 
 ";
         assert_eq!(ladder(early, &messages, true).raw(), expected);
+    }
+
+    #[test]
+    fn a_message_that_was_read_late_stands_where_it_arrived() {
+        let start = clock();
+        let messages = [message(start, 9, true, PROXY, INVITE), message(start, 8, false, PROXY, RINGING)];
+        let drawing = ladder(start, &messages, true).drawing();
+        let at = |text: &str| drawing.find(text).expect("drawn");
+        assert!(at("180 Ringing") < at("INVITE sip:"), "{drawing}");
     }
 
     #[test]

@@ -72,7 +72,8 @@ struct Trail {
 }
 
 impl Ring {
-    /// A ring for `capacity` bytes of messages, at least 64 KiB.
+    /// A ring for `capacity` bytes of messages, at least 64 KiB. Its index takes up to half as much again, and memory is
+    /// touched only as it fills.
     pub fn new(capacity: usize) -> Self {
         let capacity = capacity.max(64 * 1024);
         let limit = capacity / BYTES_PER_ENTRY;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use crate::units::{Redacted, Secret};
 
-use super::challenge::Request;
 use super::digest::{Input, hmac};
 use super::params::{Piece, Pieces, plain, quote};
 use super::{Algorithm, Qop};
@@ -70,10 +69,10 @@ impl Verifier {
         let Some(answer) = values.into_iter().filter_map(Answer::read).find(|answer| answer.realm == self.realm) else {
             return Verdict::Missing;
         };
-        let Some(answer) = answer.checked() else { return Verdict::Malformed };
+        let Some(input) = answer.input(method, body) else { return Verdict::Malformed };
         let user = answer.user.clone();
         let Some(password) = password(&user) else { return Verdict::UnknownUser(user) };
-        if !answer.is_right(&Request { method, uri: &answer.uri, body }, password) {
+        if !(Input { password: password.reveal(), ..input }).response().is(&answer.response) {
             return Verdict::Wrong(user);
         }
         // RFC 7616 §3.3: stale only where the digest itself is right.
@@ -95,7 +94,7 @@ impl Verifier {
     }
 }
 
-/// The parameters of an Authorization value.
+/// The parameters of an Authorization value, as text.
 #[derive(Default)]
 struct Answer {
     user: String,
@@ -107,8 +106,6 @@ struct Answer {
     nc: String,
     algorithm: Option<String>,
     qop: Option<String>,
-    protection: Option<Qop>,
-    hash: Option<Algorithm>,
 }
 
 impl Answer {
@@ -140,41 +137,27 @@ impl Answer {
         Some(answer)
     }
 
-    /// The answer, if everything that its check needs is there.
-    fn checked(mut self) -> Option<Self> {
-        self.hash = Some(self.algorithm.as_deref().map_or(Some(Algorithm::Md5), Algorithm::parse)?);
-        if let Some(qop) = &self.qop {
-            self.protection = Some(Qop::parse(qop)?);
-            if self.cnonce.is_empty() || u32::from_str_radix(&self.nc, 16).is_err() {
-                return None;
-            }
-        }
-        let whole = ![&self.user, &self.nonce, &self.uri, &self.response].iter().any(|text| text.is_empty());
-        whole.then_some(self)
-    }
-
-    fn is_right(&self, request: &Request<'_>, password: &Secret) -> bool {
-        let input = Input {
-            algorithm: self.hash.unwrap_or(Algorithm::Md5),
-            user: &self.user,
-            realm: &self.realm,
-            password: password.reveal(),
-            nonce: &self.nonce,
-            cnonce: &self.cnonce,
-            nc: &self.nc,
-            qop: self.protection,
-            method: request.method,
-            uri: request.uri,
-            body: request.body,
+    /// What its response must be made of, the password left empty; `None` where something is missing or unknown.
+    fn input<'i>(&'i self, method: &'i str, body: &'i [u8]) -> Option<Input<'i>> {
+        let algorithm = self.algorithm.as_deref().map_or(Some(Algorithm::Md5), Algorithm::parse)?;
+        let qop = match &self.qop {
+            Some(qop) => Some(Qop::parse(qop)?),
+            None => None,
         };
-        input.response().is(&self.response)
+        let counted = !self.cnonce.is_empty() && u32::from_str_radix(&self.nc, 16).is_ok();
+        let whole = ![&self.user, &self.nonce, &self.uri, &self.response].iter().any(|text| text.is_empty());
+        if !whole || (qop.is_some() && !counted) {
+            return None;
+        }
+        let Self { user, realm, nonce, uri, cnonce, nc, .. } = self;
+        Some(Input { algorithm, user, realm, password: "", nonce, cnonce, nc, qop, method, uri, body })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::auth::{Credentials, strongest};
+    use crate::sip::auth::{Credentials, Request, strongest};
     use proptest::prelude::*;
 
     const NOW: Duration = Duration::from_secs(1000);
@@ -272,6 +255,21 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn a_damaged_answer_never_becomes_another_user(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), "[ -~]"), 1..6),
+        ) {
+            let challenge = verifier().challenge(Algorithm::Md5, 1, false, NOW);
+            let mut value = answer(&challenge, "1001", "right");
+            for (place, text) in edits {
+                let place = place.index(value.len());
+                value.replace_range(place..=place, &text);
+            }
+            if let Verdict::Ok(user) = check(&verifier(), &[&value], NOW) {
+                prop_assert_eq!(user, "1001");
+            }
+        }
+
         #[test]
         fn any_text_is_checked(text in any::<String>(), nonce in any::<String>()) {
             check(&verifier(), &[&text, &format!("Digest realm=\"lab\", {text}")], NOW);

@@ -439,6 +439,23 @@ mod tests {
 
     proptest! {
         #[test]
+        fn a_damaged_description_is_used_or_refused(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        ) {
+            let mut body = OFFER.as_bytes().to_vec();
+            for (place, byte) in edits {
+                let place = place.index(body.len());
+                body[place] = byte;
+            }
+            if let Ok(sdp) = Sdp::parse(&body) {
+                let mut out = Vec::new();
+                let answered = local().answer(&sdp, Order::Theirs, &mut out);
+                prop_assert_eq!(answered.is_err(), out.is_empty());
+                let _ = local().negotiated(&sdp).map_err(|error| error.to_string());
+            }
+        }
+
+        #[test]
         fn whatever_is_offered_an_answer_has_as_many_lines(
             lines in prop::collection::vec(
                 prop_oneof![
