@@ -109,6 +109,8 @@ pub struct Callers {
     ports: FxHashMap<PortId, LegRef>,
     timers: Wheel<LegRef>,
     next_start: Option<Instant>,
+    /// When the message at hand arrived.
+    arrived: Option<Instant>,
     reports: std::collections::VecDeque<Report>,
     progress: Progress,
     over: bool,
@@ -145,6 +147,7 @@ impl Callers {
             ports: FxHashMap::default(),
             timers: Wheel::new(now),
             next_start: None,
+            arrived: None,
             reports: std::collections::VecDeque::new(),
             progress: Progress::default(),
             over: false,
@@ -360,6 +363,7 @@ impl Callers {
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let mut tools = Tools {
             now,
+            at: self.arrived.unwrap_or(now),
             actor: &self.config.plan.actors[usize::from(me.actor)],
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,
@@ -604,7 +608,7 @@ impl Callers {
 impl Station for Callers {
     type Report = Report;
 
-    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+    fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(crate::sip::message::ParseError::KeepAlive) => return None,
@@ -614,7 +618,10 @@ impl Station for Callers {
             }
         };
         let owner = self.endpoint.handle_message(now, flow, &message).filter(|owner| *owner != 0);
-        self.drain_endpoint(now, Some(flow), Some(&message)).or(owner)
+        self.arrived = Some(arrived);
+        let begun = self.drain_endpoint(now, Some(flow), Some(&message));
+        self.arrived = None;
+        begun.or(owner)
     }
 
     fn handle_media(

@@ -115,6 +115,8 @@ pub(super) struct Leg {
 /// What a leg works with: everything of the station but the legs themselves.
 pub(super) struct Tools<'a> {
     pub(super) now: Instant,
+    /// When what the leg is told happened: the arrival of the message, not the turn that treats it.
+    pub(super) at: Instant,
     pub(super) actor: &'a Actor,
     pub(super) endpoint: &'a mut Endpoint,
     pub(super) streams: &'a mut Streams,

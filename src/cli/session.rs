@@ -205,6 +205,9 @@ impl<'a> Session<'a> {
         if now - self.window_began >= Duration::from_secs(1) {
             self.close_window(now)?;
         }
+        if !self.screen.is_due(now, now - self.begun) {
+            return Ok(());
+        }
         let generator =
             (self.beats.iter().map(|beat| beat.turn_ms_p99.unwrap_or(0.0)).fold(0.0, f64::max), self.dropped);
         self.screen.draw(now - self.begun, &self.totals(now), self.sum().in_progress, generator);

@@ -126,7 +126,7 @@ impl Pbx {
 impl Station for Pbx {
     type Report = ();
 
-    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+    fn handle_sip(&mut self, now: Instant, _: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         match Message::parse(bytes) {
             Ok(message) => {
                 self.endpoint.handle_message(now, flow, &message);

@@ -227,7 +227,7 @@ impl<S: Station> Reactor<S> {
                     more = udp.receive(&mut self.buffers, &turn, |datagram| {
                         self.health.received += 1;
                         let flow = Flow { link, remote: datagram.from };
-                        let owner = self.station.handle_sip(turn.now, flow, datagram.bytes);
+                        let owner = self.station.handle_sip(turn.now, datagram.arrived, flow, datagram.bytes);
                         wire.received(
                             owner.unwrap_or(0),
                             datagram.arrived,
@@ -294,7 +294,7 @@ impl<S: Station> Reactor<S> {
         let (remote, local) = (stream.remote(), *local);
         let state = stream.receive(&mut self.read_buffer, |bytes| {
             self.health.received += 1;
-            let owner = self.station.handle_sip(now, Flow { link, remote }, bytes);
+            let owner = self.station.handle_sip(now, now, Flow { link, remote }, bytes);
             wire.received(owner.unwrap_or(0), now, local, remote, "TCP", bytes);
         });
         match state {

@@ -101,8 +101,9 @@ pub trait Station {
     /// What it reports.
     type Report;
 
-    /// A SIP message, or what should be one, arrived. Returns the attempt that it belonged to.
-    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64>;
+    /// A SIP message, or what should be one, arrived, at the moment the kernel noted. Returns the attempt that it
+    /// belonged to.
+    fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64>;
 
     /// A media packet arrived, at the moment the kernel noted.
     fn handle_media(

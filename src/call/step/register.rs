@@ -111,7 +111,7 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         let refresh = self.facts.registration.is_some();
-        let delay = self.request_sent.map_or(Duration::ZERO, |sent| tools.now.saturating_duration_since(sent));
+        let delay = self.request_sent.map_or(Duration::ZERO, |sent| tools.at.saturating_duration_since(sent));
         let challenged_again =
             matches!(code, 401 | 407) && self.registration.is_none_or(|handle| tools.endpoint.was_challenged(handle));
         self.facts.registration = Some(RegistrationFacts {
