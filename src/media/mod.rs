@@ -15,7 +15,7 @@ pub mod grade;
 pub mod level;
 pub mod rtcp;
 pub mod rtp;
-// pub mod session;
+pub mod session;
 pub mod stats;
 
 mod heard;
@@ -23,7 +23,7 @@ mod seed;
 
 pub use codec::Codec;
 pub use heard::{Audio, Heard};
-// pub use session::{Config, Event, Output, Report, Session};
+pub use session::{Config, Event, Output, Report, Session};
 
 /// What a talking leg sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
