@@ -111,6 +111,8 @@ pub struct Callers {
     next_start: Option<Instant>,
     /// When the message at hand arrived.
     arrived: Option<Instant>,
+    /// How a transport failed last.
+    fault: TransportFault,
     reports: std::collections::VecDeque<Report>,
     progress: Progress,
     over: bool,
@@ -148,6 +150,7 @@ impl Callers {
             timers: Wheel::new(now),
             next_start: None,
             arrived: None,
+            fault: TransportFault::Unreachable,
             reports: std::collections::VecDeque::new(),
             progress: Progress::default(),
             over: false,
@@ -364,6 +367,7 @@ impl Callers {
         let mut tools = Tools {
             now,
             at: self.arrived.unwrap_or(now),
+            fault: self.fault,
             actor: &self.config.plan.actors[usize::from(me.actor)],
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,
@@ -670,11 +674,8 @@ impl Station for Callers {
             }
             LinkEvent::Lost(fault, _) => {
                 self.links.lost(link);
-                let fault = match fault {
-                    LinkFault::Refused => TransportFault::Refused,
-                    LinkFault::Unreachable => TransportFault::Unreachable,
-                    LinkFault::Broken => TransportFault::Tcp,
-                };
+                let fault = fault_of(fault);
+                self.fault = fault;
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, |leg, tools| {
                         leg.lose_link(fault);
@@ -685,6 +686,12 @@ impl Station for Callers {
                 self.drain_endpoint(now, None, None);
             }
         }
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault) {
+        self.fault = fault_of(fault);
+        self.endpoint.fail_towards(now, flow);
+        self.drain_endpoint(now, None, None);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -757,6 +764,14 @@ const STANDING_OWNER: u64 = 0;
 fn standing_accounts(plan: &Plan, (index, workers): (u64, u64)) -> usize {
     let needed = crate::scenario::compile::concurrency(plan).unwrap_or_else(|| plan.safety.max_concurrent.into());
     (needed / workers + u64::from(index < needed % workers)).max(1) as usize
+}
+
+fn fault_of(fault: LinkFault) -> TransportFault {
+    match fault {
+        LinkFault::Refused => TransportFault::Refused,
+        LinkFault::Unreachable => TransportFault::Unreachable,
+        LinkFault::Broken => TransportFault::Tcp,
+    }
 }
 
 /// Number of a leg for the endpoint and the evidence; never 0.

@@ -122,6 +122,9 @@ pub trait Station {
     /// A link was opened or lost.
     fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent);
 
+    /// Nobody is at an address that was sent to over a UDP link, says ICMP.
+    fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault);
+
     /// Does what is due.
     fn handle_timeout(&mut self, now: Instant);
 

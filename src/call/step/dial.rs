@@ -166,6 +166,9 @@ impl Leg {
     ) {
         let challenged_again = self.session.is_some_and(|session| tools.endpoint.was_challenged(session));
         self.session = None;
+        if cause == Cause::Transport {
+            self.lose_link(tools.fault);
+        }
         let moments = &mut self.facts.moments;
         moments.finished.get_or_insert(tools.at);
         if cause == Cause::Response {

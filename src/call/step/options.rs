@@ -38,6 +38,9 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         self.ping = None;
+        if cause == Cause::Transport {
+            self.lose_link(tools.fault);
+        }
         self.facts.response = Some(observe::final_response(code, cause, message));
         self.facts.moments.finished.get_or_insert(tools.at);
         let Some(Step::Options(step)) = tools.actor.steps.get(self.step) else { return };

@@ -76,6 +76,9 @@ impl Leg {
     ) {
         self.registered = false;
         self.registration = None;
+        if cause == Cause::Transport {
+            self.lose_link(tools.fault);
+        }
         if refresh {
             self.note_registration(tools, code, cause, None, message);
         }

@@ -122,7 +122,7 @@ impl Leg {
         self.up = false;
         self.ended_by(tools.now, Party::FarEnd);
         self.facts.ended_early = true;
-        self.lose_link(crate::record::TransportFault::Tcp);
+        self.lose_link(tools.fault);
         self.stop_listening(tools);
         self.finish_media(tools);
         self.wind_down(tools);
