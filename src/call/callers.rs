@@ -113,6 +113,8 @@ pub struct Callers {
     arrived: Option<Instant>,
     /// How a transport failed last.
     fault: TransportFault,
+    /// The scenario expects to hear its own audio.
+    reference_expected: bool,
     reports: std::collections::VecDeque<Report>,
     progress: Progress,
     over: bool,
@@ -151,6 +153,7 @@ impl Callers {
             next_start: None,
             arrived: None,
             fault: TransportFault::Unreachable,
+            reference_expected: config.plan.expects_reference(),
             reports: std::collections::VecDeque::new(),
             progress: Progress::default(),
             over: false,
@@ -368,6 +371,7 @@ impl Callers {
             now,
             at: self.arrived.unwrap_or(now),
             fault: self.fault,
+            reference_expected: self.reference_expected,
             actor: &self.config.plan.actors[usize::from(me.actor)],
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,

@@ -119,6 +119,8 @@ pub(super) struct Tools<'a> {
     pub(super) at: Instant,
     /// How a transport failed last.
     pub(super) fault: TransportFault,
+    /// The scenario expects to hear its own audio.
+    pub(super) reference_expected: bool,
     pub(super) actor: &'a Actor,
     pub(super) endpoint: &'a mut Endpoint,
     pub(super) streams: &'a mut Streams,

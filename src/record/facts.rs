@@ -150,6 +150,9 @@ pub enum TransportFault {
 pub struct MediaFacts {
     /// The scenario expects to hear its own audio come back or a far end of ours, for as long as this.
     pub listened: Duration,
+    /// The far end is known to send our reference audio (back), so that other sound is a fault. A person or an IVR
+    /// sends sound of its own, and that is none.
+    pub reference_expected: bool,
     /// What we heard.
     pub audio_rx: Heard,
     /// What the far end is known to have heard of us: by an echo of our marker, or from our own far end.
