@@ -8,6 +8,8 @@ mod layers;
 mod pair;
 mod scenarios;
 mod sip_calls;
+mod virtual_lab;
+mod virtual_net;
 
 #[path = "../support/influx_front/mod.rs"]
 mod influx_front;
