@@ -100,7 +100,7 @@ impl Pbx {
             Access::Granted(user) if aor.as_ref() == Some(&user) => {
                 self.registrar.register(now, &self.config.plan, &user, flow, request)
             }
-            Access::Granted(_) | Access::Forbidden => Answer::refuse(403, "", Vec::new()),
+            Access::Granted(_) => Answer::refuse(403, "", Vec::new()),
             Access::Unknown => Answer::refuse(404, "", Vec::new()),
             Access::Challenge(value) => Answer::refuse(401, "", vec![("WWW-Authenticate", value)]),
         };
@@ -115,7 +115,7 @@ impl Pbx {
         let (code, challenge) = match self.registrar.authorize(now, invite, Name::ProxyAuthorization) {
             Access::Granted(_) => return true,
             Access::Challenge(value) => (407, Some(value)),
-            Access::Forbidden | Access::Unknown => (403, None),
+            Access::Unknown => (403, None),
         };
         let headers: Vec<(&str, &str)> = challenge.iter().map(|value| ("Proxy-Authenticate", value.as_str())).collect();
         self.endpoint.respond(now, session, &Response { code, headers: &headers, ..Response::default() });

@@ -21,8 +21,7 @@ use ringfleet::units::Random;
 use crate::pair::Network;
 
 /// Where the PBX listens.
-pub(crate) const PBX: SocketAddr =
-    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 5060);
+pub(crate) const PBX: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 5060);
 const LISTENER: LinkId = LinkId(0);
 /// Connections that the PBX accepted, as in the reactor.
 const ACCEPTED: u32 = 1 << 31;
