@@ -65,6 +65,11 @@ impl Pbx {
         }
     }
 
+    /// Calls that ring or are up.
+    pub fn calls_under_way(&self) -> usize {
+        self.calls.len()
+    }
+
     fn drain_endpoint(&mut self, now: Instant, at_hand: Option<(Flow, &Message<'_>)>) {
         let message = at_hand.map(|(_, message)| message);
         while let Some(event) = self.endpoint.poll_event() {

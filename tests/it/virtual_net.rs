@@ -107,7 +107,16 @@ impl World {
         Self::through(Network::default(), compiled)
     }
 
+    /// Nobody resolved the servers of the scenario.
+    pub(crate) fn unresolved(compiled: Compiled) -> Self {
+        Self::with_servers(Network::default(), compiled, &[])
+    }
+
     pub(crate) fn through(network: Network, compiled: Compiled) -> Self {
+        Self::with_servers(network, compiled, &[PBX])
+    }
+
+    fn with_servers(network: Network, compiled: Compiled, addresses: &[SocketAddr]) -> Self {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
         let start = Instant::now();
         let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
@@ -116,7 +125,8 @@ impl World {
         let mut pbx = Pbx::new(config, endpoint::Config::default(), 2, start);
         pbx.handle_link(start, LISTENER, LinkEvent::Opened(Link { transport: Transport::Udp, advertised: PBX }));
         let plan: Arc<Plan> = Arc::new(compiled.plan);
-        let servers = plan.actors.iter().map(|actor| (actor.target.server.clone(), PBX)).collect();
+        let servers = plan.actors.iter().map(|actor| actor.target.server.clone());
+        let servers = servers.flat_map(|server| addresses.iter().map(move |at| (server.clone(), *at))).collect();
         let config = call::Config {
             plan,
             servers,
@@ -170,6 +180,15 @@ impl World {
                 return;
             };
             self.now = self.now.max(next);
+            self.turn();
+        }
+    }
+
+    /// Lets so many turns pass, however little time.
+    pub(crate) fn pass_turns(&mut self, turns: usize) {
+        self.drain_both();
+        for _ in 0..turns {
+            self.now = self.now.max(self.next_moment().expect("something is due"));
             self.turn();
         }
     }
