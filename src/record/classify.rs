@@ -58,10 +58,10 @@ fn refused(facts: &Facts) -> Option<Class> {
     if facts.moments.invite.is_none() {
         return Some(Class::TransportOptions);
     }
-    if response.code == 487 && facts.local_failure == Some(LocalFailure::Interrupted) {
-        return Some(Class::ProbeInterrupted);
-    }
-    Some(refusal::of_invite(facts, response))
+    let class = refusal::of_invite(facts, response);
+    let interrupted = facts.local_failure == Some(LocalFailure::Interrupted)
+        && (class == Class::CallCancelled || response.code == 487);
+    Some(if interrupted { Class::ProbeInterrupted } else { class })
 }
 
 fn local(facts: &Facts) -> Option<Class> {

@@ -310,6 +310,11 @@ impl Endpoint {
         self.with_session(now, session, |context, session| session.respond(context, response));
     }
 
+    /// Forgets a call that came in without a word to its caller, as a far end that is gone.
+    pub fn abandon(&mut self, now: Instant, session: Handle) {
+        self.with_session(now, session, |_, session| session.abandon());
+    }
+
     /// Gives a session that came in the application's number, and credentials for its requests.
     pub fn adopt(&mut self, session: Handle, owner: u64, credentials: Option<Arc<Login>>) {
         if let Some(Entry::Session(session)) = self.entry_mut(session) {

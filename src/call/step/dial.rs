@@ -2,7 +2,7 @@
 
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
-use crate::record::Party;
+use crate::record::{Party, TransportFault};
 use crate::scenario::plan::{Dial, MediaMode, Server, Step, Trunk};
 use crate::scenario::text::Values;
 use crate::sip::exchange::Cause;
@@ -75,7 +75,7 @@ impl Leg {
             credentials: tools.login,
         };
         let Some(handle) = tools.endpoint.invite(tools.now, &call) else {
-            return self.lose_link(crate::record::TransportFault::Unreachable);
+            return self.lose_link(TransportFault::Unreachable);
         };
         self.identity.sip_call_ids.extend(tools.endpoint.call_id(handle));
         self.session = Some(handle);
@@ -111,7 +111,7 @@ impl Leg {
         let first = self.facts.moments.ringing.is_none();
         self.facts.moments.ringing.get_or_insert(tools.at);
         self.facts.moments.status.get_or_insert(tools.at);
-        if let (true, Some(Step::Dial(step))) = (first, tools.actor.steps.get(self.step)) {
+        if let (true, Phase::Dialling, Some(Step::Dial(step))) = (first, self.phase, tools.actor.steps.get(self.step)) {
             // A caller who gives up counts from the first ring.
             self.cancel_at = step.cancel_after.map(|after| tools.at + after);
         }
@@ -176,6 +176,9 @@ impl Leg {
         }
         self.facts.challenged_again = matches!(code, 401 | 407) && challenged_again;
         self.facts.response = Some(observe::final_response(code, cause, message));
+        if cause == Cause::Transport {
+            self.lose_link(TransportFault::Tcp);
+        }
         if let Some(message) = message.filter(|_| cause == Cause::Response) {
             observe::reason(&mut self.facts, message);
         }
@@ -217,7 +220,7 @@ impl Leg {
         use crate::call::links::{Access, Purpose};
         let server = peer.unwrap_or(&tools.actor.target.server);
         let Some((_, remote)) = tools.servers.iter().find(|(known, _)| known == server) else {
-            self.lose_link(crate::record::TransportFault::Dns);
+            self.lose_link(TransportFault::Dns);
             self.wind_down(tools);
             return None;
         };
@@ -238,7 +241,7 @@ impl Leg {
     }
 
     /// Notes that nothing can be sent.
-    pub(in crate::call) fn lose_link(&mut self, fault: crate::record::TransportFault) -> Flowing {
+    pub(in crate::call) fn lose_link(&mut self, fault: TransportFault) -> Flowing {
         self.facts.local_failure.get_or_insert(crate::record::LocalFailure::Transport(fault));
         Flowing::Over
     }

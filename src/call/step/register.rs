@@ -79,13 +79,16 @@ impl Leg {
         if cause == Cause::Transport {
             self.lose_link(tools.fault);
         }
-        if refresh {
+        if refresh || self.phase == Phase::Registering {
             self.note_registration(tools, code, cause, None, message);
+        }
+        if self.phase == Phase::Unregistering {
+            // It was lost together with the call on the same connection: there is nothing left to remove.
+            return self.wind_down(tools);
         }
         if self.phase != Phase::Registering {
             return;
         }
-        self.note_registration(tools, code, cause, None, message);
         let flowing = self.judge_registration(tools, code, false);
         self.go_on(tools, flowing);
     }

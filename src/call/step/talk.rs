@@ -18,9 +18,12 @@ impl Leg {
         self.block(Phase::Talking, step.duration.map(|duration| tools.now + duration))
     }
 
-    pub(in crate::call) fn begin_hold_open(&mut self) -> Flowing {
+    pub(in crate::call) fn begin_hold_open(&mut self, tools: &Tools<'_>) -> Flowing {
         if !self.up {
             return self.find_call_gone();
+        }
+        if tools.letting_go {
+            return Flowing::Next;
         }
         self.block(Phase::HoldingOpen, None)
     }
@@ -72,7 +75,7 @@ impl Leg {
             Phase::AwaitingCall => self.find_no_call(tools),
             Phase::Ringing => self.answer_now(tools),
             Phase::Checking => self.fail_check(tools),
-            _ => self.deadline = None,
+            _ => (self.deadline, self.cancel_at) = (None, None),
         }
     }
 
