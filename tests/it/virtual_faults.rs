@@ -269,3 +269,16 @@ fn an_invite_without_the_fields_that_every_request_has_is_no_call() {
     world.run(MINUTE);
     assert_eq!(world.record().class, Class::Ok);
 }
+
+#[test]
+fn a_far_end_that_was_left_to_hang_up_drops_nothing_however_soon_it_does() {
+    for steps in [
+        "[{ dial: { number: dropped } }, talk]",
+        "[{ dial: { number: dropped } }, { expect: { ended_by: { party: far_end, within: 5s } } }]",
+        "[{ dial: { number: dropped } }, { wait: 1s }, { expect: { ended_by: { party: far_end, within: 5s } } }]",
+    ] {
+        let mut world = World::new(caller(steps, "{ calls: 1 }"));
+        world.run(MINUTE);
+        assert_eq!(world.record().class, Class::Ok, "{steps}");
+    }
+}
