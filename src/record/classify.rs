@@ -145,6 +145,7 @@ fn dropped(facts: &Facts) -> Option<Class> {
         return Some(Class::CallCancelled);
     }
     match facts.ended {
+        _ if facts.end_awaited => None,
         Some(ended) if ended.by == Party::FarEnd && ended.after < IMMEDIATE => Some(Class::CallDroppedImmediately),
         _ if facts.ended_early => Some(Class::CallDroppedMidway),
         _ => None,

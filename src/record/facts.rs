@@ -33,6 +33,8 @@ pub struct Facts {
     pub ended: Option<Ended>,
     /// The scenario still wanted to talk when the far end hung up.
     pub ended_early: bool,
+    /// The scenario left it to the far end to hang up, and it did: however soon, that is no drop.
+    pub end_awaited: bool,
     /// The answer's SDP could not be used; the text says why.
     pub bad_answer: Option<String>,
     /// A local failure that kept the attempt from going on.

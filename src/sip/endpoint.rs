@@ -158,7 +158,7 @@ pub enum Event {
 /// What belonged to nobody or could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Datagrams that are no SIP message.
+    /// Datagrams that are no SIP message, or a request without a field that every one must have.
     pub malformed: u64,
     /// Responses to nothing of ours.
     pub stray_responses: u64,
@@ -462,6 +462,14 @@ impl Endpoint {
     }
 
     fn handle_request(&mut self, now: Instant, flow: Flow, request: &Message<'_>, method: Method<'_>) -> Option<u64> {
+        if !is_complete(request) {
+            self.counters.malformed += 1;
+            // Without a Via nobody can be answered; an ACK never is.
+            return match request.via() {
+                Some(_) if method != Method::Ack => self.answer_plain(flow, request, 400),
+                _ => None,
+            };
+        }
         if let Some(tag) = request.to().and_then(|to| to.tag()) {
             return self.handle_dialog_request(now, flow, request, method, tag);
         }
@@ -670,6 +678,12 @@ impl Endpoint {
             out: &mut self.out,
         }
     }
+}
+
+/// Whether a request has the fields that every one must have (RFC 3261 §8.1.1); Max-Forwards is not insisted on.
+fn is_complete(request: &Message<'_>) -> bool {
+    let parties = request.from().is_some() && request.to().is_some();
+    parties && request.via().is_some() && request.call_id().is_some() && request.cseq().is_some()
 }
 
 impl Entry {

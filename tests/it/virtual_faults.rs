@@ -257,3 +257,28 @@ fn a_media_port_is_given_to_the_next_call_with_clean_timers() {
         assert_eq!(record.audio, "two_way");
     }
 }
+
+#[test]
+fn an_invite_without_the_fields_that_every_request_has_is_no_call() {
+    let mut world = World::new(caller("[{ dial: { number: echo } }, { talk: { for: 1s } }, hangup]", "{ calls: 1 }"));
+    world.pass(ms(1));
+    world.inject(b"INVITE sip:2000@lab SIP/2.0\r\n\r\n");
+    world.inject(b"INVITE sip:2000@lab SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1:20001;branch=z9hG4bKx\r\n\r\n");
+    assert_eq!(world.pbx.calls_under_way(), 0);
+    assert_eq!(world.sent(Side::Pbx, "SIP/2.0 400").len(), 1, "only one has a Via to answer to");
+    world.run(MINUTE);
+    assert_eq!(world.record().class, Class::Ok);
+}
+
+#[test]
+fn a_far_end_that_was_left_to_hang_up_drops_nothing_however_soon_it_does() {
+    for steps in [
+        "[{ dial: { number: dropped } }, talk]",
+        "[{ dial: { number: dropped } }, { expect: { ended_by: { party: far_end, within: 5s } } }]",
+        "[{ dial: { number: dropped } }, { wait: 1s }, { expect: { ended_by: { party: far_end, within: 5s } } }]",
+    ] {
+        let mut world = World::new(caller(steps, "{ calls: 1 }"));
+        world.run(MINUTE);
+        assert_eq!(world.record().class, Class::Ok, "{steps}");
+    }
+}

@@ -490,7 +490,7 @@ fn stopping_at_any_moment_ends_everything() {
         world.stop();
         world.run(2 * MINUTE);
         assert!(world.now - world.start <= at + secs(1), "stopped at {at:?}, done after {:?}", world.now - world.start);
-        assert!(world.records.len() <= 1);
+        assert!(world.records.len() <= 2);
         for record in &world.records {
             let right = record.is_answered() || record.class == Class::ProbeInterrupted;
             assert!(right, "stopped at {at:?}: {record:#?}");

@@ -209,6 +209,13 @@ impl World {
         self.drain_both();
     }
 
+    /// A datagram of somebody at the address of the callers' first link reaches the PBX.
+    pub(crate) fn inject(&mut self, bytes: &[u8]) {
+        let remote = self.links.values().next().map(|(_, address)| *address).expect("a link is open");
+        self.pbx.handle_sip(self.now, Flow { link: LISTENER, remote }, bytes);
+        self.drain_both();
+    }
+
     /// A connection of the callers breaks.
     pub(crate) fn break_links(&mut self) {
         let open: Vec<LinkId> = self.links.keys().copied().collect();

@@ -79,6 +79,8 @@ impl Leg {
         };
         self.identity.sip_call_ids.extend(tools.endpoint.call_id(handle));
         self.session = Some(handle);
+        // What an OPTIONS before it was answered is no answer to this.
+        self.facts.response = None;
         tools.routes.insert(handle, tools.me);
         self.facts.moments.invite.get_or_insert(tools.now);
         self.request_sent = Some(tools.now);

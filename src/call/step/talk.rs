@@ -91,8 +91,12 @@ impl Leg {
         self.finish_media(tools);
         match (self.phase, tools.actor.steps.get(self.step)) {
             // Talking until the far end hangs up, and it did.
-            (Phase::Talking, Some(Step::Talk(Talk { duration: None, .. }))) => self.step_done(tools),
+            (Phase::Talking, Some(Step::Talk(Talk { duration: None, .. }))) => {
+                self.facts.end_awaited = true;
+                self.step_done(tools);
+            }
             (Phase::Checking, Some(Step::Expect(Check::EndedBy { party: Party::FarEnd, .. }))) => {
+                self.facts.end_awaited = true;
                 self.pass_check();
                 self.step_done(tools);
             }
