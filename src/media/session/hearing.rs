@@ -104,7 +104,7 @@ impl Hearing {
 
     /// Id of the far end of ours that was heard, else of the wrong party.
     pub(super) fn heard_id(&self) -> Option<u16> {
-        self.far.or(self.wrong.filter(|_| self.wrong_seen >= WRONG_SIGHTINGS))
+        self.far.or_else(|| self.wrong.filter(|_| self.wrong_seen >= WRONG_SIGHTINGS))
     }
 
     /// Markers heard that were ours or the far end's.

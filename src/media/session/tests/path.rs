@@ -99,7 +99,8 @@ impl Pair {
 
     pub(super) fn close(&mut self) {
         self.ends.iter_mut().for_each(|session| session.close(self.now));
-        (self.drain(0), self.drain(1));
+        self.drain(0);
+        self.drain(1);
     }
 
     fn deliver(&mut self) {
