@@ -140,14 +140,12 @@ impl Outgoing {
             self.follow(now);
             return false;
         }
-        let due = self.point(self.next);
-        if due > now {
-            return false;
-        }
-        if now.saturating_duration_since(due) > LATEST {
+        if now.saturating_duration_since(self.point(self.next)) > LATEST {
             let before = self.next;
             self.follow(now);
             self.skipped += self.next - before;
+        }
+        if self.point(self.next) > now {
             return false;
         }
         self.write_frame(config, now, hearing, buf);

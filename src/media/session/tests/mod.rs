@@ -1,5 +1,6 @@
 //! Sessions in virtual time.
 
+mod operations;
 mod path;
 mod rtcp;
 mod sending;
