@@ -212,7 +212,7 @@ impl World {
     /// A datagram of somebody at the address of the callers' first link reaches the PBX.
     pub(crate) fn inject(&mut self, bytes: &[u8]) {
         let remote = self.links.values().next().map(|(_, address)| *address).expect("a link is open");
-        self.pbx.handle_sip(self.now, Flow { link: LISTENER, remote }, bytes);
+        self.pbx.handle_sip(self.now, self.now, Flow { link: LISTENER, remote }, bytes);
         self.drain_both();
     }
 
