@@ -9,6 +9,7 @@ pub mod html;
 pub mod junit;
 #[cfg(test)]
 mod samples;
+pub mod screen;
 mod summary;
 mod verdict;
 
