@@ -27,8 +27,7 @@ fn suite(summary: &Summary) -> TestSuite {
     suite.add_property(("verdict", summary.verdict.words()));
     suite.add_property(("target", summary.target.as_str()));
     let judged = matches!(summary.verdict, Verdict::Pass | Verdict::Fail);
-    let complete =
-        if judged { TestCaseStatus::success() } else { error(summary.verdict.words(), &summary.headline) };
+    let complete = if judged { TestCaseStatus::success() } else { error(summary.verdict.words(), &summary.headline) };
     suite.add_test_case(case(summary, "the run is complete and this machine kept up", complete));
     for expectation in &summary.expectations {
         let status = if judged { outcome(expectation) } else { skipped() };
