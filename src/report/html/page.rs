@@ -80,7 +80,8 @@ struct Fault {
     class: &'static str,
     count: String,
     meaning: &'static str,
-    next: &'static str,
+    /// Nothing where the scenario expects it.
+    next: Option<&'static str>,
 }
 
 #[derive(Debug, Serialize)]
@@ -111,6 +112,8 @@ struct Distributions {
     note: &'static str,
     columns: Vec<&'static str>,
     rows: Vec<Row>,
+    /// Figures that no attempt had anything to measure of.
+    absent: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -166,7 +169,7 @@ impl<'a> Page<'a> {
             limits: summary.limits.iter().map(limit).collect(),
             charts: charts(windows, summary.started_at, failed_legs),
             faults_title: if failed_legs > 0 { "What went wrong" } else { "Refused, as expected" },
-            faults: summary.faults().into_iter().map(fault).collect(),
+            faults: summary.faults().into_iter().map(|(class, count)| fault(class, count, failed_legs > 0)).collect(),
             codes: summary.codes.iter().map(|(code, count)| self::code(code, *count)).collect(),
             calls_left_out: failed_legs.saturating_sub(calls.len() as u64),
             calls,
@@ -281,13 +284,13 @@ fn limit(limit: &Limit) -> LimitRow {
     }
 }
 
-fn fault((class, count): (Class, u64)) -> Fault {
+fn fault(class: Class, count: u64, failed: bool) -> Fault {
     let explanation = explain(class);
     Fault {
         class: class.name(),
         count: thousands(count),
         meaning: explanation.meaning(),
-        next: explanation.next_action(),
+        next: failed.then(|| explanation.next_action()),
     }
 }
 
@@ -368,8 +371,12 @@ fn table(
     // One call has one value of each: percentiles of it would be the same number six times.
     let single: &[Column] = &[("value", |d| d.p50)];
     let columns = if known.map(|values| values.count).max() == Some(1) { single } else { columns };
-    let rows = figures.iter().filter_map(|figure| Some(row(*figure, distribution(summary, *figure)?, columns)));
-    Distributions { title, note, columns: columns.iter().map(|(name, _)| *name).collect(), rows: rows.collect() }
+    let applies = |figure: &Figure| distribution(summary, *figure).is_some_and(|d| d.count + d.unknown > 0);
+    let (present, absent): (Vec<Figure>, Vec<Figure>) = figures.iter().partition(|figure| applies(figure));
+    let rows = present.iter().filter_map(|figure| Some(row(*figure, distribution(summary, *figure)?, columns)));
+    let absent: Vec<&str> = absent.iter().map(|figure| words::figure(*figure).0).collect();
+    let columns = columns.iter().map(|(name, _)| *name).collect();
+    Distributions { title, note, columns, rows: rows.collect(), absent: absent.join(", ") }
 }
 
 fn row(figure: Figure, values: &DistributionSummary, columns: &[Column]) -> Row {
@@ -396,21 +403,19 @@ fn generator(generator: &Generator, summary: &Summary) -> Vec<Check> {
     let ms = |value: Option<f64>| or_not_measured(value.map(|value| Unit::Millis.with_sign(value)));
     let count = |value: Option<u64>| or_not_measured(value.map(thousands));
     let cpu = |cpu_s: Option<f64>| {
-        let of_run = seconds(summary);
-        or_not_measured(cpu_s.map(|cpu_s| match of_run {
-            0.0 => format!("{} s", short(cpu_s)),
-            _ => format!("{} s ({} % of one core)", short(cpu_s), short(100.0 * cpu_s / of_run)),
-        }))
+        let share = |cpu_s: f64| short(100.0 * cpu_s / seconds(summary).max(0.001));
+        or_not_measured(cpu_s.map(|cpu_s| format!("{} s ({} % of one core)", short(cpu_s), share(cpu_s))))
     };
-    let small = "under 100 starts: none more than 1 s late";
+    // The same rule as `Generator`: shares say nothing in a small run.
+    let bound = |large, small| if generator.is_small(summary.attempted) { small } else { large };
     let mut checks = vec![
-        check("Late starts, 99 % within", ms(generator.late_ms.p99), small),
-        check("Worst late start", ms(generator.late_ms.max), ""),
-        check("Starts more than 100 ms late", thousands(generator.late_starts), "with those dropped below 1 %"),
-        check("Starts dropped", thousands(generator.dropped_starts), "with those late below 1 %"),
-        check("Packets lost in our own sockets", thousands(health.datagrams_lost), "below 0.1 % of those received"),
+        check("Late starts, 99 % within", ms(generator.late_ms.p99), ""),
+        check("Worst late start", ms(generator.late_ms.max), bound("", "1 s")),
+        check("Starts more than 100 ms late", thousands(generator.late_starts), bound("1 %, with those dropped", "")),
+        check("Starts dropped", thousands(generator.dropped_starts), bound("1 %, with those late", "none")),
         check("Packets received", thousands(health.datagrams_received), ""),
-        check("Turn of a worker, 99 % within", ms(health.turn_ms_p99), "20 ms while audio runs"),
+        check("Packets lost in our own sockets", thousands(health.datagrams_lost), bound("0.1 %", "")),
+        check("Turn of a worker, 99 % within", ms(health.turn_ms_p99), bound("20 ms while audio runs", "")),
         check("CPU time of our workers", cpu(health.cpu_s), ""),
         check("Worker threads", thousands(u64::from(health.workers)), ""),
         check("Most sockets at the same time", count(health.sockets), ""),

@@ -68,13 +68,31 @@ fn calls_that_are_not_listed_are_counted() {
 fn unknown_says_not_measured_and_never_0() {
     let page = render(&failed(), &windows(10), &[]);
     let times = section(&page, "times");
-    let registration = &times[times.find("Registration delay").expect("a row")..];
-    let row = &registration[..registration.find("</tr>").expect("its end")];
-    assert!(row.contains("not measured") && !row.contains(">0<"), "{row}");
+    assert!(times.contains("Not measured, because no call came that far: Registration delay."), "{times}");
     assert!(section(&page, "expectations").contains("not measured"));
     let generator = section(&page, "generator");
     let turn = &generator[generator.find("Turn of a worker").expect("a row")..];
     assert!(turn[..turn.find("</tr>").expect("its end")].contains("not measured"), "{turn}");
+}
+
+#[test]
+fn a_figure_that_should_have_been_measured_keeps_its_row() {
+    let records = [CallRecord { mos_cq: None, mos_lq: None, ..records(1)[0].clone() }];
+    let page = render(&summary(&records, &[], Ending::Complete, Health::default()), &[], &[]);
+    let quality = section(&page, "quality");
+    let row = &quality[quality.find("(MOS-CQ)").expect("a row")..];
+    let row = &row[..row.find("</tr>").expect("its end")];
+    assert!(row.contains("not measured") && row.contains("1 unknown"), "{row}");
+    assert!(page.contains(r#"<b class="words">not measured</b>"#), "the tile says so too");
+}
+
+#[test]
+fn expected_refusals_ask_for_no_action() {
+    let mut busy = failures()[0].clone();
+    busy.as_expected = Some(true);
+    let page = render(&summary(&[busy], &[], Ending::Complete, Health::default()), &[], &[]);
+    let faults = section(&page, "faults");
+    assert!(faults.contains("Refused, as expected") && !faults.contains("to do next"), "{faults}");
 }
 
 #[test]

@@ -68,8 +68,13 @@ pub(super) fn short(value: f64) -> String {
     if size == 0.0 || size >= 99.95 {
         return whole(value);
     }
-    let text = if size < 1.0 { format!("{value:.2}") } else { format!("{value:.1}") };
-    text.strip_suffix(".0").map(str::to_owned).unwrap_or(text)
+    match size {
+        // Less than a unit of the last place is little, but not nothing.
+        ..0.0005 => "<0.001".to_owned(),
+        ..0.1 => format!("{value:.3}"),
+        ..1.0 => format!("{value:.2}"),
+        _ => format!("{value:.1}").trim_end_matches(".0").to_owned(),
+    }
 }
 
 fn whole(value: f64) -> String {
@@ -142,6 +147,8 @@ mod tests {
     fn numbers_have_as_many_places_as_they_need() {
         let table = [
             (0.0, "0"),
+            (0.0001, "<0.001"),
+            (0.0231, "0.023"),
             (0.244, "0.24"),
             (7.09, "7.1"),
             (20.0, "20"),
