@@ -25,7 +25,7 @@ fn counted(summary: &Summary) -> String {
         let verb = if summary.attempted == 1 { "was" } else { "were" };
         // Refusals that the scenario expects are what it came for.
         if summary.failed == 0 && summary.answered == 0 {
-            return format!("{attempted} {} {verb} refused, as the scenario expects", noun.0);
+            return format!("{attempted} {} ended unanswered, as the scenario expects", noun.0);
         }
         return format!("{} of {attempted} {} {verb} answered", thousands(summary.answered), noun.0);
     }

@@ -15,5 +15,6 @@ mod verdict;
 
 pub use expectations::{Actual, Checker, ExpectationResult};
 pub use generator::{Generator, Health};
+pub use screen::Snapshot;
 pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Summary};
 pub use verdict::{Ending, Verdict};

@@ -7,7 +7,10 @@ use std::time::Duration;
 use crate::measure::{Figure, Totals};
 use crate::record::Class;
 
+use unicode_width::UnicodeWidthChar as _;
+
 use super::headline::thousands;
+use super::html::short;
 
 /// What the screen shows: the run at one moment.
 #[derive(Clone, Debug, Default)]
@@ -18,8 +21,8 @@ pub struct Snapshot {
     pub target: String,
     /// Since the start of the run.
     pub elapsed: Duration,
-    /// Length of the run, where the load says so.
-    pub length: Option<Duration>,
+    /// When the last attempt starts, where the load says so.
+    pub last_start: Option<Duration>,
     /// Attempts planned, where the load says so.
     pub planned: Option<u64>,
     /// Attempts that started.
@@ -34,8 +37,6 @@ pub struct Snapshot {
     pub concurrent: u64,
     /// Starts per second, over the last second.
     pub cps: f64,
-    /// Starts per second that the schedule asks for now; `None` for closed loads.
-    pub cps_wanted: Option<f64>,
     /// Starts per second of the last windows, oldest first.
     pub cps_history: Vec<f64>,
     /// Attempts going on at the end of the last windows, oldest first.
@@ -50,12 +51,12 @@ pub struct Snapshot {
     pub late_ms: Option<f64>,
     /// Starts that were due and did not happen.
     pub dropped: u64,
-    /// CPU of our threads, percent of one core.
+    /// CPU of our workers over the last second, percent of one core.
     pub cpu_pct: Option<f64>,
     /// Datagrams lost in our own sockets.
     pub datagrams_lost: u64,
-    /// Results that wait for a sink.
-    pub spooled: u64,
+    /// 99th percentile of a worker's turn, ms.
+    pub turn_ms: Option<f64>,
     /// The run was interrupted and hangs up what is still going on.
     pub hanging_up: bool,
 }
@@ -80,14 +81,13 @@ impl Snapshot {
         self.late_ms = tally.figure(Figure::LateMs).percentile(99.0);
     }
 
-    /// Share of the run that is behind us, 0–1: by attempts or by time, whichever is further.
+    /// Share of the run that is behind us, 0–1: of the attempts, else of the time.
     fn progress(&self) -> Option<f64> {
         let ended = self.started.saturating_sub(self.concurrent) as f64;
         let attempts = self.planned.filter(|planned| *planned > 0).map(|planned| ended / planned as f64);
-        let length = self.length.filter(|length| !length.is_zero());
-        let time = length.map(|length| self.elapsed.as_secs_f64() / length.as_secs_f64());
-        let further = [attempts, time].into_iter().flatten().fold(f64::NEG_INFINITY, f64::max);
-        further.is_finite().then(|| further.clamp(0.0, 1.0))
+        let until = self.last_start.filter(|until| !until.is_zero());
+        let time = until.map(|until| self.elapsed.as_secs_f64() / until.as_secs_f64());
+        attempts.or(time).map(|share| share.clamp(0.0, 1.0))
     }
 
     fn faults(&self) -> Vec<(Class, u64)> {
@@ -98,7 +98,7 @@ impl Snapshot {
     }
 }
 
-/// The screen: at most `height` lines of at most `width` characters. What matters least is left out first.
+/// The screen: at most `height` lines of at most `width` columns. What matters least is left out first.
 pub fn render(snapshot: &Snapshot, width: usize, height: usize) -> Vec<String> {
     let mut lines = vec![title(snapshot, width), progress_line(snapshot, width), String::new()];
     lines.extend(rates(snapshot, width));
@@ -129,7 +129,7 @@ pub fn line(snapshot: &Snapshot) -> String {
     if let Some((class, count)) = snapshot.faults().first() {
         parts.push(format!("most {class} {}", thousands(*count)));
     }
-    parts.push(format!("setup p50 {} p99 {} ms", figure(snapshot.setup_ms.0), figure(snapshot.setup_ms.1)));
+    parts.push(format!("set-up p50 {} p99 {} ms", figure(snapshot.setup_ms.0), figure(snapshot.setup_ms.1)));
     parts.push(format!("late p99 {} ms", figure(snapshot.late_ms)));
     if snapshot.dropped > 0 {
         parts.push(format!("{} dropped", thousands(snapshot.dropped)));
@@ -142,10 +142,11 @@ pub fn line(snapshot: &Snapshot) -> String {
 
 fn title(snapshot: &Snapshot, width: usize) -> String {
     let left = format!("ringfleet  {} → {}", snapshot.scenario, snapshot.target);
-    let right = if snapshot.hanging_up {
-        format!("hanging up {} calls  {}", thousands(snapshot.concurrent), clock(snapshot.elapsed))
-    } else {
-        clock(snapshot.elapsed)
+    let elapsed = clock(snapshot.elapsed);
+    let right = match snapshot.last_start {
+        _ if snapshot.hanging_up => format!("hanging up {} calls  {elapsed}", thousands(snapshot.concurrent)),
+        Some(until) if until > snapshot.elapsed => format!("{elapsed}, last start at {}", clock(until)),
+        _ => elapsed,
     };
     let gap = width.saturating_sub(length(&left) + length(&right)).max(2);
     format!("{left}{}{right}", " ".repeat(gap))
@@ -173,43 +174,43 @@ fn bar(share: f64, width: usize) -> String {
 }
 
 fn rates(snapshot: &Snapshot, width: usize) -> Vec<String> {
-    let wanted = snapshot.cps_wanted.map(|wanted| format!(" of {wanted:.1}")).unwrap_or_default();
-    let room = width.saturating_sub(44).min(40);
-    let calls = format!("{:.1}{wanted} /s", snapshot.cps);
+    let room = width.saturating_sub(29).min(40);
+    let calls = format!("{:.1}/s", snapshot.cps);
     let up = thousands(snapshot.concurrent);
     vec![
-        format!("{:<14}{calls:<28}{}", "starts", spark(&snapshot.cps_history, room)),
-        format!("{:<14}{up:<28}{}", "going on", spark(&snapshot.concurrent_history, room)),
+        format!("{:<14}{calls:<14}{}", "starts", spark(&snapshot.cps_history, room)),
+        format!("{:<14}{up:<14}{}", "going on", spark(&snapshot.concurrent_history, room)),
         format!("{:<14}{:<14}failed {}", "answered", thousands(snapshot.answered), thousands(snapshot.failed)),
     ]
 }
 
 fn delays(snapshot: &Snapshot) -> Vec<String> {
-    let pair = |name: &str, (low, high): (Option<f64>, Option<f64>), (first, second): (&str, &str), unit: &str| {
-        let low = format!("{first} {}{unit}", figure(low));
-        format!("{name:<14}{low:<14}{second} {}{unit}", figure(high))
+    let millis = |name: &str, (p50, p99): (Option<f64>, Option<f64>)| {
+        format!("{name:<14}{:<14}p99 {} ms", format!("p50 {} ms", figure(p50)), figure(p99))
     };
+    let (p10, p50) = snapshot.mos_cq;
     vec![
-        pair("response", snapshot.srd_ms, ("p50", "p99"), " ms"),
-        pair("answer", snapshot.setup_ms, ("p50", "p99"), " ms"),
-        pair("MOS-CQ", snapshot.mos_cq, ("p10", "p50"), ""),
+        millis("response", snapshot.srd_ms),
+        millis("set-up", snapshot.setup_ms),
+        format!("{:<14}{:<14}p10 {}", "MOS-CQ", format!("p50 {}", mos(p50)), mos(p10)),
     ]
 }
 
 /// Our own machine at a glance.
 fn health(snapshot: &Snapshot) -> String {
-    let behind = snapshot.dropped > 0 || snapshot.datagrams_lost > 0 || snapshot.late_ms.is_some_and(|ms| ms > 100.0);
+    let behind = snapshot.dropped > 0
+        || snapshot.datagrams_lost > 0
+        || snapshot.late_ms.is_some_and(|ms| ms > 100.0)
+        || snapshot.turn_ms.is_some_and(|ms| ms > 20.0);
     let mut parts = vec![
         if behind { "BEHIND" } else { "ok" }.to_owned(),
         format!("late p99 {} ms", figure(snapshot.late_ms)),
         format!("dropped {}", thousands(snapshot.dropped)),
+        format!("turn p99 {} ms", figure(snapshot.turn_ms)),
     ];
     parts.extend(snapshot.cpu_pct.map(|cpu| format!("cpu {cpu:.0} %")));
     if snapshot.datagrams_lost > 0 {
         parts.push(format!("sockets lost {}", thousands(snapshot.datagrams_lost)));
-    }
-    if snapshot.spooled > 0 {
-        parts.push(format!("spooled {}", thousands(snapshot.spooled)));
     }
     format!("{:<14}{}", "generator", parts.join("  "))
 }
@@ -247,12 +248,11 @@ fn of_planned(started: u64, planned: Option<u64>) -> String {
 
 /// A figure with as many decimals as its size needs, or a dash where it is not known.
 fn figure(value: Option<f64>) -> String {
-    match value {
-        None => "–".to_owned(),
-        Some(value) if value < 10.0 => format!("{value:.2}"),
-        Some(value) if value < 100.0 => format!("{value:.1}"),
-        Some(value) => thousands(value.round() as u64),
-    }
+    value.map_or_else(|| "–".to_owned(), short)
+}
+
+fn mos(value: Option<f64>) -> String {
+    value.map_or_else(|| "–".to_owned(), |value| format!("{value:.2}"))
 }
 
 /// `4:05`, `1:04:05`.
@@ -262,18 +262,30 @@ fn clock(elapsed: Duration) -> String {
     if hours > 0 { format!("{hours}:{minutes:02}:{seconds:02}") } else { format!("{minutes}:{seconds:02}") }
 }
 
-fn length(text: &str) -> usize {
-    text.chars().count()
+/// Columns that a character takes on a terminal.
+fn columns(c: char) -> usize {
+    c.width().unwrap_or(0)
 }
 
-/// The first `width` characters, with a mark where something is missing. Control characters of a name that came over
-/// the wire must not reach the terminal.
+/// Columns that a text takes on a terminal.
+pub fn length(text: &str) -> usize {
+    text.chars().map(columns).sum()
+}
+
+/// What fits into `width` columns, with a mark where something is missing. Control characters of a name must not reach
+/// the terminal.
 fn cut(line: &str, width: usize) -> String {
-    let clean = line.chars().map(|c| if c.is_control() { '·' } else { c });
-    if length(line) <= width {
-        return clean.collect();
+    let clean: String = line.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
+    if length(&clean) <= width {
+        return clean;
     }
-    clean.take(width.saturating_sub(1)).chain((width > 0).then_some('…')).collect()
+    let mut room = width.saturating_sub(1);
+    let fits = |c: &char| {
+        let fits = columns(*c) <= room;
+        room = room.saturating_sub(columns(*c));
+        fits
+    };
+    clean.chars().take_while(fits).chain((width > 0).then_some('…')).collect()
 }
 
 #[cfg(test)]
@@ -288,7 +300,8 @@ mod tests {
             started: 1_300,
             concurrent: 50,
             cps: 99.6,
-            cps_wanted: Some(100.0),
+            last_start: Some(Duration::from_secs(25)),
+            turn_ms: Some(0.51),
             cps_history: vec![10.0, 50.0, 100.0],
             concurrent_history: vec![5.0, 25.0, 50.0],
             cpu_pct: Some(12.3),
@@ -301,16 +314,16 @@ mod tests {
     #[test]
     fn the_screen_shows_progress_rates_delays_health_and_faults() {
         let expected = "\
-ringfleet  outbound-dial → lab                                              0:10
+ringfleet  outbound-dial → lab                          0:10, last start at 0:25
 █████████████████████████░░░░░░░░░░░░░░░░░░░░░░░░░  50 %  1,300 of 2,500 started
 
-starts        99.6 of 100.0 /s            ▂▅█
-going on      50                          ▂▅█
+starts        99.6/s        ▂▅█
+going on      50            ▂▅█
 answered      10            failed 3
-response      p50 24.0 ms   p99 30.0 ms
-answer        p50 205 ms    p99 210 ms
-MOS-CQ        p10 4.21      p50 4.25
-generator     ok  late p99 0.00 ms  dropped 0  cpu 12 %
+response      p50 24 ms     p99 30 ms
+set-up        p50 205 ms    p99 210 ms
+MOS-CQ        p50 4.25      p10 4.21
+generator     ok  late p99 0 ms  dropped 0  turn p99 0.51 ms  cpu 12 %
 
       2  call.callee_busy            The called party is busy.
       1  call.timeout                No final response came in time.";
@@ -327,6 +340,19 @@ generator     ok  late p99 0.00 ms  dropped 0  cpu 12 %
     }
 
     #[test]
+    fn wide_characters_count_as_two_columns() {
+        assert_eq!(cut("台北線路", 8), "台北線路");
+        assert_eq!(cut("台北線路", 6), "台北…");
+        assert_eq!(cut("ab\u{1b}c", 4), "ab·c");
+    }
+
+    #[test]
+    fn a_run_without_a_plan_shows_no_bar() {
+        let endless = Snapshot { planned: None, last_start: None, ..snapshot() };
+        assert_eq!(render(&endless, 80, 24)[1], "1,300 started");
+    }
+
+    #[test]
     fn a_generator_that_falls_behind_says_so() {
         let behind = Snapshot { dropped: 3, ..snapshot() };
         assert!(render(&behind, 80, 24).iter().any(|line| line.starts_with("generator     BEHIND")));
@@ -338,9 +364,9 @@ generator     ok  late p99 0.00 ms  dropped 0  cpu 12 %
         assert_eq!(
             line(&snapshot()),
             "0:10 1,300 of 2,500 started  99.6/s  50 up  10 answered  3 failed  most call.callee_busy 2  \
-             setup p50 205 p99 210 ms  late p99 0.00 ms"
+             set-up p50 205 p99 210 ms  late p99 0 ms"
         );
-        assert!(line(&Snapshot::default()).contains("setup p50 – p99 – ms"), "nothing is measured yet");
+        assert!(line(&Snapshot::default()).contains("set-up p50 – p99 – ms"), "nothing is measured yet");
     }
 
     #[test]

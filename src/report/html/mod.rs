@@ -16,6 +16,7 @@ use super::Summary;
 use crate::measure::Window;
 use crate::record::CallRecord;
 use page::Page;
+pub(super) use words::short;
 
 /// Failed calls that the report lists.
 pub const FAILURES_SHOWN: usize = 100;

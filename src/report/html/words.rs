@@ -63,7 +63,7 @@ impl Unit {
 }
 
 /// Three figures or so: `0.24`, `7.1`, `204`, `12,345`.
-pub(super) fn short(value: f64) -> String {
+pub(in super::super) fn short(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || size >= 99.95 {
         return whole(value);
