@@ -61,7 +61,7 @@ impl Desk {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringfleet"));
-        command.args(arguments).current_dir(self.folder.path()).env("PROBE_PASSWORD", "secret-1001");
+        command.args(arguments).current_dir(self.folder.path()).env("PROBE_PASSWORD", "ringfleet");
         command
     }
 
