@@ -87,7 +87,8 @@ impl Desk {
     /// A target file for a server of the lab's accounts.
     fn target(&self, server: SocketAddr, transport: &str, media: &str) {
         let text = format!(
-            "target: pbx\nsip: {{ server: \"sip:{server}\", transport: {transport}, domain: lab.ringfleet.invalid }}\n\
+            "target: pbx\nsip: {{ server: \"sip:{server}\", transport: {transport}, domain: lab.ringfleet.invalid, \
+             pairing_header: X-Ringfleet-Call }}\n\
              media: {{ codecs: [PCMA]{media} }}\n\
              accounts:\n  agents: {{ users: \"1001..1020\", password: \"${{PROBE_PASSWORD}}\" }}\n  \
              one: {{ users: \"1001\", password: \"${{PROBE_PASSWORD}}\" }}\n\

@@ -76,12 +76,12 @@ fn a_cancel_that_is_repeated_goes_where_its_invite_went() {
 #[test]
 fn attempts_that_fail_at_once_follow_each_other_without_recursion() {
     let mut compiled = caller("[{ dial: { number: echo } }]", "{ calls: 10000 }");
-    compiled.plan.load.stop.calls = Some(100_000);
+    compiled.plan.load.stop.calls = Some(20_000);
     compiled.plan.safety.max_calls = u64::MAX;
     let mut world = World::new(over(Transport::Tcp, compiled));
     world.refuse_links = Some(LinkFault::Refused);
     world.run(MINUTE);
-    assert_eq!(world.records.len(), 100_000);
+    assert_eq!(world.records.len(), 20_000);
     assert_eq!(world.callers.progress().peak, 1);
 }
 

@@ -307,7 +307,7 @@ fn both_legs_of_many_calls_at_a_time_are_paired() {
 #[test]
 fn two_hundred_calls_at_fifty_a_second_through_loss_and_jitter_all_end_and_are_counted_right() {
     let network = Network { spread: ms(20), loss: 50, ..Network::default() };
-    let steps = "[{ dial: { number: internal, answer_within: 30s } }, { talk: { for: 3s } }, hangup]";
+    let steps = "[{ dial: { number: internal, answer_within: 30s } }, { talk: { for: 2s } }, hangup]";
     let mut world = World::through(network, caller(steps, "{ rate: 50/s, calls: 200 }"));
     world.run(3 * MINUTE);
     let progress = world.callers.progress();
