@@ -47,7 +47,7 @@ wait_udp() {
 start_rtpengine() {
   start rtpengine rtpengine --table=-1 --config-file=none --interface=127.0.0.1 --listen-ng="127.0.0.1:$RTPENGINE_PORT" \
     --port-min="$RTP_BLOCK" --port-max=$((RTP_BLOCK + RTP_BLOCK_SIZE - 1)) --pidfile="$work/rtpengine.pid" \
-    --foreground --log-stderr --log-level=4 --delete-delay=0 --timeout=60 --num-threads=2
+    --foreground --log-stderr --log-level=7 --delete-delay=0 --timeout=60 --num-threads=2
   wait_udp rtpengine "$RTPENGINE_PORT"
 }
 
