@@ -47,7 +47,7 @@ wait_udp() {
 start_rtpengine() {
   start rtpengine rtpengine --table=-1 --config-file=none --interface=127.0.0.1 --listen-ng="127.0.0.1:$RTPENGINE_PORT" \
     --port-min="$RTP_BLOCK" --port-max=$((RTP_BLOCK + RTP_BLOCK_SIZE - 1)) --pidfile="$work/rtpengine.pid" \
-    --foreground --log-stderr --log-level=7 --delete-delay=0 --timeout=60 --num-threads=2
+    --foreground --log-stderr --log-level=4 --delete-delay=0 --timeout=60 --num-threads=2
   wait_udp rtpengine "$RTPENGINE_PORT"
 }
 
@@ -100,7 +100,7 @@ start_servers() {
   set -a # the cases read the ports from the environment
   eval "$(python3 "$here/ports.py" SIP_PORT RTPENGINE_PORT FAR_PORT ROBOT_ECHO ROBOT_SILENCE ROBOT_NO_MEDIA ROBOT_BYE \
     ROBOT_RING ROBOT_EARLY ROBOT_NO_ANSWER RTP_BLOCK=$RTP_BLOCK_SIZE MEDIA_ECHO=4 MEDIA_SILENCE=40 MEDIA_NO_MEDIA=4 \
-    MEDIA_BYE=4 MEDIA_RING=4 MEDIA_EARLY=40 MEDIA_NO_ANSWER=4 INFLUX_PORT FRONT_PORT)"
+    MEDIA_BYE=4 MEDIA_RING=4 MEDIA_EARLY=40 MEDIA_NO_ANSWER=4 LAB_PORT INFLUX_PORT FRONT_PORT)"
   set +a
   start_rtpengine && start_robots && start_kamailio
 }
