@@ -36,7 +36,7 @@ for own, other in pairs:
     if other is None:
         continue
     checks.equal((own["hangup_by"], other["hangup_by"]), ("us", "far_end"), f"{own['call_id']}: ended by")
-    checks.equal((own["from"], own["to"]), (other["from"], f"8{other['to']}"), f"{own['call_id']}: numbers")
+    checks.equal((own["from"], own["to"]), (other["from"], other["to"]), f"{own['call_id']}: numbers")
 rtts = sorted(call["rtt_ms"] for call in callers if call["rtt_ms"] is not None)
 figure(f"RTT known in {len(rtts)} of {CALLS}, p50 {rtts[len(rtts) // 2]:.2f} ms; two_way in "
        f"{sum(call['audio'] == 'two_way' for call in callers)}; {paired} pairs; {finished.seconds:.1f} s")
