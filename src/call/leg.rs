@@ -303,18 +303,20 @@ impl Leg {
         }
     }
 
-    /// Compares an outcome with what a step expects of it. True where the leg goes on.
+    /// Compares an outcome with what a step expects of it. True where the leg goes on. The code is one that was
+    /// received: a local time-out is no 408.
     pub(super) fn meets(
         &mut self,
         expected: Option<&Outcome>,
-        seen: (&str, u16, Option<Duration>),
+        seen: (&str, Option<u16>, Option<Duration>),
         wanted_by_default: bool,
     ) -> bool {
         let Some(expected) = expected else { return wanted_by_default };
         let (what, code, took) = seen;
-        let failed = if !expected.code.is_empty() && !expected.code.contains(&code) {
+        let failed = if !expected.code.is_empty() && !code.is_some_and(|code| expected.code.contains(&code)) {
             let codes: Vec<String> = expected.code.iter().map(ToString::to_string).collect();
-            Some(format!("{what}: expected code {}, got {code}", codes.join(" or ")))
+            let got = code.map_or_else(|| "no response".to_owned(), |code| code.to_string());
+            Some(format!("{what}: expected code {}, got {got}", codes.join(" or ")))
         } else if let Some(within) = expected.within.filter(|within| took.is_some_and(|took| took > *within)) {
             let took = took.unwrap_or_default();
             Some(format!("{what}: expected a final response within {within:?}, it took {took:?}"))

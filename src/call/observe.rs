@@ -26,6 +26,11 @@ pub(super) fn final_response(code: u16, cause: Cause, message: Option<&Message<'
     FinalResponse { code, origin, reason, retry_after }
 }
 
+/// The code, where it came over the wire.
+pub(super) fn received(code: u16, cause: Cause) -> Option<u16> {
+    (cause == Cause::Response).then_some(code)
+}
+
 /// Reason (RFC 3326) and Warning of a final response, CANCEL or BYE.
 pub(super) fn reason(facts: &mut Facts, message: &Message<'_>) {
     for value in message.headers(Name::Reason).flat_map(header::split_list) {
@@ -105,5 +110,6 @@ mod tests {
     fn a_local_time_out_is_never_a_received_code() {
         let response = final_response(408, Cause::Timeout, None);
         assert_eq!((response.code, response.origin), (408, Origin::Local));
+        assert_eq!((received(408, Cause::Timeout), received(408, Cause::Response)), (None, Some(408)));
     }
 }

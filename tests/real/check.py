@@ -148,6 +148,8 @@ def target(name):
     for word in {part for part in text.split("@")[1::2]}:
         text = text.replace(f"@{word}@", os.environ[word])
     folder = CASE / "targets"
+    if (folder / f"{name}.yaml").exists():
+        return folder / f"{name}.yaml"
     folder.mkdir(exist_ok=True)
     for csv in (HERE / "targets").glob("*.csv"):
         (folder / csv.name).write_bytes(csv.read_bytes())
@@ -156,7 +158,9 @@ def target(name):
 
 
 def scenario(name):
-    """A scenario of this stage, else one of the project."""
+    """A path, or the name of a scenario of this stage, else of one of the project."""
+    if isinstance(name, Path):
+        return name
     own = HERE / "scenarios" / f"{name}.yaml"
     return own if own.exists() else ROOT / "scenarios" / f"{name}.yaml"
 

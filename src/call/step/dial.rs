@@ -143,7 +143,7 @@ impl Leg {
             return self.wind_down(tools);
         }
         let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
-        let met = self.meets(step.expect.as_ref(), ("dial", self.answer_code(), took), true);
+        let met = self.meets(step.expect.as_ref(), ("dial", Some(self.answer_code()), took), true);
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
     }
 
@@ -187,7 +187,7 @@ impl Leg {
         self.finish_media(tools);
         let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
         let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
-        let met = self.meets(step.expect.as_ref(), ("dial", code, took), false);
+        let met = self.meets(step.expect.as_ref(), ("dial", observe::received(code, cause), took), false);
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
     }
 

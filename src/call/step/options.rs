@@ -45,7 +45,11 @@ impl Leg {
         self.facts.moments.finished.get_or_insert(tools.at);
         let Some(Step::Options(step)) = tools.actor.steps.get(self.step) else { return };
         let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
-        let met = self.meets(step.expect.as_ref(), ("options", code, took), (200..300).contains(&code));
+        let met = self.meets(
+            step.expect.as_ref(),
+            ("options", observe::received(code, cause), took),
+            (200..300).contains(&code),
+        );
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
     }
 }

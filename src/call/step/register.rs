@@ -63,7 +63,7 @@ impl Leg {
             return;
         }
         self.note_registration(tools, 200, Cause::Response, expires, message);
-        let flowing = self.judge_registration(tools, 200, true);
+        let flowing = self.judge_registration(tools, Some(200), true);
         self.go_on(tools, flowing);
     }
 
@@ -89,7 +89,7 @@ impl Leg {
         if self.phase != Phase::Registering {
             return;
         }
-        let flowing = self.judge_registration(tools, code, false);
+        let flowing = self.judge_registration(tools, observe::received(code, cause), false);
         self.go_on(tools, flowing);
     }
 
@@ -101,7 +101,7 @@ impl Leg {
         }
     }
 
-    fn judge_registration(&mut self, tools: &Tools<'_>, code: u16, accepted: bool) -> Flowing {
+    fn judge_registration(&mut self, tools: &Tools<'_>, code: Option<u16>, accepted: bool) -> Flowing {
         let Some(Step::Register(step)) = tools.actor.steps.get(self.step) else { return Flowing::Over };
         let took = self.facts.registration.as_ref().map(|facts| facts.delay);
         let met = self.meets(step.expect.as_ref(), ("register", code, took), accepted);

@@ -40,6 +40,8 @@ pub(super) struct Control {
     rtts: Samples,
     far_block: Option<ReportBlock>,
     bye: bool,
+    /// NTP times of our last SRs: longer than four intervals no reflection takes.
+    own_times: [u64; 4],
 }
 
 impl Control {
@@ -56,6 +58,7 @@ impl Control {
             rtts: Samples::default(),
             far_block: None,
             bye: false,
+            own_times: [0; 4],
         }
     }
 
@@ -75,7 +78,7 @@ impl Control {
                 return;
             };
             // A far end that loops everything back would double the round trip.
-            if sender(&packet) == Some(own) {
+            if self.is_reflected(&packet, own) {
                 strays.reflected += 1;
                 return;
             }
@@ -83,6 +86,17 @@ impl Control {
             self.take(config, arrived, packet, own);
         }
         self.received += 1;
+    }
+
+    /// Whether we wrote this ourselves. An echo of our audio keeps our SSRC, so a relay that writes reports for the
+    /// echoed stream writes them under our SSRC: what such an SR says of us counts, if its time is none of ours.
+    fn is_reflected(&self, packet: &Packet<'_>, own: u32) -> bool {
+        match packet {
+            Packet::SenderReport { ssrc, info, .. } if *ssrc == own => self.own_times.contains(&info.ntp),
+            Packet::SenderReport { ssrc, .. } | Packet::ReceiverReport { ssrc, .. } => *ssrc == own,
+            // Whatever follows a report that was let in, comes from its writer.
+            Packet::Sdes { .. } | Packet::Bye { .. } | Packet::Other { .. } => false,
+        }
     }
 
     /// The goodbye of the far end, once.
@@ -142,7 +156,11 @@ impl Control {
         let ssrc = outgoing.ssrc();
         let block = reception.take_report().map(|block| self.with_last_sr(block, now));
         match outgoing.info(config, now) {
-            Some(info) => rtcp::sender_report(buf, ssrc, &info, block.as_slice()),
+            Some(info) => {
+                self.own_times.rotate_right(1);
+                self.own_times[0] = info.ntp;
+                rtcp::sender_report(buf, ssrc, &info, block.as_slice());
+            }
             None => rtcp::receiver_report(buf, ssrc, block.as_slice()),
         }
         rtcp::sdes(buf, ssrc, &config.cname);
@@ -212,10 +230,37 @@ impl Control {
     }
 }
 
-fn sender(packet: &Packet<'_>) -> Option<u32> {
-    match packet {
-        Packet::SenderReport { ssrc, .. } | Packet::ReceiverReport { ssrc, .. } => Some(*ssrc),
-        Packet::Sdes { ssrc, .. } | Packet::Bye { ssrc } => *ssrc,
-        Packet::Other { .. } => None,
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::media::clock::NtpClock;
+    use crate::media::codec::Codec;
+    use crate::media::rtcp::SenderInfo;
+
+    const OWN: u32 = 7;
+
+    #[test]
+    fn reports_of_a_relay_on_an_echoed_stream_count_and_our_own_that_come_back_do_not() {
+        let at = Instant::now();
+        let remote = SocketAddr::from(([127, 0, 0, 1], 4001));
+        let config = Config::new(Codec::Pcmu, remote, remote, NtpClock { at, ntp: 1_000 << 32 });
+        let (mut control, mut strays) = (Control::new(Seeded::new(1), at), Strays::default());
+        control.own_times = [1_001 << 32, 0, 0, 0];
+        let last_sr = config.clock.compact(at + Duration::from_secs(1));
+        let block = ReportBlock {
+            ssrc: OWN,
+            last_sr,
+            delay_since_last_sr: to_compact(Duration::from_secs(2)),
+            ..Default::default()
+        };
+        let arrived = at + Duration::from_millis(3_010);
+        for ntp in [1_001 << 32, 9_999 << 32] {
+            let mut datagram = Vec::new();
+            rtcp::sender_report(&mut datagram, OWN, &SenderInfo { ntp, ..SenderInfo::default() }, &[block]);
+            control.receive(&config, arrived, remote, &datagram, OWN, &mut strays);
+        }
+        assert_eq!((strays.reflected, control.received), (1, 1));
+        let rtt = control.rtt().expect("the relay's report names our SR");
+        assert!(rtt.abs_diff(Duration::from_millis(10)) < Duration::from_micros(50), "{rtt:?}");
     }
 }
