@@ -34,15 +34,16 @@
 //! | 6 | [`measure`] | histograms, tallies, windows, thresholds, KPIs of RFC 6076 and E.411 | core |
 //! | 7 | [`pace`] | when the k-th call starts | core |
 //! | 8 | [`scenario`] | YAML → spanned tree → check → compile → [`scenario::plan::Plan`]; schemas | core |
-//! | 9 | [`call`] | the step interpreter: drives sip and media for one attempt, fills its facts | core |
-//! | 10 | [`evidence`] | ring of raw messages, ladder | core |
-//! | 11 | [`pbx`] | the simulated PBX: registrar, number plan, trunks, licence | core |
-//! | 12 | [`report`] | html, junit, the terminal screen | core |
-//! | 13 | [`net`] | **the** place of sockets and time | shell |
-//! | 14 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
-//! | 15 | [`engine`] | hosts a machine on reactors, threads, shutdown | shell |
-//! | 16 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
-//! | 17 | [`cli`] | one file per subcommand, wiring only | shell |
+//! | 9 | [`station`] | what a worker hosts: inputs, outputs, media streams | core |
+//! | 10 | [`call`] | the step interpreter: drives sip and media for each attempt, fills its facts | core |
+//! | 11 | [`evidence`] | ring of raw messages, ladder | core |
+//! | 12 | [`pbx`] | the simulated PBX: registrar, number plan, trunks, licence | core |
+//! | 13 | [`report`] | html, junit, the terminal screen | core |
+//! | 14 | [`net`] | **the** place of sockets and time | shell |
+//! | 15 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
+//! | 16 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
+//! | 17 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
+//! | 18 | [`cli`] | one file per subcommand, wiring only | shell |
 //!
 //! # Rules that hold everywhere
 //!
@@ -78,5 +79,6 @@ pub mod report;
 pub mod scenario;
 pub mod sink;
 pub mod sip;
+pub mod station;
 pub mod timer;
 pub mod units;

@@ -1,1 +1,16 @@
-//! call.
+//! Attempts: the steps of a scenario, carried out.
+//!
+//! [`Callers`] is the station of a worker that runs a plan: it starts attempts when the schedule says so, gives each
+//! actor a [leg](leg::Leg), and turns what happened into records. A leg goes through its steps, one file each below
+//! [`step`]; what it sees goes into [`Facts`](crate::record::Facts), and nothing here judges them.
+
+mod accounts;
+mod callers;
+mod leg;
+mod links;
+mod observe;
+mod standing;
+mod start;
+pub mod step;
+
+pub use callers::{Callers, Config, Finished, Progress, Report};

@@ -1,1 +1,64 @@
-//! cli.
+//! The command line: one file per subcommand, wiring only.
+
+mod answer;
+mod args;
+pub mod check;
+mod evidence;
+pub mod exit;
+pub mod explain;
+mod lab;
+pub mod load;
+mod report;
+mod run;
+pub mod schema;
+mod screen;
+mod session;
+
+use std::io;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // --help and --version come as errors that are none.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::from(exit::USAGE) } else { ExitCode::SUCCESS };
+        }
+    };
+    start_log();
+    let done = match args.command {
+        Command::Run(run) => run::run(&run),
+        Command::Check { files, target, set, live } => {
+            let overrides = load::Overrides { target, set };
+            check::run(&files, &overrides, live, &mut io::stdout().lock()).map_err(Into::into)
+        }
+        Command::Answer(answer) => answer::run(&answer),
+        Command::Lab(lab) => lab::run(&lab),
+        Command::Evidence { run_dir, call_id } => evidence::run(&run_dir, &call_id),
+        Command::Report { run_dir, flush } => report::run(&run_dir, flush),
+        Command::Explain { class } => return explain::run(&class),
+        Command::Schema { kind } => {
+            schema::run(&kind, &mut io::stdout().lock(), &mut io::stderr().lock()).map_err(Into::into)
+        }
+    };
+    done.map_or_else(
+        |error: anyhow::Error| {
+            eprintln!("ringfleet: {error:#}");
+            ExitCode::from(exit::USAGE)
+        },
+        ExitCode::from,
+    )
+}
+
+/// Log lines on stderr; `RUST_LOG` chooses, warnings by default.
+fn start_log() {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+}

@@ -1,1 +1,11 @@
-//! engine.
+//! Threads that host stations: workers with the callers of a plan, and the lab. One worker is one thread with its own
+//! sockets, calls and timers; what it finishes goes to the one who counts over a bounded channel.
+
+mod evidence;
+mod host;
+mod lab;
+mod workers;
+
+pub use host::{Beat, StartError};
+pub use lab::Lab;
+pub use workers::{Settings, Told, Workers};

@@ -1,3 +1,19 @@
 //! From records to figures: histograms, tallies, windows, thresholds, KPIs.
 
+pub mod figure;
+pub mod histogram;
+pub mod kpi;
+#[cfg(test)]
+pub(crate) mod samples;
+pub mod tally;
 pub mod threshold;
+pub mod total;
+pub mod window;
+
+pub use figure::Figure;
+pub use histogram::{Distribution, DistributionSummary, Scale};
+pub use kpi::Kpi;
+pub use tally::{LatencyFrom, Legs, Tally, Totals};
+pub use threshold::{Evaluation, Threshold, ThresholdError};
+pub use total::Total;
+pub use window::{Window, WindowBuilder};

@@ -1,1 +1,42 @@
-//! media.
+//! Media of one leg: RTP, RTCP, G.711, reception statistics, the E-model, the grade, and what is *heard*.
+//!
+//! [`Session`] joins the parts for one leg. It takes packets with the moment they arrived and gives packets, events
+//! and deadlines; sockets, SDP and the judgement of a call belong to others. RFC 3550, 3551, 4733 and 5761, ITU-T
+//! G.107, G.109, G.113 and G.711.
+//!
+//! There is no jitter buffer: losses and late packets are concealed by silence before listening, and the E-model is
+//! given network loss only.
+
+pub mod audio;
+pub mod clock;
+pub mod codec;
+pub mod emodel;
+pub mod grade;
+pub mod level;
+pub mod rtcp;
+pub mod rtp;
+pub mod session;
+pub mod stats;
+
+mod heard;
+mod seed;
+
+pub use codec::Codec;
+pub use heard::{Audio, Heard};
+pub use session::{Config, Event, Output, Report, Session};
+
+/// What a talking leg sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Source {
+    /// Speech-like reference audio with our marker.
+    #[default]
+    Speech,
+    /// A 440 Hz tone at −16 dBov.
+    Tone,
+    /// RTP that carries silence.
+    Silence,
+    /// Back what was received.
+    Echo,
+    /// No RTP at all.
+    Nothing,
+}

@@ -25,6 +25,8 @@ pub enum Schedule {
         /// Attempts at the same time, at least 1.
         concurrent: u32,
     },
+    /// An attempt begins when a call comes in: `ringfleet answer`.
+    OnDemand,
     /// A rate that changes linearly over each ramp.
     Open {
         /// Ramps in order; the first starts from its own rate where it holds, else from 0.
@@ -72,7 +74,7 @@ impl Load {
     /// Attempts that will start, where the load says so by itself.
     pub fn planned(&self) -> Option<u64> {
         let by_time = match (&self.schedule, self.stop.after) {
-            (Schedule::Closed { .. }, _) => None,
+            (Schedule::Closed { .. } | Schedule::OnDemand, _) => None,
             (Schedule::Open { ramps }, after) => open_total(ramps, after),
         };
         match (self.stop.calls, by_time) {
@@ -109,6 +111,9 @@ fn open_start(ramps: &[Ramp], mut k: f64) -> Option<Duration> {
 
 /// Solves `from·t + (to − from)/(2·over)·t² = k` for t in 0..=over.
 fn time_of(k: f64, from: f64, to: f64, over: f64) -> f64 {
+    if k <= 0.0 {
+        return 0.0;
+    }
     let slope = (to - from) / over;
     if slope.abs() < 1e-12 {
         return k / from;
@@ -166,6 +171,7 @@ mod tests {
         ];
         let load = Load { schedule: Schedule::Open { ramps }, stop: Stop::default() };
         assert_eq!(load.planned(), Some(750 + 15_000));
+        assert_eq!(load.start_of(0), Some(Duration::ZERO));
         // Half the time of a ramp from zero sees a quarter of its calls.
         let quarter = load.start_of(187).expect("due");
         assert!((quarter.as_secs_f64() - 14.98).abs() < 0.01, "{quarter:?}");

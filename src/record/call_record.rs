@@ -7,20 +7,22 @@ use super::class::Class;
 use super::facts::Heard;
 
 /// Which way a call went, seen from the leg.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// We placed it.
+    #[default]
     Outbound,
     /// We received it.
     Inbound,
 }
 
 /// What the leg was for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The leg placed a call.
+    #[default]
     Caller,
     /// The leg answered a call.
     Callee,
@@ -54,7 +56,7 @@ pub enum Retry {
 }
 
 /// One attempt. `null` is unknown; milliseconds are fractions, counted from the moments their names say.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are the published contract; the manual page of the record explains each")]
 pub struct CallRecord {
     pub call_id: String,
@@ -91,6 +93,12 @@ pub struct CallRecord {
     pub platform_call_id: Option<String>,
     pub sip_call_ids: Vec<String>,
     pub retry: Retry,
+    /// An INVITE was on the wire: the attempt counts in rates of calls.
+    #[serde(default)]
+    pub invited: bool,
+    /// A provisional response other than 100 was seen.
+    #[serde(default)]
+    pub rang: bool,
     pub rrd_ms: Option<f64>,
     pub srd_ms: Option<f64>,
     pub ring_ms: Option<f64>,
@@ -128,6 +136,10 @@ pub struct CallRecord {
     pub dtmf_heard: Option<String>,
     /// The first expectation of a step that was not met, as text.
     pub unmet: Option<String>,
+    /// Whether what the steps expect in so many words (`expect:`) came true; `null` where they expect nothing.
+    /// With `true` a refused call is no failure: it was a negative test.
+    #[serde(default)]
+    pub as_expected: Option<bool>,
     /// The record of the other leg of the same call, where both ends are ours.
     pub paired_with: Option<String>,
     pub evidence: Option<String>,
@@ -137,5 +149,11 @@ impl CallRecord {
     /// Whether the call was answered: a 2xx to its INVITE was received (or sent, on an answering leg).
     pub fn is_answered(&self) -> bool {
         self.setup_ms.is_some()
+    }
+
+    /// Whether the attempt counts as failed: an expectation of a step was not met, or something was wrong that no step
+    /// expected.
+    pub fn is_failed(&self) -> bool {
+        self.unmet.is_some() || (self.class != Class::Ok && self.as_expected != Some(true))
     }
 }

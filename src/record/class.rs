@@ -58,7 +58,7 @@ classes! {
     CallScreened = "call.screened";
     /// The call was redirected and the redirection was not followed.
     CallRedirected = "call.redirected";
-    /// The call ended because we cancelled it.
+    /// The call was cancelled by its caller before it was answered.
     CallCancelled = "call.cancelled";
     /// The server answered with a failure of its own.
     CallServerError = "call.server_error";
@@ -119,6 +119,13 @@ classes! {
     MediaRtpTimeout = "media.rtp_timeout";
     /// Packet loss, jitter or delay reached the grade poor or worse.
     MediaPoorNetwork = "media.poor_network";
+
+    /// Our account pool had no free account: the attempt says nothing about the target.
+    ProbeNoAccount = "probe.no_account";
+    /// Our machine had no RTP port left: the attempt says nothing about the target.
+    ProbeNoMediaPort = "probe.no_media_port";
+    /// The run was interrupted before the attempt came to a result.
+    ProbeInterrupted = "probe.interrupted";
 
     /// What was seen fits no class; the raw text is in the record.
     Unknown = "unknown";

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::media::Heard;
+
 use super::call_record::Origin;
 
 /// Everything that was seen on one attempt's leg. `None` is "not seen" or "not known", never a default.
@@ -141,25 +143,6 @@ pub enum TransportFault {
     Tcp,
     /// The TLS handshake failed.
     Tls,
-}
-
-/// What was heard in one direction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Heard {
-    /// The expected reference audio was recognised in decoded audio.
-    Heard,
-    /// RTP arrived and its decoded audio is silence.
-    Silent,
-    /// RTP arrived with sound that is not the reference audio.
-    Noise,
-    /// Reference audio of another call was recognised.
-    WrongParty,
-    /// No RTP at all.
-    None,
-    /// Nothing allows a conclusion.
-    #[default]
-    Unknown,
 }
 
 /// Media of one leg over its whole life.

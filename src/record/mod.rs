@@ -1,14 +1,23 @@
 //! What one attempt showed: its facts, its class and its record.
 //!
-//! [`classify()`](classify::classify) is the only place that says why an attempt failed. It looks at [`Facts`] of one
+//! [`classify()`] is the only place that says why an attempt failed. It looks at [`Facts`] of one
 //! attempt; what many attempts show together is a *finding* and is decided elsewhere.
 
+mod build;
 mod call_record;
 mod class;
+mod classify;
+mod dictionary;
+mod explain;
 mod facts;
+mod hearing;
+mod refusal;
 
+pub use build::{Anchor, Identity, MediaFigures};
 pub use call_record::{CallRecord, Direction, Origin, Retry, Role};
-pub use class::Class;
+pub use class::{Class, UnknownClass};
+pub use classify::classify;
+pub use explain::{Explanation, explain};
 pub use facts::{
     Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, RegistrationFacts, TransportFault,
 };

@@ -1,1 +1,18 @@
-//! report.
+//! Results for people and for machines: `summary.json`, `junit.xml`, `report.html` and the terminal screen.
+//!
+//! Strings out: who writes them, and where, is decided elsewhere.
+
+mod expectations;
+mod generator;
+mod headline;
+pub mod html;
+pub mod junit;
+#[cfg(test)]
+mod samples;
+mod summary;
+mod verdict;
+
+pub use expectations::{Actual, Checker, ExpectationResult};
+pub use generator::{Generator, Health};
+pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Summary};
+pub use verdict::{Ending, Verdict};

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::measure::threshold::Threshold;
+pub use crate::media::{Codec, Source as Send};
 use crate::pace::Load;
 use crate::record::Class;
+pub use crate::sip::flow::Transport;
 use crate::units::Secret;
 
 use super::safety::Safety;
@@ -219,22 +221,6 @@ pub struct Talk {
     pub send: Send,
 }
 
-/// What a talking leg sends.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Send {
-    /// Speech-like reference audio with our marker.
-    #[default]
-    Speech,
-    /// A 440 Hz tone at −16 dBov.
-    Tone,
-    /// RTP that carries silence.
-    Silence,
-    /// Back what was received.
-    Echo,
-    /// No RTP at all.
-    Nothing,
-}
-
 /// `options`.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -344,8 +330,22 @@ pub struct Target {
     pub numbers: BTreeMap<String, String>,
     /// Licences bought, where known.
     pub licence: Option<Licence>,
-    /// Carrier, gateway, company … for the incident sheet.
+    /// Company, environment … for the incident sheet.
     pub labels: BTreeMap<String, String>,
+    /// What may be dialled here.
+    pub safety: Arc<Safety>,
+}
+
+impl Target {
+    /// What the user part of the Request-URI is for a number (rendered) over a trunk: the trunk's prefix comes first.
+    /// A `sip:` or `tel:` URI is complete already and stays as it is.
+    pub fn final_number(&self, number: &str, trunk: Option<&str>) -> String {
+        let prefix = trunk.and_then(|label| self.trunks.get(label)).and_then(|trunk| trunk.prefix.as_deref());
+        match prefix.filter(|_| !number.contains(':')) {
+            Some(prefix) => format!("{prefix}{number}"),
+            None => number.to_owned(),
+        }
+    }
 }
 
 /// A server's address as written; names are resolved by the shell.
@@ -357,25 +357,6 @@ pub struct Server {
     pub port: Option<u16>,
     /// Transport.
     pub transport: Transport,
-}
-
-/// Transports of SIP that are supported.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Transport {
-    /// RFC 3261 §18 over UDP.
-    #[default]
-    Udp,
-    /// RFC 3261 §18 over TCP.
-    Tcp,
-}
-
-/// Codecs that are supported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Codec {
-    /// G.711 µ-law, payload type 0.
-    Pcmu,
-    /// G.711 A-law, payload type 8.
-    Pcma,
 }
 
 /// A way out of (or into) the target.

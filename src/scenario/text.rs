@@ -73,6 +73,32 @@ impl Text {
         }
     }
 
+    /// Its constant pieces.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Literal(text) => Some(text.as_str()),
+            _ => None,
+        })
+    }
+
+    /// It begins with a constant piece.
+    pub fn starts_with_literal(&self) -> bool {
+        matches!(self.pieces.first(), Some(Piece::Literal(_)))
+    }
+
+    /// It has the attempt's index in it.
+    pub fn uses_index(&self) -> bool {
+        self.pieces.iter().any(|piece| matches!(piece, Piece::N(_)))
+    }
+
+    /// Fields of the account in it.
+    pub fn account_fields(&self) -> impl Iterator<Item = &str> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Account(field) => Some(field.as_str()),
+            _ => None,
+        })
+    }
+
     /// The text in one attempt. A column that an account lacks renders as nothing.
     pub fn render(&self, values: &Values<'_>) -> String {
         let mut out = String::new();

@@ -1,1 +1,27 @@
-//! sip.
+//! SIP, sans-I/O: bytes and time in, bytes, events and deadlines out (RFC 3261).
+//!
+//! | layer | where |
+//! |---|---|
+//! | reading a message without copying it | [`message`], [`header`], [`uri`] |
+//! | writing one | [`write`] |
+//! | retransmission and time-outs (§17) | [`transaction`] |
+//! | INVITE sessions and their dialogs (§12–15) | [`session`] |
+//! | registrations (§10) | [`registration`] |
+//! | which message belongs to whom | [`endpoint`] |
+
+pub mod auth;
+pub mod dialog;
+pub mod endpoint;
+pub mod exchange;
+pub mod flow;
+pub mod framing;
+pub mod header;
+pub mod message;
+pub mod outbox;
+pub mod registration;
+pub mod sdp;
+pub mod session;
+pub mod token;
+pub mod transaction;
+pub mod uri;
+pub mod write;

@@ -1,9 +1,11 @@
 //! Units as types inside, suffixes (`_ms`, `_pct`) at the edge.
 
 mod period;
+mod random;
 mod redacted;
 
 pub use period::{Period, PeriodError};
+pub use random::Random;
 pub use redacted::{Redacted, Secret};
 
 use std::fmt;

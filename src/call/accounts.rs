@@ -1,0 +1,109 @@
+//! Accounts of a pool go round in turn.
+
+use std::sync::Arc;
+
+use crate::scenario::plan::{Account, Plan, Pool};
+use crate::sip::exchange::Login;
+
+/// A pool and which of its accounts are in use. A worker has every `step`-th account, from `first` on, so that no two
+/// workers share one.
+#[derive(Debug)]
+pub(super) struct Accounts {
+    pool: Arc<Pool>,
+    logins: Vec<Option<Arc<Login>>>,
+    /// (index in the pool, attempts that use it)
+    own: Vec<(usize, u32)>,
+    next: usize,
+}
+
+impl Accounts {
+    pub(super) fn new(pool: Arc<Pool>, first: usize, step: usize) -> Self {
+        let own = (first..pool.accounts.len()).step_by(step.max(1)).map(|index| (index, 0)).collect();
+        let logins = pool.accounts.iter().map(login).collect();
+        Self { pool, logins, own, next: 0 }
+    }
+
+    /// The pools of a plan, each once, and which of them each actor draws from.
+    pub(super) fn of_plan(plan: &Plan, first: usize, step: usize) -> (Vec<Self>, Vec<Option<usize>>) {
+        let mut pools: Vec<Self> = Vec::new();
+        let of_actor = plan.actors.iter().map(|actor| {
+            let pool = actor.pool.as_ref()?;
+            let known = pools.iter().position(|known| Arc::ptr_eq(&known.pool, pool));
+            Some(known.unwrap_or_else(|| {
+                pools.push(Self::new(Arc::clone(pool), first, step));
+                pools.len() - 1
+            }))
+        });
+        let of_actor = of_actor.collect();
+        (pools, of_actor)
+    }
+
+    /// The next account that is free: for itself alone where it is to be `owned`.
+    pub(super) fn acquire(&mut self, owned: bool) -> Option<usize> {
+        let limit = if owned { 1 } else { self.pool.calls_each.unwrap_or(u32::MAX) };
+        let count = self.own.len();
+        let place = (0..count).map(|ahead| (self.next + ahead) % count).find(|place| self.own[*place].1 < limit)?;
+        self.next = (place + 1) % count;
+        self.own[place].1 += 1;
+        Some(self.own[place].0)
+    }
+
+    pub(super) fn release(&mut self, index: usize) {
+        if let Some((_, used)) = self.own.iter_mut().find(|(own, _)| *own == index) {
+            *used -= 1;
+        }
+    }
+
+    pub(super) fn get(&self, index: usize) -> &Account {
+        &self.pool.accounts[index]
+    }
+
+    pub(super) fn login(&self, index: usize) -> Option<&Arc<Login>> {
+        self.logins[index].as_ref()
+    }
+}
+
+fn login(account: &Account) -> Option<Arc<Login>> {
+    let password = account.password.clone()?;
+    let user = account.auth_user.clone().unwrap_or_else(|| account.user.clone());
+    Some(Arc::new(Login { user, password }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(users: &[&str], calls_each: Option<u32>) -> Arc<Pool> {
+        let accounts = users.iter().map(|user| Account { user: (*user).to_owned(), ..Account::default() }).collect();
+        Arc::new(Pool { name: "agents".into(), accounts, calls_each })
+    }
+
+    #[test]
+    fn accounts_go_round_in_turn_and_an_owned_one_is_not_given_twice() {
+        let mut accounts = Accounts::new(pool(&["a", "b", "c"], None), 0, 1);
+        assert_eq!(
+            [accounts.acquire(true), accounts.acquire(true), accounts.acquire(true)],
+            [Some(0), Some(1), Some(2)]
+        );
+        assert_eq!(accounts.acquire(true), None);
+        accounts.release(1);
+        assert_eq!(accounts.acquire(true), Some(1));
+    }
+
+    #[test]
+    fn an_account_carries_as_many_calls_as_it_may() {
+        let mut accounts = Accounts::new(pool(&["a"], Some(2)), 0, 1);
+        assert_eq!(
+            [accounts.acquire(false), accounts.acquire(false), accounts.acquire(false)],
+            [Some(0), Some(0), None]
+        );
+    }
+
+    #[test]
+    fn two_workers_share_no_account() {
+        let users = pool(&["a", "b", "c"], None);
+        let (mut first, mut second) = (Accounts::new(users.clone(), 0, 2), Accounts::new(users, 1, 2));
+        assert_eq!([first.acquire(true), first.acquire(true), first.acquire(true)], [Some(0), Some(2), None]);
+        assert_eq!([second.acquire(true), second.acquire(true)], [Some(1), None]);
+    }
+}

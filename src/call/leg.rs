@@ -1,0 +1,313 @@
+//! A leg: one actor of one attempt, at its step, with what it has seen so far.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+use super::links::{Links, Wanted};
+use crate::media;
+use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role};
+use crate::scenario::plan::{Account, Actor, Outcome, Server, Step};
+use crate::sip::endpoint::Endpoint;
+use crate::sip::flow::Flow;
+use crate::sip::token::Handle;
+use crate::station::PortId;
+use crate::station::streams::Streams;
+use std::sync::Arc;
+
+use crate::sip::exchange::Login;
+
+/// Which leg of which attempt: place, generation, index of the actor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct LegRef {
+    pub(super) place: u32,
+    pub(super) generation: u32,
+    pub(super) actor: u8,
+}
+
+/// What a leg is waiting for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// To begin.
+    #[default]
+    New,
+    /// Another actor's state (`when:`).
+    Waiting,
+    /// A socket or connection.
+    OpeningLink,
+    Registering,
+    Pinging,
+    /// An RTP port to offer.
+    OpeningPort,
+    Dialling,
+    /// The end of a call that we cancelled.
+    Cancelling,
+    AwaitingCall,
+    /// The moment to answer a call.
+    Ringing,
+    /// An RTP port to answer with.
+    OpeningAnswerPort,
+    /// The ACK to our answer.
+    AwaitingAck,
+    Talking,
+    Pausing,
+    HoldingOpen,
+    HangingUp,
+    /// What an `expect` step waits for.
+    Checking,
+    /// The end of what is still open after the last step.
+    Closing,
+    Unregistering,
+    Done,
+}
+
+/// Where a step leaves its leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flowing {
+    /// On to the next step.
+    Next,
+    /// The leg waits.
+    Blocked,
+    /// The remaining steps make no sense any more.
+    Over,
+}
+
+/// One actor of one attempt.
+#[derive(Debug, Default)]
+pub(super) struct Leg {
+    pub(super) phase: Phase,
+    pub(super) step: usize,
+    pub(super) deadline: Option<Instant>,
+    /// When a second clock of the phase strikes: giving up a ringing call.
+    pub(super) cancel_at: Option<Instant>,
+    pub(super) account: Option<usize>,
+    pub(super) flow: Option<Flow>,
+    pub(super) session: Option<Handle>,
+    pub(super) registration: Option<Handle>,
+    /// The link that an opening leg waits for.
+    pub(super) link: Option<crate::sip::flow::LinkId>,
+    /// When the request of this step was sent.
+    pub(super) request_sent: Option<Instant>,
+    /// Since when the current talk step listens.
+    pub(super) talking_since: Option<Instant>,
+    /// We answered, so our marker is that of a far end.
+    pub(super) offer_was_theirs: bool,
+    pub(super) ping: Option<Handle>,
+    pub(super) port: Option<PortId>,
+    pub(super) local_rtp: Option<SocketAddr>,
+    /// The far end's offer, until we answer it.
+    pub(super) offer: Option<Box<[u8]>>,
+    /// The 2xx is exchanged and neither side has hung up.
+    pub(super) up: bool,
+    pub(super) registered: bool,
+    pub(super) facts: Facts,
+    pub(super) figures: MediaFigures,
+    pub(super) identity: Identity,
+    /// How long the scenario wanted to hear something so far.
+    pub(super) listened: Duration,
+    pub(super) unmet: Option<String>,
+    pub(super) as_expected: Option<bool>,
+    /// The run is being stopped.
+    pub(super) stopping: bool,
+}
+
+/// What a leg works with: everything of the station but the legs themselves.
+pub(super) struct Tools<'a> {
+    pub(super) now: Instant,
+    pub(super) actor: &'a Actor,
+    pub(super) endpoint: &'a mut Endpoint,
+    pub(super) streams: &'a mut Streams,
+    pub(super) links: &'a mut Links,
+    pub(super) wanted: &'a mut Vec<Wanted>,
+    pub(super) routes: &'a mut FxHashMap<Handle, LegRef>,
+    pub(super) ports: &'a mut FxHashMap<PortId, LegRef>,
+    pub(super) servers: &'a [(Server, SocketAddr)],
+    pub(super) account: Option<&'a Account>,
+    pub(super) login: Option<&'a Arc<Login>>,
+    pub(super) clock: media::clock::NtpClock,
+    pub(super) me: LegRef,
+    /// Index of the actor's pool, 0 where it has none.
+    pub(super) pool: usize,
+    /// Index of the attempt, from 1.
+    pub(super) n: u64,
+    /// Number of the leg for the endpoint and the evidence.
+    pub(super) owner: u64,
+}
+
+impl Leg {
+    /// Where this step wants to go on from: runs steps until one has to wait.
+    pub(super) fn advance(&mut self, tools: &mut Tools<'_>) {
+        let mut flowing = Flowing::Next;
+        while flowing == Flowing::Next {
+            flowing = match tools.actor.steps.get(self.step) {
+                Some(_) if self.stopping => Flowing::Over,
+                Some(step) => self.begin(tools, step),
+                None => Flowing::Over,
+            };
+            if flowing == Flowing::Next {
+                self.step += 1;
+            }
+        }
+        if flowing == Flowing::Over {
+            self.wind_down(tools);
+        }
+    }
+
+    /// The current step is done.
+    pub(super) fn step_done(&mut self, tools: &mut Tools<'_>) {
+        (self.deadline, self.cancel_at) = (None, None);
+        self.step += 1;
+        self.advance(tools);
+    }
+
+    /// Goes on as a step says.
+    pub(super) fn go_on(&mut self, tools: &mut Tools<'_>, flowing: Flowing) {
+        match flowing {
+            Flowing::Next => self.step_done(tools),
+            Flowing::Over => self.wind_down(tools),
+            Flowing::Blocked => {}
+        }
+    }
+
+    fn begin(&mut self, tools: &mut Tools<'_>, step: &Step) -> Flowing {
+        if self.facts.moments.started.is_none() {
+            self.facts.moments.started = Some(tools.now);
+        }
+        match step {
+            Step::Register(step) => self.begin_register(tools, step),
+            Step::Dial(step) => self.begin_dial(tools, step),
+            Step::Answer(step) => self.begin_answer(tools, step),
+            Step::Talk(step) => self.begin_talk(tools, step),
+            Step::Wait(period) => self.block(Phase::Pausing, Some(tools.now + *period)),
+            Step::Hangup => self.begin_hangup(tools),
+            Step::HoldOpen => self.begin_hold_open(),
+            Step::Expect(check) => self.begin_check(tools, check),
+            Step::Options(step) => self.begin_options(tools, step),
+        }
+    }
+
+    /// Ends whatever is still open, one thing after the other, until nothing is.
+    pub(super) fn wind_down(&mut self, tools: &mut Tools<'_>) {
+        (self.deadline, self.cancel_at) = (None, None);
+        if self.up && self.session.is_some() {
+            self.hang_up(tools);
+            self.phase = Phase::Closing;
+            return;
+        }
+        self.finish_media(tools);
+        if self.registered
+            && let Some(registration) = self.registration
+        {
+            self.registered = false;
+            self.phase = Phase::Unregistering;
+            tools.endpoint.unregister(tools.now, registration);
+            return;
+        }
+        self.phase = Phase::Done;
+        self.facts.moments.ended.get_or_insert(tools.now);
+    }
+
+    /// The run is being stopped: nothing new is begun and what is open is ended.
+    pub(super) fn stop(&mut self, tools: &mut Tools<'_>) {
+        if self.stopping || self.phase == Phase::Done {
+            return;
+        }
+        self.stopping = true;
+        match self.phase {
+            Phase::Dialling => self.give_up(tools),
+            Phase::Ringing | Phase::OpeningAnswerPort => self.refuse_call(tools, 480),
+            Phase::Closing | Phase::Unregistering | Phase::HangingUp | Phase::Cancelling => {}
+            // Its response is under way; what it brings is undone.
+            Phase::Registering | Phase::Pinging | Phase::AwaitingAck => {}
+            Phase::Talking | Phase::HoldingOpen | Phase::Pausing | Phase::Checking if self.up => self.wind_down(tools),
+            _ => {
+                self.interrupt();
+                self.wind_down(tools);
+            }
+        }
+    }
+
+    /// Sends BYE.
+    pub(super) fn hang_up(&mut self, tools: &mut Tools<'_>) {
+        let Some(session) = self.session else { return };
+        self.up = false;
+        self.ended_by(tools.now, Party::Us);
+        self.finish_media(tools);
+        tools.endpoint.bye(tools.now, session, None);
+    }
+
+    /// Notes who ended an established call.
+    pub(super) fn ended_by(&mut self, now: Instant, by: Party) {
+        let moments = &mut self.facts.moments;
+        moments.bye.get_or_insert(now);
+        if let Some(answered) = moments.answered {
+            let after = now.saturating_duration_since(answered);
+            self.facts.ended.get_or_insert(crate::record::Ended { by, after });
+        }
+    }
+
+    /// Waits in a phase, until something comes or the deadline does.
+    pub(super) fn block(&mut self, phase: Phase, deadline: Option<Instant>) -> Flowing {
+        (self.phase, self.deadline) = (phase, deadline);
+        Flowing::Blocked
+    }
+
+    /// The next moment at which the leg has something to do by itself.
+    pub(super) fn next_deadline(&self) -> Option<Instant> {
+        match (self.deadline, self.cancel_at) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    /// Notes that the run ended before this leg came to a result of its own.
+    pub(super) fn interrupt(&mut self) {
+        if self.facts.response.is_none() && self.facts.moments.answered.is_none() {
+            self.facts.local_failure.get_or_insert(crate::record::LocalFailure::Interrupted);
+        }
+    }
+
+    /// Compares an outcome with what a step expects of it. True where the leg goes on.
+    pub(super) fn meets(
+        &mut self,
+        expected: Option<&Outcome>,
+        seen: (&str, u16, Option<Duration>),
+        wanted_by_default: bool,
+    ) -> bool {
+        let Some(expected) = expected else { return wanted_by_default };
+        let (what, code, took) = seen;
+        let failed = if !expected.code.is_empty() && !expected.code.contains(&code) {
+            let codes: Vec<String> = expected.code.iter().map(ToString::to_string).collect();
+            Some(format!("{what}: expected code {}, got {code}", codes.join(" or ")))
+        } else if let Some(within) = expected.within.filter(|within| took.is_some_and(|took| took > *within)) {
+            let took = took.unwrap_or_default();
+            Some(format!("{what}: expected a final response within {within:?}, it took {took:?}"))
+        } else if let Some(class) = expected.class {
+            let shown = crate::record::classify(&self.facts);
+            (shown != class).then(|| format!("{what}: expected class {class}, got {shown}"))
+        } else {
+            None
+        };
+        self.as_expected = Some(failed.is_none() && self.as_expected != Some(false));
+        let met = failed.is_none();
+        if let Some(text) = failed {
+            self.unmet.get_or_insert(text);
+        }
+        met
+    }
+
+    /// What the leg was for, once it is over.
+    pub(super) fn role(&self, actor: &Actor) -> (Role, Direction) {
+        let has = |wanted: fn(&Step) -> bool| actor.steps.iter().any(wanted);
+        if has(|step| matches!(step, Step::Dial(_))) {
+            (Role::Caller, Direction::Outbound)
+        } else if has(|step| matches!(step, Step::Answer(_))) {
+            (Role::Callee, Direction::Inbound)
+        } else if has(|step| matches!(step, Step::Options(_))) {
+            (Role::Ping, Direction::Outbound)
+        } else {
+            (Role::Registration, Direction::Outbound)
+        }
+    }
+}

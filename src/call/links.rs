@@ -1,0 +1,77 @@
+//! Links towards servers: one UDP socket for all accounts, one TCP connection for each account, so that registration
+//! and calls of one account share it (RFC 5626).
+
+use std::net::SocketAddr;
+
+use rustc_hash::FxHashMap;
+
+use crate::sip::flow::{Flow, LinkId, Transport};
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Purpose {
+    pub(super) transport: Transport,
+    pub(super) remote: SocketAddr,
+    pub(super) local_port: u16,
+    /// (pool, account) of a connection of its own.
+    pub(super) account: Option<(usize, usize)>,
+}
+
+/// A link to open.
+pub(super) type Wanted = (LinkId, Purpose);
+
+/// Links that were asked for.
+#[derive(Debug, Default)]
+pub(super) struct Links {
+    by_purpose: FxHashMap<Purpose, LinkId>,
+    purposes: FxHashMap<LinkId, (Purpose, bool)>,
+    next: u32,
+}
+
+/// Where a leg can send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// At once, over this flow.
+    Open(Flow),
+    /// When this link, asked for earlier, is open.
+    Opening(LinkId),
+    /// When this link, to be asked for now, is open.
+    Ask(LinkId),
+}
+
+impl Links {
+    /// The link for a purpose.
+    pub(super) fn access(&mut self, purpose: Purpose) -> Access {
+        if let Some(link) = self.by_purpose.get(&purpose).copied() {
+            return match self.purposes.get(&link) {
+                Some((_, true)) => Access::Open(Flow { link, remote: purpose.remote }),
+                _ => Access::Opening(link),
+            };
+        }
+        self.next += 1;
+        let link = LinkId(self.next);
+        self.by_purpose.insert(purpose, link);
+        self.purposes.insert(link, (purpose, false));
+        Access::Ask(link)
+    }
+
+    /// A link was opened.
+    pub(super) fn opened(&mut self, link: LinkId) {
+        if let Some((_, open)) = self.purposes.get_mut(&link) {
+            *open = true;
+        }
+    }
+
+    /// A link was lost: the next leg asks for a new one.
+    pub(super) fn lost(&mut self, link: LinkId) {
+        if let Some((purpose, _)) = self.purposes.remove(&link) {
+            self.by_purpose.remove(&purpose);
+        }
+    }
+
+    /// Every link, to close it.
+    pub(super) fn drain(&mut self) -> Vec<LinkId> {
+        self.by_purpose.clear();
+        self.purposes.drain().map(|(link, _)| link).collect()
+    }
+}

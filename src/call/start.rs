@@ -1,0 +1,160 @@
+//! Which attempt starts when: the schedule's share of one worker.
+
+use std::time::{Duration, Instant};
+
+use crate::pace::{Load, Schedule};
+
+/// A start later than this is dropped and counted: starting it would quietly change the load.
+pub(super) const DROP_AFTER: Duration = Duration::from_secs(1);
+
+/// The attempts of worker `share.0` of `share.1`.
+#[derive(Debug)]
+pub(super) struct Starts {
+    load: Load,
+    start: Instant,
+    share: (u64, u64),
+    /// Attempts of this worker that were started or dropped.
+    taken: u64,
+    stopped: bool,
+}
+
+/// What to do about the next attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    /// Start it: its index from 0, and when it was intended.
+    Start(u64, Instant),
+    /// It is due too long ago: count it as dropped.
+    Drop(u64),
+    /// Ask again at this moment.
+    At(Instant),
+    /// Ask again when an attempt has ended, or a call came in.
+    Later,
+    /// No attempt will start any more.
+    Over,
+}
+
+impl Starts {
+    pub(super) fn new(load: Load, start: Instant, share: (u64, u64)) -> Self {
+        Self { load, start, share, taken: 0, stopped: false }
+    }
+
+    /// The load begins now: what it had to wait for has come.
+    pub(super) fn begin(&mut self, now: Instant) {
+        self.start = now;
+    }
+
+    pub(super) fn stop(&mut self) {
+        self.stopped = true;
+    }
+
+    /// When the time of the whole load is over, where it has one.
+    pub(super) fn end(&self) -> Option<Instant> {
+        self.load.stop.after.map(|after| self.start + after)
+    }
+
+    /// The next attempt, with `in_progress` of this worker under way.
+    pub(super) fn next(&mut self, now: Instant, in_progress: u64) -> Next {
+        let k = self.share.0 + self.taken * self.share.1;
+        let over = self.load.stop.calls.is_some_and(|calls| k >= calls) || self.end().is_some_and(|end| now >= end);
+        match &self.load.schedule {
+            _ if self.stopped => Next::Over,
+            Schedule::Closed { .. } | Schedule::OnDemand if over => Next::Over,
+            Schedule::Closed { concurrent } => {
+                let places = share_of(u64::from(*concurrent), self.share);
+                if in_progress >= places {
+                    return Next::Later;
+                }
+                if now < self.start {
+                    return Next::At(self.start);
+                }
+                self.taken += 1;
+                Next::Start(k, now)
+            }
+            Schedule::OnDemand => Next::Later,
+            Schedule::Open { .. } => self.next_open(now, k),
+        }
+    }
+
+    /// A call came in: the index of the attempt it begins.
+    pub(super) fn on_demand(&mut self) -> u64 {
+        self.taken += 1;
+        self.share.0 + (self.taken - 1) * self.share.1
+    }
+
+    fn next_open(&mut self, now: Instant, k: u64) -> Next {
+        let Some(due) = self.load.start_of(k).map(|due| self.start + due) else { return Next::Over };
+        if due > now {
+            return Next::At(due);
+        }
+        self.taken += 1;
+        if now - due > DROP_AFTER { Next::Drop(k) } else { Next::Start(k, due) }
+    }
+}
+
+/// Share `i` of `n` of a whole number: the shares add up to it.
+fn share_of(total: u64, (i, n): (u64, u64)) -> u64 {
+    total / n + u64::from(i < total % n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pace::{Ramp, Stop};
+    use crate::units::CallsPerSecond;
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
+        Instant::now()
+    }
+
+    fn constant(rate: f64, calls: u64) -> Load {
+        let rate = CallsPerSecond::new(rate).expect("valid");
+        let ramps = vec![Ramp { from: rate, to: rate, over: None }];
+        Load { schedule: Schedule::Open { ramps }, stop: Stop { calls: Some(calls), after: None } }
+    }
+
+    #[test]
+    fn two_workers_start_every_attempt_of_an_open_schedule_exactly_once_and_on_time() {
+        let t0 = start();
+        let mut seen = Vec::new();
+        for worker in 0..2 {
+            let mut starts = Starts::new(constant(100.0, 7), t0, (worker, 2));
+            let mut now = t0;
+            loop {
+                match starts.next(now, 0) {
+                    Next::Start(k, intended) => {
+                        assert_eq!(intended, t0 + Duration::from_millis(10) * k as u32);
+                        seen.push(k);
+                    }
+                    Next::At(at) => now = at,
+                    Next::Over => break,
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        seen.sort_unstable();
+        assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_start_that_is_due_more_than_a_second_ago_is_dropped_and_counted() {
+        let t0 = start();
+        let mut starts = Starts::new(constant(1.0, 3), t0, (0, 1));
+        let now = t0 + Duration::from_millis(1500);
+        assert_eq!(starts.next(now, 0), Next::Drop(0));
+        assert_eq!(starts.next(now, 0), Next::Start(1, t0 + Duration::from_secs(1)));
+        assert_eq!(starts.next(now, 1), Next::At(t0 + Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_closed_load_fills_its_places_and_waits_for_one_to_become_free() {
+        let t0 = start();
+        let load = Load { schedule: Schedule::Closed { concurrent: 2 }, stop: Stop { calls: Some(3), after: None } };
+        let mut starts = Starts::new(load, t0, (0, 1));
+        assert_eq!(starts.next(t0, 0), Next::Start(0, t0));
+        assert_eq!(starts.next(t0, 1), Next::Start(1, t0));
+        assert_eq!(starts.next(t0, 2), Next::Later);
+        assert_eq!(starts.next(t0, 1), Next::Start(2, t0));
+        assert_eq!(starts.next(t0, 1), Next::Over);
+    }
+}

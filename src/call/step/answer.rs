@@ -1,0 +1,192 @@
+//! `answer`: an inbound call, taken or refused.
+
+use crate::call::leg::{Flowing, Leg, Phase, Tools};
+use crate::record::{FinalResponse, Origin, Party};
+use crate::scenario::plan::{Answer, MediaMode, Step};
+use crate::sip::flow::Flow;
+use crate::sip::header;
+use crate::sip::message::Message;
+use crate::sip::session::Response;
+use crate::sip::token::Handle;
+use crate::sip::uri::Uri;
+use crate::sip::write;
+
+impl Leg {
+    pub(in crate::call) fn begin_answer(&mut self, tools: &mut Tools<'_>, step: &Answer) -> Flowing {
+        self.facts.awaited_inbound = true;
+        match self.session {
+            // `ringfleet answer`: the call that began the attempt is there already.
+            Some(_) => self.ring(tools, step),
+            None => self.block(Phase::AwaitingCall, Some(tools.now + step.within)),
+        }
+    }
+
+    /// An inbound call is this leg's.
+    pub(in crate::call) fn take_call(
+        &mut self,
+        tools: &mut Tools<'_>,
+        session: Handle,
+        flow: Flow,
+        invite: &Message<'_>,
+    ) {
+        self.session = Some(session);
+        self.flow = Some(flow);
+        self.offer_was_theirs = true;
+        self.offer = invite.sdp().map(Box::from);
+        tools.endpoint.adopt(session, tools.owner, tools.login.cloned());
+        tools.routes.insert(session, tools.me);
+        self.facts.moments.invite.get_or_insert(tools.now);
+        self.identity.sip_call_ids.extend(tools.endpoint.call_id(session));
+        let user = |uri: &[u8]| Uri::parse(uri).map(|uri| header::text(uri.user));
+        self.identity.from = invite.from().and_then(|from| user(from.uri));
+        self.identity.to = invite.to().and_then(|to| user(to.uri));
+        if let Some(name) = &tools.actor.target.pairing_header {
+            self.identity.paired_with = invite.header_by_name(name).map(header::text);
+        }
+        if let (Phase::AwaitingCall, Some(Step::Answer(step))) = (self.phase, tools.actor.steps.get(self.step)) {
+            let flowing = self.ring(tools, step);
+            self.go_on(tools, flowing);
+        }
+    }
+
+    fn ring(&mut self, tools: &mut Tools<'_>, step: &Answer) -> Flowing {
+        let Some(session) = self.session else { return Flowing::Over };
+        let contact = contact(tools);
+        if step.ring {
+            let ringing = Response { code: 180, contact: &contact, ..Response::default() };
+            tools.endpoint.respond(tools.now, session, &ringing);
+            self.facts.moments.ringing.get_or_insert(tools.now);
+            self.facts.moments.status.get_or_insert(tools.now);
+        } else if !step.after.is_zero() {
+            // RFC 3261 §17.2.1: a caller that hears nothing for 200 ms sends its INVITE again.
+            tools.endpoint.respond(tools.now, session, &Response { code: 100, ..Response::default() });
+        }
+        self.block(Phase::Ringing, Some(tools.now + step.after))
+    }
+
+    /// The moment to answer has come.
+    pub(in crate::call) fn answer_now(&mut self, tools: &mut Tools<'_>) {
+        let Some(Step::Answer(step)) = tools.actor.steps.get(self.step) else { return };
+        self.deadline = None;
+        if let Some(reject) = &step.reject {
+            let reason = reject.q850.map(|cause| format!("Q.850;cause={cause}"));
+            let headers: Vec<(&str, &str)> = reason.iter().map(|reason| ("Reason", reason.as_str())).collect();
+            let phrase = reject.reason.as_deref().unwrap_or("");
+            self.send_refusal(tools, reject.code, phrase, &headers);
+            self.as_expected = Some(self.as_expected != Some(false));
+            self.facts.q850 = reject.q850;
+            return self.step_done(tools);
+        }
+        if step.media == MediaMode::Audio && self.offer.is_some() {
+            self.open_port(tools);
+            self.phase = Phase::OpeningAnswerPort;
+        } else {
+            self.accept(tools);
+        }
+    }
+
+    /// The RTP port is open, or none is needed: the 200 goes out.
+    pub(in crate::call) fn accept(&mut self, tools: &mut Tools<'_>) {
+        let Some(session) = self.session else { return };
+        let (sdp, agreed) = match self.offer.take() {
+            None => (Vec::new(), None),
+            Some(offer) => match self.write_answer(tools, &offer) {
+                Ok((sdp, agreed)) => (sdp, Some(agreed)),
+                Err(error) => {
+                    self.facts.bad_answer = Some(error);
+                    return self.refuse_call(tools, 488);
+                }
+            },
+        };
+        let contact = contact(tools);
+        tools.endpoint.respond(
+            tools.now,
+            session,
+            &Response { code: 200, contact: &contact, sdp: &sdp, ..Response::default() },
+        );
+        let moments = &mut self.facts.moments;
+        moments.status.get_or_insert(tools.now);
+        moments.answered.get_or_insert(tools.now);
+        moments.finished.get_or_insert(tools.now);
+        self.facts.response = Some(sent_response(200, ""));
+        if let Some(agreed) = agreed {
+            self.run_media(tools, &agreed);
+        }
+        self.up = true;
+        self.phase = Phase::AwaitingAck;
+    }
+
+    /// Refuses a call that was this leg's.
+    pub(in crate::call) fn refuse_call(&mut self, tools: &mut Tools<'_>, code: u16) {
+        self.send_refusal(tools, code, "", &[]);
+        self.wind_down(tools);
+    }
+
+    fn send_refusal(&mut self, tools: &mut Tools<'_>, code: u16, reason: &str, headers: &[(&str, &str)]) {
+        let Some(session) = self.session.take() else { return };
+        tools.endpoint.respond(tools.now, session, &Response { code, reason, headers, ..Response::default() });
+        self.facts.moments.status.get_or_insert(tools.now);
+        self.facts.moments.finished.get_or_insert(tools.now);
+        self.facts.response = Some(sent_response(code, reason));
+    }
+
+    /// ACK: the call is up on both sides.
+    pub(in crate::call) fn handle_acknowledged(&mut self, tools: &mut Tools<'_>) {
+        if self.phase == Phase::AwaitingAck {
+            self.step_done(tools);
+        }
+    }
+
+    /// The caller gave up before we answered.
+    pub(in crate::call) fn handle_cancelled(&mut self, tools: &mut Tools<'_>) {
+        self.session = None;
+        self.facts.moments.finished.get_or_insert(tools.now);
+        self.facts.response = Some(sent_response(487, ""));
+        self.wind_down(tools);
+    }
+
+    /// Our 200 was never acknowledged; the endpoint ends the call.
+    pub(in crate::call) fn handle_not_acknowledged(&mut self, tools: &mut Tools<'_>) {
+        self.up = false;
+        self.ended_by(tools.now, Party::Us);
+        self.phase = Phase::Closing;
+        self.unmet.get_or_insert_with(|| "answer: our 200 was never acknowledged".to_owned());
+    }
+
+    /// No call came in time.
+    pub(in crate::call) fn find_no_call(&mut self, tools: &mut Tools<'_>) {
+        self.unmet.get_or_insert_with(|| "answer: no call came in".to_owned());
+        self.wind_down(tools);
+    }
+
+    /// An INVITE within the dialog: the same media goes on, at the far end's new address.
+    pub(in crate::call) fn handle_reinvite(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
+        let Some(session) = self.session else { return };
+        let contact = contact(tools);
+        let sdp = match message.and_then(Message::sdp) {
+            Some(offer) => match self.write_answer(tools, offer) {
+                Ok((sdp, agreed)) => {
+                    self.run_media(tools, &agreed);
+                    sdp
+                }
+                Err(_) => {
+                    let refusal = Response { code: 488, ..Response::default() };
+                    return tools.endpoint.respond(tools.now, session, &refusal);
+                }
+            },
+            None => self.write_offer(tools, 9),
+        };
+        let accepted = Response { code: 200, contact: &contact, sdp: &sdp, ..Response::default() };
+        tools.endpoint.respond(tools.now, session, &accepted);
+    }
+}
+
+fn contact(tools: &Tools<'_>) -> String {
+    tools.account.map_or_else(|| "ringfleet".to_owned(), |account| account.user.clone())
+}
+
+/// A final response that we sent: its origin is this side.
+fn sent_response(code: u16, reason: &str) -> FinalResponse {
+    let reason = if reason.is_empty() { write::reason_phrase(code) } else { reason };
+    FinalResponse { code, origin: Origin::Local, reason: reason.to_owned(), retry_after: None }
+}

@@ -1,0 +1,274 @@
+//! `dial`: an INVITE, what comes back, and giving up.
+
+use crate::call::leg::{Flowing, Leg, Phase, Tools};
+use crate::call::observe;
+use crate::record::Party;
+use crate::scenario::plan::{Dial, MediaMode, Server, Step, Trunk};
+use crate::scenario::text::Values;
+use crate::sip::exchange::Cause;
+use crate::sip::message::Message;
+use crate::sip::session::Invite;
+use crate::station::PortId;
+
+/// The port that an offer names when no socket stands behind it (RFC 863, discard).
+const NO_SOCKET: u16 = 9;
+
+impl Leg {
+    pub(in crate::call) fn begin_dial(&mut self, tools: &mut Tools<'_>, step: &Dial) -> Flowing {
+        let trunk = step.trunk.as_ref().and_then(|label| tools.actor.target.trunks.get(label));
+        let peer = trunk.and_then(|trunk| trunk.peer.as_ref());
+        let Some(flow) = self.access(tools, peer) else { return Flowing::Blocked };
+        self.flow = Some(flow);
+        match step.media {
+            MediaMode::None => self.place_call(tools, step),
+            MediaMode::Audio => {
+                self.open_port(tools);
+                self.block(Phase::OpeningPort, None)
+            }
+        }
+    }
+
+    /// The RTP port is open: the INVITE goes out.
+    pub(in crate::call) fn handle_port_for_call(&mut self, tools: &mut Tools<'_>) {
+        let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return };
+        let flowing = self.place_call(tools, step);
+        self.go_on(tools, flowing);
+    }
+
+    fn place_call(&mut self, tools: &mut Tools<'_>, step: &Dial) -> Flowing {
+        let target = &tools.actor.target;
+        let trunk = step.trunk.as_ref().and_then(|label| target.trunks.get(label));
+        let values = Values { n: tools.n, account: tools.account };
+        let number = target.final_number(&step.number.text.render(&values), step.trunk.as_deref());
+        let uri = request_uri(&number, trunk, &target.domain);
+        let dialled = user_of(&uri);
+        if let Err(refusal) = target.safety.permits(&uri) {
+            self.unmet.get_or_insert_with(|| format!("dial: {refusal}"));
+            self.interrupt();
+            return Flowing::Over;
+        }
+        let own = tools.account.map(|account| account.user.clone());
+        let shown =
+            step.from.as_ref().map(|from| from.render(&values)).or_else(|| trunk.and_then(|trunk| trunk.from.clone()));
+        let user = shown.clone().or(own).unwrap_or_else(|| "anonymous".to_owned());
+        let mut headers: Vec<(String, String)> = target.headers.clone();
+        headers.extend(step.headers.iter().map(|(name, text)| (name.clone(), text.render(&values))));
+        if let Some(asserted) = &shown {
+            headers.push(("P-Asserted-Identity".into(), format!("<sip:{asserted}@{}>", target.domain)));
+        }
+        if let Some(header) = &target.pairing_header {
+            headers.push((header.clone(), self.identity.call_id.clone()));
+        }
+        self.name_call(step, trunk, &user, &dialled);
+        let sdp = self.write_offer(tools, NO_SOCKET);
+        let Some(flow) = self.flow else { return Flowing::Over };
+        let call = Invite {
+            flow,
+            owner: tools.owner,
+            uri: &uri,
+            from: &format!("<sip:{user}@{}>", target.domain),
+            to: &format!("<{uri}>"),
+            contact_user: tools.account.map_or("ringfleet", |account| &account.user),
+            route: &[],
+            headers: &headers,
+            sdp: &sdp,
+            credentials: tools.login,
+        };
+        let Some(handle) = tools.endpoint.invite(tools.now, &call) else {
+            return self.lose_link(crate::record::TransportFault::Unreachable);
+        };
+        self.identity.sip_call_ids.extend(tools.endpoint.call_id(handle));
+        self.session = Some(handle);
+        tools.routes.insert(handle, tools.me);
+        self.facts.moments.invite.get_or_insert(tools.now);
+        self.request_sent = Some(tools.now);
+        self.cancel_at = step.cancel_after.map(|after| tools.now + after);
+        self.block(Phase::Dialling, Some(tools.now + step.answer_within))
+    }
+
+    fn name_call(&mut self, step: &Dial, trunk: Option<&Trunk>, from: &str, to: &str) {
+        let identity = &mut self.identity;
+        identity.from = Some(from.to_owned());
+        identity.to = Some(to.to_owned());
+        identity.hotline = step.number.hotline.then(|| step.number.name.clone()).flatten();
+        identity.trunk = step.trunk.clone();
+        identity.carrier = trunk.and_then(|trunk| trunk.carrier.clone());
+        identity.gateway = trunk.and_then(|trunk| trunk.gateway.clone());
+        identity.route = step.trunk.clone();
+        identity.route_source = step.trunk.as_ref().map(|_| "label".to_owned());
+    }
+
+    /// 1xx: what it tells, and the early media it may bring.
+    pub(in crate::call) fn handle_provisional(
+        &mut self,
+        tools: &mut Tools<'_>,
+        code: u16,
+        message: Option<&Message<'_>>,
+    ) {
+        if code == 100 {
+            return;
+        }
+        let first = self.facts.moments.ringing.is_none();
+        self.facts.moments.ringing.get_or_insert(tools.now);
+        self.facts.moments.status.get_or_insert(tools.now);
+        if let (true, Some(Step::Dial(step))) = (first, tools.actor.steps.get(self.step)) {
+            // A caller who gives up counts from the first ring.
+            self.cancel_at = step.cancel_after.map(|after| tools.now + after);
+        }
+        if let Some(sdp) = message.and_then(Message::sdp)
+            && self.phase == Phase::Dialling
+        {
+            // Early media that cannot be used is no failure of the call: the answer decides.
+            let _ = self.start_media(tools, sdp);
+        }
+    }
+
+    /// 2xx: the call is answered.
+    pub(in crate::call) fn handle_answered(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
+        self.note_answer(tools, message);
+        self.up = true;
+        if self.phase != Phase::Dialling {
+            return self.wind_down(tools);
+        }
+        let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
+        let usable = match message.and_then(Message::sdp) {
+            Some(sdp) => self.start_media(tools, sdp),
+            None if tools.streams.is_running(self.port.unwrap_or(PortId(u32::MAX))) => Ok(()),
+            None => Err("the 2xx carries no SDP".to_owned()),
+        };
+        if let Err(error) = usable {
+            self.facts.bad_answer = Some(error);
+            return self.wind_down(tools);
+        }
+        let took = self.request_sent.map(|sent| tools.now.saturating_duration_since(sent));
+        let met = self.meets(step.expect.as_ref(), ("dial", self.answer_code(), took), true);
+        self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
+    }
+
+    /// A 2xx crossed our CANCEL; the endpoint ends the call.
+    pub(in crate::call) fn handle_answered_after_cancel(
+        &mut self,
+        tools: &mut Tools<'_>,
+        message: Option<&Message<'_>>,
+    ) {
+        self.note_answer(tools, message);
+        self.ended_by(tools.now, Party::Us);
+        self.phase = Phase::Closing;
+    }
+
+    /// The INVITE failed.
+    pub(in crate::call) fn handle_refused(
+        &mut self,
+        tools: &mut Tools<'_>,
+        code: u16,
+        cause: Cause,
+        message: Option<&Message<'_>>,
+    ) {
+        let challenged_again = self.session.is_some_and(|session| tools.endpoint.was_challenged(session));
+        self.session = None;
+        let moments = &mut self.facts.moments;
+        moments.finished.get_or_insert(tools.now);
+        if cause == Cause::Response {
+            moments.status.get_or_insert(tools.now);
+        }
+        self.facts.challenged_again = matches!(code, 401 | 407) && challenged_again;
+        self.facts.response = Some(observe::final_response(code, cause, message));
+        if let Some(message) = message.filter(|_| cause == Cause::Response) {
+            observe::reason(&mut self.facts, message);
+        }
+        self.finish_media(tools);
+        let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
+        let took = self.request_sent.map(|sent| tools.now.saturating_duration_since(sent));
+        let met = self.meets(step.expect.as_ref(), ("dial", code, took), false);
+        self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
+    }
+
+    /// Nobody answered in time, or the caller has had enough.
+    pub(in crate::call) fn give_up(&mut self, tools: &mut Tools<'_>) {
+        let Some(session) = self.session else { return };
+        (self.deadline, self.cancel_at) = (None, None);
+        self.phase = Phase::Cancelling;
+        self.facts.cancelled_by_us = true;
+        tools.endpoint.cancel(tools.now, session);
+    }
+
+    fn note_answer(&mut self, tools: &Tools<'_>, message: Option<&Message<'_>>) {
+        let moments = &mut self.facts.moments;
+        moments.status.get_or_insert(tools.now);
+        moments.answered.get_or_insert(tools.now);
+        moments.finished.get_or_insert(tools.now);
+        let code = message.and_then(Message::code).unwrap_or(200);
+        self.facts.response = Some(observe::final_response(code, Cause::Response, message));
+    }
+
+    fn answer_code(&self) -> u16 {
+        self.facts.response.as_ref().map_or(200, |response| response.code)
+    }
+
+    /// The flow to the actor's server, or to a peer. `None` while it is being opened: the step begins anew then.
+    pub(in crate::call) fn access(
+        &mut self,
+        tools: &mut Tools<'_>,
+        peer: Option<&Server>,
+    ) -> Option<crate::sip::flow::Flow> {
+        use crate::call::links::{Access, Purpose};
+        let server = peer.unwrap_or(&tools.actor.target.server);
+        let Some((_, remote)) = tools.servers.iter().find(|(known, _)| known == server) else {
+            self.lose_link(crate::record::TransportFault::Dns);
+            self.wind_down(tools);
+            return None;
+        };
+        self.identity.transport = Some(server.transport.to_string());
+        let account = server.transport.is_reliable().then(|| (tools.pool, self.account.unwrap_or(0)));
+        let local_port = tools.actor.target.local_port;
+        let purpose = Purpose { transport: server.transport, remote: *remote, local_port, account };
+        match tools.links.access(purpose) {
+            Access::Open(flow) => return Some(flow),
+            Access::Ask(link) => {
+                tools.wanted.push((link, purpose));
+                self.link = Some(link);
+            }
+            Access::Opening(link) => self.link = Some(link),
+        }
+        self.phase = Phase::OpeningLink;
+        None
+    }
+
+    /// Notes that nothing can be sent.
+    pub(in crate::call) fn lose_link(&mut self, fault: crate::record::TransportFault) -> Flowing {
+        self.facts.local_failure.get_or_insert(crate::record::LocalFailure::Transport(fault));
+        Flowing::Over
+    }
+}
+
+/// What is dialled, as a Request-URI.
+fn request_uri(number: &str, trunk: Option<&Trunk>, domain: &str) -> String {
+    let is_uri = ["sip:", "sips:", "tel:"].iter().any(|scheme| number.starts_with(scheme));
+    if is_uri {
+        return number.to_owned();
+    }
+    let domain = trunk.and_then(|trunk| trunk.peer.as_ref()).map_or(domain, |peer| &peer.host);
+    // `#` would begin a fragment: RFC 3261 §25.1 has it escaped in a user part.
+    format!("sip:{}@{domain}", number.replace('#', "%23"))
+}
+
+fn user_of(uri: &str) -> String {
+    let parsed = crate::sip::uri::Uri::parse(uri.as_bytes());
+    parsed.map_or_else(|| uri.to_owned(), |uri| crate::sip::header::text(uri.user))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scenario::plan::Transport;
+
+    #[test]
+    fn a_number_becomes_a_request_uri_through_its_trunk() {
+        let peer = Server { host: "192.0.2.1".into(), port: None, transport: Transport::Udp };
+        let trunk = Trunk { peer: Some(peer), ..Trunk::default() };
+        assert_eq!(request_uri("2000", None, "pbx"), "sip:2000@pbx");
+        assert_eq!(request_uri("0800*1#", Some(&trunk), "pbx"), "sip:0800*1%23@192.0.2.1");
+        assert_eq!(request_uri("tel:+886", Some(&trunk), "pbx"), "tel:+886");
+        assert_eq!(user_of("sip:2000@pbx;transport=tcp"), "2000");
+    }
+}

@@ -1,0 +1,159 @@
+//! `ringfleet answer`: the far end. It is a plan too: one actor that waits for calls, and an attempt per call.
+
+use std::collections::BTreeMap;
+use std::str::FromStr as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::args::Answer as Args;
+use super::exit;
+use super::run::{influx_target, start_sink};
+use super::screen::Screen;
+use super::session::{Interrupt, Session, run_id, runs_dir};
+use crate::engine::{Settings, Workers};
+use crate::media::{Codec, Source};
+use crate::net::clock;
+use crate::pace::{Load, Schedule, Stop};
+use crate::record::Anchor;
+use crate::scenario::plan::{
+    Actor, Answer, MediaMode, Plan, Registered, Reject, Server, Step, Talk, Target, Transport,
+};
+use crate::scenario::safety::Safety;
+use crate::sink::RunFolder;
+
+/// What is done with a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Behaviour {
+    /// Answer and send this.
+    Talk(Source),
+    /// 180 and nothing more.
+    Ring,
+    /// Refuse with this code.
+    Reject(u16),
+}
+
+/// Reads `--behaviour`.
+pub(super) fn behaviour(text: &str) -> Result<Behaviour, String> {
+    Ok(match text {
+        "echo" => Behaviour::Talk(Source::Echo),
+        "speech" | "play" => Behaviour::Talk(Source::Speech),
+        "tone" => Behaviour::Talk(Source::Tone),
+        "silence" => Behaviour::Talk(Source::Silence),
+        "nothing" => Behaviour::Talk(Source::Nothing),
+        "ring" => Behaviour::Ring,
+        code => match u16::from_str(code) {
+            Ok(code @ 300..700) => Behaviour::Reject(code),
+            _ => return Err("use echo, speech, tone, silence, nothing, ring, or a code from 300 to 699".to_owned()),
+        },
+    })
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let started = clock::timestamp();
+    let interrupt = Interrupt::watch()?;
+    let influx = match influx_target(args.influx.as_deref()) {
+        Ok(influx) => influx,
+        Err(refused) => return Ok(refused.tell()),
+    };
+    let plan = Arc::new(plan(args));
+    let runs = runs_dir(args.out.as_deref());
+    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started, clock::now()) {
+        Ok(folder) => folder,
+        Err(error) => {
+            eprintln!("ringfleet: {error}");
+            return Ok(exit::USAGE);
+        }
+    };
+    let collector = influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose()?;
+    let settings = Settings {
+        plan: Arc::clone(&plan),
+        servers: Vec::new(),
+        workers: 1,
+        listen: Some(args.listen),
+        run_id: run_id(started),
+        anchor: Anchor { instant: clock::now(), timestamp: clock::timestamp() },
+        site: args.site.clone(),
+    };
+    let workers = match Workers::start(&settings) {
+        Ok(workers) => workers,
+        Err(error) => {
+            eprintln!("ringfleet: {error}");
+            return Ok(exit::NOT_STARTED);
+        }
+    };
+    if let Some(address) = workers.listening.filter(|_| !args.quiet) {
+        println!("answering on {address} (udp, tcp); end it with Ctrl-C");
+    }
+    let screen = Screen::new(&plan, args.quiet);
+    let mut session = Session::new(&plan, folder, collector, screen, started, 1);
+    let mut ending = session.count(&workers, &interrupt)?;
+    workers.join();
+    // For a far end that was given no end, the interruption is the end.
+    if args.calls.is_none() && args.period.is_none() {
+        ending = crate::report::Ending::Complete;
+    }
+    Ok(session.finish(ending, None)?.exit_code)
+}
+
+fn plan(args: &Args) -> Plan {
+    let reject = match args.behaviour {
+        Behaviour::Reject(code) => Some(Reject { code, reason: None, q850: None }),
+        _ => None,
+    };
+    let (after, send) = match args.behaviour {
+        // Longer than any caller waits: only its CANCEL ends the ringing.
+        Behaviour::Ring => (Duration::from_secs(24 * 3600), Source::Nothing),
+        Behaviour::Talk(source) => (args.after.0, source),
+        Behaviour::Reject(_) => (args.after.0, Source::Nothing),
+    };
+    let mut steps = vec![Step::Answer(Answer {
+        within: Duration::from_secs(60),
+        ring: reject.is_none(),
+        after,
+        reject: reject.clone(),
+        media: MediaMode::Audio,
+    })];
+    if reject.is_none() {
+        steps.push(Step::Talk(Talk { duration: args.hangup_after.map(|period| period.0), send }));
+    }
+    let server =
+        Server { host: args.listen.ip().to_string(), port: Some(args.listen.port()), transport: Transport::Udp };
+    let target = Target {
+        name: "answer".into(),
+        lab: false,
+        server,
+        domain: args.listen.to_string(),
+        public_address: args.public_address,
+        local_port: 0,
+        headers: Vec::new(),
+        user_agent: None,
+        codecs: vec![Codec::Pcma, Codec::Pcmu],
+        rtp_ports: None,
+        trunks: BTreeMap::new(),
+        pairing_header: Some(args.pairing_header.clone()),
+        numbers: BTreeMap::new(),
+        licence: None,
+        labels: BTreeMap::new(),
+        safety: Arc::new(Safety::lab()),
+    };
+    let actor = Actor {
+        name: "answer".into(),
+        target: Arc::new(target),
+        pool: None,
+        registered: Registered::BySteps,
+        when: None,
+        steps,
+    };
+    Plan {
+        scenario: "answer".into(),
+        description: "Calls that came in.".into(),
+        actors: vec![actor],
+        load: Load {
+            schedule: Schedule::OnDemand,
+            stop: Stop { calls: args.calls, after: args.period.map(|period| period.0) },
+        },
+        expect: Vec::new(),
+        safety: Safety::lab(),
+        mask_numbers: false,
+    }
+}

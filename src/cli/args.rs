@@ -1,0 +1,152 @@
+//! What the command line takes.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use super::load::key_value;
+
+/// Places, answers and listens to real telephone calls.
+#[derive(Debug, Parser)]
+#[command(name = "ringfleet", version, about, after_help = EXIT_CODES)]
+pub(super) struct Args {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 pass · 1 an expectation failed · 2 bad usage or file, nothing dialled · \
+    3 generator limited · 4 not started · 130 interrupted";
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run scenarios once: place the calls, measure, report, judge.
+    Run(Run),
+    /// Show every mistake of files at once, else what they would do. Nothing is dialled.
+    Check {
+        /// Scenario, target or lab files.
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+        /// Target instead of the scenario's own: a name or a file.
+        #[arg(long)]
+        target: Option<String>,
+        /// Override a variable, an account or a value: KEY=VALUE, as load.calls=10.
+        #[arg(long, value_parser = key_value, value_name = "KEY=VALUE")]
+        set: Vec<(String, String)>,
+        /// Try the target's servers (not supported yet).
+        #[arg(long)]
+        live: bool,
+    },
+    /// The far end: answer, refuse, ring, echo, and record what is heard.
+    Answer(Answer),
+    /// The simulated PBX: registrar, number plan, trunk and licence limits.
+    Lab(Lab),
+    /// Ladder, timings, quality and files of one call of a run.
+    Evidence {
+        /// The run folder.
+        run_dir: PathBuf,
+        /// The call, as `call_id` in calls.jsonl.
+        call_id: String,
+    },
+    /// What a failure class means and what to do next.
+    Explain {
+        /// The class, as call.callee_busy.
+        class: String,
+    },
+    /// Write report.html again from a run's files; deliver what is spooled.
+    Report {
+        /// The run folder.
+        run_dir: PathBuf,
+        /// Deliver points that wait in the run's spool (token in INFLUX_TOKEN).
+        #[arg(long)]
+        flush: bool,
+    },
+    /// JSON Schema of the files people write.
+    Schema {
+        /// scenario, target or lab.
+        kind: String,
+    },
+}
+
+/// `ringfleet run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Run {
+    /// Scenario files, run one after the other.
+    #[arg(required = true)]
+    pub(super) scenarios: Vec<PathBuf>,
+    /// Target instead of the scenario's own: a name or a file.
+    #[arg(long)]
+    pub(super) target: Option<String>,
+    /// Override a variable, an account or a value: KEY=VALUE, as user=1001 or load.calls=10.
+    #[arg(long, value_parser = key_value, value_name = "KEY=VALUE")]
+    pub(super) set: Vec<(String, String)>,
+    /// Run folder; by default runs/SCENARIO-TIME.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// InfluxDB v2 API: http://HOST:8086?org=ORG&bucket=BUCKET, token in INFLUX_TOKEN.
+    #[arg(long, value_name = "URL")]
+    pub(super) influx: Option<String>,
+    /// Worker threads.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(super) workers: u16,
+    /// Name of this site, a tag of every result.
+    #[arg(long)]
+    pub(super) site: Option<String>,
+    /// Print nothing but mistakes.
+    #[arg(long)]
+    pub(super) quiet: bool,
+    /// Print summary.json instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `ringfleet answer`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Answer {
+    /// Where calls are waited for, UDP and TCP.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5060")]
+    pub(super) listen: SocketAddr,
+    /// What is done with a call: echo, speech, tone, silence, nothing, ring, or a code as 486.
+    #[arg(long, value_name = "B", default_value = "echo", value_parser = super::answer::behaviour)]
+    pub(super) behaviour: super::answer::Behaviour,
+    /// Time from the INVITE to the answer, as 2s.
+    #[arg(long, default_value = "0s")]
+    pub(super) after: crate::units::Period,
+    /// Hang up this long after the answer, as 30s; by default the caller does.
+    #[arg(long, value_name = "PERIOD")]
+    pub(super) hangup_after: Option<crate::units::Period>,
+    /// End after this many calls.
+    #[arg(long, value_name = "N")]
+    pub(super) calls: Option<u64>,
+    /// End after this time, as 10m.
+    #[arg(long = "for", value_name = "PERIOD")]
+    pub(super) period: Option<crate::units::Period>,
+    /// Address that the outside knows us by, in Contact and SDP.
+    #[arg(long, value_name = "IP")]
+    pub(super) public_address: Option<std::net::IpAddr>,
+    /// Header that carries the caller's call_id.
+    #[arg(long, value_name = "NAME", default_value = "X-Ringfleet-Call")]
+    pub(super) pairing_header: String,
+    /// Run folder; by default runs/answer-TIME.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// InfluxDB v2 API: http://HOST:8086?org=ORG&bucket=BUCKET, token in INFLUX_TOKEN.
+    #[arg(long, value_name = "URL")]
+    pub(super) influx: Option<String>,
+    /// Name of this site, a tag of every result.
+    #[arg(long)]
+    pub(super) site: Option<String>,
+    /// Print nothing but mistakes.
+    #[arg(long)]
+    pub(super) quiet: bool,
+}
+
+/// `ringfleet lab`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Lab {
+    /// Lab file; by default the built-in lab.
+    pub(super) file: Option<PathBuf>,
+    /// Where it listens, UDP and TCP.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5060")]
+    pub(super) listen: SocketAddr,
+}

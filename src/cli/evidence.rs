@@ -1,0 +1,78 @@
+//! `ringfleet evidence`: what a run folder holds of one call.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use super::exit;
+use crate::record::{CallRecord, explain};
+
+pub(super) fn run(run_dir: &Path, call_id: &str) -> anyhow::Result<u8> {
+    let Some(record) = find(run_dir, call_id)? else {
+        eprintln!("ringfleet: {} holds no record of a call `{call_id}`", run_dir.join("calls.jsonl").display());
+        return Ok(exit::USAGE);
+    };
+    print!("{}", about(&record));
+    let folder = run_dir.join("evidence").join(&record.call_id);
+    match fs::read_to_string(folder.join("ladder.txt")) {
+        Ok(ladder) => println!("\n{ladder}"),
+        Err(_) => println!("\nno messages were kept: evidence is kept of failed calls, and of all in a small run"),
+    }
+    if let Ok(files) = fs::read_dir(&folder) {
+        let mut names: Vec<String> = files.flatten().map(|file| file.path().display().to_string()).collect();
+        names.sort();
+        println!("files: {}", names.join("\n       "));
+    }
+    Ok(exit::PASS)
+}
+
+fn find(run_dir: &Path, call_id: &str) -> anyhow::Result<Option<CallRecord>> {
+    let path = run_dir.join("calls.jsonl");
+    let file = fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    for line in BufReader::new(file).lines() {
+        let line = line.with_context(|| format!("cannot read {}", path.display()))?;
+        if !line.contains(call_id) {
+            continue;
+        }
+        if let Ok(record) = serde_json::from_str::<CallRecord>(&line)
+            && record.call_id == call_id
+        {
+            return Ok(Some(record));
+        }
+    }
+    Ok(None)
+}
+
+/// Timings and quality of a call, then its class with what to do next.
+fn about(record: &CallRecord) -> String {
+    let number = |value: Option<f64>, unit: &str| {
+        value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.1}{unit}"))
+    };
+    let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
+    let code = record.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
+    let mut out = format!("{}  {} -> {}  {}\n", record.call_id, text(&record.from), text(&record.to), record.class);
+    let rows = [
+        ("started", record.started_at.map_or_else(|| "not started".to_owned(), |at| at.to_string())),
+        ("response", format!("{code} {} ({:?})", text(&record.reason), record.code_origin).replace("Some", "")),
+        ("SRD", number(record.srd_ms, " ms")),
+        ("set-up", number(record.setup_ms, " ms")),
+        ("duration", number(record.duration_ms, " ms")),
+        ("audio", record.audio.clone()),
+        ("MOS LQ / CQ", format!("{} / {}", number(record.mos_lq, ""), number(record.mos_cq, ""))),
+        (
+            "loss, jitter, RTT",
+            [number(record.loss_pct, " %"), number(record.jitter_ms, " ms"), number(record.rtt_ms, " ms")].join(", "),
+        ),
+        ("grade", text(&record.grade)),
+    ];
+    for (name, value) in rows {
+        out.push_str(&format!("  {name:18} {value}\n"));
+    }
+    if let Some(unmet) = &record.unmet {
+        out.push_str(&format!("  {:18} {unmet}\n", "not met"));
+    }
+    out.push_str(&format!("\n{}\n", explain(record.class)));
+    out
+}

@@ -1,0 +1,66 @@
+//! `ringfleet explain CLASS`: what a class means and what to do next.
+
+use std::process::ExitCode;
+
+use crate::record::{Class, explain};
+
+use super::exit;
+
+/// Prints the explanation of a class; a word that is none is answered with the nearest one.
+pub fn run(class: &str) -> ExitCode {
+    match text(class) {
+        Ok(text) => {
+            println!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => {
+            eprintln!("{message}");
+            ExitCode::from(exit::USAGE)
+        }
+    }
+}
+
+fn text(word: &str) -> Result<String, String> {
+    match word.parse::<Class>() {
+        Ok(class) => Ok(explain(class).to_string()),
+        Err(error) => Err(match nearest(word) {
+            Some(class) => format!("{error}; did you mean `{class}`?"),
+            None => format!("{error}. Classes are:\n{}", list()),
+        }),
+    }
+}
+
+fn nearest(word: &str) -> Option<Class> {
+    let word = word.to_lowercase();
+    // People leave the group out: `callee_busy`.
+    let by_last_part = |class: &&Class| class.name().split('.').next_back() == Some(word.as_str());
+    let distance = |class: &&Class| strsim::damerau_levenshtein(&word, class.name());
+    let near = |class: &&Class| distance(class) <= 1 + word.chars().count() / 3;
+    let found = Class::ALL.iter().find(by_last_part);
+    found.or_else(|| Class::ALL.iter().filter(near).min_by_key(distance)).copied()
+}
+
+fn list() -> String {
+    Class::ALL.iter().map(|class| format!("  {:28} {}\n", class.name(), class.meaning())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_class_is_explained_and_a_near_word_is_corrected() {
+        assert!(text("call.congestion").expect("known").starts_with("call.congestion\n"));
+        let busy = "`callee_busy` is not a failure class; did you mean `call.callee_busy`?";
+        assert_eq!(text("callee_busy"), Err(busy.to_owned()));
+        let timeout = "`call.time-out` is not a failure class; did you mean `call.timeout`?";
+        assert_eq!(text("call.time-out"), Err(timeout.to_owned()));
+    }
+
+    #[test]
+    fn a_word_that_is_near_nothing_is_answered_with_the_list() {
+        let list = text("banana").expect_err("unknown");
+        assert_eq!(list.lines().count(), 1 + Class::ALL.len());
+        assert!(list.contains("  media.one_way                Audio was heard in one direction only."));
+    }
+}

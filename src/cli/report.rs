@@ -1,0 +1,69 @@
+//! `ringfleet report`: report.html again from a run's files, and delivery of what is spooled.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::exit;
+use crate::measure::Window;
+use crate::record::CallRecord;
+use crate::report::{Summary, html};
+use crate::sink;
+use crate::units::Secret;
+
+/// How long a flush may take.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+pub(super) fn run(run_dir: &Path, flush: bool) -> anyhow::Result<u8> {
+    let mut code = exit::PASS;
+    if flush {
+        let token = std::env::var("INFLUX_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
+        match sink::flush(run_dir, token, &sink::Settings::default(), PATIENCE) {
+            Ok(report) => {
+                println!(
+                    "{}: {} measured, {} written, {} spooled, {} rejected",
+                    report.name,
+                    report.counts.measured,
+                    report.counts.written,
+                    report.counts.spooled,
+                    report.counts.rejected
+                );
+                if report.counts.spooled > 0 {
+                    eprintln!(
+                        "ringfleet: {} points still wait: {}",
+                        report.counts.spooled,
+                        report.last_error.unwrap_or_default()
+                    );
+                    code = exit::FAIL;
+                }
+            }
+            Err(error) => {
+                eprintln!("ringfleet: {error}");
+                return Ok(exit::USAGE);
+            }
+        }
+    }
+    let path = run_dir.join("summary.json");
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
+    let summary: Summary =
+        serde_json::from_str(&text).with_context(|| format!("{} is not a run's summary", path.display()))?;
+    let windows: Vec<Window> = lines(&run_dir.join("windows.jsonl"))?;
+    let mut failures: Vec<CallRecord> = lines(&run_dir.join("calls.jsonl"))?;
+    failures.retain(CallRecord::is_failed);
+    failures.truncate(html::FAILURES_SHOWN);
+    let report = run_dir.join("report.html");
+    fs::write(&report, html::render(&summary, &windows, &failures))
+        .with_context(|| format!("cannot write {}", report.display()))?;
+    println!("{}", report.display());
+    Ok(code)
+}
+
+/// The values of a file with one JSON value in each line; a line that was cut off is left out.
+fn lines<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
+    let file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let lines = BufReader::new(file).lines().map_while(Result::ok);
+    Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()).collect())
+}

@@ -1,0 +1,167 @@
+//! `ringfleet run`: compile, resolve, start the lab if the target is one, run, judge.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+
+use super::args::Run as Args;
+use super::exit;
+use super::load::{self, Overrides};
+use super::screen::Screen;
+use super::session::{Interrupt, Session, run_id, runs_dir};
+use crate::engine::{Lab, Settings, Workers};
+use crate::net::clock;
+use crate::net::resolve::resolve;
+use crate::record::Anchor;
+use crate::report::Summary;
+use crate::scenario::compile::Compiled;
+use crate::scenario::plan::{Plan, Server};
+use crate::sink::influx::InfluxTarget;
+use crate::sink::{self, Collector, RunFolder};
+use crate::units::Secret;
+
+/// What keeps a run from starting, with its exit code.
+pub(super) struct NotStarted {
+    code: u8,
+    text: String,
+}
+
+impl NotStarted {
+    pub(super) fn usage(text: impl Into<String>) -> Self {
+        Self { code: exit::USAGE, text: text.into() }
+    }
+
+    /// Says it, and gives the exit code.
+    pub(super) fn tell(&self) -> u8 {
+        eprintln!("ringfleet: {}", self.text);
+        self.code
+    }
+
+    pub(super) fn environment(text: impl Into<String>) -> Self {
+        Self { code: exit::NOT_STARTED, text: text.into() }
+    }
+}
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let overrides = Overrides { target: args.target.clone(), set: args.set.clone() };
+    let mut plans = Vec::new();
+    for path in &args.scenarios {
+        match load::scenario(path, &overrides) {
+            Ok(compiled) => plans.push(compiled),
+            Err(diagnostics) => {
+                eprintln!("{diagnostics}");
+                return Ok(exit::USAGE);
+            }
+        }
+    }
+    if args.out.is_some() && plans.len() > 1 {
+        eprintln!("ringfleet: --out names one run folder, and there are {} scenarios", plans.len());
+        return Ok(exit::USAGE);
+    }
+    let interrupt = Interrupt::watch()?;
+    let mut codes = Vec::new();
+    for compiled in plans {
+        match run_one(args, compiled, &interrupt)? {
+            Ok(summary) => {
+                if args.json {
+                    println!("{}", serde_json::to_string_pretty(&summary)?);
+                }
+                codes.push(summary.exit_code);
+            }
+            Err(refused) => codes.push(refused.tell()),
+        }
+        if interrupt.came() {
+            break;
+        }
+    }
+    Ok(exit::worst(&codes))
+}
+
+fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Result<Result<Summary, NotStarted>> {
+    let started = clock::timestamp();
+    let influx = match influx_target(args.influx.as_deref()) {
+        Ok(influx) => influx,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let lab = match compiled.lab {
+        None => None,
+        Some(plan) => match Lab::start((*plan).clone(), SocketAddr::from(([127, 0, 0, 1], 0))) {
+            Ok(lab) => Some(lab),
+            Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
+        },
+    };
+    let servers = match addresses(&compiled.plan, lab.as_ref().map(|lab| lab.address)) {
+        Ok(servers) => servers,
+        Err(refused) => return Ok(Err(refused)),
+    };
+    let plan = Arc::new(compiled.plan);
+    let runs = runs_dir(args.out.as_deref());
+    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started, clock::now()) {
+        Ok(folder) => folder,
+        Err(error) => return Ok(Err(NotStarted::usage(error.to_string()))),
+    };
+    let collector = influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose()?;
+    let settings = Settings {
+        plan: Arc::clone(&plan),
+        servers,
+        workers: usize::from(args.workers),
+        listen: None,
+        run_id: run_id(started),
+        anchor: Anchor { instant: clock::now(), timestamp: clock::timestamp() },
+        site: args.site.clone(),
+    };
+    let workers = match Workers::start(&settings) {
+        Ok(workers) => workers,
+        Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
+    };
+    let screen = Screen::new(&plan, args.quiet || args.json);
+    let mut session = Session::new(&plan, folder, collector, screen, started, workers.count());
+    let ending = session.count(&workers, interrupt)?;
+    workers.join();
+    let lab_cpu = lab.as_ref().map(Lab::cpu);
+    if let Some(lab) = lab {
+        lab.stop();
+    }
+    session.finish(ending, lab_cpu).map(Ok)
+}
+
+/// The InfluxDB that results go to, with the token from the environment.
+pub(super) fn influx_target(url: Option<&str>) -> Result<Option<InfluxTarget>, NotStarted> {
+    let Some(url) = url else { return Ok(None) };
+    let token = std::env::var("INFLUX_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
+    InfluxTarget::from_url(url, token).map(Some).map_err(|error| NotStarted::usage(format!("--influx: {error}")))
+}
+
+/// Starts the sink; what earlier runs left for it is delivered too.
+pub(super) fn start_sink(target: &InfluxTarget, run_dir: &Path, runs: &Path) -> anyhow::Result<Collector> {
+    let settings = sink::Settings { runs_dir: Some(runs.to_owned()), ..sink::Settings::default() };
+    Collector::start(target, run_dir, settings).context("cannot start the InfluxDB sink")
+}
+
+/// Addresses of every server that a plan names.
+fn addresses(plan: &Plan, lab: Option<SocketAddr>) -> Result<Vec<(Server, SocketAddr)>, NotStarted> {
+    let mut known: Vec<(Server, SocketAddr)> = Vec::new();
+    for actor in &plan.actors {
+        let target = &actor.target;
+        let peers = target.trunks.values().filter_map(|trunk| trunk.peer.as_ref());
+        for server in std::iter::once(&target.server).chain(peers) {
+            if known.iter().any(|(other, _)| other == server) {
+                continue;
+            }
+            let of_lab = lab.filter(|_| target.lab && *server == target.server);
+            let address = match of_lab {
+                Some(address) => address,
+                None => resolve(&server.host, server.port.unwrap_or(5060))
+                    .map_err(|error| NotStarted::environment(format!("target {}: {error}", target.name)))?,
+            };
+            known.push((server.clone(), address));
+        }
+    }
+    Ok(known)
+}
+
+/// How long a run's line on the terminal stays between two drawings.
+pub(super) const DRAW_EVERY: Duration = Duration::from_millis(250);

@@ -1,0 +1,303 @@
+//! What every command that hosts workers shares: interruption, and the loop that counts what workers tell.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use crossbeam_channel::RecvTimeoutError;
+use jiff::Timestamp;
+
+use super::exit;
+use super::screen::Screen;
+use crate::call::{Finished, Progress};
+use crate::engine::{Beat, Told, Workers};
+use crate::evidence::File;
+use crate::measure::{LatencyFrom, Tally, Totals, Window, WindowBuilder};
+use crate::net::clock;
+use crate::pace::Schedule;
+use crate::record::CallRecord;
+use crate::report::{
+    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Summary, html, junit,
+};
+use crate::scenario::plan::Plan;
+use crate::sink::{Collector, Item, RunFolder};
+
+/// Successes that are written one by one; of longer runs a sample is.
+const WRITTEN_SUCCESSES: u64 = 10_000;
+/// How long a sink may take to deliver the last results before they are left in its spool.
+const LAST_DELIVERY: Duration = Duration::from_secs(10);
+
+/// Interruption by SIGINT or SIGTERM.
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    pub(super) fn watch() -> anyhow::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+            // A second signal ends the process at once, for those who cannot wait for the BYEs.
+            signal_hook::flag::register_conditional_shutdown(signal, exit::INTERRUPTED.into(), Arc::clone(&flag))
+                .context("cannot watch for signals")?;
+            signal_hook::flag::register(signal, Arc::clone(&flag)).context("cannot watch for signals")?;
+        }
+        Ok(Self(flag))
+    }
+
+    pub(super) fn came(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Waits for it.
+    pub(super) fn wait(&self) {
+        while !self.came() {
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+/// One run while it is counted.
+pub(super) struct Session<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) folder: RunFolder,
+    pub(super) collector: Option<Collector>,
+    pub(super) screen: Screen,
+    pub(super) started_at: Timestamp,
+    begun: Instant,
+    tally: Tally,
+    checker: Checker,
+    window: WindowBuilder,
+    windows: Vec<Window>,
+    window_began: Instant,
+    progress: Vec<Progress>,
+    beats: Vec<Beat>,
+    malformed: Vec<u64>,
+    dropped: u64,
+    started_in_windows: u64,
+    dropped_in_windows: u64,
+    peak_cps: f64,
+    records: RecordShare,
+    successes: u64,
+    failures_shown: Vec<CallRecord>,
+    overwritten: u64,
+    trouble: Option<String>,
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(
+        plan: &'a Plan,
+        folder: RunFolder,
+        collector: Option<Collector>,
+        screen: Screen,
+        started_at: Timestamp,
+        workers: usize,
+    ) -> Self {
+        let latency_from = match plan.load.schedule {
+            Schedule::Open { .. } => LatencyFrom::Intended,
+            Schedule::Closed { .. } | Schedule::OnDemand => LatencyFrom::Actual,
+        };
+        let begun = clock::now();
+        Self {
+            plan,
+            folder,
+            collector,
+            screen,
+            started_at,
+            begun,
+            tally: Tally::new(latency_from),
+            checker: Checker::new(&plan.expect),
+            window: WindowBuilder::new(latency_from),
+            windows: Vec::new(),
+            window_began: begun,
+            progress: vec![Progress::default(); workers],
+            beats: vec![Beat::default(); workers],
+            malformed: vec![0; workers],
+            dropped: 0,
+            started_in_windows: 0,
+            dropped_in_windows: 0,
+            peak_cps: 0.0,
+            records: RecordShare::default(),
+            successes: 0,
+            failures_shown: Vec::new(),
+            overwritten: 0,
+            trouble: None,
+        }
+    }
+
+    /// Counts what the workers tell until the last has ended.
+    pub(super) fn count(&mut self, workers: &Workers, interrupt: &Interrupt) -> anyhow::Result<Ending> {
+        let mut left = workers.count();
+        let mut interrupted = false;
+        let limit = Duration::from_secs(u64::from(self.plan.safety.max_minutes) * 60);
+        while left > 0 {
+            match workers.told.recv_timeout(Duration::from_millis(100)) {
+                Ok(told) => left -= usize::from(self.take(told)?),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            let now = clock::now();
+            if !interrupted && (interrupt.came() || now - self.begun > limit) {
+                interrupted = interrupt.came();
+                workers.stop();
+            }
+            self.tick(now)?;
+        }
+        self.close_window(clock::now())?;
+        Ok(if interrupted { Ending::Interrupted } else { Ending::Complete })
+    }
+
+    /// True where a worker has ended.
+    fn take(&mut self, told: Told) -> anyhow::Result<bool> {
+        match told {
+            Told::Finished(finished, files) => self.finish_attempt(*finished, files)?,
+            Told::Dropped => self.dropped += 1,
+            Told::Beat { worker, progress, beat, malformed } => {
+                (self.progress[worker], self.beats[worker], self.malformed[worker]) = (progress, beat, malformed);
+            }
+            Told::Ended { error, overwritten } => {
+                self.overwritten += overwritten;
+                if let Some(error) = error {
+                    tracing::error!(%error, "a worker ended before its time");
+                    self.trouble.get_or_insert(error);
+                }
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn finish_attempt(&mut self, finished: Finished, files: Option<Vec<File>>) -> anyhow::Result<()> {
+        let record = finished.record;
+        for file in files.iter().flatten() {
+            self.folder.evidence(&record.call_id, file.name, &file.bytes)?;
+        }
+        self.tally.add(&record);
+        self.checker.add(&record);
+        self.window.end(&record);
+        let failed = record.is_failed();
+        let every = self.plan.load.planned().map_or(1, |planned| planned.div_ceil(WRITTEN_SUCCESSES));
+        let written = failed || self.successes.is_multiple_of(every.max(1));
+        self.successes += u64::from(!failed);
+        if written {
+            self.folder.call(&record)?;
+            if let Some(collector) = &self.collector {
+                collector.offer(Item::Call(&record));
+            }
+            *if failed { &mut self.records.failures } else { &mut self.records.successes } += 1;
+        }
+        self.screen.finished(&record);
+        if failed && self.failures_shown.len() < html::FAILURES_SHOWN {
+            self.failures_shown.push(record);
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self, now: Instant) -> anyhow::Result<()> {
+        self.folder.tick(now)?;
+        if now - self.window_began >= Duration::from_secs(1) {
+            self.close_window(now)?;
+        }
+        let generator =
+            (self.beats.iter().map(|beat| beat.turn_ms_p99.unwrap_or(0.0)).fold(0.0, f64::max), self.dropped);
+        self.screen.draw(now - self.begun, &self.totals(now), self.sum().in_progress, generator);
+        Ok(())
+    }
+
+    fn close_window(&mut self, now: Instant) -> anyhow::Result<()> {
+        let sum = self.sum();
+        self.window.start(sum.started - self.started_in_windows);
+        self.window.drop_starts(self.dropped - self.dropped_in_windows);
+        (self.started_in_windows, self.dropped_in_windows) = (sum.started, self.dropped);
+        let seconds = (now - self.window_began).as_secs_f64();
+        let window = self.window.close(clock::timestamp(), seconds, sum.in_progress);
+        // The last window is cut short: a few starts in a few milliseconds are no rate.
+        if seconds > 0.5 {
+            self.peak_cps = self.peak_cps.max(window.cps);
+        }
+        self.window_began = now;
+        self.folder.window(&window)?;
+        self.windows.push(window);
+        Ok(())
+    }
+
+    fn sum(&self) -> Progress {
+        self.progress.iter().fold(Progress::default(), |sum, one| Progress {
+            started: sum.started + one.started,
+            finished: sum.finished + one.finished,
+            dropped: sum.dropped + one.dropped,
+            in_progress: sum.in_progress + one.in_progress,
+            peak: sum.peak + one.peak,
+        })
+    }
+
+    fn totals(&self, now: Instant) -> Totals {
+        Totals {
+            tally: self.tally.clone(),
+            planned: self.plan.load.planned(),
+            dropped: self.dropped,
+            peak_concurrent: self.sum().peak,
+            peak_cps: self.peak_cps,
+            elapsed: now - self.begun,
+        }
+    }
+
+    /// Delivers, judges and writes what the run came to.
+    pub(super) fn finish(mut self, ending: Ending, lab_cpu: Option<Duration>) -> anyhow::Result<Summary> {
+        let totals = self.totals(clock::now());
+        self.folder.flush()?;
+        let sinks: Vec<SinkReport> =
+            self.collector.take().map(|collector| collector.finish(LAST_DELIVERY)).into_iter().collect();
+        let ending = match self.trouble.take() {
+            Some(error) if totals.tally.legs().attempted == 0 => Ending::NotStarted(error),
+            _ => ending,
+        };
+        let (written, all) = (self.records.successes, self.successes);
+        self.records.successes_pct = (all > 0).then(|| 100.0 * written as f64 / all as f64);
+        let target = self.plan.actors.first().map(|actor| actor.target.name.clone()).unwrap_or_default();
+        let info = RunInfo {
+            scenario: self.plan.scenario.clone(),
+            description: self.plan.description.clone(),
+            target,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.started_at,
+            ended_at: clock::timestamp(),
+            ending,
+        };
+        let expectations = self.checker.finish(&totals, &[]);
+        let generator = Generator::new(&totals, self.health(lab_cpu));
+        let parts =
+            Parts { info, totals: &totals, expectations, limits: Vec::new(), generator, sinks, records: self.records };
+        let summary = Summary::new(parts, exit::code);
+        self.folder.summary(&summary)?;
+        self.folder.junit(&junit::render(&summary))?;
+        self.folder.report(&html::render(&summary, &self.windows, &self.failures_shown))?;
+        self.screen.end(&summary, self.folder.path());
+        Ok(summary)
+    }
+
+    fn health(&self, lab_cpu: Option<Duration>) -> Health {
+        Health {
+            workers: self.beats.len() as u32,
+            cpu_s: Some(self.beats.iter().map(|beat| beat.cpu.as_secs_f64()).sum()),
+            lab_cpu_s: lab_cpu.map(|cpu| cpu.as_secs_f64()),
+            sockets: Some(self.beats.iter().map(|beat| beat.health.peak_sockets).sum()),
+            datagrams_received: self.beats.iter().map(|beat| beat.health.received).sum(),
+            datagrams_lost: self.beats.iter().map(|beat| beat.health.send_overflows).sum(),
+            malformed: self.malformed.iter().sum(),
+            turn_ms_p99: self.beats.iter().filter_map(|beat| beat.turn_ms_p99).reduce(f64::max),
+            records_lost: 0,
+            evidence_overwritten: self.overwritten,
+        }
+    }
+}
+
+/// A name for the run that begins every `call_id`: its time and a few characters that differ from run to run.
+pub(super) fn run_id(started: Timestamp) -> String {
+    format!("{}-{:04x}", started.strftime("%y%m%dT%H%M%S"), clock::seed() as u16)
+}
+
+/// The folder in which run folders stand.
+pub(super) fn runs_dir(out: Option<&Path>) -> std::path::PathBuf {
+    let parent = out.and_then(Path::parent).filter(|parent| !parent.as_os_str().is_empty());
+    parent.map_or_else(|| std::path::PathBuf::from(if out.is_some() { "." } else { "runs" }), Path::to_path_buf)
+}

@@ -1,0 +1,122 @@
+//! The loop of one thread: turn the reactor until the station is done or told to stop.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use rustix::time::{ClockId, clock_gettime};
+
+use crate::net::clock;
+use crate::reactor::{Health, Reactor, Turned, Wire};
+use crate::station::Station;
+
+/// Between two beats.
+const BEAT: Duration = Duration::from_millis(100);
+/// How long a station that was told to stop may take to hang up.
+const PATIENCE: Duration = Duration::from_secs(34);
+
+/// Why a run could not start (exit code 4).
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The system gives no more file descriptors or memory.
+    #[error("cannot start a worker: {0}")]
+    Worker(#[source] io::Error),
+    /// The listening address cannot be had.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What a thread has seen of itself so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Beat {
+    /// Sockets and turns.
+    pub health: Health,
+    /// CPU time of the thread.
+    pub cpu: Duration,
+    /// 99th percentile of its turns, milliseconds.
+    pub turn_ms_p99: Option<f64>,
+}
+
+/// Asks a thread to stop, from any other.
+#[derive(Clone, Debug)]
+pub(super) struct Stop {
+    flag: Arc<AtomicBool>,
+    waker: Arc<mio::Waker>,
+}
+
+impl Stop {
+    pub(super) fn of<S: Station>(reactor: &Reactor<S>) -> Result<Self, StartError> {
+        let waker = reactor.waker().map_err(StartError::Worker)?;
+        Ok(Self { flag: Arc::new(AtomicBool::new(false)), waker: Arc::new(waker) })
+    }
+
+    /// Every leg is hung up, then the thread ends.
+    pub(super) fn ask(&self) {
+        self.flag.store(true, Ordering::Relaxed);
+        // A thread that has ended needs no waking.
+        let _ = self.waker.wake();
+    }
+
+    fn is_asked(&self) -> bool {
+        self.flag.load(Ordering::Relaxed)
+    }
+}
+
+/// Turns `reactor` until its station is done. `report` takes what it reports, `beat` is told how it is ten times a
+/// second.
+pub(super) fn run<S: Station, W: Wire>(
+    reactor: &mut Reactor<S>,
+    wire: &mut W,
+    stop: &Stop,
+    mut report: impl FnMut(&mut W, S::Report),
+    mut beat: impl FnMut(&S, Beat),
+) -> io::Result<Beat> {
+    let mut turns = Histogram::<u64>::new_with_bounds(1, 60_000_000, 2).expect("valid bounds");
+    let (mut done, mut stopping) = (false, None::<Instant>);
+    let mut next_beat = clock::now();
+    let mut reports = Vec::new();
+    while !done {
+        reactor.turn(wire, |_, turned| match turned {
+            Turned::Report(it) => reports.push(it),
+            Turned::Done => done = true,
+        })?;
+        for it in reports.drain(..) {
+            report(wire, it);
+        }
+        let now = clock::now();
+        turns.saturating_record(now.saturating_duration_since(reactor.now()).as_micros() as u64);
+        if now >= next_beat {
+            next_beat = now + BEAT;
+            beat(&reactor.station, beat_of(reactor, &turns));
+        }
+        match stopping {
+            None if stop.is_asked() => {
+                stopping = Some(now);
+                let now = reactor.now();
+                reactor.station.stop(now);
+                reactor.wake_soon();
+            }
+            // Legs that do not end in the time that RFC 3261 gives them are left behind.
+            Some(since) if now.saturating_duration_since(since) > PATIENCE => done = true,
+            _ => {}
+        }
+    }
+    let last = beat_of(reactor, &turns);
+    beat(&reactor.station, last);
+    Ok(last)
+}
+
+fn beat_of<S: Station>(reactor: &Reactor<S>, turns: &Histogram<u64>) -> Beat {
+    let spent = clock_gettime(ClockId::ThreadCPUTime);
+    let cpu = Duration::new(spent.tv_sec as u64, spent.tv_nsec as u32);
+    let turn_ms_p99 = (!turns.is_empty()).then(|| turns.value_at_quantile(0.99) as f64 / 1000.0);
+    Beat { health: reactor.health(), cpu, turn_ms_p99 }
+}

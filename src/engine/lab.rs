@@ -1,0 +1,75 @@
+//! The lab on a thread of its own, in this process.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use super::host::{self, StartError, Stop};
+use crate::media::clock::NtpClock;
+use crate::net::clock;
+use crate::pbx::{Config, Pbx};
+use crate::reactor::Reactor;
+use crate::scenario::lab::LabPlan;
+use crate::sip::endpoint;
+
+/// A running lab.
+pub struct Lab {
+    /// Where it listens, UDP and TCP.
+    pub address: SocketAddr,
+    stop: Stop,
+    thread: JoinHandle<()>,
+    cpu: Arc<Mutex<Duration>>,
+}
+
+impl Lab {
+    /// Starts a lab that listens at `address`; port 0 takes a free one.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn start(plan: LabPlan, address: SocketAddr) -> Result<Self, StartError> {
+        let now = clock::now();
+        let since_epoch = clock::timestamp().as_duration().try_into().unwrap_or_default();
+        let config = Config { plan, clock: NtpClock::from_unix(now, since_epoch) };
+        let agent = concat!("ringfleet-lab/", env!("CARGO_PKG_VERSION")).to_owned();
+        let endpoint = endpoint::Config { agent, ..endpoint::Config::default() };
+        let pbx = Pbx::new(config, endpoint, clock::seed(), now);
+        let mut reactor = Reactor::new(pbx, None).map_err(StartError::Worker)?;
+        let listening = reactor.listen(address).map_err(|source| StartError::Listen { address, source })?;
+        let stop = Stop::of(&reactor)?;
+        let cpu = Arc::new(Mutex::new(Duration::ZERO));
+        let (asked, spent) = (stop.clone(), Arc::clone(&cpu));
+        let thread = std::thread::Builder::new().name("lab".into()).spawn(move || {
+            let note = |_: &Pbx, beat: host::Beat| {
+                if let Ok(mut spent) = spent.lock() {
+                    *spent = beat.cpu;
+                }
+            };
+            if let Err(error) = host::run(&mut reactor, &mut (), &asked, |(), ()| {}, note) {
+                tracing::error!(%error, "the lab has ended");
+            }
+        });
+        Ok(Self { address: listening, stop, thread: thread.map_err(StartError::Worker)?, cpu })
+    }
+
+    /// CPU time of the lab so far: it is not the generator's.
+    pub fn cpu(&self) -> Duration {
+        self.cpu.lock().map(|cpu| *cpu).unwrap_or_default()
+    }
+
+    /// Ends every call and the lab.
+    pub fn stop(self) {
+        self.stop.ask();
+        let _ = self.thread.join();
+    }
+
+    /// Ends every call, as the lab's own end.
+    pub fn ask_to_stop(&self) {
+        self.stop.ask();
+    }
+
+    /// Waits for the lab's end.
+    pub fn join(self) {
+        let _ = self.thread.join();
+    }
+}

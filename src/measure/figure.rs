@@ -1,0 +1,125 @@
+//! The figures that have a distribution: one list for tallies, thresholds and reports.
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{CallRecord, Role};
+
+use super::histogram::Scale;
+
+/// A figure of the record whose distribution is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Figure {
+    /// INVITE to the first status-indicative response (RFC 6076 §4.3).
+    SrdMs,
+    /// First 18x to the 200.
+    RingMs,
+    /// INVITE to the 200.
+    SetupMs,
+    /// The 200 to the BYE (RFC 6076 §4.5).
+    DurationMs,
+    /// BYE to its response (RFC 6076 §4.4).
+    SddMs,
+    /// REGISTER to its success, the challenge included (RFC 6076 §4.1).
+    RrdMs,
+    /// Intended to actual start.
+    LateMs,
+    /// Listening quality.
+    MosLq,
+    /// Conversational quality.
+    MosCq,
+    /// Packets lost, percent.
+    LossPct,
+    /// Interarrival jitter (RFC 3550).
+    JitterMs,
+    /// Round trip to the next RTP hop.
+    RttMs,
+}
+
+impl Figure {
+    /// Every figure: first the times, then the quality.
+    pub const ALL: [Self; 12] = [
+        Self::SrdMs,
+        Self::RingMs,
+        Self::SetupMs,
+        Self::DurationMs,
+        Self::SddMs,
+        Self::RrdMs,
+        Self::LateMs,
+        Self::MosLq,
+        Self::MosCq,
+        Self::LossPct,
+        Self::JitterMs,
+        Self::RttMs,
+    ];
+
+    /// The name it has in the record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SrdMs => "srd_ms",
+            Self::RingMs => "ring_ms",
+            Self::SetupMs => "setup_ms",
+            Self::DurationMs => "duration_ms",
+            Self::SddMs => "sdd_ms",
+            Self::RrdMs => "rrd_ms",
+            Self::LateMs => "late_ms",
+            Self::MosLq => "mos_lq",
+            Self::MosCq => "mos_cq",
+            Self::LossPct => "loss_pct",
+            Self::JitterMs => "jitter_ms",
+            Self::RttMs => "rtt_ms",
+        }
+    }
+
+    /// Whether it belongs to `quality` in `summary.json`, else to `latency`.
+    pub const fn is_quality(self) -> bool {
+        matches!(self, Self::MosLq | Self::MosCq | Self::LossPct | Self::JitterMs | Self::RttMs)
+    }
+
+    /// Whether it is measured in milliseconds.
+    pub const fn is_millis(self) -> bool {
+        !matches!(self, Self::MosLq | Self::MosCq | Self::LossPct)
+    }
+
+    /// Whether a late start made the person wait longer for it, so that it counts from the intended start.
+    pub const fn waits_for_start(self) -> bool {
+        matches!(self, Self::SrdMs | Self::SetupMs | Self::RrdMs)
+    }
+
+    pub(super) const fn scale(self) -> Scale {
+        if self.is_millis() { Scale::Millis } else { Scale::Small }
+    }
+
+    /// Its value in a record.
+    pub fn of(self, record: &CallRecord) -> Option<f64> {
+        match self {
+            Self::SrdMs => record.srd_ms,
+            Self::RingMs => record.ring_ms,
+            Self::SetupMs => record.setup_ms,
+            Self::DurationMs => record.duration_ms,
+            Self::SddMs => record.sdd_ms,
+            Self::RrdMs => record.rrd_ms,
+            Self::LateMs => record.late_ms,
+            Self::MosLq => record.mos_lq,
+            Self::MosCq => record.mos_cq,
+            Self::LossPct => record.loss_pct,
+            Self::JitterMs => record.jitter_ms,
+            Self::RttMs => record.rtt_ms,
+        }
+    }
+
+    /// Whether a record should have a value: if it has none, the value is unknown; else there is none to know.
+    pub(super) fn applies(self, record: &CallRecord) -> bool {
+        let answered = record.is_answered();
+        match self {
+            Self::SrdMs => record.invited && record.role == Role::Caller,
+            Self::RingMs => answered && record.rang,
+            Self::SetupMs | Self::DurationMs => answered,
+            Self::SddMs => answered && record.hangup_by.as_deref() == Some("us"),
+            Self::RrdMs => record.class.name().starts_with("reg."),
+            Self::LateMs => true,
+            // Media that was not opened has no quality to know.
+            _ => answered && record.rx_packets.is_some(),
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Performance indicators of RFC 6076 and of the carriers (E.411, E.425, IR.42). All are percentages except ACD, and
+//! null where their denominator is 0.
+//!
+//! Only calls that we placed count; a challenge and its answer are one attempt. A local time-out counts as 408 and a
+//! local transport error as 503 (RFC 3261 §8.1.3.1).
+
+use serde::{Deserialize, Serialize};
+
+use crate::record::{CallRecord, Class, Origin, Role};
+
+/// What the indicators are made of.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Counts {
+    invites: u64,
+    redirected: u64,
+    answered: u64,
+    completed: u64,
+    answered_s: f64,
+    /// Final responses 480, 486, 600 and 603.
+    callee_side: u64,
+    /// Final responses 408, 500, 503 and 504.
+    ineffective: u64,
+    /// Busy, no answer, declined.
+    reached: u64,
+    registrations: u64,
+    failed_registrations: u64,
+}
+
+/// The indicators.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Kpi {
+    /// Answer-seizure ratio (E.411): answered / INVITEs.
+    pub asr: Option<f64>,
+    /// Network effectiveness ratio (E.425): answered, busy, no answer or declined / INVITEs.
+    pub ner: Option<f64>,
+    /// Network effectiveness ratio in the reading of GSMA IR.42: 100 − ISA.
+    pub ner_ir42: Option<f64>,
+    /// Average call duration, seconds: total answered time / answered.
+    pub acd_s: Option<f64>,
+    /// Session establishment ratio (RFC 6076 §4.6): 200 / (INVITEs − 3xx).
+    pub ser: Option<f64>,
+    /// Session establishment effectiveness ratio (§4.7): 200, 480, 486, 600 or 603 / (INVITEs − 3xx).
+    pub seer: Option<f64>,
+    /// Ineffective session attempts (§4.8): 408, 500, 503 or 504 / INVITEs.
+    pub isa: Option<f64>,
+    /// Session completion ratio (§4.9): answered and ended by a BYE that was responded to / INVITEs.
+    pub scr: Option<f64>,
+    /// Ineffective registration attempts (§4.2): failed other than by a challenge / REGISTERs.
+    pub ira: Option<f64>,
+}
+
+impl Counts {
+    pub(super) fn add(&mut self, record: &CallRecord) {
+        self.add_registration(record);
+        if !record.invited || record.role != Role::Caller {
+            return;
+        }
+        let code = record.code.unwrap_or(408);
+        self.invites += 1;
+        self.reached += u64::from(reached(record));
+        if record.is_answered() {
+            self.answered += 1;
+            self.completed += u64::from(completed(record));
+            self.answered_s += record.duration_ms.unwrap_or(0.0) / 1e3;
+        } else {
+            self.redirected += u64::from((300..400).contains(&code));
+            self.callee_side += u64::from(matches!(code, 480 | 486 | 600 | 603));
+            self.ineffective += u64::from(matches!(code, 408 | 500 | 503 | 504));
+        }
+    }
+
+    fn add_registration(&mut self, record: &CallRecord) {
+        let refused = record.class.name().starts_with("reg.");
+        self.registrations += u64::from(refused || record.rrd_ms.is_some());
+        let challenged = matches!(record.code, Some(401 | 402 | 407)) && record.code_origin == Some(Origin::Received);
+        self.failed_registrations += u64::from(refused && !challenged);
+    }
+
+    pub(super) fn merge(&mut self, other: &Self) {
+        self.invites += other.invites;
+        self.redirected += other.redirected;
+        self.answered += other.answered;
+        self.completed += other.completed;
+        self.answered_s += other.answered_s;
+        self.callee_side += other.callee_side;
+        self.ineffective += other.ineffective;
+        self.reached += other.reached;
+        self.registrations += other.registrations;
+        self.failed_registrations += other.failed_registrations;
+    }
+
+    pub(super) fn kpi(&self) -> Kpi {
+        let answerable = self.invites - self.redirected;
+        let isa = percent(self.ineffective, self.invites);
+        Kpi {
+            asr: percent(self.answered, self.invites),
+            ner: percent(self.answered + self.reached, self.invites),
+            ner_ir42: isa.map(|isa| 100.0 - isa),
+            acd_s: (self.answered > 0).then(|| self.answered_s / self.answered as f64),
+            ser: percent(self.answered, answerable),
+            seer: percent(self.answered + self.callee_side, answerable),
+            isa,
+            scr: percent(self.completed, self.invites),
+            ira: percent(self.failed_registrations, self.registrations),
+        }
+    }
+}
+
+/// E.425 counts a call that reached the called party as the network's success. A caller who gave up while it rang
+/// found no answer.
+fn reached(record: &CallRecord) -> bool {
+    match record.class {
+        _ if record.is_answered() => false,
+        Class::CallCalleeBusy | Class::CallNoAnswer | Class::CallCalleeDeclined => true,
+        Class::CallCancelled => record.rang,
+        _ => false,
+    }
+}
+
+/// A dialog that did not end for want of a response.
+fn completed(record: &CallRecord) -> bool {
+    record.hangup_by.as_deref() == Some("far_end") || record.sdd_ms.is_some()
+}
+
+fn percent(part: u64, whole: u64) -> Option<f64> {
+    (whole > 0).then(|| 100.0 * part as f64 / whole as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{answered, refused, registration, timed_out};
+    use super::*;
+
+    fn kpi(records: impl IntoIterator<Item = CallRecord>) -> Kpi {
+        let mut counts = Counts::default();
+        records.into_iter().for_each(|record| counts.add(&record));
+        counts.kpi()
+    }
+
+    #[test]
+    fn without_calls_every_indicator_is_null() {
+        assert_eq!(kpi([]), Kpi::default());
+    }
+
+    #[test]
+    fn the_indicators_of_ten_calls() {
+        let kpi = kpi([
+            answered(20.0, 200.0),
+            answered(20.0, 200.0),
+            CallRecord { sdd_ms: None, ..answered(20.0, 200.0) },
+            CallRecord { hangup_by: Some("far_end".into()), sdd_ms: None, ..answered(20.0, 200.0) },
+            refused(486, Class::CallCalleeBusy),
+            refused(480, Class::CallNoAnswer),
+            refused(404, Class::CallNumberInvalid),
+            refused(503, Class::CallNetworkFailed),
+            timed_out(),
+            refused(302, Class::CallRedirected),
+        ]);
+        assert_eq!((kpi.asr, kpi.ner, kpi.isa, kpi.ner_ir42), (Some(40.0), Some(60.0), Some(20.0), Some(80.0)));
+        assert_eq!((kpi.ser, kpi.seer), (Some(400.0 / 9.0), Some(600.0 / 9.0)));
+        assert_eq!((kpi.scr, kpi.acd_s), (Some(30.0), Some(10.0)));
+        assert_eq!(kpi.ira, None);
+    }
+
+    #[test]
+    fn only_redirections_leave_nothing_to_establish() {
+        let kpi = kpi([refused(302, Class::CallRedirected)]);
+        assert_eq!((kpi.ser, kpi.seer, kpi.asr), (None, None, Some(0.0)));
+    }
+
+    #[test]
+    fn a_caller_who_gave_up_while_it_rang_reached_the_callee() {
+        let cancelled = refused(487, Class::CallCancelled);
+        assert_eq!(kpi([CallRecord { rang: true, ..cancelled.clone() }]).ner, Some(100.0));
+        assert_eq!(kpi([cancelled]).ner, Some(0.0));
+    }
+
+    #[test]
+    fn answering_legs_are_no_seizures() {
+        assert_eq!(kpi([CallRecord { role: Role::Callee, ..answered(20.0, 200.0) }]).asr, None);
+    }
+
+    #[test]
+    fn a_challenge_is_no_ineffective_registration() {
+        let kpi = kpi([
+            registration(200, Class::Ok),
+            registration(401, Class::RegCredentials),
+            registration(403, Class::RegForbidden),
+            registration(503, Class::RegServerError),
+        ]);
+        assert_eq!(kpi.ira, Some(50.0));
+        assert_eq!(kpi.asr, None);
+    }
+}

@@ -1,0 +1,104 @@
+//! What a session is told when it opens.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use crate::media::clock::NtpClock;
+use crate::media::codec::Codec;
+use crate::media::{Source, audio};
+
+/// Identity, addresses and codec of one leg.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Codec that is sent.
+    pub codec: Codec,
+    /// Its payload type as negotiated; the static one by default.
+    pub payload_type: u8,
+    /// Payload type of RFC 4733 packets, where negotiated; they are left out of jitter and not heard.
+    pub telephone_event: Option<u8>,
+    /// Where RTP goes until it is learned from what arrives.
+    pub remote_rtp: SocketAddr,
+    /// Where RTCP goes until it is learned from what arrives.
+    pub remote_rtcp: SocketAddr,
+    /// RTP and RTCP share the RTP socket (RFC 5761).
+    pub rtcp_mux: bool,
+    /// What is sent.
+    pub send: Source,
+    /// What the negotiated SDP direction allows.
+    pub direction: Direction,
+    /// Id in our marker, one per leg; with [`audio::FAR_END`] where the leg answered the call.
+    pub marker_id: u16,
+    /// Id that the far end's marker must have. `None` takes any id of the other role (caller or far end).
+    pub expected_id: Option<u16>,
+    /// Canonical name in SDES.
+    pub cname: String,
+    /// Time between packets, 10–60 ms in steps of 10, default 20 ms.
+    pub ptime: Duration,
+    /// Where in the packet time the send grid lies, counted from [`Config::clock`]'s moment; spreads legs.
+    pub phase: Duration,
+    /// The wall clock of RTCP, the same for all legs of a worker.
+    pub clock: NtpClock,
+}
+
+/// Directions of media, seen from here (RFC 4566 §6).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Direction {
+    /// Both.
+    #[default]
+    SendRecv,
+    /// We send.
+    SendOnly,
+    /// We receive.
+    RecvOnly,
+    /// Neither.
+    Inactive,
+}
+
+impl Direction {
+    /// Whether RTP may be sent.
+    pub fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether RTP is expected.
+    pub fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+}
+
+impl Config {
+    /// A leg that sends speech both ways, with every default.
+    pub fn new(codec: Codec, remote_rtp: SocketAddr, remote_rtcp: SocketAddr, clock: NtpClock) -> Self {
+        Self {
+            codec,
+            payload_type: codec.payload_type(),
+            telephone_event: None,
+            remote_rtp,
+            remote_rtcp,
+            rtcp_mux: false,
+            send: Source::Speech,
+            direction: Direction::SendRecv,
+            marker_id: 0,
+            expected_id: None,
+            cname: "ringfleet".into(),
+            ptime: Duration::from_millis(20),
+            phase: Duration::ZERO,
+            clock,
+        }
+    }
+
+    /// Whether this leg answered the call.
+    pub fn is_far_end(&self) -> bool {
+        self.marker_id & audio::FAR_END != 0
+    }
+
+    /// The codec of a received packet. A far end may send any codec of the answer, so static types are all taken.
+    pub(super) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
+        if payload_type == self.payload_type { Some(self.codec) } else { Codec::from_payload_type(payload_type) }
+    }
+
+    /// Samples in a packet.
+    pub(super) fn samples(&self) -> usize {
+        (self.ptime.as_millis() * u128::from(self.codec.clock_rate()) / 1_000) as usize
+    }
+}

@@ -1,0 +1,216 @@
+//! RTCP of one leg: when reports go out, what they say, and the round-trip time from those that come in.
+//!
+//! The first compound goes out with the first point of the grid, the second half a second to a second later (and
+//! soon after the far end's first SR), so that a call of two seconds has a round-trip time; then RFC 3550 §6.2 with
+//! its minimum of 5 s, varied by half. The halved first interval and the reconsideration of large groups are left
+//! out: there are two parties.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::media::clock::{compact, from_compact, to_compact};
+use crate::media::rtcp::{self, Compound, Packet, ReportBlock, Reports};
+use crate::media::seed::Seeded;
+use crate::media::stats::{Reception, Samples};
+
+use super::send::Outgoing;
+use super::{Config, Strays};
+
+const INTERVAL_S: f64 = 5.0;
+/// Second report, and answer to the first SR.
+const SOON_S: (f64, f64) = (0.5, 1.0);
+/// A round trip may come out below zero by the rounding of both clocks, in 1/65536 s: about 1 ms.
+const ROUNDING: i32 = 66;
+/// No round trip takes longer; a larger figure is a far end that counts wrongly.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_secs(30);
+
+/// The RTCP side.
+#[derive(Clone, Debug)]
+pub(super) struct Control {
+    seeded: Seeded,
+    /// When the next report is due; `None` after the goodbye.
+    next: Option<Instant>,
+    sent: u32,
+    goodbye: bool,
+    latched: Option<SocketAddr>,
+    received: u64,
+    /// SSRC, compact NTP time and arrival of the last SR.
+    last_sr: Option<(u32, u32, Instant)>,
+    rtt: Option<Duration>,
+    rtts: Samples,
+    far_block: Option<ReportBlock>,
+    bye: bool,
+}
+
+impl Control {
+    pub(super) fn new(seeded: Seeded, first: Instant) -> Self {
+        Self {
+            seeded,
+            next: Some(first),
+            sent: 0,
+            goodbye: false,
+            latched: None,
+            received: 0,
+            last_sr: None,
+            rtt: None,
+            rtts: Samples::default(),
+            far_block: None,
+            bye: false,
+        }
+    }
+
+    /// Takes a datagram.
+    pub(super) fn receive(
+        &mut self,
+        config: &Config,
+        arrived: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        own: u32,
+        strays: &mut Strays,
+    ) {
+        for packet in Compound::new(datagram) {
+            let Ok(packet) = packet else {
+                strays.garbage += 1;
+                return;
+            };
+            // A far end that loops everything back would double the round trip.
+            if sender(&packet) == Some(own) {
+                strays.reflected += 1;
+                return;
+            }
+            self.latched = Some(from);
+            self.take(config, arrived, packet, own);
+        }
+        self.received += 1;
+    }
+
+    /// The goodbye of the far end, once.
+    pub(super) fn take_bye(&mut self) -> bool {
+        std::mem::take(&mut self.bye)
+    }
+
+    /// Last round-trip time.
+    pub(super) fn rtt(&self) -> Option<Duration> {
+        self.rtt
+    }
+
+    /// Median round-trip time, ms.
+    pub(super) fn median_rtt_ms(&self) -> Option<f64> {
+        self.rtts.percentile(50.0)
+    }
+
+    /// What the far end last reported on us.
+    pub(super) fn far_block(&self) -> Option<&ReportBlock> {
+        self.far_block.as_ref()
+    }
+
+    /// Datagrams received and sent.
+    pub(super) fn counts(&self) -> (u64, u32) {
+        (self.received, self.sent)
+    }
+
+    pub(super) fn latched(&self) -> Option<SocketAddr> {
+        self.latched
+    }
+
+    pub(super) fn unlatch(&mut self) {
+        self.latched = None;
+    }
+
+    pub(super) fn say_goodbye(&mut self) {
+        self.goodbye = true;
+    }
+
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.next
+    }
+
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.next.is_some_and(|next| next <= now || self.goodbye)
+    }
+
+    /// Writes the compound that is due.
+    pub(super) fn write(
+        &mut self,
+        config: &Config,
+        now: Instant,
+        outgoing: &Outgoing,
+        reception: &mut Reception,
+        buf: &mut Vec<u8>,
+    ) {
+        let ssrc = outgoing.ssrc();
+        let block = reception.take_report().map(|block| self.with_last_sr(block, now));
+        match outgoing.info(config, now) {
+            Some(info) => rtcp::sender_report(buf, ssrc, &info, block.as_slice()),
+            None => rtcp::receiver_report(buf, ssrc, block.as_slice()),
+        }
+        rtcp::sdes(buf, ssrc, &config.cname);
+        if self.goodbye {
+            rtcp::bye(buf, ssrc);
+        }
+        self.sent += 1;
+        self.next = if self.goodbye { None } else { Some(now + self.interval()) };
+    }
+
+    fn interval(&mut self) -> Duration {
+        if self.sent == 1 { self.soon() } else { Duration::from_secs_f64(INTERVAL_S * self.seeded.between(0.5, 1.5)) }
+    }
+
+    fn soon(&mut self) -> Duration {
+        Duration::from_secs_f64(self.seeded.between(SOON_S.0, SOON_S.1))
+    }
+
+    fn with_last_sr(&self, block: ReportBlock, now: Instant) -> ReportBlock {
+        match self.last_sr {
+            Some((ssrc, last_sr, arrived)) if ssrc == block.ssrc => {
+                let delay_since_last_sr = to_compact(now.saturating_duration_since(arrived));
+                ReportBlock { last_sr, delay_since_last_sr, ..block }
+            }
+            _ => block,
+        }
+    }
+
+    fn take(&mut self, config: &Config, arrived: Instant, packet: Packet<'_>, own: u32) {
+        match packet {
+            Packet::SenderReport { ssrc, info, reports } => {
+                if self.last_sr.is_none() {
+                    let soon = arrived + self.soon();
+                    self.next = self.next.map(|next| next.min(soon));
+                }
+                self.last_sr = Some((ssrc, compact(info.ntp), arrived));
+                self.take_blocks(config, arrived, reports, own);
+            }
+            Packet::ReceiverReport { reports, .. } => self.take_blocks(config, arrived, reports, own),
+            Packet::Bye { .. } => self.bye = true,
+            Packet::Sdes { .. } | Packet::Other { .. } => {}
+        }
+    }
+
+    fn take_blocks(&mut self, config: &Config, arrived: Instant, mut reports: Reports<'_>, own: u32) {
+        let Some(block) = reports.find(|block| block.ssrc == own) else { return };
+        self.far_block = Some(block);
+        if block.last_sr == 0 {
+            return;
+        }
+        // RFC 3550 §6.4.1: A − LSR − DLSR.
+        let round_trip =
+            config.clock.compact(arrived).wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
+        let rtt = match round_trip.cast_signed() {
+            units if units < -ROUNDING => return,
+            units => from_compact(units.max(0).cast_unsigned()),
+        };
+        if rtt <= LONGEST_ROUND_TRIP {
+            self.rtt = Some(rtt);
+            self.rtts.add(crate::units::millis(rtt));
+        }
+    }
+}
+
+fn sender(packet: &Packet<'_>) -> Option<u32> {
+    match packet {
+        Packet::SenderReport { ssrc, .. } | Packet::ReceiverReport { ssrc, .. } => Some(*ssrc),
+        Packet::Sdes { ssrc, .. } | Packet::Bye { ssrc } => *ssrc,
+        Packet::Other { .. } => None,
+    }
+}

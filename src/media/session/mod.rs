@@ -1,0 +1,343 @@
+//! RTP and RTCP of one leg: sends on a grid, receives, reports, listens (RFC 3550, 3551, 4961, 5761).
+//!
+//! ```text
+//! open ──► sending on the grid, RTCP from its first point on ──close()──► BYE ──► closed (Output::Idle)
+//! ```
+//!
+//! After each `handle_*`, `set_*` or `close` call `poll_output` until it gives [`Output::Timeout`] or
+//! [`Output::Idle`]. Bad bytes become counts. What a call's figures mean together is judged elsewhere.
+
+mod config;
+mod control;
+mod hearing;
+mod report;
+mod seconds;
+mod send;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::audio::Listener;
+use super::codec::Codec;
+use super::rtp::{Header, Packet};
+use super::seed::Seeded;
+use super::stats::{Arrival, Reception};
+use super::{Heard, Source, rtcp};
+
+pub use config::{Config, Direction};
+pub use report::{FarEnd, Report};
+pub use seconds::Second;
+
+use control::Control;
+use hearing::Hearing;
+use seconds::Seconds;
+use send::Outgoing;
+
+/// Comfort noise (RFC 3389), sent by some far ends during silence.
+const COMFORT_NOISE: u8 = 13;
+/// Another address may take over when nothing came from the current one for this long.
+const QUIET_BEFORE_CHANGE: Duration = Duration::from_millis(500);
+
+/// Which socket of the leg a packet goes out on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Channel {
+    /// The RTP socket; RTCP too where both are muxed.
+    Rtp,
+    /// The RTCP socket.
+    Rtcp,
+}
+
+/// What a session wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// Send the bytes that are in the buffer.
+    Transmit {
+        /// On this socket.
+        channel: Channel,
+        /// To this address.
+        to: SocketAddr,
+    },
+    /// Something happened.
+    Event(Event),
+    /// Nothing until this moment, unless a packet arrives.
+    Timeout(Instant),
+    /// Closed: nothing more will come.
+    Idle,
+}
+
+/// What happened in a session.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// The first valid RTP packet arrived.
+    FirstPacket,
+    /// RTP comes from this address from now on, and is sent there.
+    AddressChanged(SocketAddr),
+    /// What we hear became clear or changed.
+    Hears(Heard),
+    /// What the far end hears of us became clear or changed.
+    IsHeard(Heard),
+    /// The far end said goodbye in RTCP.
+    Bye,
+    /// A second of the leg has passed.
+    Second(Second),
+}
+
+/// Packets that were not taken for what they seemed to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Strays {
+    /// Datagrams that are neither RTP nor RTCP.
+    pub garbage: u64,
+    /// RTP with a payload type that was not negotiated.
+    pub payload_type: u64,
+    /// RTP from another address while the current one was alive.
+    pub address: u64,
+    /// RTCP of our own that came back.
+    pub reflected: u64,
+    /// Packets that could not be echoed because too many waited.
+    pub echo_overflow: u64,
+}
+
+/// Media of one leg.
+#[derive(Clone, Debug)]
+pub struct Session {
+    config: Config,
+    started: Instant,
+    now: Instant,
+    outgoing: Outgoing,
+    control: Control,
+    reception: Reception,
+    listener: Listener,
+    hearing: Hearing,
+    seconds: Seconds,
+    strays: Strays,
+    /// Where RTP really comes from, once it has come.
+    latched: Option<SocketAddr>,
+    address_changes: u32,
+    events: VecDeque<Event>,
+    closed: bool,
+}
+
+impl Session {
+    /// Opens a leg. `seed` gives SSRC, first sequence number, first timestamp and the times of RTCP reports.
+    pub fn new(config: Config, seed: u64, now: Instant) -> Self {
+        let mut seeded = Seeded::new(seed);
+        let outgoing = Outgoing::new(&config, &mut seeded, now);
+        let control = Control::new(seeded, outgoing.first_point());
+        Self {
+            started: now,
+            now,
+            control,
+            reception: Reception::new(config.codec.clock_rate(), config.ptime),
+            listener: Listener::new(now),
+            hearing: Hearing::new(config.marker_id, config.expected_id),
+            seconds: Seconds::new(now),
+            strays: Strays::default(),
+            latched: None,
+            address_changes: 0,
+            events: VecDeque::new(),
+            closed: false,
+            outgoing,
+            config,
+        }
+    }
+
+    /// Takes a datagram from the RTP socket, `arrived` by the kernel's time stamp.
+    pub fn handle_rtp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
+        if rtcp::is_rtcp(packet) {
+            return self.handle_rtcp(arrived, from, packet);
+        }
+        self.advance(arrived);
+        let Ok(Packet { header, payload }) = Packet::parse(packet) else {
+            self.strays.garbage += 1;
+            return;
+        };
+        let codec = self.config.codec_of(header.payload_type);
+        let event = self.config.telephone_event == Some(header.payload_type);
+        if codec.is_none() && !event && header.payload_type != COMFORT_NOISE {
+            self.strays.payload_type += 1;
+            return;
+        }
+        if !self.latch(arrived, from, header.ssrc) {
+            return;
+        }
+        if self.reception.first().is_none() {
+            self.events.push_back(Event::FirstPacket);
+        }
+        let arrival = self.reception.add(arrived, &header, !event);
+        if let Some(codec) = codec.filter(|_| matches!(arrival, Arrival::Ahead(_) | Arrival::Restart)) {
+            self.hear(arrived, codec, &header, payload);
+        }
+        if codec.is_some() && self.config.send == Source::Echo && !self.closed {
+            self.strays.echo_overflow += u64::from(!self.outgoing.echo(self.now, &header, payload));
+        }
+    }
+
+    /// Takes a datagram from the RTCP socket.
+    pub fn handle_rtcp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
+        self.advance(arrived);
+        self.control.receive(&self.config, arrived, from, packet, self.outgoing.ssrc(), &mut self.strays);
+        if self.control.take_bye() {
+            self.events.push_back(Event::Bye);
+        }
+    }
+
+    /// The moment of the last [`Output::Timeout`] has come, or a later one.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        self.advance(now);
+    }
+
+    /// Gives the next packet (its bytes in `buf`, whose former content is dropped), event or deadline.
+    pub fn poll_output(&mut self, buf: &mut Vec<u8>) -> Output {
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        buf.clear();
+        if let Some(transmit) = self.poll_rtp(buf).or_else(|| self.poll_rtcp(buf)) {
+            return transmit;
+        }
+        if self.closed {
+            return Output::Idle;
+        }
+        let deadlines = [self.outgoing.deadline(&self.config), self.control.deadline(), Some(self.seconds.end())];
+        Output::Timeout(deadlines.into_iter().flatten().min().unwrap_or(self.now))
+    }
+
+    /// Sends something else from the next point of the grid on.
+    pub fn set_source(&mut self, source: Source, now: Instant) {
+        self.advance(now);
+        self.config.send = source;
+        self.outgoing.interrupt();
+    }
+
+    /// Hold and resume: what the negotiated SDP direction allows.
+    pub fn set_direction(&mut self, direction: Direction, now: Instant) {
+        self.advance(now);
+        if direction.receives() != self.config.direction.receives() {
+            self.reception.pause(now);
+        }
+        if direction.sends() != self.config.direction.sends() {
+            self.outgoing.interrupt();
+        }
+        self.config.direction = direction;
+    }
+
+    /// A re-INVITE moved the far end. Symmetric addresses are learned anew.
+    pub fn set_remote(&mut self, rtp: SocketAddr, rtcp: SocketAddr, now: Instant) {
+        self.advance(now);
+        if (rtp, rtcp) != (self.config.remote_rtp, self.config.remote_rtcp) {
+            (self.config.remote_rtp, self.config.remote_rtcp) = (rtp, rtcp);
+            self.latched = None;
+            self.control.unlatch();
+        }
+    }
+
+    /// A re-INVITE changed the codec.
+    pub fn set_codec(&mut self, codec: Codec, payload_type: u8, now: Instant) {
+        self.advance(now);
+        (self.config.codec, self.config.payload_type) = (codec, payload_type);
+    }
+
+    /// Stops sending and says goodbye in RTCP.
+    pub fn close(&mut self, now: Instant) {
+        self.advance(now);
+        if !self.closed {
+            self.closed = true;
+            self.outgoing.drop_echoes();
+            self.control.say_goodbye();
+        }
+    }
+
+    /// What is known of the leg so far.
+    pub fn report(&self, now: Instant) -> Report {
+        Report::of(self, now.max(self.now))
+    }
+
+    /// What is being sent.
+    pub fn source(&self) -> Source {
+        self.config.send
+    }
+
+    /// SSRC of what we send.
+    pub fn ssrc(&self) -> u32 {
+        self.outgoing.ssrc()
+    }
+
+    fn advance(&mut self, to: Instant) {
+        self.now = self.now.max(to);
+        while !self.closed && self.seconds.end() <= self.now {
+            let interval = self.reception.take_interval();
+            let second = self.seconds.close(interval, self.control.rtt(), self.listener.take_level());
+            self.events.push_back(Event::Second(second));
+        }
+    }
+
+    /// Whether a packet from here counts; the first one shows where to send (symmetric RTP, RFC 4961).
+    fn latch(&mut self, arrived: Instant, from: SocketAddr, ssrc: u32) -> bool {
+        if self.latched == Some(from) {
+            return true;
+        }
+        // The same source from another address is a NAT that changed its mind.
+        let same_source = self.reception.ssrc() == Some(ssrc);
+        let quiet = self.reception.last().is_none_or(|last| arrived >= last + QUIET_BEFORE_CHANGE);
+        if self.latched.is_some() && !same_source && !quiet {
+            self.strays.address += 1;
+            return false;
+        }
+        let known = self.latched.unwrap_or(self.config.remote_rtp);
+        self.latched = Some(from);
+        if known != from {
+            self.address_changes += 1;
+            self.events.push_back(Event::AddressChanged(from));
+        }
+        true
+    }
+
+    fn hear(&mut self, arrived: Instant, codec: Codec, header: &Header, payload: &[u8]) {
+        let Some(sighting) = self.listener.hear(arrived, codec, header.timestamp, payload) else { return };
+        let before = (self.hears(), self.hearing.is_heard());
+        self.hearing.see(&sighting, &self.outgoing);
+        let after = (self.hears(), self.hearing.is_heard());
+        if after.0 != before.0 {
+            self.events.push_back(Event::Hears(after.0));
+        }
+        if after.1 != before.1 {
+            self.events.push_back(Event::IsHeard(after.1));
+        }
+    }
+
+    fn hears(&self) -> Heard {
+        let listened = self.now.saturating_duration_since(self.started);
+        self.hearing.hears(self.reception.counts().packets, self.listener.meter(), listened)
+    }
+
+    fn poll_rtp(&mut self, buf: &mut Vec<u8>) -> Option<Output> {
+        if self.closed {
+            return None;
+        }
+        let to = self.latched.unwrap_or(self.config.remote_rtp);
+        let hearing = self.hearing.code(self.hears());
+        let written = self.outgoing.poll(&self.config, self.now, hearing, buf);
+        (written && reachable(to)).then_some(Output::Transmit { channel: Channel::Rtp, to })
+    }
+
+    fn poll_rtcp(&mut self, buf: &mut Vec<u8>) -> Option<Output> {
+        if !self.control.is_due(self.now) {
+            return None;
+        }
+        self.control.write(&self.config, self.now, &self.outgoing, &mut self.reception, buf);
+        let (channel, to) = if self.config.rtcp_mux {
+            (Channel::Rtp, self.latched.unwrap_or(self.config.remote_rtp))
+        } else {
+            (Channel::Rtcp, self.control.latched().unwrap_or(self.config.remote_rtcp))
+        };
+        reachable(to).then_some(Output::Transmit { channel, to })
+    }
+}
+
+/// An address of all zeros is the old way to hold a call (RFC 3264 §8.4); a port of 0 takes nothing.
+fn reachable(to: SocketAddr) -> bool {
+    to.port() != 0 && !to.ip().is_unspecified()
+}

@@ -1,0 +1,255 @@
+//! What a leg sends: frames on an absolute grid, or echoes on arrival.
+//!
+//! The k-th point of the grid is `origin + k × ptime`, computed and never summed up, so that it does not drift. A
+//! late wake-up sends every point that has passed; sequence numbers and timestamps are those of the grid.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::media::Source;
+use crate::media::audio::{Marker, Reference, Tone};
+use crate::media::codec::g711;
+use crate::media::rtcp::SenderInfo;
+use crate::media::rtp::Header;
+use crate::media::seed::Seeded;
+
+use super::Config;
+
+/// Points that passed longer ago than this are not made up for: a machine that slept must not send a burst.
+const LATEST: Duration = Duration::from_secs(1);
+/// Echoes that may wait between two turns.
+const MOST_ECHOES: usize = 64;
+
+/// The sending side.
+#[derive(Clone, Debug)]
+pub(super) struct Outgoing {
+    ssrc: u32,
+    sequence: u16,
+    first_timestamp: u32,
+    origin: Instant,
+    ptime: Duration,
+    samples: u32,
+    /// The next point of the grid.
+    next: u64,
+    /// The next packet follows a pause (RFC 3551 §4.1).
+    resumes: bool,
+    packets: u32,
+    octets: u32,
+    total: u64,
+    skipped: u64,
+    reference: Reference,
+    tone: Tone,
+    /// When the last markers went out, by their sequence numbers.
+    markers: [Option<Instant>; 16],
+    echoes: Echoes,
+}
+
+/// Payloads that wait to be sent back.
+#[derive(Clone, Debug, Default)]
+struct Echoes {
+    bytes: Vec<u8>,
+    waiting: VecDeque<(Header, usize)>,
+    sent: usize,
+    /// Their source, and what its timestamps differ from ours by.
+    source: Option<(u32, u32)>,
+}
+
+impl Outgoing {
+    pub(super) fn new(config: &Config, seeded: &mut Seeded, now: Instant) -> Self {
+        let random = seeded.next_u64();
+        Self {
+            ssrc: random as u32,
+            sequence: (random >> 32) as u16,
+            first_timestamp: seeded.next_u64() as u32,
+            origin: first_point(config, now),
+            ptime: config.ptime,
+            samples: config.samples() as u32,
+            next: 0,
+            resumes: true,
+            packets: 0,
+            octets: 0,
+            total: 0,
+            skipped: 0,
+            reference: Reference::default(),
+            tone: Tone::default(),
+            markers: [None; 16],
+            echoes: Echoes::default(),
+        }
+    }
+
+    pub(super) fn ssrc(&self) -> u32 {
+        self.ssrc
+    }
+
+    /// RTP packets sent.
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Points of the grid that were given up because they had passed long ago.
+    pub(super) fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    /// The first point of the grid.
+    pub(super) fn first_point(&self) -> Instant {
+        self.origin
+    }
+
+    /// When the marker with this sequence number went out.
+    pub(super) fn marker_sent(&self, sequence: u8) -> Option<Instant> {
+        self.markers[usize::from(sequence & 0x0F)]
+    }
+
+    /// When the next frame is due.
+    pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
+        sends_frames(config).then(|| self.point(self.next))
+    }
+
+    /// The next packet follows a pause or a change.
+    pub(super) fn interrupt(&mut self) {
+        self.resumes = true;
+    }
+
+    pub(super) fn drop_echoes(&mut self) {
+        self.echoes = Echoes::default();
+    }
+
+    /// Keeps a payload to send it back at once; false where too many wait.
+    pub(super) fn echo(&mut self, now: Instant, header: &Header, payload: &[u8]) -> bool {
+        if self.echoes.waiting.len() >= MOST_ECHOES {
+            return false;
+        }
+        let shift = match self.echoes.source {
+            Some((ssrc, shift)) if ssrc == header.ssrc => shift,
+            _ => self.timestamp(now).wrapping_sub(header.timestamp),
+        };
+        self.echoes.source = Some((header.ssrc, shift));
+        let timestamp = header.timestamp.wrapping_add(shift);
+        self.echoes.waiting.push_back((Header { timestamp, ..*header }, payload.len()));
+        self.echoes.bytes.extend_from_slice(payload);
+        true
+    }
+
+    /// Writes the next packet that is due, if one is. `hearing` goes into markers.
+    pub(super) fn poll(&mut self, config: &Config, now: Instant, hearing: u8, buf: &mut Vec<u8>) -> bool {
+        if config.send == Source::Echo {
+            return self.poll_echo(config, buf);
+        }
+        if !sends_frames(config) {
+            self.follow(now);
+            return false;
+        }
+        let due = self.point(self.next);
+        if due > now {
+            return false;
+        }
+        if now.saturating_duration_since(due) > LATEST {
+            let before = self.next;
+            self.follow(now);
+            self.skipped += self.next - before;
+            return false;
+        }
+        self.write_frame(config, now, hearing, buf);
+        self.next += 1;
+        true
+    }
+
+    /// The sender information for a report sent now.
+    pub(super) fn info(&self, config: &Config, now: Instant) -> Option<SenderInfo> {
+        (self.packets > 0).then(|| SenderInfo {
+            ntp: config.clock.ntp(now),
+            rtp_timestamp: self.timestamp(now),
+            packets: self.packets,
+            octets: self.octets,
+        })
+    }
+
+    fn write_frame(&mut self, config: &Config, now: Instant, hears: u8, buf: &mut Vec<u8>) {
+        let timestamp = self.first_timestamp.wrapping_add((self.next as u32).wrapping_mul(self.samples));
+        self.write_header(config.payload_type, timestamp, buf);
+        let samples = self.samples as usize;
+        match config.send {
+            Source::Speech => {
+                let marker = |sequence| Marker { id: config.marker_id, sequence, hears };
+                if let Some(start) = self.reference.fill(config.codec, samples, marker, buf) {
+                    // The first sample is as late on its way as the packet that it is in.
+                    let inside = Duration::from_micros(125) * start.offset as u32;
+                    self.markers[usize::from(start.sequence)] = Some(now + inside);
+                }
+            }
+            Source::Tone => self.tone.fill(config.codec, samples, buf),
+            Source::Silence => buf.resize(buf.len() + samples, g711::silence(config.codec)),
+            Source::Echo | Source::Nothing => {}
+        }
+        self.count(samples);
+    }
+
+    fn poll_echo(&mut self, config: &Config, buf: &mut Vec<u8>) -> bool {
+        while let Some((header, length)) = self.echoes.waiting.pop_front() {
+            let start = self.echoes.sent;
+            self.echoes.sent += length;
+            if config.direction.sends() {
+                self.resumes |= header.marker;
+                self.write_header(header.payload_type, header.timestamp, buf);
+                buf.extend_from_slice(&self.echoes.bytes[start..start + length]);
+                self.count(length);
+                return true;
+            }
+        }
+        self.echoes.bytes.clear();
+        self.echoes.sent = 0;
+        false
+    }
+
+    fn write_header(&mut self, payload_type: u8, timestamp: u32, buf: &mut Vec<u8>) {
+        let marker = std::mem::take(&mut self.resumes);
+        Header { marker, payload_type, sequence: self.sequence, timestamp, ssrc: self.ssrc }.write(buf);
+        self.sequence = self.sequence.wrapping_add(1);
+    }
+
+    fn count(&mut self, octets: usize) {
+        self.total += 1;
+        self.packets = self.packets.wrapping_add(1);
+        self.octets = self.octets.wrapping_add(octets as u32);
+    }
+
+    fn point(&self, k: u64) -> Instant {
+        self.origin + Duration::from_nanos(self.ptime.as_nanos() as u64 * k)
+    }
+
+    /// Moves to the first point that has not passed.
+    fn follow(&mut self, now: Instant) {
+        let elapsed = now.saturating_duration_since(self.origin).as_nanos();
+        let next = elapsed.div_ceil(self.ptime.as_nanos()) as u64;
+        if next > self.next {
+            self.next = next;
+            self.resumes = true;
+        }
+    }
+
+    /// The media clock at `now`.
+    fn timestamp(&self, now: Instant) -> u32 {
+        let elapsed = now.saturating_duration_since(self.origin).as_nanos();
+        let units = elapsed * u128::from(self.samples) / self.ptime.as_nanos();
+        self.first_timestamp.wrapping_add(units as u32)
+    }
+}
+
+/// Whether frames go out on the grid.
+fn sends_frames(config: &Config) -> bool {
+    let made_here = matches!(config.send, Source::Speech | Source::Tone | Source::Silence);
+    made_here && config.direction.sends()
+}
+
+/// The first moment from `now` on that lies in the leg's phase.
+fn first_point(config: &Config, now: Instant) -> Instant {
+    let grid = config.clock.at + config.phase;
+    match now.checked_duration_since(grid) {
+        None => grid,
+        Some(past) => {
+            let points = past.as_nanos().div_ceil(config.ptime.as_nanos());
+            grid + Duration::from_nanos((points * config.ptime.as_nanos()) as u64)
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! A call to a number of the lab, and what its behaviour does with it.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use super::registrar::user_of;
+use super::station::Pbx;
+use crate::media::{Codec, Source, audio};
+use crate::scenario::lab::Behaviour;
+use crate::scenario::plan::Reject;
+use crate::sip::flow::Flow;
+use crate::sip::message::{Message, Start};
+use crate::sip::sdp::{Direction, Local, Order, Sdp};
+use crate::sip::session::Response;
+use crate::sip::token::Handle;
+use crate::station::PortId;
+use crate::station::streams::{config_of, described};
+
+/// A call that came in.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) behaviour: Option<Behaviour>,
+    pub(super) flow: Flow,
+    pub(super) offer: Option<Box<[u8]>>,
+    pub(super) port: Option<PortId>,
+    pub(super) local_rtp: Option<SocketAddr>,
+    /// Index of the trunk that it counts on.
+    trunk: Option<usize>,
+    state: State,
+    deadline: Option<Instant>,
+    /// The session that we placed to a registered account for it.
+    pub(super) onward: Option<Handle>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// To be answered or refused at the deadline.
+    Alerting,
+    /// The announcement is playing; the refusal comes at the deadline.
+    Announcing,
+    /// Answered; BYE comes at the deadline, if there is one.
+    Up,
+    /// Connected to a registered account.
+    Bridged,
+}
+
+impl Pbx {
+    pub(super) fn handle_invite(&mut self, now: Instant, session: Handle, flow: Flow, invite: &Message<'_>) {
+        let Start::Request { uri, .. } = invite.start() else { return };
+        let number = user_of(uri).unwrap_or_default();
+        // A number that never answers does not even challenge: only a time-out tells.
+        let (trunk, inner) = self.trunk_of(&number);
+        let behaviour = self.behaviour_of(&inner);
+        if behaviour == Some(Behaviour::NoResponse) {
+            return self.keep(session, Call::new(behaviour, flow, None, None));
+        }
+        if !self.admit(now, session, invite) {
+            return;
+        }
+        if let Some(index) = trunk {
+            let limit = &self.config.plan.trunks[index].limit;
+            if self.trunks[index] >= limit.places {
+                let refuse = limit.refuse.clone();
+                return self.refuse(now, session, &refuse);
+            }
+            self.trunks[index] += 1;
+        }
+        let offer = invite.sdp().map(Box::from);
+        let known = self.registrar.knows(&inner);
+        self.keep(session, Call::new(behaviour.clone(), flow, offer, trunk));
+        match behaviour {
+            Some(behaviour) => self.begin(now, session, &behaviour),
+            None if known => self.connect(now, session, &inner, invite),
+            None => self.end_with(now, session, &Reject { code: 404, reason: None, q850: Some(1) }),
+        }
+    }
+
+    /// The trunk that a number's prefix chooses, and the number behind it.
+    fn trunk_of(&self, number: &str) -> (Option<usize>, String) {
+        let trunks = self.config.plan.trunks.iter().enumerate();
+        let found = trunks.filter_map(|(index, trunk)| Some((index, number.strip_prefix(trunk.prefix.as_str())?)));
+        let longest = found.min_by_key(|(_, inner)| inner.len());
+        longest.map_or_else(|| (None, number.to_owned()), |(index, inner)| (Some(index), inner.to_owned()))
+    }
+
+    /// What a number does. A number behind a trunk that no extension has is answered by an echo, as the outside world.
+    fn behaviour_of(&self, number: &str) -> Option<Behaviour> {
+        let found = self.config.plan.extensions.iter().find(|extension| extension.number == number);
+        found.map(|extension| extension.behaviour.clone())
+    }
+
+    fn begin(&mut self, now: Instant, session: Handle, behaviour: &Behaviour) {
+        let ring = |pbx: &mut Self| pbx.endpoint.respond(now, session, &response(180));
+        match behaviour {
+            Behaviour::Echo { answer_after } => {
+                ring(self);
+                self.set_deadline(session, now + *answer_after);
+            }
+            Behaviour::Silence | Behaviour::NoMedia | Behaviour::FarEndBye { .. } => {
+                ring(self);
+                self.set_deadline(session, now);
+            }
+            Behaviour::RingForever => ring(self),
+            Behaviour::EarlyMedia { .. } => self.open_port(session),
+            Behaviour::Reject { after, ring: rings, .. } => {
+                if *rings {
+                    ring(self);
+                } else if !after.is_zero() {
+                    self.endpoint.respond(now, session, &response(100));
+                }
+                self.set_deadline(session, now + *after);
+            }
+            Behaviour::Redirect { contact } => {
+                let contact = format!("<{contact}>");
+                self.endpoint.respond(now, session, &Response { code: 302, contact: &contact, ..Response::default() });
+                self.forget(now, session);
+            }
+            Behaviour::NoResponse => {}
+        }
+    }
+
+    /// The deadline of a call has come.
+    pub(super) fn handle_deadline(&mut self, now: Instant, session: Handle) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if call.deadline.is_none_or(|at| at > now) {
+            return;
+        }
+        call.deadline = None;
+        match (call.state, call.behaviour.clone()) {
+            (State::Alerting, Some(Behaviour::Reject { reject, .. })) => self.end_with(now, session, &reject),
+            (State::Alerting, Some(Behaviour::NoMedia)) => self.answer(now, session),
+            (State::Alerting, _) => self.open_port(session),
+            (State::Announcing, Some(Behaviour::EarlyMedia { then, .. })) => self.end_with(now, session, &then),
+            (State::Up, Some(Behaviour::FarEndBye { q850, .. })) => self.hang_up(now, session, q850),
+            _ => {}
+        }
+    }
+
+    /// The media port of a call is open, or could not be.
+    pub(super) fn handle_port_of(&mut self, now: Instant, session: Handle, opened: Option<SocketAddr>) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        call.local_rtp = opened;
+        match (opened, call.behaviour.clone()) {
+            (None, _) => self.end_with(now, session, &Reject { code: 500, reason: None, q850: None }),
+            (Some(_), Some(Behaviour::EarlyMedia { announce, .. })) => self.announce(now, session, announce),
+            (Some(_), _) => self.answer(now, session),
+        }
+    }
+
+    fn announce(&mut self, now: Instant, session: Handle, length: Duration) {
+        let Some(sdp) = self.negotiate(now, session, Source::Speech) else {
+            return self.end_with(now, session, &Reject { code: 488, reason: None, q850: None });
+        };
+        self.endpoint.respond(now, session, &Response { code: 183, contact: "lab", sdp: &sdp, ..Response::default() });
+        if let Some(call) = self.calls.get_mut(&session) {
+            call.state = State::Announcing;
+        }
+        self.set_deadline(session, now + length);
+    }
+
+    fn answer(&mut self, now: Instant, session: Handle) {
+        let source = match self.calls.get(&session).and_then(|call| call.behaviour.as_ref()) {
+            Some(Behaviour::Silence) => Source::Silence,
+            Some(Behaviour::NoMedia) => Source::Nothing,
+            _ => Source::Echo,
+        };
+        let Some(sdp) = self.negotiate(now, session, source) else {
+            return self.end_with(now, session, &Reject { code: 488, reason: None, q850: None });
+        };
+        self.endpoint.respond(now, session, &Response { code: 200, contact: "lab", sdp: &sdp, ..Response::default() });
+        if let Some(call) = self.calls.get_mut(&session) {
+            call.state = State::Up;
+        }
+    }
+
+    /// Our answer to the offer; media begins. An INVITE without offer gets none back.
+    fn negotiate(&mut self, now: Instant, session: Handle, source: Source) -> Option<Vec<u8>> {
+        let call = self.calls.get(&session)?;
+        let Some(offer) = &call.offer else { return Some(Vec::new()) };
+        let codecs = [Codec::Pcma, Codec::Pcmu].map(described);
+        let ip = self.endpoint.local_address(call.flow.link)?;
+        let local = Local {
+            rtp: SocketAddr::new(ip, call.local_rtp.map_or(9, |local| local.port())),
+            codecs: &codecs,
+            telephone_event: Some(101),
+            ptime: Some(20),
+            rtcp_mux: false,
+            direction: Direction::SendRecv,
+            session_id: u64::from(session.index) + 1,
+            version: 1,
+        };
+        let mut sdp = Vec::with_capacity(300);
+        let agreed = local.answer(&Sdp::parse(offer).ok()?, Order::Theirs, &mut sdp).ok()?;
+        let marker = session.index as u16 | audio::FAR_END;
+        if let (Some(port), Some(config)) =
+            (call.port.filter(|_| call.local_rtp.is_some()), config_of(&agreed, source, marker, self.config.clock))
+        {
+            if self.streams.is_running(port) {
+                let (rtp, rtcp) = (config.remote_rtp, config.remote_rtcp);
+                self.streams.with_session(port, |stream| stream.set_remote(rtp, rtcp, now));
+            } else {
+                self.streams.start(now, port, config);
+            }
+        }
+        Some(sdp)
+    }
+
+    /// ACK came: a call that the far end ends counts from here.
+    pub(super) fn handle_acknowledged(&mut self, now: Instant, session: Handle) {
+        if let Some(Behaviour::FarEndBye { after, .. }) =
+            self.calls.get(&session).and_then(|call| call.behaviour.as_ref())
+        {
+            let at = now + *after;
+            self.set_deadline(session, at);
+        }
+    }
+
+    pub(super) fn handle_reinvite(&mut self, now: Instant, session: Handle, message: Option<&Message<'_>>) {
+        if let (Some(call), Some(offer)) = (self.calls.get_mut(&session), message.and_then(Message::sdp)) {
+            call.offer = Some(offer.into());
+        }
+        let sdp = self.negotiate(now, session, Source::Echo).unwrap_or_default();
+        self.endpoint.respond(now, session, &Response { code: 200, contact: "lab", sdp: &sdp, ..Response::default() });
+    }
+
+    /// Ends a call that was answered, or refuses one that was not.
+    pub(super) fn hang_up(&mut self, now: Instant, session: Handle, q850: Option<u16>) {
+        let Some(call) = self.calls.get(&session) else { return };
+        match call.state {
+            State::Up | State::Bridged => {
+                let reason = q850.map(|cause| format!("Q.850;cause={cause}"));
+                self.endpoint.bye(now, session, reason.as_deref());
+            }
+            State::Alerting | State::Announcing => {
+                self.refuse(now, session, &Reject { code: 480, reason: None, q850: None });
+            }
+        }
+        self.forget(now, session);
+    }
+
+    pub(super) fn end_with(&mut self, now: Instant, session: Handle, reject: &Reject) {
+        self.refuse(now, session, reject);
+        self.forget(now, session);
+    }
+
+    fn refuse(&mut self, now: Instant, session: Handle, reject: &Reject) {
+        let cause = reject.q850.map(|cause| format!("Q.850;cause={cause}"));
+        let headers: Vec<(&str, &str)> = cause.iter().map(|cause| ("Reason", cause.as_str())).collect();
+        let reason = reject.reason.as_deref().unwrap_or("");
+        let refusal = Response { code: reject.code, reason, headers: &headers, ..Response::default() };
+        self.endpoint.respond(now, session, &refusal);
+    }
+
+    /// A call has ended: its place on the trunk and its media are free.
+    pub(super) fn forget(&mut self, now: Instant, session: Handle) {
+        let Some(call) = self.calls.remove(&session) else { return };
+        if let Some(trunk) = call.trunk {
+            self.trunks[trunk] -= 1;
+        }
+        if let Some(port) = call.port {
+            self.ports.remove(&port);
+            self.streams.finish(now, port);
+        }
+        if let Some(onward) = call.onward {
+            self.placed.remove(&onward);
+        }
+    }
+
+    pub(super) fn mark_bridged(&mut self, session: Handle) {
+        if let Some(call) = self.calls.get_mut(&session) {
+            call.state = State::Bridged;
+        }
+    }
+
+    fn open_port(&mut self, session: Handle) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let Some(local) = self.endpoint.local_address(call.flow.link) else { return };
+        let port = self.streams.open(None, local);
+        call.port = Some(port);
+        self.ports.insert(port, session);
+    }
+
+    fn set_deadline(&mut self, session: Handle, at: Instant) {
+        if let Some(call) = self.calls.get_mut(&session) {
+            call.deadline = Some(at);
+            self.timers.insert(at, session);
+        }
+    }
+
+    fn keep(&mut self, session: Handle, call: Call) {
+        self.calls.insert(session, call);
+    }
+}
+
+impl Call {
+    fn new(behaviour: Option<Behaviour>, flow: Flow, offer: Option<Box<[u8]>>, trunk: Option<usize>) -> Self {
+        let state = State::Alerting;
+        let (port, local_rtp, deadline, onward) = (None, None, None, None);
+        Self { behaviour, flow, offer, port, local_rtp, trunk, state, deadline, onward }
+    }
+}
+
+fn response(code: u16) -> Response<'static> {
+    Response { code, contact: "lab", ..Response::default() }
+}

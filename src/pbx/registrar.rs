@@ -1,0 +1,175 @@
+//! Bindings, their licence, and who may do what (RFC 3261 §10.3, §22).
+
+use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
+
+use crate::scenario::lab::LabPlan;
+use crate::scenario::plan::Reject;
+use crate::sip::auth::{Algorithm, Verdict, Verifier};
+use crate::sip::flow::Flow;
+use crate::sip::header::{self, Name};
+use crate::sip::message::Message;
+use crate::sip::uri::{NameAddr, Uri};
+use crate::units::{Random, Secret};
+
+/// Expiry where a REGISTER asks for none, seconds.
+const DEFAULT_EXPIRES: u32 = 300;
+/// Shortest expiry that is granted, seconds.
+const MIN_EXPIRES: u32 = 10;
+/// How long a nonce is good for.
+const NONCE_LIFE: Duration = Duration::from_secs(300);
+
+/// The registrar of the lab.
+#[derive(Debug)]
+pub(super) struct Registrar {
+    verifier: Verifier,
+    passwords: FxHashMap<String, Secret>,
+    /// (user, contact) → binding
+    bindings: FxHashMap<(String, String), Binding>,
+    origin: Instant,
+    counter: u64,
+}
+
+/// Where an account is reached.
+#[derive(Clone, Debug)]
+pub(super) struct Binding {
+    pub(super) contact: String,
+    pub(super) flow: Flow,
+    until: Instant,
+}
+
+/// What a request's credentials are worth.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// They are this user's.
+    Granted(String),
+    /// Challenge with this value.
+    Challenge(String),
+    /// Refuse.
+    Forbidden,
+    /// There is no such account.
+    Unknown,
+}
+
+/// What a REGISTER came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Answer {
+    pub(super) code: u16,
+    pub(super) reason: String,
+    pub(super) headers: Vec<(&'static str, String)>,
+}
+
+impl Registrar {
+    pub(super) fn new(plan: &LabPlan, random: &mut Random, now: Instant) -> Self {
+        let mut key = [0; 32];
+        for chunk in key.chunks_mut(8) {
+            chunk.copy_from_slice(&random.next_u64().to_le_bytes());
+        }
+        let accounts = plan.accounts.iter();
+        Self {
+            verifier: Verifier::new(plan.domain.clone(), key, NONCE_LIFE),
+            passwords: accounts.filter_map(|a| Some((a.user.clone(), a.password.clone()?))).collect(),
+            bindings: FxHashMap::default(),
+            origin: now,
+            counter: 0,
+        }
+    }
+
+    /// Checks the credentials in a header field of a request.
+    pub(super) fn authorize(&mut self, now: Instant, request: &Message<'_>, field: Name) -> Access {
+        let values: Vec<String> = request.headers(field).map(header::text).collect();
+        let method = request.method().map(|method| header::text(method.as_bytes())).unwrap_or_default();
+        let age = now.saturating_duration_since(self.origin);
+        let password = |user: &str| self.passwords.get(user);
+        let values = values.iter().map(String::as_str);
+        match self.verifier.verify(values, &method, request.body(), password, age) {
+            Verdict::Ok(user) => Access::Granted(user),
+            Verdict::Stale => Access::Challenge(self.challenge(age, true)),
+            Verdict::Missing | Verdict::Malformed => Access::Challenge(self.challenge(age, false)),
+            Verdict::Wrong(_) => Access::Forbidden,
+            Verdict::UnknownUser(_) => Access::Unknown,
+        }
+    }
+
+    fn challenge(&mut self, age: Duration, stale: bool) -> String {
+        self.counter += 1;
+        self.verifier.challenge(Algorithm::Md5, self.counter, stale, age)
+    }
+
+    /// Adds, refreshes, removes or lists the bindings of an account whose credentials are right.
+    pub(super) fn register(
+        &mut self,
+        now: Instant,
+        plan: &LabPlan,
+        user: &str,
+        flow: Flow,
+        request: &Message<'_>,
+    ) -> Answer {
+        self.bindings.retain(|_, binding| binding.until > now);
+        let default = request.header(Name::Expires).and_then(header::number).unwrap_or(DEFAULT_EXPIRES);
+        for value in request.headers(Name::Contact).flat_map(header::split_list) {
+            if value == b"*" {
+                self.bindings.retain(|(owner, _), _| owner != user);
+                continue;
+            }
+            let contact = NameAddr::parse(value);
+            let expires = header::param(contact.params, "expires").and_then(header::number).unwrap_or(default);
+            let key = (user.to_owned(), header::text(contact.uri));
+            if expires == 0 {
+                self.bindings.remove(&key);
+                continue;
+            }
+            if expires < MIN_EXPIRES {
+                return Answer::refuse(423, "", vec![("Min-Expires", MIN_EXPIRES.to_string())]);
+            }
+            if !self.bindings.contains_key(&key)
+                && let Some(licence) = &plan.licence
+                && self.bindings.len() >= licence.places as usize
+            {
+                return Answer::rejected(&licence.refuse);
+            }
+            let until = now + Duration::from_secs(expires.into());
+            self.bindings.insert(key, Binding { contact: header::text(contact.uri), flow, until });
+        }
+        Answer { code: 200, reason: String::new(), headers: self.contacts(now, user) }
+    }
+
+    fn contacts(&self, now: Instant, user: &str) -> Vec<(&'static str, String)> {
+        let own = self.bindings.iter().filter(|((owner, _), _)| owner == user);
+        let left = |binding: &Binding| binding.until.saturating_duration_since(now).as_secs();
+        own.map(|(_, binding)| ("Contact", format!("<{}>;expires={}", binding.contact, left(binding)))).collect()
+    }
+
+    /// Where an account is reached, the binding that was made last of all.
+    pub(super) fn find(&self, now: Instant, user: &str) -> Option<&Binding> {
+        let own = self.bindings.iter().filter(|((owner, _), binding)| owner == user && binding.until > now);
+        own.map(|(_, binding)| binding).max_by_key(|binding| binding.until)
+    }
+
+    /// Whether the lab knows the account.
+    pub(super) fn knows(&self, user: &str) -> bool {
+        self.passwords.contains_key(user)
+    }
+
+    /// Bindings over a connection that is gone are gone.
+    pub(super) fn remove_link(&mut self, link: crate::sip::flow::LinkId) {
+        self.bindings.retain(|_, binding| binding.flow.link != link);
+    }
+}
+
+impl Answer {
+    pub(super) fn refuse(code: u16, reason: &str, headers: Vec<(&'static str, String)>) -> Self {
+        Self { code, reason: reason.to_owned(), headers }
+    }
+
+    fn rejected(reject: &Reject) -> Self {
+        let reason = reject.q850.map(|cause| ("Reason", format!("Q.850;cause={cause}")));
+        Self::refuse(reject.code, reject.reason.as_deref().unwrap_or(""), reason.into_iter().collect())
+    }
+}
+
+/// The user part of an address of record.
+pub(super) fn user_of(uri: &[u8]) -> Option<String> {
+    Uri::parse(uri).map(|uri| header::text(uri.user).replace("%23", "#"))
+}

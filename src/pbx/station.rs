@@ -1,0 +1,203 @@
+//! The PBX as a station: what comes in goes to the registrar or to a call.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use rustc_hash::FxHashMap;
+
+use super::calls::Call;
+use super::registrar::{Access, Answer, Registrar, user_of};
+use crate::media::clock::NtpClock;
+use crate::scenario::lab::LabPlan;
+use crate::sip::endpoint::{self, Endpoint, Event};
+use crate::sip::flow::{Flow, LinkId};
+use crate::sip::header::Name;
+use crate::sip::message::{Message, ParseError};
+use crate::sip::session::Response;
+use crate::sip::token::Handle;
+use crate::station::streams::Streams;
+use crate::station::{Channel, LinkEvent, Output, PortId, Station};
+use crate::timer::Wheel;
+use crate::units::Random;
+
+/// How a PBX is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What it is told to be.
+    pub plan: LabPlan,
+    /// The wall clock of RTCP.
+    pub clock: NtpClock,
+}
+
+/// The simulated PBX.
+#[derive(Debug)]
+pub struct Pbx {
+    pub(super) config: Config,
+    pub(super) endpoint: Endpoint,
+    pub(super) streams: Streams,
+    pub(super) registrar: Registrar,
+    /// Calls by the session that came in.
+    pub(super) calls: FxHashMap<Handle, Call>,
+    /// Sessions that we placed, and the call they belong to.
+    pub(super) placed: FxHashMap<Handle, Handle>,
+    pub(super) ports: FxHashMap<PortId, Handle>,
+    /// Calls under way on each trunk.
+    pub(super) trunks: Vec<u32>,
+    pub(super) timers: Wheel<Handle>,
+    over: bool,
+}
+
+impl Pbx {
+    /// A PBX that nobody is registered at.
+    pub fn new(config: Config, endpoint: endpoint::Config, seed: u64, now: Instant) -> Self {
+        let mut random = Random::new(seed);
+        Self {
+            endpoint: Endpoint::new(endpoint, random.next_u64(), now),
+            streams: Streams::new(random.next_u64(), now),
+            registrar: Registrar::new(&config.plan, &mut random, now),
+            calls: FxHashMap::default(),
+            placed: FxHashMap::default(),
+            ports: FxHashMap::default(),
+            trunks: vec![0; config.plan.trunks.len()],
+            timers: Wheel::new(now),
+            over: false,
+            config,
+        }
+    }
+
+    fn drain_endpoint(&mut self, now: Instant, at_hand: Option<(Flow, &Message<'_>)>) {
+        let message = at_hand.map(|(_, message)| message);
+        while let Some(event) = self.endpoint.poll_event() {
+            match (event, at_hand) {
+                (Event::RegisterReceived, Some((flow, message))) => self.handle_register(now, flow, message),
+                (Event::Invited { session }, Some((flow, message))) => self.handle_invite(now, session, flow, message),
+                (Event::Acknowledged { session }, _) => self.handle_acknowledged(now, session),
+                (Event::Reinvited { session }, _) => self.handle_reinvite(now, session, message),
+                (Event::Provisional { session, code }, _) => self.handle_provisional(now, session, code, message),
+                (Event::Answered { session }, _) => self.handle_answered(now, session, message),
+                (Event::Refused { session, code, .. }, _) => self.handle_refused(now, session, code, message),
+                (
+                    Event::Cancelled { session }
+                    | Event::ByeReceived { session }
+                    | Event::ByeAnswered { session, .. }
+                    | Event::NotAcknowledged { session }
+                    | Event::AnsweredAfterCancel { session }
+                    | Event::LinkLost { session },
+                    _,
+                ) => self.handle_ended(now, session),
+                _ => {}
+            }
+        }
+    }
+
+    fn handle_register(&mut self, now: Instant, flow: Flow, request: &Message<'_>) {
+        let aor = request.to().and_then(|to| user_of(to.uri));
+        let access = match (&aor, self.config.plan.challenge) {
+            (Some(user), false) => Access::Granted(user.clone()),
+            _ => self.registrar.authorize(now, request, Name::Authorization),
+        };
+        let answer = match access {
+            Access::Granted(user) if aor.as_ref() == Some(&user) => {
+                self.registrar.register(now, &self.config.plan, &user, flow, request)
+            }
+            Access::Granted(_) | Access::Forbidden => Answer::refuse(403, "", Vec::new()),
+            Access::Unknown => Answer::refuse(404, "", Vec::new()),
+            Access::Challenge(value) => Answer::refuse(401, "", vec![("WWW-Authenticate", value)]),
+        };
+        self.endpoint.reply(flow, request, answer.code, &answer.reason, &answer.headers);
+    }
+
+    /// Challenges a caller. True where the call may go on.
+    pub(super) fn admit(&mut self, now: Instant, session: Handle, invite: &Message<'_>) -> bool {
+        if !self.config.plan.challenge {
+            return true;
+        }
+        let (code, challenge) = match self.registrar.authorize(now, invite, Name::ProxyAuthorization) {
+            Access::Granted(_) => return true,
+            Access::Challenge(value) => (407, Some(value)),
+            Access::Forbidden | Access::Unknown => (403, None),
+        };
+        let headers: Vec<(&str, &str)> = challenge.iter().map(|value| ("Proxy-Authenticate", value.as_str())).collect();
+        self.endpoint.respond(now, session, &Response { code, headers: &headers, ..Response::default() });
+        false
+    }
+}
+
+impl Station for Pbx {
+    type Report = ();
+
+    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+        match Message::parse(bytes) {
+            Ok(message) => {
+                self.endpoint.handle_message(now, flow, &message);
+                self.drain_endpoint(now, Some((flow, &message)));
+            }
+            Err(ParseError::KeepAlive) => {}
+            Err(_) => self.endpoint.note_malformed(),
+        }
+        None
+    }
+
+    fn handle_media(
+        &mut self,
+        _: Instant,
+        arrived: Instant,
+        port: PortId,
+        channel: Channel,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) {
+        self.streams.handle_packet(arrived, port, channel, from, bytes);
+        while self.streams.poll_event().is_some() {}
+    }
+
+    fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
+        if let Some(session) = self.ports.get(&port).copied() {
+            self.handle_port_of(now, session, opened.ok());
+        }
+    }
+
+    fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent) {
+        match event {
+            LinkEvent::Opened(known) => self.endpoint.add_link(link, known),
+            LinkEvent::Lost(..) => {
+                self.registrar.remove_link(link);
+                self.endpoint.remove_link(now, link);
+                self.drain_endpoint(now, None);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        while let Some(session) = self.timers.pop(now) {
+            self.handle_deadline(now, session);
+        }
+        self.endpoint.handle_timeout(now);
+        self.drain_endpoint(now, None);
+        self.streams.handle_timeout(now);
+        while self.streams.poll_event().is_some() {}
+    }
+
+    fn stop(&mut self, now: Instant) {
+        let sessions: Vec<Handle> = self.calls.keys().copied().collect();
+        for session in sessions {
+            self.hang_up(now, session, None);
+        }
+        self.over = true;
+    }
+
+    fn poll_output(&mut self, _: Instant, buffer: &mut Vec<u8>) -> Output<()> {
+        if let Some(transmit) = self.endpoint.poll_transmit() {
+            buffer.extend_from_slice(transmit.bytes);
+            return Output::Sip { flow: transmit.flow, owner: transmit.owner };
+        }
+        if let Some(output) = self.streams.poll_output(buffer) {
+            return output;
+        }
+        if self.over && self.calls.is_empty() {
+            return Output::Done;
+        }
+        let deadlines = [self.endpoint.poll_timeout(), self.streams.deadline(), self.timers.next_deadline()];
+        Output::Idle(deadlines.into_iter().flatten().min())
+    }
+}

@@ -1,0 +1,219 @@
+//! From facts to the record of an attempt: differences of moments, time stamps, class.
+
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::media::Audio;
+use crate::units::millis;
+
+use super::call_record::{CallRecord, Direction, Retry, Role};
+use super::classify::classify;
+use super::facts::{Facts, FinalResponse, MediaFacts, Moments, Party};
+
+/// Who and where: what is known of an attempt without looking at what happened.
+#[derive(Clone, Debug, Default)]
+#[expect(missing_docs, reason = "the fields of the record, under the same names")]
+pub struct Identity {
+    pub call_id: String,
+    pub scenario: String,
+    pub target: String,
+    pub site: Option<String>,
+    pub probe: Option<String>,
+    pub agent: Option<String>,
+    pub account: Option<String>,
+    pub unit: Option<String>,
+    pub role: Role,
+    pub direction: Direction,
+    pub transport: Option<String>,
+    pub from: Option<String>,
+    pub to: Option<String>,
+    pub hotline: Option<String>,
+    pub trunk: Option<String>,
+    pub carrier: Option<String>,
+    pub gateway: Option<String>,
+    pub route: Option<String>,
+    pub route_source: Option<String>,
+    pub link: Option<String>,
+    pub platform_call_id: Option<String>,
+    pub sip_call_ids: Vec<String>,
+    pub paired_with: Option<String>,
+    pub evidence: Option<String>,
+}
+
+/// Figures of a leg's media that the record carries and that no class depends on. Counts, loss, level, gaps and what
+/// was heard come from [`MediaFacts`].
+#[derive(Clone, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the fields of the record, under the same names")]
+pub struct MediaFigures {
+    pub codec: Option<String>,
+    pub grade: Option<String>,
+    pub grade_by: Option<String>,
+    pub grade_missing: Option<String>,
+    pub grade_worst_s: Option<String>,
+    pub poor_s: Option<u32>,
+    pub mos_lq: Option<f64>,
+    pub mos_cq: Option<f64>,
+    pub r_factor: Option<f64>,
+    pub mos_model: Option<String>,
+    pub loss_source: Option<String>,
+    pub burst_r: Option<f64>,
+    pub jitter_ms: Option<f64>,
+    pub rtt_ms: Option<f64>,
+    pub one_way_ms: Option<f64>,
+    pub mouth_to_ear_ms: Option<f64>,
+    pub audio_loop_ms: Option<f64>,
+    pub first_packet_ms: Option<f64>,
+    pub dtmf_sent: Option<String>,
+    pub dtmf_heard: Option<String>,
+}
+
+/// One moment on both clocks, read together at the start of a run: it maps the worker's clock to the calendar.
+#[derive(Clone, Copy, Debug)]
+pub struct Anchor {
+    /// On the worker's clock.
+    pub instant: Instant,
+    /// On the calendar.
+    pub timestamp: Timestamp,
+}
+
+impl Anchor {
+    /// The calendar time of `moment`; the ends of the calendar where it lies beyond.
+    pub fn timestamp_of(&self, moment: Instant) -> Timestamp {
+        let signed = |duration: Duration| SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+        let shifted = match moment.checked_duration_since(self.instant) {
+            Some(later) => self.timestamp.checked_add(signed(later)),
+            None => self.timestamp.checked_sub(signed(self.instant.duration_since(moment))),
+        };
+        shifted.unwrap_or(if moment < self.instant { Timestamp::MIN } else { Timestamp::MAX })
+    }
+}
+
+impl CallRecord {
+    /// The record of an attempt that has ended. `unmet` and `as_expected` are left for the caller to fill: they are
+    /// the steps' judgement, not facts.
+    pub fn new(identity: Identity, facts: &Facts, figures: MediaFigures, anchor: &Anchor) -> Self {
+        let moments = &facts.moments;
+        let nothing_opened = MediaFacts::default();
+        let media = facts.media.as_ref().unwrap_or(&nothing_opened);
+        let opened = facts.media.is_some();
+        let response = facts.response.as_ref().or_else(|| facts.registration.as_ref().map(|r| &r.response));
+        let ended = moments.ended.or(moments.bye_answered).or(moments.bye).or(moments.finished);
+        Self {
+            call_id: identity.call_id,
+            scenario: identity.scenario,
+            target: identity.target,
+            site: identity.site,
+            probe: identity.probe,
+            agent: identity.agent,
+            account: identity.account,
+            unit: identity.unit,
+            role: identity.role,
+            direction: identity.direction,
+            transport: identity.transport,
+            from: identity.from,
+            to: identity.to,
+            hotline: identity.hotline,
+            trunk: identity.trunk,
+            carrier: identity.carrier,
+            gateway: identity.gateway,
+            route: identity.route,
+            route_source: identity.route_source,
+            link: identity.link,
+            intended_start: anchor.timestamp_of(first_moment(moments).unwrap_or(anchor.instant)),
+            started_at: moments.started.map(|moment| anchor.timestamp_of(moment)),
+            ended_at: anchor.timestamp_of(ended.or_else(|| first_moment(moments)).unwrap_or(anchor.instant)),
+            late_ms: between(moments.intended, moments.started),
+            class: classify(facts),
+            code: response.map(|response| response.code),
+            code_origin: response.map(|response| response.origin),
+            reason: reason(facts, response),
+            q850: facts.q850,
+            warning: facts.warning.clone(),
+            app_code: facts.app_code.clone(),
+            platform_call_id: identity.platform_call_id,
+            sip_call_ids: identity.sip_call_ids,
+            retry: Retry::None,
+            invited: moments.invite.is_some(),
+            rang: moments.ringing.is_some(),
+            rrd_ms: registration_delay(facts),
+            srd_ms: between(moments.invite, moments.status),
+            ring_ms: between(moments.ringing, moments.answered),
+            setup_ms: between(moments.invite, moments.answered),
+            // RFC 6076 §4.5: to the BYE, or to the time-out that stands for it.
+            duration_ms: between(moments.answered, moments.bye.or(moments.ended)),
+            sdd_ms: between(moments.bye, moments.bye_answered),
+            hangup_by: facts.ended.map(|ended| party(ended.by).to_owned()),
+            codec: figures.codec,
+            grade: figures.grade,
+            grade_by: figures.grade_by,
+            grade_missing: figures.grade_missing,
+            grade_worst_s: figures.grade_worst_s,
+            poor_s: figures.poor_s,
+            mos_lq: figures.mos_lq,
+            mos_cq: figures.mos_cq,
+            r_factor: figures.r_factor,
+            mos_model: figures.mos_model,
+            loss_pct: media.loss_pct,
+            loss_source: figures.loss_source,
+            burst_r: figures.burst_r,
+            jitter_ms: figures.jitter_ms,
+            rtt_ms: figures.rtt_ms,
+            one_way_ms: figures.one_way_ms,
+            mouth_to_ear_ms: figures.mouth_to_ear_ms,
+            audio_loop_ms: figures.audio_loop_ms,
+            tx_packets: opened.then_some(media.tx_packets),
+            rx_packets: opened.then_some(media.rx_packets),
+            first_packet_ms: figures.first_packet_ms,
+            audio_rx: media.audio_rx,
+            audio_tx: media.audio_tx,
+            audio: Audio::of(media.audio_rx, media.audio_tx).name().to_owned(),
+            level_dbov: media.level_dbov,
+            gap_ms_max: media.gap_ms_max,
+            dtmf_sent: figures.dtmf_sent,
+            dtmf_heard: figures.dtmf_heard,
+            unmet: None,
+            as_expected: None,
+            paired_with: identity.paired_with,
+            evidence: identity.evidence,
+        }
+    }
+}
+
+/// When the attempt was due, else the earliest that is known of it.
+fn first_moment(moments: &Moments) -> Option<Instant> {
+    moments.intended.or(moments.started).or(moments.invite)
+}
+
+/// Milliseconds between two moments that were both seen. A 180 that arrives after the 200 gives no ringing time rather
+/// than one of 0.
+fn between(from: Option<Instant>, to: Option<Instant>) -> Option<f64> {
+    to?.checked_duration_since(from?).map(millis)
+}
+
+/// RFC 6076 §4.1 is defined for successful registrations only.
+fn registration_delay(facts: &Facts) -> Option<f64> {
+    let registration = facts.registration.as_ref()?;
+    (200..300).contains(&registration.response.code).then(|| millis(registration.delay))
+}
+
+/// The reason phrase, with the text of the Reason or Warning header behind it where that says more.
+fn reason(facts: &Facts, response: Option<&FinalResponse>) -> Option<String> {
+    let phrase = response.map(|response| response.reason.as_str()).filter(|phrase| !phrase.is_empty());
+    let text = facts.reason_text.as_deref().filter(|text| !text.is_empty());
+    match (phrase, text) {
+        (Some(phrase), Some(text)) if !phrase.eq_ignore_ascii_case(text) => Some(format!("{phrase}; {text}")),
+        (phrase, text) => phrase.or(text).map(str::to_owned),
+    }
+}
+
+fn party(party: Party) -> &'static str {
+    match party {
+        Party::Us => "us",
+        Party::FarEnd => "far_end",
+    }
+}
+
+#[cfg(test)]
+#[path = "build_tests.rs"]
+mod tests;

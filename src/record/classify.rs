@@ -1,0 +1,156 @@
+//! Why an attempt failed: the only place that says so.
+//!
+//! One attempt has one class. The questions stand in order and the first that has an answer decides: our own machine,
+//! the transport, the registration, the call's final response, how the established call ended, what was heard.
+//! What was *received* is believed before what was concluded here, and a local time-out is never taken for a received
+//! 408. What many attempts show together (a line is down, a trunk is full) is a finding and not decided here.
+
+use std::time::Duration;
+
+use super::call_record::Origin;
+use super::class::Class;
+use super::facts::{Facts, LocalFailure, Party, RegistrationFacts, TransportFault};
+use super::hearing;
+use super::refusal;
+
+/// An answered call that the far end ends before this is [`Class::CallDroppedImmediately`].
+const IMMEDIATE: Duration = Duration::from_secs(2);
+
+/// What this attempt showed.
+pub fn classify(facts: &Facts) -> Class {
+    let own = call(facts);
+    match facts.far_leg_invited {
+        Some(false) => undelivered(facts, own),
+        _ => own,
+    }
+}
+
+/// The class by the facts of this leg alone.
+fn call(facts: &Facts) -> Class {
+    refused(facts)
+        .or_else(|| local(facts))
+        .or_else(|| first_registration(facts))
+        .or_else(|| not_answered(facts))
+        .or_else(|| dropped(facts))
+        .or_else(|| refresh(facts))
+        .or_else(|| facts.media.as_ref().and_then(hearing::fault))
+        .unwrap_or(Class::Ok)
+}
+
+/// With the facts of a called leg that is ours and got no INVITE. A refusal that names its cause stays; a caller who
+/// heard ringing, gave up or was answered by somebody else was misled.
+fn undelivered(facts: &Facts, own: Class) -> Class {
+    let misled = facts.moments.answered.is_some()
+        || matches!(own, Class::CallNoAnswer | Class::CallCancelled | Class::CallTimeout);
+    match own {
+        _ if misled && facts.moments.ringing.is_some() => Class::CallFalseRinging,
+        _ if facts.moments.answered.is_some() => Class::CallInboundNotDelivered,
+        other => other,
+    }
+}
+
+/// A refusal received over the wire says more than anything that happened here afterwards.
+fn refused(facts: &Facts) -> Option<Class> {
+    let response = facts.response.as_ref().filter(|response| response.origin == Origin::Received)?;
+    if response.code < 300 {
+        return None;
+    }
+    if facts.moments.invite.is_none() {
+        return Some(Class::TransportOptions);
+    }
+    if response.code == 487 && facts.local_failure == Some(LocalFailure::Interrupted) {
+        return Some(Class::ProbeInterrupted);
+    }
+    Some(refusal::of_invite(facts, response))
+}
+
+fn local(facts: &Facts) -> Option<Class> {
+    match facts.local_failure.as_ref()? {
+        LocalFailure::Transport(fault) => Some(transport(*fault)),
+        LocalFailure::NoAccount => Some(Class::ProbeNoAccount),
+        LocalFailure::NoMediaPort(_) => Some(Class::ProbeNoMediaPort),
+        // A call that stood when the run was stopped is judged by what it was until then.
+        LocalFailure::Interrupted => facts.moments.answered.is_none().then_some(Class::ProbeInterrupted),
+    }
+}
+
+fn transport(fault: TransportFault) -> Class {
+    match fault {
+        TransportFault::Dns => Class::TransportDns,
+        TransportFault::Refused => Class::TransportRefused,
+        TransportFault::Unreachable => Class::TransportUnreachable,
+        TransportFault::Tcp => Class::TransportTcp,
+        TransportFault::Tls => Class::TransportTls,
+    }
+}
+
+/// An attempt that goes on to an INVITE after a failed registration was told to, so its call decides.
+fn first_registration(facts: &Facts) -> Option<Class> {
+    let registration = facts.registration.as_ref()?;
+    if facts.moments.invite.is_some() || succeeded(registration) {
+        return None;
+    }
+    Some(if registration.refresh { Class::RegBindingLost } else { refusal::of_register(registration) })
+}
+
+/// A standing binding that is lost during a call does not end the call, so the call's own faults come first.
+fn refresh(facts: &Facts) -> Option<Class> {
+    let registration = facts.registration.as_ref().filter(|registration| registration.refresh)?;
+    (!succeeded(registration)).then_some(Class::RegBindingLost)
+}
+
+fn succeeded(registration: &RegistrationFacts) -> bool {
+    (200..300).contains(&registration.response.code)
+}
+
+/// No answer, and no refusal received either.
+fn not_answered(facts: &Facts) -> Option<Class> {
+    if facts.moments.answered.is_some() {
+        return None;
+    }
+    if facts.bad_answer.is_some() {
+        return Some(Class::CallBadAnswer);
+    }
+    let Some(response) = &facts.response else { return no_response(facts) };
+    let inbound = facts.awaited_inbound && facts.moments.invite.is_some();
+    match response.code {
+        _ if inbound => no_response(facts),
+        // The answer to OPTIONS.
+        200..300 => None,
+        _ if facts.moments.invite.is_none() => Some(Class::TransportOptions),
+        // RFC 3261 §8.1.3.1: a transport error is treated as 503, a time-out as 408.
+        503 => Some(Class::TransportUnreachable),
+        _ => Some(Class::CallTimeout),
+    }
+}
+
+fn no_response(facts: &Facts) -> Option<Class> {
+    match (facts.awaited_inbound, facts.moments.invite.is_some()) {
+        (true, false) => Some(Class::CallInboundNotDelivered),
+        // The caller gave up, or we refused as the scenario says.
+        (true, true) => facts.ended.is_some_and(|ended| ended.by == Party::FarEnd).then_some(Class::CallCancelled),
+        (false, true) => Some(Class::CallTimeout),
+        (false, false) => None,
+    }
+}
+
+/// How an established call ended.
+fn dropped(facts: &Facts) -> Option<Class> {
+    facts.moments.answered?;
+    if facts.bad_answer.is_some() {
+        return Some(Class::CallBadAnswer);
+    }
+    if facts.cancelled_by_us {
+        // The 200 crossed our CANCEL: nobody meant to talk any more.
+        return Some(Class::CallCancelled);
+    }
+    match facts.ended {
+        Some(ended) if ended.by == Party::FarEnd && ended.after < IMMEDIATE => Some(Class::CallDroppedImmediately),
+        _ if facts.ended_early => Some(Class::CallDroppedMidway),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+#[path = "classify_tests.rs"]
+mod tests;

@@ -1,0 +1,422 @@
+//! The dictionary of classes: causes and next actions, in words of first-line support. Data, no logic.
+
+use super::class::Class;
+
+/// One entry.
+pub(super) struct Entry {
+    pub(super) class: Class,
+    pub(super) causes: &'static [&'static str],
+    pub(super) next: &'static [&'static str],
+    pub(super) sources: &'static str,
+}
+
+macro_rules! entries {
+    ($($class:ident { causes: $causes:expr, next: $next:expr, sources: $sources:expr })+) => {
+        &[$(Entry { class: Class::$class, causes: &$causes, next: &$next, sources: $sources },)+]
+    };
+}
+
+pub(super) const ENTRIES: &[Entry] = entries! {
+    Ok {
+        causes: [],
+        next: ["Nothing: the attempt did what its scenario says and no fault was heard."],
+        sources: "requirements 1.6"
+    }
+    CallNumberInvalid {
+        causes: [
+            "The number was mistyped, or its country or area code is missing.",
+            "The number does not exist any more.",
+            "A dial plan on the way strips or adds digits, or does not know the prefix.",
+        ],
+        next: [
+            "Check the dialled number in the record, digit by digit, with country and area code.",
+            "Dial the same number from a mobile phone: if that works, the dial plan is wrong, not the number.",
+            "If a whole prefix fails, give the platform's support the call ID and the number as it left here.",
+        ],
+        sources: "000-34, 000-39; Q.850 1, 28; 404, 484, 604"
+    }
+    CallNumberOutOfService {
+        causes: ["The subscription is suspended or ended.", "The number has changed."],
+        next: [
+            "Reach the person in another way and ask for the new number.",
+            "Take the number out of the call list.",
+        ],
+        sources: "000-38; Q.850 22, 23; 410"
+    }
+    CallCalleeBusy {
+        causes: [
+            "The called party is in another call.",
+            "The called line has a limit of calls that is reached and says busy instead of congestion.",
+        ],
+        next: [
+            "Try again later.",
+            "If a service number is busy for every caller, ask its owner how many calls it can take at once.",
+        ],
+        sources: "000-36; Q.850 17; 486, 600"
+    }
+    CallCalleeDeclined {
+        causes: ["The called person pressed reject.", "A phone in do-not-disturb declines by itself."],
+        next: ["Reach the person in another way; check do-not-disturb if the phone is ours."],
+        sources: "000-35; 603, Q.850 21"
+    }
+    CallNoAnswer {
+        causes: ["It rang and nobody picked up.", "The phone's ring time ended before the answer."],
+        next: [
+            "Try again at another time.",
+            "If the called phone is ours: did it really ring? Compare with call.false_ringing.",
+        ],
+        sources: "000-37; Q.850 19; 480 or 408 after a 18x"
+    }
+    CallCalleeUnreachable {
+        causes: [
+            "The called phone is switched off, in flight mode or without coverage.",
+            "The called extension is not registered.",
+        ],
+        next: [
+            "If the number is one of our extensions: check that its phone is logged in.",
+            "Else try again later, or another number of that person.",
+        ],
+        sources: "000-35; Q.850 18, 20; 480 or 408 before any 18x"
+    }
+    CallCongestion {
+        causes: [
+            "All calls that the line or the licence allows are in use.",
+            "Calls are started faster than the carrier allows (calls per second).",
+            "The carrier's network is congested.",
+        ],
+        next: [
+            "Count the calls that were up on this trunk at that moment and compare with the contract.",
+            "Find and prove the limit: a scenario with load: find_limit.",
+            "If fewer calls were up than contracted, give the carrier the call ID, the code and the reason text.",
+        ],
+        sources: "001-01; Q.850 34, 42, 47; limit texts"
+    }
+    CallNetworkFailed {
+        causes: [
+            "The line, the gateway or the carrier behind the first server is down.",
+            "A server on the way is overloaded or restarting (503).",
+        ],
+        next: [
+            "Dial over another line: if that works, the fault is on this line; if not, in the platform.",
+            "Ask the carrier about the line, with time, numbers, call ID and Q.850 cause of this record.",
+        ],
+        sources: "000-41, 000-42, 001-03; Q.850 27, 38, 41; 502, 503, 504"
+    }
+    CallAuthFailed {
+        causes: [
+            "User name or password of the account is wrong.",
+            "No password is configured, or the server does not take our address as a peer's.",
+        ],
+        next: [
+            "Check user, auth_user and password of the account in the target file.",
+            "For a trunk without account: check that the server knows the address we send from.",
+        ],
+        sources: "requirements 1.6; 401, 407"
+    }
+    CallForbidden {
+        causes: [
+            "The account or its group may not call out, or not to this kind of number.",
+            "The From number is not one that the line allows.",
+            "Some servers say 403 when a limit is reached, without saying so in the text.",
+        ],
+        next: [
+            "Dial the same number with another account: if that works, it is a permission of this account.",
+            "Check the From number and the outbound permission of the hotline.",
+            "If the first calls pass and later ones do not, look for a limit: load: find_limit.",
+        ],
+        sources: "002-02, 002-03; 403"
+    }
+    CallNotAcceptable {
+        causes: ["No codec in common.", "The server wants SRTP where we offer RTP, or the reverse."],
+        next: ["Compare the codecs in our INVITE (evidence, ladder) with what the platform accepts."],
+        sources: "000-12; 415, 488, 606; RFC 3261 §21.4.26"
+    }
+    CallScreened {
+        causes: ["The callee's network judged the caller number as spam.", "The callee blocks this caller."],
+        next: ["Have the carrier check the reputation of the From number; try another From number."],
+        sources: "RFC 8197 (607), RFC 8688 (608)"
+    }
+    CallRedirected {
+        causes: ["The called number is forwarded by a 3xx, and we do not follow it."],
+        next: ["Dial the Contact of the 3xx (evidence, ladder) if the forwarded party is to be tested."],
+        sources: "RFC 3261 §21.3"
+    }
+    CallCancelled {
+        causes: [
+            "The scenario gave up: answer_within or cancel_after was reached while it rang.",
+            "On an answering leg: the caller hung up before we answered.",
+        ],
+        next: [
+            "If an answer was expected, see in the record whether it rang, and for how long.",
+            "Raise answer_within only if people really wait that long.",
+        ],
+        sources: "000-37; 487 after CANCEL, RFC 3261 §9"
+    }
+    CallServerError {
+        causes: ["A fault or an overload inside the server.", "A request that the server cannot process."],
+        next: [
+            "Repeat the call: if it passes, count it as a brief fault.",
+            "Give the platform's support the call ID, the time and the ladder.",
+        ],
+        sources: "requirements 1.6; other 5xx"
+    }
+    CallTimeout {
+        causes: [
+            "The server or the network on the way to it is down, or a firewall drops our packets.",
+            "A server on the way drops the request without a word (broken header, unknown peer).",
+        ],
+        next: [
+            "Check that the server answers at all: ringfleet check --live.",
+            "See in the ladder whether 100 came: with it a server behind the first is silent, without it nobody heard us.",
+        ],
+        sources: "requirements 1.6; Timer B, RFC 3261 §17.1.1.2"
+    }
+    CallDroppedImmediately {
+        causes: [
+            "A carrier's fault on the hotline: the call is answered and dropped at once.",
+            "The answer did not fit (no codec, no media address) and the far end hung up.",
+        ],
+        next: [
+            "Dial through another hotline: if that works, the fault is this hotline's carrier.",
+            "Give the carrier the call ID, the Q.850 cause and the ladder or pcap.",
+        ],
+        sources: "002-11; BYE less than 2 s after the 200"
+    }
+    CallDroppedMidway {
+        causes: [
+            "The network of the agent or the platform was interrupted.",
+            "The server missed our RTP or a session refresh and hung up.",
+            "The other person hung up before the scenario's talk was over.",
+        ],
+        next: [
+            "Compare the durations of such calls: always the same means a timer, else the network.",
+            "See whether RTP stopped before the BYE (gap_ms_max, rx_packets).",
+        ],
+        sources: "000-05, 001-06"
+    }
+    CallFalseRinging {
+        causes: [
+            "The platform plays ringing although the call was never delivered (wrong call mode).",
+            "The number is forwarded, or routed to somebody else.",
+        ],
+        next: [
+            "Check the call mode of the hotline (call out) and forwarding of the called number.",
+            "Give support the call IDs of both legs: one rang, the other got no INVITE.",
+        ],
+        sources: "002-13"
+    }
+    CallInboundNotDelivered {
+        causes: [
+            "The called account was not registered, or registered elsewhere, at that moment.",
+            "The hotline is routed to another queue or group.",
+            "A firewall or NAT forgot the mapping, so the INVITE does not come through.",
+        ],
+        next: [
+            "Check in the platform that the called account is registered from this site's address.",
+            "Check where the hotline is routed; call an extension directly to leave the routing out.",
+        ],
+        sources: "000-11"
+    }
+    CallBadAnswer {
+        causes: ["The far end answers without SDP, without audio, or with a codec that was not offered."],
+        next: ["Give the platform's support the ladder: the SDP of the 200 shows it."],
+        sources: "RFC 3264 §6"
+    }
+    RegCredentials {
+        causes: ["User name or password is wrong or was changed.", "The realm or auth_user differs from the user."],
+        next: [
+            "Set the password again in the platform and in the target file, and log in once by hand.",
+            "If many accounts fail at once, ask for a change in the platform's authentication.",
+        ],
+        sources: "000-08, 003-08; 401 or 407 after an answer to the challenge"
+    }
+    RegUnknownAccount {
+        causes: ["The extension was never created or was deleted.", "The domain is wrong."],
+        next: ["Check that the extension exists in this environment, and the domain in the target file."],
+        sources: "000-08; 404, 410, 604"
+    }
+    RegForbidden {
+        causes: [
+            "The account may not register from here (address list, agent-only authentication).",
+            "Some servers answer a wrong password with 403.",
+            "A licence of devices is used up and the text does not say so.",
+        ],
+        next: [
+            "Log in with another account from the same place: if that works, it is this account.",
+            "Compare the number of devices logged in with the licence.",
+        ],
+        sources: "000-08, 000-25, 003-08; 403"
+    }
+    RegServerError {
+        causes: ["The registrar or its database has a fault.", "A proxy cannot reach its registrar."],
+        next: ["Give the platform's support time, account and code; check whether all accounts fail."],
+        sources: "000-08; 5xx, received 408"
+    }
+    RegTimeout {
+        causes: ["The registrar is down or not reachable from here.", "A firewall or VPN drops SIP."],
+        next: [
+            "Check the way to the server step by step: ringfleet check --live.",
+            "Try from another network: if that works, it is this site.",
+        ],
+        sources: "000-08, 000-14; Timer F, RFC 3261 §17.1.2.2"
+    }
+    RegRefused {
+        causes: [
+            "A limit is reached: the licence of devices, or contacts of one account (the reason text says so).",
+            "The expiry asked for is too short (423) or the request does not please the server.",
+        ],
+        next: [
+            "Read reason and code in the record.",
+            "If it speaks of a limit: count the devices logged in, compare with the licence, log one out and retry.",
+        ],
+        sources: "000-25, 000-27; limit texts, other 3xx, 4xx and 6xx"
+    }
+    RegBindingLost {
+        causes: [
+            "The network was interrupted or the machine slept when the refresh was due.",
+            "The account was logged in elsewhere and this binding was removed.",
+        ],
+        next: [
+            "Register again (refresh the page); if it stays, count it as a brief interruption.",
+            "If it repeats, check who else uses the account, and the licence of devices.",
+        ],
+        sources: "000-05, 000-29, 003-09"
+    }
+    TransportDns {
+        causes: ["The server's name is misspelt or its DNS record is gone.", "This machine has no working DNS."],
+        next: ["Check the name in the target file; resolve another name on the same machine."],
+        sources: "000-14"
+    }
+    TransportRefused {
+        causes: ["The server's process is not running.", "The port or the transport is wrong."],
+        next: ["Check port and transport in the target file; ask whether the server is running."],
+        sources: "000-14; ICMP port unreachable, TCP RST"
+    }
+    TransportUnreachable {
+        causes: ["No route: the VPN or the network of this site is down.", "A firewall rejects the address."],
+        next: ["Check the network and VPN of this site; try another target from here."],
+        sources: "000-14, 000-17; RFC 3261 §8.1.3.1"
+    }
+    TransportTcp {
+        causes: ["The connection timed out or was reset by the server or a firewall."],
+        next: ["Check that the TCP port is open from this site; look for idle time-outs of firewalls."],
+        sources: "000-14"
+    }
+    TransportTls {
+        causes: ["The certificate is expired, self-signed or for another name.", "No common TLS version."],
+        next: ["Check the certificate's name and date; set ca: in the target file for a private authority."],
+        sources: "000-14"
+    }
+    TransportOptions {
+        causes: ["The server does not accept OPTIONS from us.", "The server is up, but not well."],
+        next: ["Place a real call: OPTIONS says little about calls, in both directions."],
+        sources: "000-14, 001-04; RFC 3261 §11"
+    }
+    MediaNoRtp {
+        causes: [
+            "A firewall or NAT blocks UDP media.",
+            "The answer's SDP names an address that does not reach us.",
+            "The far end sends nothing.",
+        ],
+        next: [
+            "Compare the media addresses in both SDPs (ladder) with the real ones; set public_address behind NAT.",
+            "Check that the RTP port range is open to and from the platform.",
+        ],
+        sources: "000-10, 000-19"
+    }
+    MediaOneWay {
+        causes: [
+            "NAT or firewall passes media in one direction only.",
+            "The microphone of one side is muted or not permitted.",
+        ],
+        next: [
+            "See which direction is missing: audio_rx is what we heard, audio_tx what the far end heard.",
+            "None: follow the packets (addresses, ports). Silent: look at that side's device or mixer.",
+        ],
+        sources: "000-10, 001-06"
+    }
+    MediaSilenceWithRtp {
+        causes: [
+            "The far end sends packets without sound: muted, no microphone, on hold without music.",
+            "A media server on the way is connected to nothing.",
+        ],
+        next: [
+            "Call another extension behind the same server: if that is heard, it is the one phone.",
+            "Give support the call ID: packets flow, their content is silence.",
+        ],
+        sources: "000-10"
+    }
+    MediaNoise {
+        causes: [
+            "Another sound than the expected: announcement, music on hold, wrong party.",
+            "A codec or encryption mismatch makes noise of speech.",
+        ],
+        next: [
+            "Listen to the recording in the evidence folder.",
+            "If it is an announcement, the number answers with something else than the test expects.",
+        ],
+        sources: "000-10"
+    }
+    MediaChoppy {
+        causes: [
+            "Packets are lost or come in bursts: Wi-Fi, a full line, an overloaded server.",
+            "VPN or firewall inspection delays media.",
+        ],
+        next: [
+            "Compare calls from this site by cable and from another site at the same time.",
+            "See loss_pct, jitter_ms and gap_ms_max: loss points to the network, long gaps to a server or Wi-Fi.",
+        ],
+        sources: "000-03, 000-16, 000-22"
+    }
+    MediaLowLevel {
+        causes: ["Microphone or device volume is low.", "Automatic gain control in the path turned it down."],
+        next: [
+            "Check the input level of the speaking side, and the browser's setting that adjusts it.",
+            "Compare the level of a call between two probes: if it is right, it is the person's device.",
+        ],
+        sources: "000-04, 000-23, 000-24"
+    }
+    MediaRtpTimeout {
+        causes: [
+            "The network was cut during the call.",
+            "A NAT or media relay dropped the stream.",
+            "The far end stopped sending (silence suppression, hold).",
+        ],
+        next: [
+            "See in the record when the last packet came and whether the BYE followed.",
+            "If it is always after the same time, look for a timer in the relay or firewall.",
+        ],
+        sources: "000-05, 001-06"
+    }
+    MediaPoorNetwork {
+        causes: ["Loss, jitter or delay of the network between here and the platform is too high."],
+        next: [
+            "See grade_by: it names loss, jitter or delay.",
+            "Compare sites: if only this one is poor, it is its line; stop heavy downloads and test again.",
+        ],
+        sources: "003-19 to 003-26"
+    }
+    ProbeNoAccount {
+        causes: ["More attempts at the same time than accounts in the pool."],
+        next: ["Add accounts to the target file or lower the concurrency; ringfleet check finds this beforehand."],
+        sources: "design 2, pools"
+    }
+    ProbeNoMediaPort {
+        causes: ["The range rtp_ports is too small for the concurrency, or the open-file limit is too low."],
+        next: ["Widen rtp_ports, raise ulimit -n, or lower the concurrency."],
+        sources: "requirements 3, row 13"
+    }
+    ProbeInterrupted {
+        causes: ["Somebody pressed Ctrl-C, or the run reached its time limit."],
+        next: ["Run again if a result is needed; the attempt says nothing about the target."],
+        sources: "design 1, exit code 130"
+    }
+    Unknown {
+        causes: ["A code or a sequence that the dictionary has no class for."],
+        next: [
+            "Read code, reason, q850 and warning in the record, and the ladder.",
+            "If it comes again, report it with the ladder so that a class can be added.",
+        ],
+        sources: "requirements 1.6"
+    }
+};

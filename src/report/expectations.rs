@@ -1,0 +1,227 @@
+//! What was expected of the run against what it came to.
+//!
+//! `each:` is checked record by record as attempts end, `run:`, `limit:` and `finding:` at the end. Three expectations
+//! are implied: every planned attempt was made, every expectation of a step was met, and, where the file expects
+//! nothing of the run, no attempt failed. What was not measured does not pass.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::measure::Totals;
+use crate::record::{CallRecord, Origin, Role};
+use crate::scenario::plan::{Each, Expectation, ExpectationKind, WantedOutcome};
+
+use super::summary::Limit;
+
+/// One of `expectations` in `summary.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ExpectationResult {
+    /// As the file says it.
+    pub text: String,
+    /// What was measured; `null` is not measured.
+    pub actual: Option<Actual>,
+    /// Whether it holds.
+    pub pass: bool,
+    /// Why it does not hold, where the figure alone does not say so.
+    pub note: Option<String>,
+    /// It stands in no file: every run expects it.
+    #[serde(default)]
+    pub implied: bool,
+}
+
+/// What was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Actual {
+    /// A figure.
+    Number(f64),
+    /// Words, as `98 of 100`.
+    Text(String),
+}
+
+impl fmt::Display for Actual {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(f, "{}", (number * 1000.0).round() / 1000.0),
+            Self::Text(text) => f.write_str(text),
+        }
+    }
+}
+
+/// Checks records as they come.
+#[derive(Clone, Debug)]
+pub struct Checker {
+    expectations: Vec<Expectation>,
+    /// One for each expectation; used by `each:` only.
+    each: Vec<EachCount>,
+    first_unmet: Option<String>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct EachCount {
+    checked: u64,
+    held: u64,
+    first_failure: Option<String>,
+}
+
+impl Checker {
+    /// A checker of a plan's expectations.
+    pub fn new(expectations: &[Expectation]) -> Self {
+        let each = vec![EachCount::default(); expectations.len()];
+        Self { expectations: expectations.to_vec(), each, first_unmet: None }
+    }
+
+    /// Checks one attempt.
+    pub fn add(&mut self, record: &CallRecord) {
+        for (expectation, count) in self.expectations.iter().zip(&mut self.each) {
+            if let ExpectationKind::Each(each) = &expectation.kind {
+                count.add(each, record);
+            }
+        }
+        if let (None, Some(unmet)) = (&self.first_unmet, &record.unmet) {
+            self.first_unmet = Some(format!("{}: {unmet}", record.call_id));
+        }
+    }
+
+    /// What all expectations came to, those of the file first.
+    pub fn finish(&self, totals: &Totals, limits: &[Limit]) -> Vec<ExpectationResult> {
+        let mut results: Vec<ExpectationResult> = self
+            .expectations
+            .iter()
+            .zip(&self.each)
+            .map(|(expectation, count)| result(expectation, count, totals, limits))
+            .collect();
+        results.extend(shortfall(totals));
+        results.extend(self.unmet(totals));
+        if self.expectations.is_empty() {
+            results.push(none_failed(totals));
+        }
+        results
+    }
+
+    fn unmet(&self, totals: &Totals) -> Option<ExpectationResult> {
+        let unmet = totals.tally.unmet();
+        let note = self.first_unmet.clone();
+        (unmet > 0).then(|| implied("every expectation of a step is met", format!("{unmet} not met"), note))
+    }
+}
+
+/// An implied expectation that does not hold.
+fn implied(text: &str, actual: String, note: Option<String>) -> ExpectationResult {
+    ExpectationResult { text: text.to_owned(), actual: Some(Actual::Text(actual)), pass: false, note, implied: true }
+}
+
+/// Attempts that were planned, not dropped, and not made: a run that does less than it says must not pass.
+fn shortfall(totals: &Totals) -> Option<ExpectationResult> {
+    let (planned, attempted) = (totals.planned?, totals.tally.legs().attempted);
+    let missing = planned.saturating_sub(attempted + totals.dropped);
+    (missing > 0).then(|| implied("every planned attempt is made", format!("{attempted} of {planned}"), None))
+}
+
+fn none_failed(totals: &Totals) -> ExpectationResult {
+    let (failed, attempted) = (totals.tally.failed_legs(), totals.tally.legs().attempted);
+    let (actual, note) = match attempted {
+        0 => (None, Some("not measured".to_owned())),
+        _ => (Some(Actual::Text(format!("{failed} of {attempted} failed"))), None),
+    };
+    let pass = attempted > 0 && failed == 0;
+    ExpectationResult { text: "no attempt fails".to_owned(), actual, pass, note, implied: true }
+}
+
+fn result(expectation: &Expectation, count: &EachCount, totals: &Totals, limits: &[Limit]) -> ExpectationResult {
+    let (actual, pass, note) = match &expectation.kind {
+        ExpectationKind::Each(_) => count.result(),
+        ExpectationKind::Run(threshold) => {
+            let evaluation = threshold.evaluate(totals);
+            (evaluation.actual.map(Actual::Number), evaluation.pass, None)
+        }
+        ExpectationKind::Limit(wanted) => {
+            let measured = limits.last().and_then(|limit| limit.measured);
+            (measured.map(|measured| Actual::Number(measured as f64)), measured == Some(*wanted), None)
+        }
+        ExpectationKind::Finding(wanted) => finding(wanted, limits),
+    };
+    let not_measured = || actual.is_none().then(|| "not measured".to_owned());
+    let note = note.or_else(not_measured);
+    ExpectationResult { text: expectation.text.clone(), actual, pass, note, implied: false }
+}
+
+fn finding(wanted: &str, limits: &[Limit]) -> (Option<Actual>, bool, Option<String>) {
+    let found: Vec<&str> = limits.iter().filter_map(|limit| limit.finding.as_deref()).collect();
+    let actual = (!found.is_empty()).then(|| Actual::Text(found.join(", ")));
+    (actual, found.contains(&wanted), None)
+}
+
+impl EachCount {
+    fn add(&mut self, each: &Each, record: &CallRecord) {
+        if !concerns(each, record) {
+            return;
+        }
+        self.checked += 1;
+        match mismatch(each, record) {
+            None => self.held += 1,
+            Some(mismatch) if self.first_failure.is_none() => {
+                self.first_failure = Some(format!("{}: {mismatch}", record.call_id));
+            }
+            Some(_) => {}
+        }
+    }
+
+    fn result(&self) -> (Option<Actual>, bool, Option<String>) {
+        if self.checked == 0 {
+            return (None, false, None);
+        }
+        let actual = Actual::Text(format!("{} of {}", self.held, self.checked));
+        (Some(actual), self.held == self.checked, self.first_failure.clone())
+    }
+}
+
+/// A leg that only registers or pings has no call to expect anything of.
+fn concerns(each: &Each, record: &CallRecord) -> bool {
+    let of_a_call =
+        each.audio.is_some() || matches!(each.outcome, Some(outcome) if outcome != WantedOutcome::Registered);
+    !of_a_call || matches!(record.role, Role::Caller | Role::Callee)
+}
+
+/// The first thing in which a record differs from what is wanted.
+fn mismatch(each: &Each, record: &CallRecord) -> Option<String> {
+    let code = || record.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
+    let seen = || format!("{} ({})", record.class, code());
+    if let Some(outcome) = each.outcome.filter(|outcome| !came_true(*outcome, record)) {
+        return Some(format!("not {}: {}", outcome_word(outcome), seen()));
+    }
+    if let Some(wanted) = each.audio.as_ref().filter(|wanted| **wanted != record.audio) {
+        return Some(format!("audio is {}, not {wanted}", record.audio));
+    }
+    let received = record.code.filter(|_| record.code_origin == Some(Origin::Received));
+    if !each.code.is_empty() && !received.is_some_and(|code| each.code.contains(&code)) {
+        return Some(format!("code is {}", seen()));
+    }
+    let wanted = each.class.filter(|wanted| *wanted != record.class)?;
+    Some(format!("class is {}, not {wanted}", record.class))
+}
+
+fn came_true(outcome: WantedOutcome, record: &CallRecord) -> bool {
+    match outcome {
+        WantedOutcome::Answered => record.is_answered(),
+        WantedOutcome::Refused => {
+            !record.is_answered()
+                && record.code_origin == Some(Origin::Received)
+                && record.code.is_some_and(|code| code >= 300)
+        }
+        WantedOutcome::Registered => record.rrd_ms.is_some(),
+    }
+}
+
+fn outcome_word(outcome: WantedOutcome) -> &'static str {
+    match outcome {
+        WantedOutcome::Answered => "answered",
+        WantedOutcome::Refused => "refused",
+        WantedOutcome::Registered => "registered",
+    }
+}
+
+#[cfg(test)]
+#[path = "expectations_tests.rs"]
+mod tests;

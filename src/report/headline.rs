@@ -1,0 +1,86 @@
+//! The verdict as one sentence that needs no glossary.
+
+use super::summary::Summary;
+use super::verdict::{Ending, Verdict};
+
+/// One sentence: what was done, what came of it, and the main reason where it failed.
+pub(super) fn headline(summary: &Summary, ending: &Ending) -> String {
+    match (summary.verdict, ending) {
+        (Verdict::NotStarted, Ending::NotStarted(why)) => format!("Nothing was tested: {why}."),
+        (Verdict::NotStarted, _) => "Nothing was tested.".to_owned(),
+        (Verdict::Interrupted, _) => format!("The run was interrupted after {}.", counted(summary)),
+        (Verdict::GeneratorLimited, _) => format!(
+            "This machine fell behind, so the result says nothing about the target: {}.",
+            summary.generator.limited_by.join("; ")
+        ),
+        (Verdict::Pass, _) => format!("{}; {}.", counted(summary), expectations(summary)),
+        (Verdict::Fail, _) => format!("{}{}.", counted(summary), reason(summary)),
+    }
+}
+
+/// `997 of 1,000 calls were answered`, or without calls `20 of 20 attempts succeeded`.
+fn counted(summary: &Summary) -> String {
+    let (attempted, noun) = (thousands(summary.attempted), plural(summary.attempted));
+    if summary.kpi.asr.is_some() || summary.answered > 0 {
+        let verb = if summary.attempted == 1 { "was" } else { "were" };
+        return format!("{} of {attempted} {} {verb} answered", thousands(summary.answered), noun.0);
+    }
+    let succeeded = summary.attempted.saturating_sub(summary.failed);
+    format!("{} of {attempted} {} succeeded", thousands(succeeded), noun.1)
+}
+
+fn plural(count: u64) -> (&'static str, &'static str) {
+    if count == 1 { ("call", "attempt") } else { ("calls", "attempts") }
+}
+
+fn expectations(summary: &Summary) -> String {
+    match summary.expectations.iter().filter(|expectation| !expectation.implied).count() {
+        0 if summary.failed == 0 => "nothing failed".to_owned(),
+        0 | 1 => "the expectation holds".to_owned(),
+        2 => "both expectations hold".to_owned(),
+        count => format!("all {count} expectations hold"),
+    }
+}
+
+/// What a failed run failed by: the most frequent class, else the first expectation that does not hold.
+fn reason(summary: &Summary) -> String {
+    let broken = summary.expectations.iter().find(|expectation| !expectation.pass);
+    let expectation = broken.map(|broken| match &broken.actual {
+        Some(actual) => format!("; expected “{}”, measured {actual}", broken.text),
+        None => format!("; expected “{}”, which was not measured", broken.text),
+    });
+    let fault = summary.faults().first().filter(|_| summary.failed > 0).map(|(class, count)| {
+        format!(
+            "; the most frequent fault is {class} ({}): {}",
+            thousands(*count),
+            class.meaning().trim_end_matches('.')
+        )
+    });
+    fault.or(expectation).unwrap_or_default()
+}
+
+/// `12345` as `12,345`.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::thousands;
+
+    #[test]
+    fn thousands_are_set_apart() {
+        let table = [(0, "0"), (999, "999"), (1000, "1,000"), (12_345, "12,345"), (1_000_000, "1,000,000")];
+        for (number, text) in table {
+            assert_eq!(thousands(number), text);
+        }
+    }
+}

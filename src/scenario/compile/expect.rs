@@ -1,0 +1,76 @@
+//! `expect:` of a scenario.
+
+use super::doc::{At, Report};
+use crate::measure::threshold::Threshold;
+use crate::scenario::file::scenario::{EachFile, ExpectFile, OutcomeWord};
+use crate::scenario::plan::{Each, Expectation, ExpectationKind, WantedOutcome};
+use crate::scenario::tree::{Node, Value};
+
+/// The expectations.
+pub(super) fn compile(files: &[ExpectFile], at: At<'_>, report: &mut Report) -> Vec<Expectation> {
+    files.iter().enumerate().filter_map(|(index, file)| expectation(file, at.index(index), report)).collect()
+}
+
+fn expectation(file: &ExpectFile, at: At<'_>, report: &mut Report) -> Option<Expectation> {
+    let kind = match file {
+        ExpectFile::Each(file) => {
+            let each = each(file);
+            if each == Each::default() {
+                report.add(at, "`each` expects nothing", "as each: { outcome: answered, audio: two_way }");
+            }
+            ExpectationKind::Each(each)
+        }
+        ExpectFile::Run(text) => match text.parse::<Threshold>() {
+            Ok(threshold) => ExpectationKind::Run(threshold),
+            Err(error) => {
+                report.add(at.key("run"), error.to_string(), "");
+                return None;
+            }
+        },
+        ExpectFile::Limit(limit) => {
+            report.later(at.name("limit"), "`limit`", "it belongs to `find_limit`");
+            ExpectationKind::Limit(*limit)
+        }
+        ExpectFile::Finding(finding) => {
+            report.later(at.name("finding"), "`finding`", "it belongs to `find_limit`");
+            ExpectationKind::Finding(finding.clone())
+        }
+    };
+    Some(Expectation { text: text_of(file, at), kind })
+}
+
+fn each(file: &EachFile) -> Each {
+    let codes = file.code.as_ref().map(|codes| codes.as_slice()).unwrap_or_default();
+    Each {
+        outcome: file.outcome.map(|word| match word {
+            OutcomeWord::Answered => WantedOutcome::Answered,
+            OutcomeWord::Refused => WantedOutcome::Refused,
+            OutcomeWord::Registered => WantedOutcome::Registered,
+        }),
+        audio: file.audio.map(|word| word.name().to_owned()),
+        code: codes.iter().map(|code| code.0).collect(),
+        class: file.class,
+    }
+}
+
+/// As it is written, in one line.
+fn text_of(file: &ExpectFile, at: At<'_>) -> String {
+    match file {
+        ExpectFile::Run(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        _ => {
+            let text = flow(at.node());
+            text.strip_prefix("{ ").and_then(|text| text.strip_suffix(" }")).unwrap_or(&text).to_owned()
+        }
+    }
+}
+
+fn flow(node: &Node) -> String {
+    match &node.value {
+        Value::Scalar { text, .. } => text.clone(),
+        Value::List(items) => format!("[{}]", items.iter().map(flow).collect::<Vec<_>>().join(", ")),
+        Value::Map(entries) => {
+            let fields: Vec<String> = entries.iter().map(|e| format!("{}: {}", e.key, flow(&e.node))).collect();
+            format!("{{ {} }}", fields.join(", "))
+        }
+    }
+}

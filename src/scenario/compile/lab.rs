@@ -1,0 +1,165 @@
+//! The lab as a target, and lab files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::accounts::users_of;
+use super::doc::{At, Report};
+use super::secret::{self, Rules};
+use super::site::Site;
+use super::{Input, server};
+use crate::scenario::file::LabFile;
+use crate::scenario::file::lab::{BehaviourFile, LabAccountsFile};
+use crate::scenario::file::step::RejectFile;
+use crate::scenario::lab::{Behaviour, Extension, LabLimit, LabPlan, LabTrunk};
+use crate::scenario::plan::{Account, Codec, Licence, Pool, Reject, Server, Target, Transport, Trunk};
+use crate::scenario::safety::Safety;
+use crate::units::Period;
+
+/// Pool of the lab's accounts.
+const POOL: &str = "agents";
+
+/// The lab as a scenario sees it: its extensions are `numbers:`, its trunks are chosen by their prefix.
+pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
+    let numbers: BTreeMap<_, _> = plan.extensions.iter().map(|e| (e.name.clone(), e.number.clone())).collect();
+    let trunk = |trunk: &LabTrunk| Trunk {
+        name: trunk.name.clone(),
+        prefix: Some(trunk.prefix.clone()),
+        contracted_calls: Some(trunk.limit.places),
+        ..Trunk::default()
+    };
+    let trunks: BTreeMap<_, _> = plan.trunks.iter().map(|t| (t.name.clone(), trunk(t))).collect();
+    let mut safety = Safety::lab();
+    safety.numbers.prefixes = plan.trunks.iter().map(|trunk| trunk.prefix.clone()).collect();
+    let target = Target {
+        name: name.to_owned(),
+        lab: true,
+        server: Server { host: "127.0.0.1".into(), port: None, transport: Transport::Udp },
+        domain: plan.domain.clone(),
+        public_address: None,
+        local_port: 0,
+        headers: Vec::new(),
+        user_agent: None,
+        codecs: vec![Codec::Pcma, Codec::Pcmu],
+        rtp_ports: None,
+        trunks,
+        pairing_header: Some("X-Ringfleet-Call".into()),
+        numbers,
+        licence: plan.licence.as_ref().map(|limit| Licence { extensions: limit.places, provisioned: None }),
+        labels: BTreeMap::new(),
+        safety: Arc::new(safety),
+    };
+    let pool = Pool { name: POOL.to_owned(), accounts: plan.accounts.clone(), calls_each: None };
+    Site {
+        target: Arc::new(target),
+        pools: BTreeMap::from([(POOL.to_owned(), Arc::new(pool))]),
+        pool_names: BTreeSet::from([POOL.to_owned()]),
+        hotlines: BTreeMap::new(),
+        lab: Some(Arc::new(plan)),
+        mask_numbers: false,
+        lossy,
+    }
+}
+
+/// Compiles a lab file; what it leaves out is as in the built-in lab.
+pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mut Report) -> LabPlan {
+    let mut plan = LabPlan::default();
+    if let Some(domain) = &file.domain {
+        if !server::is_host(domain) {
+            report.add(
+                at.key("domain"),
+                format!("`{domain}` is no domain"),
+                "write a host name, without sip: and port",
+            );
+        }
+        plan.domain.clone_from(domain);
+    }
+    plan.challenge = file.challenge.unwrap_or(plan.challenge);
+    if let Some(accounts) = &file.accounts {
+        plan.accounts = lab_accounts(input, accounts, at.key("accounts"), report);
+    }
+    if let Some(extensions) = &file.extensions {
+        plan.extensions.clear();
+        for (name, extension) in extensions {
+            let at = at.key("extensions").key(name);
+            let number = extension.number.0.trim().to_owned();
+            if !digits(&number) {
+                report.add(at.key("number"), format!("`{number}` is not a number"), "write digits, + * #");
+            }
+            if let Some(other) = plan.extensions.iter().find(|other| other.number == number) {
+                let message = format!("`{}` has the number {number} as well", other.name);
+                report.add(at.key("number"), message, "give each extension a number of its own");
+            }
+            plan.extensions.push(Extension { name: name.clone(), number, behaviour: behaviour(&extension.does) });
+        }
+    }
+    if let Some(trunks) = &file.trunks {
+        plan.trunks.clear();
+        for (name, trunk) in trunks {
+            let prefix = trunk.prefix.0.trim().to_owned();
+            if !digits(&prefix) {
+                report.add(
+                    at.key("trunks").key(name).key("prefix"),
+                    format!("`{prefix}` is no prefix"),
+                    "write digits",
+                );
+            }
+            let refuse = trunk.refuse.as_ref().map_or_else(|| plain(503), reject);
+            plan.trunks.push(LabTrunk { name: name.clone(), prefix, limit: LabLimit { places: trunk.calls, refuse } });
+        }
+    }
+    if let Some(licence) = &file.licence {
+        let refuse = licence.refuse.as_ref().map_or_else(|| plain(403), reject);
+        plan.licence = Some(LabLimit { places: licence.devices, refuse });
+    }
+    plan
+}
+
+fn lab_accounts(input: &Input<'_>, file: &LabAccountsFile, at: At<'_>, report: &mut Report) -> Vec<Account> {
+    let template = file.password.as_ref().map_or("secret-{{ account.user }}", |password| &password.0);
+    let Some(secret) = secret::resolve(input, template, Rules::Lab, at.key("password"), report) else {
+        return Vec::new();
+    };
+    let account = |user: String| Account {
+        // Only this one placeholder has a meaning here; a password may hold any other braces.
+        password: Some(crate::units::Secret::new(secret.reveal().replace("{{ account.user }}", &user))),
+        user,
+        ..Account::default()
+    };
+    users_of(&file.users.0, at.key("users"), report).unwrap_or_default().into_iter().map(account).collect()
+}
+
+fn behaviour(file: &BehaviourFile) -> Behaviour {
+    let time = |period: Option<Period>| period.map_or(Duration::ZERO, |period| period.0);
+    match file {
+        BehaviourFile::Echo(echo) => Behaviour::Echo { answer_after: time(echo.answer_after) },
+        BehaviourFile::Silence => Behaviour::Silence,
+        BehaviourFile::NoMedia => Behaviour::NoMedia,
+        BehaviourFile::RingForever => Behaviour::RingForever,
+        BehaviourFile::EarlyMedia(early) => {
+            Behaviour::EarlyMedia { announce: early.announce.0, then: reject(&early.then) }
+        }
+        BehaviourFile::Reject(refusal) => Behaviour::Reject {
+            after: time(refusal.after),
+            ring: refusal.ring,
+            reject: Reject { code: refusal.code, reason: refusal.reason.clone(), q850: refusal.q850 },
+        },
+        BehaviourFile::NoResponse => Behaviour::NoResponse,
+        BehaviourFile::FarEndBye(bye) => Behaviour::FarEndBye { after: bye.after.0, q850: bye.q850 },
+        BehaviourFile::Redirect(contact) => Behaviour::Redirect { contact: contact.clone() },
+    }
+}
+
+/// A refusal as a file has it.
+pub(super) fn reject(file: &RejectFile) -> Reject {
+    Reject { code: file.code, reason: file.reason.clone(), q850: file.q850 }
+}
+
+fn plain(code: u16) -> Reject {
+    Reject { code, reason: None, q850: None }
+}
+
+fn digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'+' | b'*' | b'#'))
+}

@@ -1,0 +1,239 @@
+//! What only shows when a scenario is seen as a whole: caps, accounts, ports, contracted lines, and every number that
+//! would be dialled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::doc::{At, Report};
+use super::numbers::is_dialable;
+use crate::pace::{Load, Schedule};
+use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step, Target};
+use crate::scenario::safety::Refusal;
+use crate::scenario::text::Values;
+
+/// Attempts whose numbers are rendered and checked beforehand; the call checks each again before it dials.
+const MAX_RENDERED: u64 = 100_000;
+/// Attempts that are rendered where their number is not known beforehand.
+const UNPLANNED_RENDERED: u64 = 1_000;
+
+/// Reports what the load asks for beyond what targets allow or have.
+pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Report) {
+    caps(plan, at.key("load"), report);
+    let concurrency = concurrency(plan);
+    accounts(plan, places, concurrency, report);
+    ports(plan, places, concurrency, report);
+    for (actor, at) in plan.actors.iter().zip(places) {
+        hold_open(plan, actor, *at, report);
+        contracted(actor, concurrency, *at, report);
+        for (index, step) in actor.steps.iter().enumerate() {
+            if let Step::Dial(dial) = step {
+                numbers(plan, actor, dial, at.key("steps").index(index).key("dial").key("number"), report);
+            }
+        }
+    }
+}
+
+fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
+    let safety = &plan.safety;
+    let mut over = |key: &str, what: String, cap: &str, value: String| {
+        let help = format!("ask for less, or raise `safety.{cap}` in the target file (it is {value})");
+        report.add(at.name(key), format!("{what} is more than the target allows"), help);
+    };
+    if let Schedule::Closed { concurrent } = plan.load.schedule
+        && concurrent > safety.max_concurrent
+    {
+        over(
+            "concurrent",
+            format!("{concurrent} at the same time"),
+            "max_concurrent",
+            safety.max_concurrent.to_string(),
+        );
+    }
+    if let Some(rate) = plan.load.peak_rate().filter(|rate| rate.get() > safety.max_cps) {
+        over("rate", format!("a rate of {rate}"), "max_cps", safety.max_cps.to_string());
+    }
+    if let Some(calls) = plan.load.planned().filter(|calls| *calls > safety.max_calls) {
+        over("calls", format!("{calls} attempts"), "max_calls", safety.max_calls.to_string());
+    }
+    let length = length(&plan.load);
+    if let Some(length) = length.filter(|length| length.as_secs_f64() > f64::from(safety.max_minutes) * 60.0) {
+        over(
+            "for",
+            format!("a run of {}", crate::units::Period(length)),
+            "max_minutes",
+            safety.max_minutes.to_string(),
+        );
+    }
+    if let (Schedule::Open { .. }, Some(concurrency)) = (&plan.load.schedule, concurrency(plan))
+        && concurrency > u64::from(safety.max_concurrent)
+    {
+        let what = format!("about {concurrency} at the same time");
+        over("rate", what, "max_concurrent", safety.max_concurrent.to_string());
+    }
+}
+
+/// How long attempts start, where the load says so.
+fn length(load: &Load) -> Option<Duration> {
+    let last = load.planned().filter(|planned| *planned > 0).and_then(|planned| load.start_of(planned - 1));
+    last.or(load.stop.after)
+}
+
+/// Attempts at the same time that the load needs at least: starts by the rate, each as long as its steps say, without
+/// the time until the answer, which nobody knows beforehand.
+pub fn concurrency(plan: &Plan) -> Option<u64> {
+    match &plan.load.schedule {
+        Schedule::OnDemand => None,
+        Schedule::Closed { concurrent } => {
+            let concurrent = u64::from(*concurrent);
+            Some(plan.load.planned().map_or(concurrent, |calls| calls.min(concurrent)))
+        }
+        Schedule::Open { .. } => {
+            let shortest = plan.actors.iter().map(shortest).max().unwrap_or_default().as_secs_f64();
+            let rate = plan.load.peak_rate()?.get();
+            let needed = (rate * shortest).ceil().max(1.0) as u64;
+            Some(plan.load.planned().map_or(needed, |planned| needed.min(planned)))
+        }
+    }
+}
+
+fn shortest(actor: &Actor) -> Duration {
+    let length = |step: &Step| match step {
+        Step::Talk(talk) => talk.duration.unwrap_or_default(),
+        Step::Wait(time) => *time,
+        _ => Duration::ZERO,
+    };
+    actor.steps.iter().map(length).sum()
+}
+
+fn owns_account(actor: &Actor) -> bool {
+    actor.registered == Registered::Standing || actor.steps.iter().any(|step| matches!(step, Step::Register(_)))
+}
+
+fn accounts(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut Report) {
+    let Some(concurrency) = concurrency else { return };
+    for (actor, at) in plan.actors.iter().zip(places) {
+        let Some(pool) = &actor.pool else { continue };
+        let sharing = plan.actors.iter().filter(|other| shares(other, pool) && owns_account(other)).count() as u64;
+        let have = pool.accounts.len() as u64;
+        if owns_account(actor) && have < concurrency * sharing {
+            let needed = concurrency * sharing;
+            let message = format!("{needed} accounts are needed at the same time, `{}` has {have}", pool.name);
+            let help = "an actor that registers owns its account for the attempt: add accounts or ask for less load";
+            report.add(at.key("account"), message, help);
+        } else if let Some(places) = pool.calls_each.map(|each| u64::from(each) * have)
+            && !owns_account(actor)
+            && places < concurrency
+        {
+            let message = format!("`{}` carries {places} calls at the same time, {concurrency} are needed", pool.name);
+            report.add(at.key("account"), message, "raise `calls_each`, add accounts or ask for less load");
+        }
+    }
+}
+
+fn shares(actor: &Actor, pool: &Arc<Pool>) -> bool {
+    actor.pool.as_ref().is_some_and(|own| Arc::ptr_eq(own, pool))
+}
+
+/// Where the next attempt waits for one that is held, nothing would ever let go.
+fn hold_open(plan: &Plan, actor: &Actor, at: At<'_>, report: &mut Report) {
+    let Schedule::Closed { concurrent } = plan.load.schedule else { return };
+    let waits = plan.load.stop.calls.is_none_or(|calls| calls > u64::from(concurrent));
+    let held = actor.steps.iter().position(|step| matches!(step, Step::HoldOpen));
+    if let Some(index) = held.filter(|_| waits && plan.load.stop.after.is_none()) {
+        let help = "add `for: 1m` to the load, or write `talk: { for: 1m }`";
+        report.add(at.key("steps").index(index), "`hold_open` would hold the first calls for ever", help);
+    }
+}
+
+/// A load that fills a line is refused, unless its target says that it may.
+fn contracted(actor: &Actor, concurrency: Option<u64>, at: At<'_>, report: &mut Report) {
+    let Some(concurrency) = concurrency else { return };
+    for (index, step) in actor.steps.iter().enumerate() {
+        let Step::Dial(Dial { trunk: Some(label), .. }) = step else { continue };
+        let contracted = actor.target.trunks.get(label).and_then(|trunk| trunk.contracted_calls).map(u64::from);
+        if let Some(contracted) = contracted.filter(|contracted| concurrency > *contracted)
+            && !actor.target.safety.saturate.allowed
+        {
+            let message = format!("{concurrency} calls would fill trunk `{label}`, which has {contracted}");
+            let help = "ask for less load, or write `saturate: { allowed: true }` in the target file";
+            report.add(at.key("steps").index(index).key("dial").key("trunk"), message, help);
+        }
+    }
+}
+
+fn ports(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut Report) {
+    let Some(concurrency) = concurrency else { return };
+    for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
+        let same = |other: &&Actor| Arc::ptr_eq(&other.target, &actor.target);
+        let Some((first, last)) = actor.target.rtp_ports else { continue };
+        // Actors on one target share its ports: the first of them speaks for all.
+        if plan.actors[..index].iter().any(|other| same(&other)) {
+            continue;
+        }
+        let legs = concurrency * plan.actors.iter().filter(same).count() as u64;
+        // RFC 3550 §11: RTP on an even port, RTCP on the odd one above it.
+        let pairs = u64::from((last - 1) / 2 + 1).saturating_sub(u64::from(first.div_ceil(2)));
+        if legs > pairs {
+            let message = format!("{legs} calls need {} RTP ports, {first}-{last} has {}", legs * 2, pairs * 2);
+            report.add(*at, message, "widen `media.rtp_ports` of the target: an even and an odd port a call");
+        }
+    }
+}
+
+/// Renders the number of each planned attempt and asks the target whether it may be dialled.
+fn numbers(plan: &Plan, actor: &Actor, dial: &Dial, at: At<'_>, report: &mut Report) {
+    let one = [Account::default()];
+    let accounts = actor.pool.as_ref().map_or(&one[..], |pool| &pool.accounts);
+    if let Some(field) = dial.number.text.account_fields().find(|f| accounts.iter().all(|a| a.field(f).is_none())) {
+        report.add(at, format!("no account has `{field}`"), "add that column to the CSV file of the accounts");
+        return;
+    }
+    for (n, account) in rendered(plan, dial, accounts) {
+        let number = dial.number.text.render(&Values { n, account: Some(account) });
+        if !is_dialable(&number) {
+            let who = if dial.number.text.uses_index() {
+                format!("attempt {n}")
+            } else {
+                format!("account {}", account.user)
+            };
+            let help = "digits with + * #, or a sip: or tel: URI";
+            report.add(at, format!("`{number}` is not a number ({who})"), help);
+            return;
+        }
+        let sent = actor.target.final_number(&number, dial.trunk.as_deref());
+        if let Err(refusal) = actor.target.safety.permits(&sent) {
+            report.add(at, refusal.to_string(), allow_help(&refusal, &actor.target));
+            return;
+        }
+    }
+}
+
+fn allow_help(refusal: &Refusal, target: &Target) -> &'static str {
+    match refusal {
+        Refusal::Emergency { .. } if target.safety.numbers.countries.is_empty() && !target.lab => {
+            "no country is named, so those of every country are blocked: name yours, as `safety: { emergency: TW }`"
+        }
+        Refusal::Emergency { .. } | Refusal::Unreadable(_) => "",
+        Refusal::NotAllowed(_) => "add a pattern for it under `safety.allow` in the target file",
+        Refusal::NotNamed(_) => {
+            "name it under `numbers:` in the target file, or write `safety: { allow: [...] }` there"
+        }
+    }
+}
+
+/// The attempts whose numbers can differ.
+fn rendered<'p>(
+    plan: &Plan,
+    dial: &Dial,
+    accounts: &'p [Account],
+) -> Box<dyn Iterator<Item = (u64, &'p Account)> + 'p> {
+    let text = &dial.number.text;
+    let planned = plan.load.planned().unwrap_or(UNPLANNED_RENDERED).clamp(1, MAX_RENDERED);
+    if text.uses_index() {
+        Box::new((1..=planned).zip(accounts.iter().cycle()))
+    } else if text.account_fields().next().is_some() {
+        Box::new(accounts.iter().map(|account| (1, account)))
+    } else {
+        Box::new(accounts.iter().take(1).map(|account| (1, account)))
+    }
+}

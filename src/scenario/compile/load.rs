@@ -1,0 +1,77 @@
+//! `load:` of a scenario, lowered to `pace::Load`.
+
+use super::doc::{At, Report};
+use crate::pace::{Load, Ramp, Schedule, Stop};
+use crate::scenario::file::load::{LoadFile, RampFile, RateFile};
+use crate::units::CallsPerSecond;
+
+/// The load; one attempt where nothing usable is written.
+pub(super) fn compile(file: Option<&LoadFile>, at: At<'_>, report: &mut Report) -> Load {
+    let Some(file) = file else { return Load::calls(1) };
+    let at = at.key("load");
+    if file.find_limit.is_some() {
+        report.later(at.name("find_limit"), "`find_limit`", "write calls, rate or concurrent");
+        return Load::calls(1);
+    }
+    if file.rate.is_some() && file.concurrent.is_some() {
+        let help = "`rate` fixes when attempts start, `concurrent` how many there are: keep one";
+        report.add(at.name("concurrent"), "`rate` and `concurrent` are both given", help);
+        return Load::calls(1);
+    }
+    let stop = Stop { calls: file.calls, after: file.duration.map(|period| period.0) };
+    let endless = stop.calls.is_none() && stop.after.is_none();
+    let lossy = at.doc().lossy;
+    let schedule = match (&file.rate, file.concurrent) {
+        (Some(RateFile::Constant(rate)), _) => {
+            if rate.0.get() <= 0.0 {
+                report.add(at.key("rate"), "a rate of 0 starts nothing", "as rate: 50/s");
+            }
+            if endless && !lossy {
+                report.add(at.name("rate"), "a rate without end", "add `calls: N` or `for: 5m` beside it");
+            }
+            Schedule::Open { ramps: vec![Ramp { from: rate.0, to: rate.0, over: None }] }
+        }
+        (Some(RateFile::Ramps(ramps)), _) => Schedule::Open { ramps: lower(ramps, at.key("rate"), report) },
+        (None, Some(concurrent)) => {
+            if endless && !lossy {
+                report.add(at.name("concurrent"), "a load without end", "add `calls: N` or `for: 5m` beside it");
+            }
+            Schedule::Closed { concurrent }
+        }
+        (None, None) => {
+            if endless && !lossy {
+                report.add(at, "the load says neither how many nor how fast", "write `calls: N` or `rate: 50/s`");
+            }
+            Schedule::Closed { concurrent: 1 }
+        }
+    };
+    Load { schedule, stop }
+}
+
+fn lower(files: &[RampFile], at: At<'_>, report: &mut Report) -> Vec<Ramp> {
+    let mut rate = CallsPerSecond::default();
+    let mut ramps = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let at = at.index(index);
+        let ramp = match (file.to, file.over, file.hold) {
+            (Some(to), Some(over), None) => Ramp { from: rate, to: to.0, over: Some(over.0) },
+            (Some(to), None, Some(hold)) => Ramp { from: to.0, to: to.0, over: Some(hold.0) },
+            (None, None, Some(hold)) => Ramp { from: rate, to: rate, over: Some(hold.0) },
+            _ => {
+                let help = "write { to: 50/s, over: 30s }, { for: 5m } or { to: 50/s, for: 5m }";
+                report.add(at, "this is no ramp", help);
+                continue;
+            }
+        };
+        if ramp.over.is_some_and(|over| over.is_zero()) {
+            report.add(at, "a ramp of no length", "give it a length, or jump with { to: 50/s, for: 5m }");
+        }
+        rate = ramp.to;
+        ramps.push(ramp);
+    }
+    let complete = ramps.len() == files.len() && !at.doc().lossy;
+    if complete && ramps.iter().all(|ramp| ramp.from.get() + ramp.to.get() <= 0.0) {
+        report.add(at, "these ramps start nothing", "as [{ to: 50/s, over: 30s }, { for: 5m }]");
+    }
+    ramps
+}

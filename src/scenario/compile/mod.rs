@@ -1,0 +1,162 @@
+//! From files to a [`Plan`]: names are looked up, secrets fetched, guard rails applied, all mistakes reported at once.
+//!
+//! Nothing is opened here: [`Input::read`] gives the texts of further files, [`Input::env`] the environment.
+
+mod accounts;
+mod actors;
+mod doc;
+mod expect;
+mod headers;
+mod lab;
+mod limits;
+mod load;
+mod numbers;
+mod safety;
+mod secret;
+mod server;
+mod set;
+mod site;
+mod sites;
+mod steps;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use self::doc::Report;
+pub use self::limits::concurrency;
+use super::diagnostic::Diagnostics;
+use super::file::{LabFile, ScenarioFile, TargetFile};
+use super::lab::LabPlan;
+use super::plan::{Plan, Target};
+use super::schema::FileKind;
+
+/// What a scenario is compiled from.
+pub struct Input<'a> {
+    /// Path of the scenario: shown in messages, and what its relative paths begin from.
+    pub path: &'a Path,
+    /// Its text.
+    pub text: &'a str,
+    /// `--target`: a name or a path, relative to the working directory.
+    pub target: Option<&'a str>,
+    /// `--set KEY=VALUE`, in order.
+    pub set: &'a [(String, String)],
+    /// The environment, for secrets only.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// Reads a further file.
+    pub read: &'a dyn Fn(&Path) -> io::Result<String>,
+}
+
+/// What a scenario comes to.
+#[derive(Clone, Debug)]
+pub struct Compiled {
+    /// The plan.
+    pub plan: Plan,
+    /// The lab that has to be started for it, where a target is a lab.
+    pub lab: Option<Arc<LabPlan>>,
+}
+
+/// Values of `variables:`, after `--set`.
+pub(crate) struct Constants<'a> {
+    values: &'a BTreeMap<String, super::file::scalar::Digits>,
+}
+
+impl Constants<'_> {
+    fn get(&self, name: &str) -> Option<String> {
+        self.values.get(name).map(|value| value.0.clone())
+    }
+}
+
+/// Compiles a scenario with its targets and accounts.
+///
+/// # Errors
+/// [`Diagnostics`] holds every mistake of every file.
+pub fn scenario(input: &Input<'_>) -> Result<Compiled, Diagnostics> {
+    let mut report = Report::default();
+    let compiled = try_scenario(input, &mut report);
+    let diagnostics = report.into_diagnostics();
+    match compiled {
+        Some(compiled) if diagnostics.is_empty() => Ok(compiled),
+        _ => Err(diagnostics),
+    }
+}
+
+fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
+    let text = input.text.to_owned();
+    let (doc, file) = doc::load::<ScenarioFile>(FileKind::Scenario, input.path, text, input.set, report)?;
+    let at = doc.at();
+    let Some(file) = file else {
+        // The target's own mistakes are worth showing in the same go.
+        sites::of_broken_scenario(input, at, report);
+        return None;
+    };
+    let sites = sites::load(input, &file, at, report);
+    let constants = Constants { values: &file.variables };
+    let (actors, places) = actors::compile(input, &file, &sites, &constants, at, report);
+    let load = load::compile(file.load.as_ref(), at, report);
+    let expect = expect::compile(&file.expect, at.key("expect"), report);
+    let safety = sites.safety()?;
+    let plan = Plan {
+        scenario: file.scenario.clone(),
+        description: file.description.clone().unwrap_or_default(),
+        actors,
+        load,
+        expect,
+        safety,
+        mask_numbers: sites.mask_numbers(),
+    };
+    // With a mistake further up, figures of the whole would only confuse.
+    if report.is_empty() {
+        limits::check(&plan, &places, at, report);
+    }
+    Some(Compiled { plan, lab: sites.lab() })
+}
+
+/// Compiles a target file by itself, as `ringfleet check` does.
+///
+/// # Errors
+/// [`Diagnostics`] holds every mistake.
+pub fn target(input: &Input<'_>) -> Result<Arc<Target>, Diagnostics> {
+    let mut report = Report::default();
+    let loaded = doc::load::<TargetFile>(FileKind::Target, input.path, input.text.to_owned(), &[], &mut report);
+    let target =
+        loaded.and_then(|(doc, file)| file.map(|file| site::compile(input, &file, doc.at(), &mut report).target));
+    finish(target, report)
+}
+
+/// Compiles a lab file.
+///
+/// # Errors
+/// [`Diagnostics`] holds every mistake.
+pub fn lab(input: &Input<'_>) -> Result<LabPlan, Diagnostics> {
+    let mut report = Report::default();
+    let loaded = doc::load::<LabFile>(FileKind::Lab, input.path, input.text.to_owned(), &[], &mut report);
+    let plan = loaded.and_then(|(doc, file)| file.map(|file| lab::compile(input, &file, doc.at(), &mut report)));
+    finish(plan, report)
+}
+
+fn finish<T>(value: Option<T>, report: Report) -> Result<T, Diagnostics> {
+    let diagnostics = report.into_diagnostics();
+    match value {
+        Some(value) if diagnostics.is_empty() => Ok(value),
+        _ => Err(diagnostics),
+    }
+}
+
+/// What kind of file a text is, by its top-level keys; a scenario where nothing says otherwise.
+pub fn kind_of(text: &str) -> FileKind {
+    let Ok((root, _)) = super::tree::parse(text) else { return FileKind::Scenario };
+    if root.get("scenario").is_some() {
+        return FileKind::Scenario;
+    }
+    match (root.get("lab"), root.get("target")) {
+        (Some(_), _) => FileKind::Lab,
+        // A scenario without its name has a target too, but nothing that only targets have.
+        (None, Some(_)) if root.get("caller").is_none() && root.get("actors").is_none() => FileKind::Target,
+        _ => FileKind::Scenario,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,286 @@
+//! A target as it is used by a scenario: the target itself, its pools, its hotlines, its guard rails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::doc::{At, Report};
+use super::numbers::is_dialable;
+use super::{Input, accounts, headers, safety, server};
+use crate::scenario::diagnostic::did_you_mean;
+use crate::scenario::file::TargetFile;
+use crate::scenario::file::target::{CodecWord, SipFile, TransportWord, TrunkFile};
+use crate::scenario::lab::LabPlan;
+use crate::scenario::plan::{Codec, Licence, Pool, Server, Target, Transport, Trunk};
+
+/// A target as it is used by a scenario.
+pub(super) struct Site {
+    pub(super) target: Arc<Target>,
+    pub(super) pools: BTreeMap<String, Arc<Pool>>,
+    /// Pools that the file names, whether they could be read or not.
+    pub(super) pool_names: BTreeSet<String>,
+    /// Number and trunk by name.
+    pub(super) hotlines: BTreeMap<String, (String, Option<String>)>,
+    /// The lab that has to be started for it.
+    pub(super) lab: Option<Arc<LabPlan>>,
+    pub(super) mask_numbers: bool,
+    /// The file has mistakes: what is missing may have been there.
+    pub(super) lossy: bool,
+}
+
+/// Compiles a target file.
+pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: &mut Report) -> Site {
+    if file.websocket.is_some() {
+        report.later(at.name("websocket"), "SIP over WebSocket", "leave `websocket` out");
+    }
+    let numbers = plain_numbers(file, at, report);
+    let hotlines = hotlines(file, at, report);
+    let trunks = trunks(file, &numbers, &hotlines, at.key("trunks"), report);
+    let mut pools = BTreeMap::new();
+    for (name, pool) in &file.accounts {
+        if let Some(pool) = accounts::pool(input, name, pool, at.key("accounts").name(name), report) {
+            pools.insert(name.clone(), Arc::new(pool));
+        }
+    }
+    let safety = Arc::new(safety::compile(file, &numbers, &hotlines, &trunks, at, report));
+    let sip = &file.sip;
+    let at_sip = at.key("sip");
+    let (server, host) = servers(sip, at_sip, report);
+    headers::check(&sip.headers, at_sip.key("headers"), report);
+    let target = Target {
+        name: file.target.clone(),
+        lab: false,
+        server,
+        domain: domain(sip, host, at_sip, report),
+        public_address: public_address(sip, at_sip, report),
+        local_port: sip.local_port.unwrap_or(0),
+        headers: sip.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
+        user_agent: sip.user_agent.clone(),
+        codecs: codecs(file, at.key("media").key("codecs"), report),
+        rtp_ports: rtp_ports(file, at.key("media").key("rtp_ports"), report),
+        trunks,
+        pairing_header: sip.pairing_header.clone(),
+        numbers,
+        licence: file.licence.map(|l| Licence { extensions: l.extensions, provisioned: l.provisioned }),
+        labels: labels(file),
+        safety,
+    };
+    Site {
+        target: Arc::new(target),
+        pools,
+        pool_names: file.accounts.keys().cloned().collect(),
+        hotlines,
+        lab: None,
+        mask_numbers: file.mask_numbers,
+        lossy: at.doc().lossy,
+    }
+}
+
+fn plain_numbers(file: &TargetFile, at: At<'_>, report: &mut Report) -> BTreeMap<String, String> {
+    let mut numbers = BTreeMap::new();
+    for (name, number) in &file.numbers {
+        check_name(name, at.key("numbers").name(name), report);
+        check_number(&number.0, at.key("numbers").key(name), report);
+        numbers.insert(name.clone(), number.0.trim().to_owned());
+    }
+    numbers
+}
+
+fn hotlines(file: &TargetFile, at: At<'_>, report: &mut Report) -> BTreeMap<String, (String, Option<String>)> {
+    let mut hotlines = BTreeMap::new();
+    for (name, hotline) in &file.hotlines {
+        let at = at.key("hotlines").key(name);
+        check_name(name, at, report);
+        check_number(&hotline.number.0, at.key("number"), report);
+        if file.numbers.contains_key(name) {
+            report.add(at, format!("`{name}` is in `numbers` as well"), "give one of the two another name");
+        }
+        if let Some(trunk) = &hotline.trunk {
+            check_trunk(trunk, file.trunks.keys(), at.key("trunk"), report);
+        }
+        hotlines.insert(name.clone(), (hotline.number.0.trim().to_owned(), hotline.trunk.clone()));
+    }
+    hotlines
+}
+
+/// A name that could be dialled would hide a number.
+fn check_name(name: &str, at: At<'_>, report: &mut Report) {
+    if is_dialable(name) {
+        let help = "begin it with a letter, so that it cannot be taken for a number";
+        report.add(at, format!("`{name}` cannot be a name"), help);
+    }
+}
+
+fn check_number(number: &str, at: At<'_>, report: &mut Report) {
+    if !is_dialable(number.trim()) {
+        report.add(at, format!("`{number}` is not a number"), "write digits, + * #, or a sip: or tel: URI");
+    }
+}
+
+/// A label that is not among the target's trunks, where it has some.
+pub(super) fn check_trunk<'t>(label: &str, trunks: impl Iterator<Item = &'t String>, at: At<'_>, report: &mut Report) {
+    let labels: Vec<&str> = trunks.map(String::as_str).collect();
+    if !labels.is_empty() && !labels.contains(&label) {
+        report.add(at, format!("unknown trunk `{label}`"), did_you_mean(label, "a trunk of the target", &labels));
+    }
+}
+
+fn trunks(
+    file: &TargetFile,
+    numbers: &BTreeMap<String, String>,
+    hotlines: &BTreeMap<String, (String, Option<String>)>,
+    at: At<'_>,
+    report: &mut Report,
+) -> BTreeMap<String, Trunk> {
+    let mut trunks = BTreeMap::new();
+    for (label, trunk) in &file.trunks {
+        let at = at.key(label);
+        let mut from = None;
+        if let Some(wanted) = trunk.select.as_ref().and_then(|select| select.from.as_ref()) {
+            let wanted = wanted.0.trim();
+            let known = numbers.get(wanted).or_else(|| hotlines.get(wanted).map(|(number, _)| number));
+            let names: Vec<&str> = numbers.keys().chain(hotlines.keys()).map(String::as_str).collect();
+            let at = at.key("select").key("from");
+            match known {
+                Some(number) => from = Some(number.clone()),
+                None if is_dialable(wanted) => from = Some(wanted.to_owned()),
+                None => report.add(at, format!("unknown number `{wanted}`"), did_you_mean(wanted, "a number", &names)),
+            }
+        }
+        let compiled = Trunk {
+            name: label.clone(),
+            carrier: trunk.carrier.clone(),
+            gateway: trunk.gateway.clone(),
+            contracted_calls: trunk.contracted_calls,
+            prefix: prefix(trunk, at, report),
+            from,
+            peer: peer(trunk, file, at, report),
+        };
+        trunks.insert(label.clone(), compiled);
+    }
+    trunks
+}
+
+fn prefix(trunk: &TrunkFile, at: At<'_>, report: &mut Report) -> Option<String> {
+    let prefix = trunk.select.as_ref()?.prefix.as_ref()?.0.trim();
+    if !is_dialable(prefix) || prefix.contains(':') {
+        report.add(at.key("select").key("prefix"), format!("`{prefix}` is no prefix"), "write digits, + * #");
+        return None;
+    }
+    Some(prefix.to_owned())
+}
+
+fn peer(trunk: &TrunkFile, file: &TargetFile, at: At<'_>, report: &mut Report) -> Option<Server> {
+    if trunk.auth.is_some() && trunk.peer.is_none() {
+        report.add(at.name("auth"), "`auth` is said of a peer, and this trunk has none", "add `peer: sip:HOST`");
+    }
+    let transport = transport(file.sip.transport);
+    let peer = trunk.peer.as_ref()?;
+    server::parse(peer, transport).map_err(|error| report.add(at.key("peer"), error.to_string(), SERVER_FORM)).ok()
+}
+
+fn transport(word: Option<TransportWord>) -> Option<Transport> {
+    match word? {
+        TransportWord::Udp => Some(Transport::Udp),
+        TransportWord::Tcp => Some(Transport::Tcp),
+        TransportWord::Tls | TransportWord::Ws | TransportWord::Wss => None,
+    }
+}
+
+/// Where requests go, and the host of the server itself.
+fn servers(sip: &SipFile, at: At<'_>, report: &mut Report) -> (Server, String) {
+    match sip.transport {
+        Some(TransportWord::Tls) => report.later(at.key("transport"), "tls", "write udp or tcp"),
+        Some(TransportWord::Ws | TransportWord::Wss) => {
+            report.later(at.key("transport"), "SIP over WebSocket", "write udp or tcp");
+        }
+        _ => {}
+    }
+    if sip.ca.is_some() {
+        report.later(at.name("ca"), "TLS", "leave `ca` out");
+    }
+    let transport = transport(sip.transport);
+    let mut parse = |text: &str, key: &str| {
+        server::parse(text, transport).unwrap_or_else(|error| {
+            report.add(at.key(key), error.to_string(), SERVER_FORM);
+            Server { host: String::new(), port: None, transport: Transport::Udp }
+        })
+    };
+    let server = parse(&sip.server, "server");
+    let host = server.host.clone();
+    (sip.outbound_proxy.as_ref().map_or(server, |proxy| parse(proxy, "outbound_proxy")), host)
+}
+
+const SERVER_FORM: &str = "write sip:HOST, sip:HOST:PORT, HOST:PORT or HOST";
+
+fn domain(sip: &SipFile, host: String, at: At<'_>, report: &mut Report) -> String {
+    let Some(domain) = &sip.domain else { return host };
+    if !server::is_host(domain) && domain.parse::<IpAddr>().is_err() {
+        report.add(at.key("domain"), format!("`{domain}` is no domain"), "write a host name, without sip: and port");
+    }
+    domain.clone()
+}
+
+fn public_address(sip: &SipFile, at: At<'_>, report: &mut Report) -> Option<IpAddr> {
+    let text = sip.public_address.as_ref()?;
+    if text == "auto" {
+        report.later(at.key("public_address"), "`public_address: auto`", "write the address itself");
+        return None;
+    }
+    text.parse()
+        .map_err(|_| report.add(at.key("public_address"), format!("`{text}` is no IP address"), "as 203.0.113.7"))
+        .ok()
+}
+
+fn codecs(file: &TargetFile, at: At<'_>, report: &mut Report) -> Vec<Codec> {
+    let Some(words) = &file.media.codecs else { return vec![Codec::Pcma, Codec::Pcmu] };
+    if words.is_empty() {
+        report.add(at, "no codec is offered", "write [PCMA, PCMU]");
+    }
+    let mut codecs = Vec::new();
+    for (index, word) in words.iter().enumerate() {
+        let at = at.index(index);
+        let codec = match word {
+            CodecWord::Pcmu => Codec::Pcmu,
+            CodecWord::Pcma => Codec::Pcma,
+            CodecWord::G722 => {
+                report.later(at, "G722", "write PCMA or PCMU");
+                continue;
+            }
+            CodecWord::Opus => {
+                report.later(at, "opus", "write PCMA or PCMU");
+                continue;
+            }
+        };
+        if codecs.contains(&codec) {
+            report.add(at, "this codec is offered twice", "write it once");
+        }
+        codecs.push(codec);
+    }
+    codecs
+}
+
+fn rtp_ports(file: &TargetFile, at: At<'_>, report: &mut Report) -> Option<(u16, u16)> {
+    let text = file.media.rtp_ports.as_ref()?;
+    let ports = text.split_once('-').and_then(|(first, last)| Some((first.parse().ok()?, last.parse().ok()?)));
+    let ports = ports.filter(|(first, last): &(u16, u16)| *first >= 1024 && first < last);
+    if ports.is_none() {
+        let help = "write the first and the last port, from 1024 to 65535, as 20000-20999";
+        report.add(at, format!("`{text}` is no range of ports"), help);
+    }
+    ports
+}
+
+fn labels(file: &TargetFile) -> BTreeMap<String, String> {
+    let environment = file.environment.clone().unwrap_or_default();
+    let company = file.company.clone().unwrap_or_default();
+    [
+        ("environment", environment.name),
+        ("login_url", environment.login_url),
+        ("company", company.name),
+        ("tax_id", company.tax_id.map(|id| id.0)),
+    ]
+    .into_iter()
+    .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+    .collect()
+}

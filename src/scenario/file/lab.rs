@@ -1,0 +1,161 @@
+//! `lab:` files: what the simulated PBX is told to be.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+
+use super::scalar::Digits;
+use super::step::{RejectFile, allow_bare};
+use crate::units::Period;
+
+/// A simulated PBX. What is left out is as in the built-in lab.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "lab")]
+pub struct LabFile {
+    /// Its name, the tag `target` in results.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub lab: String,
+    /// Domain of its addresses of record and realm of its challenges. Default: lab.ringfleet.invalid.
+    pub domain: Option<String>,
+    /// Whether calls and registrations are challenged (digest). Default: true.
+    pub challenge: Option<bool>,
+    /// Accounts that may register and call; the pool `agents` of the target. Default: 1001..1020.
+    pub accounts: Option<LabAccountsFile>,
+    /// Numbers by name and what they do. Default: the built-in number plan.
+    pub extensions: Option<BTreeMap<String, ExtensionFile>>,
+    /// Ways out by label. Default: `trunk_a`, prefix 900, five calls.
+    pub trunks: Option<BTreeMap<String, LabTrunkFile>>,
+    /// Limit on devices registered at the same time. Default: 20.
+    pub licence: Option<LabLicenceFile>,
+}
+
+/// Accounts of the lab.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "accounts")]
+pub struct LabAccountsFile {
+    /// Users: `1001..1020` (both ends included), several with commas between them.
+    pub users: Digits,
+    /// Their password: a text, `${NAME}` or `${NAME:-default}`; `{{ account.user }}` stands for the user. Default:
+    /// `secret-{{ account.user }}`.
+    pub password: Option<Digits>,
+}
+
+/// A number of the lab.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "extension")]
+pub struct ExtensionFile {
+    /// The number.
+    pub number: Digits,
+    /// What happens when it is called.
+    pub does: BehaviourFile,
+}
+
+/// What a called number does.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(title = "behaviour", transform = bare_words)]
+pub enum BehaviourFile {
+    /// 180, after a delay 200, then what is received is sent back.
+    Echo(EchoFile),
+    /// 180, 200, then RTP that carries silence.
+    Silence,
+    /// 180, 200, then no RTP at all.
+    NoMedia,
+    /// 180 and nothing more.
+    RingForever,
+    /// 183 with SDP and an announcement, then a refusal.
+    EarlyMedia(EarlyMediaFile),
+    /// A refusal.
+    Reject(LabRejectFile),
+    /// No response at all, not even 100.
+    NoResponse,
+    /// 180, 200, echo, then BYE from the far end.
+    FarEndBye(FarEndByeFile),
+    /// 302 to this address.
+    Redirect(String),
+}
+
+/// A behaviour of which nothing has to be said may be written as a bare word.
+fn bare_words(schema: &mut Schema) {
+    allow_bare(schema, &["echo"]);
+}
+
+/// `echo`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "echo")]
+pub struct EchoFile {
+    /// From the INVITE to the 200, default 0s.
+    pub answer_after: Option<Period>,
+}
+
+/// `early_media`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "early_media")]
+pub struct EarlyMediaFile {
+    /// Length of the announcement.
+    pub announce: Period,
+    /// The refusal after it.
+    pub then: RejectFile,
+}
+
+/// `reject`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "reject")]
+pub struct LabRejectFile {
+    /// From the INVITE to the refusal, default 0s.
+    pub after: Option<Period>,
+    /// Whether 180 comes first. Default: false.
+    #[serde(default)]
+    pub ring: bool,
+    /// Final response, 300–699.
+    #[schemars(range(min = 300, max = 699))]
+    pub code: u16,
+    /// Reason phrase. Default: the standard's.
+    pub reason: Option<String>,
+    /// Q.850 cause of a Reason header, 1–127.
+    #[schemars(range(min = 1, max = 127))]
+    pub q850: Option<u16>,
+}
+
+/// `far_end_bye`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "far_end_bye")]
+pub struct FarEndByeFile {
+    /// From the 200 to the BYE.
+    pub after: Period,
+    /// Q.850 cause of the BYE's Reason header, 1–127.
+    #[schemars(range(min = 1, max = 127))]
+    pub q850: Option<u16>,
+}
+
+/// A way out of the lab.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "trunk")]
+pub struct LabTrunkFile {
+    /// Digits before the number that choose it.
+    pub prefix: Digits,
+    /// Calls at the same time.
+    pub calls: u32,
+    /// The refusal when all are taken. Default: 503.
+    pub refuse: Option<RejectFile>,
+}
+
+/// Limit on registrations.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "licence")]
+pub struct LabLicenceFile {
+    /// Devices that may be registered at the same time.
+    pub devices: u32,
+    /// The refusal of one more. Default: 403.
+    pub refuse: Option<RejectFile>,
+}

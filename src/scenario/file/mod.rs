@@ -1,0 +1,14 @@
+//! The files that people write, as types: read by serde, described by the schemas that are generated from them.
+//!
+//! They say what may be written. What it comes to is decided by `scenario::compile`.
+
+pub mod lab;
+pub mod load;
+pub mod scalar;
+pub mod scenario;
+pub mod step;
+pub mod target;
+
+pub use lab::LabFile;
+pub use scenario::ScenarioFile;
+pub use target::TargetFile;

@@ -1,0 +1,110 @@
+//! `scenario:` files.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::load::LoadFile;
+use super::scalar::{Digits, OneOrMany};
+use super::step::{OutcomeCode, StepFile};
+use crate::media::Audio;
+use crate::record::Class;
+
+/// A scenario: who calls whom, how often, and what has to hold.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "scenario")]
+pub struct ScenarioFile {
+    /// Its name, a tag in every result: letters, digits, `.`, `_` and `-`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub scenario: String,
+    /// What it is for, for people.
+    pub description: Option<String>,
+    /// Where calls go: `lab`, the name of a file `targets/NAME.yaml` beside this one, or a path. `--target` replaces it.
+    pub target: Option<String>,
+    /// Values for `{{ NAME }}` in numbers and headers; `--set NAME=VALUE` replaces one.
+    #[serde(default)]
+    pub variables: BTreeMap<String, Digits>,
+    /// The only party, for scenarios of one party.
+    pub caller: Option<ActorFile>,
+    /// The parties by name, for scenarios of several.
+    pub actors: Option<BTreeMap<String, ActorFile>>,
+    /// When attempts start. Default: one attempt.
+    pub load: Option<LoadFile>,
+    /// What has to hold for the verdict to be pass.
+    #[serde(default)]
+    pub expect: Vec<ExpectFile>,
+}
+
+/// A party of each attempt.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "actor")]
+pub struct ActorFile {
+    /// Its own target, where it differs from the scenario's.
+    pub target: Option<String>,
+    /// A key of the target's `accounts:`; left out for peers, which need none.
+    pub account: Option<Digits>,
+    /// `standing`: registered from before the first attempt to after the last. Default: by a `register` step only.
+    pub registered: Option<RegisteredFile>,
+    /// Starts only once another actor has got so far: `NAME.registered`, `NAME.answered` or `NAME.ended`.
+    pub when: Option<String>,
+    /// What it does, in order.
+    pub steps: Vec<StepFile>,
+}
+
+/// When an actor is registered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "registered")]
+pub enum RegisteredFile {
+    /// From before the first attempt to after the last.
+    Standing,
+    /// By a `register` step only.
+    BySteps,
+}
+
+/// Something that has to hold.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(title = "expectation")]
+pub enum ExpectFile {
+    /// Holds for every attempt.
+    Each(EachFile),
+    /// Holds for the totals of the run, as `p(99) of srd_ms < 500`, `asr >= 99%` or `count(call.timeout) == 0`.
+    Run(String),
+    /// The limit search measured exactly this (with `find_limit`).
+    Limit(u64),
+    /// The run came to this finding (with `find_limit`).
+    Finding(String),
+}
+
+/// What has to hold for every attempt; all fields given must hold.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "each")]
+pub struct EachFile {
+    /// How the attempt came out.
+    pub outcome: Option<OutcomeWord>,
+    /// What was heard.
+    pub audio: Option<Audio>,
+    /// The final SIP code, or one of a list.
+    pub code: Option<OneOrMany<OutcomeCode>>,
+    /// The failure class; `ok` when nothing was wrong.
+    #[schemars(title = "class")]
+    pub class: Option<Class>,
+}
+
+/// How an attempt came out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "outcome")]
+pub enum OutcomeWord {
+    /// The call was answered (a 2xx to the INVITE).
+    Answered,
+    /// The call was refused (a final response of 300 or more).
+    Refused,
+    /// The registration was accepted.
+    Registered,
+}

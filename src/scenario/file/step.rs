@@ -1,0 +1,224 @@
+//! Steps of an actor, externally tagged: `- dial: { number: echo }`; a step that needs nothing is a bare word.
+
+use std::collections::BTreeMap;
+
+use schemars::{JsonSchema, Schema};
+use serde::Deserialize;
+
+use super::scalar::{Digits, OneOrMany};
+use crate::record::Class;
+use crate::units::Period;
+
+/// Final SIP code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct OutcomeCode(
+    /// 200–699.
+    #[schemars(range(min = 200, max = 699))]
+    pub u16,
+);
+
+/// A step of an actor.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(title = "step", transform = bare_words)]
+pub enum StepFile {
+    /// Send REGISTER and wait for its final response.
+    Register(RegisterFile),
+    /// Place a call and wait until it is answered or refused.
+    Dial(Box<DialFile>),
+    /// Wait for an inbound call and treat it.
+    Answer(AnswerFile),
+    /// Send audio and listen for a while.
+    Talk(TalkFile),
+    /// Let time pass; audio, if any, goes on: `wait: 5s`.
+    Wait(Period),
+    /// End the call and wait for the response to the BYE.
+    Hangup,
+    /// Keep the call up, sending audio, until the load lets go.
+    HoldOpen,
+    /// Check a fact of the attempt so far.
+    Expect(CheckFile),
+    /// Send OPTIONS and wait for its final response.
+    Options(OptionsFile),
+}
+
+/// Steps of which nothing has to be said may be written as a bare word.
+fn bare_words(schema: &mut Schema) {
+    allow_bare(schema, &["register", "answer", "talk", "options"]);
+}
+
+/// Lets variants whose fields all have defaults be written as a bare word; `check` takes it for the empty mapping.
+pub(super) fn allow_bare(schema: &mut Schema, words: &[&str]) {
+    if let Some(serde_json::Value::Array(variants)) = schema.get_mut("oneOf") {
+        variants.push(serde_json::json!({ "type": "string", "enum": words, "description": "With the defaults." }));
+    }
+}
+
+/// `register`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "register")]
+pub struct RegisterFile {
+    /// Expiry asked for, seconds 1–86400, default 300.
+    #[schemars(range(min = 1, max = 86400))]
+    pub expires: Option<u32>,
+    /// What its outcome must be. Default: success.
+    pub expect: Option<OutcomeFile>,
+}
+
+/// `dial`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "dial")]
+pub struct DialFile {
+    /// A key of the target's `numbers:` or `hotlines:`, else digits, `+ * #`, or a `sip:` or `tel:` URI. `{{ n }}` is
+    /// the attempt's index from 1, `{{ n | pad(4) }}` the same with zeros before it.
+    pub number: Digits,
+    /// Label that results carry; a key of the target's `trunks:`, where it has them.
+    pub trunk: Option<String>,
+    /// Calling number (From and P-Asserted-Identity), where the account's own is not wanted.
+    pub from: Option<Digits>,
+    /// Answer time-out from the INVITE, 1s–10m, default 60s; a call not answered by then is cancelled.
+    pub answer_within: Option<Period>,
+    /// Cancel this long after the first ringing, as a caller who gives up.
+    pub cancel_after: Option<Period>,
+    /// Additional headers of the INVITE.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Digits>,
+    /// `none`: audio is offered, but not one packet is sent. Default: audio.
+    #[serde(default)]
+    pub media: MediaWord,
+    /// What the outcome must be. Default: that the call is answered. With it, a refused call can be the pass.
+    pub expect: Option<OutcomeFile>,
+}
+
+/// What a request's outcome must be; all fields given must hold.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "expect")]
+pub struct OutcomeFile {
+    /// The final SIP code, or one of a list.
+    pub code: Option<OneOrMany<OutcomeCode>>,
+    /// The failure class.
+    #[schemars(title = "class")]
+    pub class: Option<Class>,
+    /// The final response comes within this time of the request.
+    pub within: Option<Period>,
+}
+
+/// Whether audio is sent and received.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "media")]
+pub enum MediaWord {
+    /// Audio is sent, received and listened to.
+    #[default]
+    Audio,
+    /// Signalling only.
+    None,
+}
+
+/// `answer`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "answer")]
+pub struct AnswerFile {
+    /// An inbound call must arrive within this time, default 60s.
+    pub within: Option<Period>,
+    /// Whether 180 is sent. Default: true.
+    pub ring: Option<bool>,
+    /// Time between the INVITE and the final response, default 0s.
+    pub after: Option<Period>,
+    /// Refuse with this instead of answering.
+    pub reject: Option<RejectFile>,
+    /// `none`: audio is answered, but not one packet is sent. Default: audio.
+    pub media: MediaWord,
+}
+
+/// A refusal that we send.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "reject")]
+pub struct RejectFile {
+    /// Final response, 300–699.
+    #[schemars(range(min = 300, max = 699))]
+    pub code: u16,
+    /// Reason phrase. Default: the standard's.
+    pub reason: Option<String>,
+    /// Q.850 cause of a Reason header, 1–127.
+    #[schemars(range(min = 1, max = 127))]
+    pub q850: Option<u16>,
+}
+
+/// `talk`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "talk")]
+pub struct TalkFile {
+    /// How long. Default: until the far end hangs up.
+    #[serde(rename = "for")]
+    pub duration: Option<Period>,
+    /// What is sent. Default: speech.
+    pub send: SendWord,
+}
+
+/// What a talking leg sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "send")]
+pub enum SendWord {
+    /// Speech-like reference audio with our marker.
+    #[default]
+    Speech,
+    /// A tone of 440 Hz at −16 dBov.
+    Tone,
+    /// RTP that carries silence.
+    Silence,
+    /// What was received.
+    Echo,
+    /// No RTP at all.
+    Nothing,
+}
+
+/// `options`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "options")]
+pub struct OptionsFile {
+    /// What its outcome must be. Default: a 2xx.
+    pub expect: Option<OutcomeFile>,
+}
+
+/// A check in the middle of an attempt.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+#[schemars(title = "check")]
+pub enum CheckFile {
+    /// The call is still up.
+    StillUp,
+    /// The call ends within a time.
+    EndedBy(EndedByFile),
+}
+
+/// `ended_by`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "ended_by")]
+pub struct EndedByFile {
+    /// Who hangs up.
+    pub party: PartyWord,
+    /// How long to wait for it, counted from the step's start.
+    pub within: Period,
+}
+
+/// A party of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "party")]
+pub enum PartyWord {
+    /// This actor.
+    Us,
+    /// The other end.
+    FarEnd,
+}

@@ -1,0 +1,273 @@
+//! `target:` files.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::scalar::{Digits, Later, OneOrMany};
+
+/// A target: where calls go, with which accounts, over which trunks, and what must not happen there.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "target")]
+pub struct TargetFile {
+    /// Its name, a tag in every result: letters, digits, `.`, `_` and `-`.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub target: String,
+    /// The environment, for the incident sheet.
+    pub environment: Option<EnvironmentFile>,
+    /// The company, for the incident sheet.
+    pub company: Option<CompanyFile>,
+    /// The SIP server.
+    pub sip: SipFile,
+    /// SIP over WebSocket. Not supported yet.
+    pub websocket: Option<Later>,
+    /// Audio.
+    #[serde(default)]
+    pub media: MediaFile,
+    /// Pools of accounts by name.
+    #[serde(default)]
+    pub accounts: BTreeMap<String, AccountsFile>,
+    /// Numbers that the public dials, by name.
+    #[serde(default)]
+    pub hotlines: BTreeMap<String, HotlineFile>,
+    /// Ways out by label.
+    #[serde(default)]
+    pub trunks: BTreeMap<String, TrunkFile>,
+    /// Licences bought.
+    pub licence: Option<LicenceFile>,
+    /// Numbers by name.
+    #[serde(default)]
+    pub numbers: BTreeMap<String, Digits>,
+    /// Whether lines of this target may be filled to their limit.
+    pub saturate: Option<SaturateFile>,
+    /// Guard rails. What is left out has a default.
+    #[serde(default)]
+    pub safety: SafetyFile,
+    /// Mask telephone numbers in every output. Default: false.
+    #[serde(default)]
+    pub mask_numbers: bool,
+}
+
+/// `environment`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "environment")]
+pub struct EnvironmentFile {
+    /// Its name, as `Production`.
+    pub name: Option<String>,
+    /// Where its users log in.
+    pub login_url: Option<String>,
+}
+
+/// `company`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "company")]
+pub struct CompanyFile {
+    /// Its name.
+    pub name: Option<String>,
+    /// Its tax number.
+    pub tax_id: Option<Digits>,
+}
+
+/// `sip`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "sip")]
+pub struct SipFile {
+    /// The server: `sip:HOST`, `sip:HOST:PORT`, `HOST:PORT` or `HOST`.
+    pub server: String,
+    /// Transport. Default: udp.
+    pub transport: Option<TransportWord>,
+    /// Domain of addresses of record and Request-URIs. Default: the server's host.
+    pub domain: Option<String>,
+    /// Requests go here instead of to the server.
+    pub outbound_proxy: Option<String>,
+    /// Address written into Via, Contact and SDP instead of the local one. `auto` is not supported yet.
+    pub public_address: Option<String>,
+    /// Local port of SIP over UDP. Default: a free one.
+    pub local_port: Option<u16>,
+    /// File of trusted certificates. Not supported yet.
+    pub ca: Option<Later>,
+    /// Headers in every request.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Digits>,
+    /// User-Agent. Default: ringfleet/VERSION.
+    pub user_agent: Option<String>,
+    /// Header that carries our call id to the other leg, where the target lets it through.
+    pub pairing_header: Option<String>,
+}
+
+/// Transports of SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "transport")]
+pub enum TransportWord {
+    /// UDP.
+    Udp,
+    /// TCP.
+    Tcp,
+    /// TLS. Not supported yet.
+    Tls,
+    /// WebSocket. Not supported yet.
+    Ws,
+    /// WebSocket over TLS. Not supported yet.
+    Wss,
+}
+
+/// `media`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "media")]
+pub struct MediaFile {
+    /// Codecs in the order they are offered. Default: PCMA, PCMU.
+    pub codecs: Option<Vec<CodecWord>>,
+    /// RTP ports, first and last, as `20000-20999`. Default: the system chooses.
+    #[schemars(regex(pattern = "^[0-9]{1,5}-[0-9]{1,5}$"))]
+    pub rtp_ports: Option<String>,
+}
+
+/// Codecs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(title = "codec")]
+pub enum CodecWord {
+    /// G.711 µ-law.
+    #[serde(rename = "PCMU")]
+    Pcmu,
+    /// G.711 A-law.
+    #[serde(rename = "PCMA")]
+    Pcma,
+    /// G.722. Not supported yet.
+    #[serde(rename = "G722")]
+    G722,
+    /// Opus. Not supported yet.
+    #[serde(rename = "opus")]
+    Opus,
+}
+
+/// A pool of accounts: from a CSV file, or a range of users with one password.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "accounts")]
+pub struct AccountsFile {
+    /// CSV file with a header row: `user`, and any of `auth_user`, `password_env`, `password_file`, `password`, `did`,
+    /// `unit` and columns of your own for `{{ account.NAME }}`.
+    pub csv: Option<String>,
+    /// Users: `1001..1020` (both ends included), several with commas between them.
+    pub users: Option<Digits>,
+    /// Password of those that have none of their own: `${NAME}` from the environment, `${file:PATH}` from a file.
+    pub password: Option<Digits>,
+    /// File that holds the password.
+    pub password_file: Option<String>,
+    /// User name of the digest, where it differs.
+    pub auth_user: Option<Digits>,
+    /// Organisation unit, a tag in results.
+    pub unit: Option<String>,
+    /// Calls that one account carries at the same time. Default: unlimited. An actor that registers owns its account.
+    #[schemars(range(min = 1))]
+    pub calls_each: Option<u32>,
+}
+
+/// A number that the public dials.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "hotline")]
+pub struct HotlineFile {
+    /// The number.
+    pub number: Digits,
+    /// Trunk that its calls come in by.
+    pub trunk: Option<String>,
+}
+
+/// A way out of (or into) the target.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "trunk")]
+pub struct TrunkFile {
+    /// Carrier behind it, a tag in results.
+    pub carrier: Option<String>,
+    /// Gateway it goes through, a tag in results.
+    pub gateway: Option<String>,
+    /// Calls at the same time that were bought.
+    #[schemars(range(min = 1))]
+    pub contracted_calls: Option<u32>,
+    /// How it is chosen. Left out, the trunk is a label only.
+    pub select: Option<SelectFile>,
+    /// It is a peer of its own: requests go to this address, without account.
+    pub peer: Option<String>,
+    /// How a peer knows us. Default: ip.
+    pub auth: Option<PeerAuth>,
+}
+
+/// How a peer knows us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "auth")]
+pub enum PeerAuth {
+    /// By our address.
+    Ip,
+}
+
+/// How a trunk is chosen.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "select")]
+pub struct SelectFile {
+    /// Digits put before the number.
+    pub prefix: Option<Digits>,
+    /// From identity: a key of `numbers:` or `hotlines:`, or a number.
+    pub from: Option<Digits>,
+}
+
+/// Licences bought.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "licence")]
+pub struct LicenceFile {
+    /// Devices that may be registered at the same time.
+    pub extensions: u32,
+    /// Extensions that exist.
+    pub provisioned: Option<u32>,
+}
+
+/// Whether lines may be filled to their limit.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "saturate")]
+pub struct SaturateFile {
+    /// They may. Default: false.
+    pub allowed: bool,
+    /// Only between these local times, as `02:00-04:00`. Default: at any time.
+    #[schemars(regex(pattern = "^([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]$"))]
+    pub window: Option<String>,
+    /// Only one run at a time. Default: false.
+    pub exclusive: bool,
+}
+
+/// Guard rails.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "safety")]
+pub struct SafetyFile {
+    /// Regular expressions of numbers that may be dialled; one has to match the whole number as it is sent, with the
+    /// trunk's prefix. Default: only what stands under `numbers:` and `hotlines:`.
+    pub allow: Option<Vec<String>>,
+    /// Country (ISO 3166, as `TW`), or several, whose emergency numbers are blocked. 112 and 911 always are. Default:
+    /// those of every country known.
+    pub emergency: Option<OneOrMany<String>>,
+    /// Digits that lead to an outside line; emergency numbers are blocked behind them as well.
+    pub outside_prefixes: Vec<Digits>,
+    /// Attempts at the same time, default 200.
+    #[schemars(range(min = 1))]
+    pub max_concurrent: Option<u32>,
+    /// Attempts per second, default 200.
+    pub max_cps: Option<f64>,
+    /// Attempts in all, default 10000.
+    #[schemars(range(min = 1))]
+    pub max_calls: Option<u64>,
+    /// Length of a run in minutes, default 60.
+    #[schemars(range(min = 1))]
+    pub max_minutes: Option<u32>,
+}

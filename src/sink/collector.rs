@@ -1,0 +1,146 @@
+//! One sink of a run: takes results from the threads that make them, and owns the thread that spools and delivers.
+//!
+//! ```text
+//! offer (any thread) ─► waiting points ─► spooler: unique times, disk, every 50 ms ─► courier ─► server
+//! ```
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::time::timeout_at;
+use tracing::warn;
+
+use super::courier::{Courier, Signals};
+use super::flush::settle_summary;
+use super::influx::{InfluxClient, InfluxTarget};
+use super::line::{self, WindowPoint};
+use super::spool::{Counts, Spool, SpoolError, pending_siblings, spool_of};
+use super::spooler::{Shared, Spooler};
+use super::{Settings, Sink, SinkError, SinkReport};
+use crate::record::CallRecord;
+
+/// A result on its way to a sink.
+#[derive(Clone, Copy, Debug)]
+pub enum Item<'a> {
+    /// An attempt that ended.
+    Call(&'a CallRecord),
+    /// A window that ended.
+    Window(&'a WindowPoint),
+}
+
+/// The InfluxDB sink of a run.
+#[derive(Debug)]
+pub struct Collector {
+    shared: Arc<Shared>,
+    thread: JoinHandle<SinkReport>,
+    url: String,
+}
+
+impl Collector {
+    /// Opens the spool in `run_dir` and starts the thread. Whether the server can be reached shows later, in the
+    /// counts: a run does not depend on it.
+    pub fn start(target: &InfluxTarget, run_dir: &Path, settings: Settings) -> Result<Self, SinkError> {
+        let dir = spool_of(run_dir);
+        let spool = Spool::open(&dir, settings.max_bytes)?;
+        target.destination().save(&dir)?;
+        let client = InfluxClient::new(target, settings.time_outs)?;
+        let shared = Arc::new(Shared::new(settings.max_waiting));
+        let url = target.url();
+        let siblings = siblings(target, run_dir, &settings);
+        let job = Job { shared: Arc::clone(&shared), url: url.clone(), settings };
+        let thread = thread::Builder::new()
+            .name("sink-influxdb".into())
+            .spawn(move || job.run(client, spool, siblings))
+            .map_err(SinkError::Thread)?;
+        Ok(Self { shared, thread, url })
+    }
+
+    /// Takes a result. Never waits for disk or network; on disk within [`Settings::flush_every`] and one write.
+    pub fn offer(&self, item: Item<'_>) {
+        let points = match item {
+            Item::Call(record) => line::points_of(record),
+            Item::Window(window) => line::point_of_window(window).into_iter().collect(),
+        };
+        self.shared.add(points);
+    }
+
+    /// How many points went where so far; those in memory count as spooled.
+    pub fn counts(&self) -> Counts {
+        self.shared.counts()
+    }
+
+    /// Writes the rest to disk, delivers until everything is delivered or `deadline` has passed, and ends the thread.
+    pub fn finish(self, deadline: Duration) -> SinkReport {
+        let Self { shared, thread, url } = self;
+        shared.end(deadline);
+        thread.join().unwrap_or_else(|_| {
+            let last_error = Some("the thread of the sink ended by a fault of ours".into());
+            SinkReport { name: "influxdb".into(), url, counts: shared.counts(), last_error }
+        })
+    }
+}
+
+/// Spools of earlier runs that can be had.
+fn siblings(target: &InfluxTarget, run_dir: &Path, settings: &Settings) -> Vec<(PathBuf, Spool)> {
+    let Some(runs_dir) = &settings.runs_dir else { return Vec::new() };
+    let own = run_dir.canonicalize().ok();
+    pending_siblings(runs_dir, &target.destination())
+        .into_iter()
+        .filter(|run| run.canonicalize().ok() != own)
+        .filter_map(|run| match Spool::open(&spool_of(&run), settings.max_bytes) {
+            Ok(spool) => Some((run, spool)),
+            // That run is still going on and delivers for itself.
+            Err(SpoolError::InUse { .. }) => None,
+            Err(error) => {
+                warn!(%error, "an earlier run's results cannot be delivered");
+                None
+            }
+        })
+        .collect()
+}
+
+/// What the thread needs.
+struct Job {
+    shared: Arc<Shared>,
+    url: String,
+    settings: Settings,
+}
+
+impl Job {
+    fn run(self, sink: impl Sink, spool: Spool, siblings: Vec<(PathBuf, Spool)>) -> SinkReport {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        match runtime {
+            Ok(runtime) => runtime.block_on(self.deliver(sink, spool, siblings)),
+            Err(error) => self.report(spool.counts(), Some(format!("cannot start the sink: {error}"))),
+        }
+    }
+
+    async fn deliver(self, sink: impl Sink, spool: Spool, siblings: Vec<(PathBuf, Spool)>) -> SinkReport {
+        let (runs, others): (Vec<_>, Vec<_>) = siblings.into_iter().unzip();
+        // Our own spool first: it is the one that somebody is waiting for.
+        let spools: Vec<RefCell<Spool>> = std::iter::once(spool).chain(others).map(RefCell::new).collect();
+        let signals = Signals::default();
+        let mut courier = Courier::new(sink, self.url.clone(), self.settings.clone());
+        let mut spooler = Spooler::new(&self.shared, self.settings.flush_every);
+        let mut carry = Box::pin(courier.run(&spools, &signals));
+        let end = tokio::select! {
+            end = spooler.run(&spools[0], &signals) => end,
+            () = &mut carry => unreachable!("it ends only after close()"),
+        };
+        signals.close();
+        let _ = timeout_at(end, &mut carry).await;
+        drop(carry);
+        for (run, spool) in runs.iter().zip(&spools[1..]) {
+            settle_summary(run, &self.url, &spool.borrow(), courier.last_error.as_deref());
+        }
+        let counts = spools[0].borrow().counts();
+        self.report(counts, spooler.error.or(courier.last_error))
+    }
+
+    fn report(&self, counts: Counts, last_error: Option<String>) -> SinkReport {
+        SinkReport { name: "influxdb".into(), url: self.url.clone(), counts, last_error }
+    }
+}

@@ -1,0 +1,318 @@
+//! The run folder: `calls.jsonl`, `windows.jsonl`, `summary.json`, `report.html`, `junit.xml`, `evidence/`.
+//!
+//! Callers bring values and texts; names, appending, whole writes and whose folder it is are done here.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::spool::replace;
+
+/// Longest time that a line of `calls.jsonl` waits in memory.
+const FLUSH_EVERY: Duration = Duration::from_secs(1);
+
+/// What a run writes, apart from the spool, which an earlier run may still need.
+const OWN_FILES: [&str; 5] = ["calls.jsonl", "windows.jsonl", "summary.json", "report.html", "junit.xml"];
+
+/// Why a run folder cannot be made or written.
+#[derive(Debug, thiserror::Error)]
+pub enum FolderError {
+    /// The folder holds something that no run wrote.
+    #[error("{} is not empty and holds `{found}`, which is not of a ringfleet run: name a new or empty folder with --out", path.display())]
+    Foreign {
+        /// The folder.
+        path: PathBuf,
+        /// The first thing in it that is not ours.
+        found: String,
+    },
+    /// A name that must not become a file name.
+    #[error("`{0}` cannot be the name of a file: letters, digits, `.`, `_` and `-` can")]
+    Name(String),
+    /// A file or folder cannot be made or written.
+    #[error("cannot write {}: {error}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+}
+
+/// The folder of one run.
+#[derive(Debug)]
+pub struct RunFolder {
+    dir: PathBuf,
+    calls: Lines,
+    windows: Lines,
+    flushed: Instant,
+}
+
+impl RunFolder {
+    /// Makes `out`, or `<scenario>-<started>` in `runs_dir`. A folder of an earlier run is used again: its files
+    /// are removed, but not its spool, which may hold what is not delivered yet.
+    pub fn create(
+        out: Option<&Path>,
+        runs_dir: &Path,
+        scenario: &str,
+        started: Timestamp,
+        now: Instant,
+    ) -> Result<Self, FolderError> {
+        let dir = match out {
+            Some(out) => {
+                make_room(out)?;
+                out.to_owned()
+            }
+            None => make_named(runs_dir, scenario, started)?,
+        };
+        let calls = Lines::create(dir.join("calls.jsonl"))?;
+        let windows = Lines::create(dir.join("windows.jsonl"))?;
+        Ok(Self { dir, calls, windows, flushed: now })
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Appends a record to `calls.jsonl`.
+    pub fn call(&mut self, record: &impl Serialize) -> Result<(), FolderError> {
+        self.calls.append(record)
+    }
+
+    /// Appends a window to `windows.jsonl`.
+    pub fn window(&mut self, window: &impl Serialize) -> Result<(), FolderError> {
+        self.windows.append(window)
+    }
+
+    /// Brings what was appended to disk when a second has passed. To be called a few times a second.
+    pub fn tick(&mut self, now: Instant) -> Result<(), FolderError> {
+        if now.saturating_duration_since(self.flushed) < FLUSH_EVERY {
+            return Ok(());
+        }
+        self.flushed = now;
+        self.flush()
+    }
+
+    /// Brings what was appended to disk now.
+    pub fn flush(&mut self) -> Result<(), FolderError> {
+        self.calls.flush()?;
+        self.windows.flush()
+    }
+
+    /// Writes `summary.json`, as a whole or not at all.
+    pub fn summary(&self, summary: &impl Serialize) -> Result<(), FolderError> {
+        let path = self.dir.join("summary.json");
+        let mut text = serde_json::to_vec_pretty(summary).map_err(|error| io_error(&path, error.into()))?;
+        text.push(b'\n');
+        replace(&path, &text).map_err(|error| io_error(&path, error))
+    }
+
+    /// Writes `report.html`.
+    pub fn report(&self, html: &str) -> Result<(), FolderError> {
+        write(self.dir.join("report.html"), html.as_bytes())
+    }
+
+    /// Writes `junit.xml`.
+    pub fn junit(&self, xml: &str) -> Result<(), FolderError> {
+        write(self.dir.join("junit.xml"), xml.as_bytes())
+    }
+
+    /// Writes `evidence/<call_id>/<name>`.
+    pub fn evidence(&self, call_id: &str, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        let folder = self.dir.join("evidence").join(file_name(call_id)?);
+        fs::create_dir_all(&folder).map_err(|error| io_error(&folder, error))?;
+        write(folder.join(file_name(name)?), bytes)
+    }
+}
+
+/// A file of JSON lines.
+#[derive(Debug)]
+struct Lines {
+    path: PathBuf,
+    file: BufWriter<File>,
+    /// The line being made; a value that cannot be written leaves no half line.
+    line: Vec<u8>,
+}
+
+impl Lines {
+    fn create(path: PathBuf) -> Result<Self, FolderError> {
+        let file = File::create(&path).map_err(|error| io_error(&path, error))?;
+        Ok(Self { path, file: BufWriter::with_capacity(64 * 1024, file), line: Vec::new() })
+    }
+
+    fn append(&mut self, value: &impl Serialize) -> Result<(), FolderError> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, value).map_err(|error| io_error(&self.path, error.into()))?;
+        self.line.push(b'\n');
+        self.file.write_all(&self.line).map_err(|error| io_error(&self.path, error))
+    }
+
+    fn flush(&mut self) -> Result<(), FolderError> {
+        self.file.flush().map_err(|error| io_error(&self.path, error))
+    }
+}
+
+/// Makes the folder that somebody named, or clears it of an earlier run.
+fn make_room(dir: &Path) -> Result<(), FolderError> {
+    fs::create_dir_all(dir).map_err(|error| io_error(dir, error))?;
+    let names = names_in(dir).map_err(|error| io_error(dir, error))?;
+    let is_run = names.iter().any(|name| name == "calls.jsonl");
+    let foreign = names.iter().find(|name| {
+        let ours =
+            OWN_FILES.contains(&name.as_str()) || matches!(name.as_str(), "evidence" | "spool" | "summary.json.tmp");
+        !(is_run && ours)
+    });
+    if let Some(found) = foreign {
+        return Err(FolderError::Foreign { path: dir.to_owned(), found: found.clone() });
+    }
+    for name in &names {
+        let path = dir.join(name);
+        match name.as_str() {
+            "spool" => Ok(()),
+            "evidence" => fs::remove_dir_all(&path),
+            _ => fs::remove_file(&path),
+        }
+        .map_err(|error| io_error(&path, error))?;
+    }
+    Ok(())
+}
+
+fn names_in(dir: &Path) -> io::Result<Vec<String>> {
+    let mut names: Vec<String> = fs::read_dir(dir)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<io::Result<_>>()?;
+    names.sort();
+    Ok(names)
+}
+
+/// `runs/<scenario>-<time>`, with a number behind it where two runs start in the same second.
+fn make_named(runs_dir: &Path, scenario: &str, started: Timestamp) -> Result<PathBuf, FolderError> {
+    fs::create_dir_all(runs_dir).map_err(|error| io_error(runs_dir, error))?;
+    let name: String = scenario.chars().map(|c| if is_plain(c) { c } else { '-' }).take(80).collect();
+    let base = format!("{}-{}", name.trim_start_matches('.'), started.strftime("%Y%m%dT%H%M%SZ"));
+    for n in 1.. {
+        let dir = runs_dir.join(if n == 1 { base.clone() } else { format!("{base}-{n}") });
+        match fs::create_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            other => return other.map(|()| dir.clone()).map_err(|error| io_error(&dir, error)),
+        }
+    }
+    unreachable!("some number is free")
+}
+
+/// A name that stays in its folder on every file system.
+fn file_name(name: &str) -> Result<&str, FolderError> {
+    let safe = !name.is_empty() && name.len() <= 128 && !name.starts_with('.') && name.chars().all(is_plain);
+    safe.then_some(name).ok_or_else(|| FolderError::Name(name.to_owned()))
+}
+
+fn is_plain(c: char) -> bool {
+    c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-')
+}
+
+fn write(path: PathBuf, bytes: &[u8]) -> Result<(), FolderError> {
+    fs::write(&path, bytes).map_err(|error| FolderError::Io { path, error })
+}
+
+fn io_error(path: &Path, error: io::Error) -> FolderError {
+    FolderError::Io { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::clock;
+    use serde_json::json;
+
+    fn started() -> Timestamp {
+        "2026-01-02T03:04:05.678Z".parse().expect("valid")
+    }
+
+    fn create(out: Option<&Path>, runs: &Path) -> Result<RunFolder, FolderError> {
+        RunFolder::create(out, runs, "outbound dial", started(), clock::now())
+    }
+
+    fn read(folder: &RunFolder, name: &str) -> String {
+        fs::read_to_string(folder.path().join(name)).expect(name)
+    }
+
+    #[test]
+    fn a_run_without_a_named_folder_gets_one_of_scenario_and_time() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let first = create(None, runs.path()).expect("made");
+        let second = create(None, runs.path()).expect("made");
+        assert_eq!(first.path(), runs.path().join("outbound-dial-20260102T030405Z"));
+        assert_eq!(second.path(), runs.path().join("outbound-dial-20260102T030405Z-2"));
+    }
+
+    #[test]
+    fn appended_lines_reach_the_disk_after_a_second() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let now = clock::now();
+        let mut folder = RunFolder::create(None, runs.path(), "s", started(), now).expect("made");
+        folder.call(&json!({ "call_id": "1" })).expect("appended");
+        folder.tick(now + Duration::from_millis(900)).expect("nothing to do");
+        assert_eq!(read(&folder, "calls.jsonl"), "");
+        folder.tick(now + Duration::from_secs(1)).expect("flushed");
+        assert_eq!(read(&folder, "calls.jsonl"), "{\"call_id\":\"1\"}\n");
+    }
+
+    #[test]
+    fn a_foreign_folder_is_refused_and_stays_as_it_is() {
+        let out = tempfile::tempdir().expect("a temporary folder");
+        fs::write(out.path().join("junit.xml"), "theirs").expect("written");
+        let error = create(Some(out.path()), out.path()).expect_err("refused");
+        assert!(error.to_string().contains("holds `junit.xml`"), "{error}");
+        fs::write(out.path().join("calls.jsonl"), "").expect("written");
+        fs::write(out.path().join("thesis.doc"), "theirs").expect("written");
+        let error = create(Some(out.path()), out.path()).expect_err("refused");
+        assert!(error.to_string().contains("holds `thesis.doc`"), "{error}");
+        assert!(out.path().join("thesis.doc").exists() && out.path().join("junit.xml").exists());
+    }
+
+    #[test]
+    fn the_folder_of_an_earlier_run_is_used_again_and_keeps_its_spool() {
+        let out = tempfile::tempdir().expect("a temporary folder");
+        let mut folder = create(Some(out.path()), out.path()).expect("made");
+        folder.call(&1).expect("appended");
+        folder.flush().expect("flushed");
+        folder.evidence("7", "ladder.txt", b"old").expect("written");
+        folder.summary(&json!({})).expect("written");
+        fs::create_dir_all(out.path().join("spool/influxdb")).expect("made");
+        let folder = create(Some(out.path()), out.path()).expect("made");
+        assert_eq!(read(&folder, "calls.jsonl"), "");
+        assert_eq!(names_in(out.path()).expect("readable"), ["calls.jsonl", "spool", "windows.jsonl"]);
+    }
+
+    #[test]
+    fn evidence_stays_in_its_folder() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let folder = create(None, runs.path()).expect("made");
+        folder.evidence("a-1_2.3", "ladder.txt", b"INVITE").expect("written");
+        assert_eq!(read(&folder, "evidence/a-1_2.3/ladder.txt"), "INVITE");
+        for name in ["../x", "a/b", "", ".hidden", "a\0b", "Ümlaut"] {
+            assert!(matches!(folder.evidence(name, "x", b""), Err(FolderError::Name(_))), "{name}");
+            assert!(matches!(folder.evidence("x", name, b""), Err(FolderError::Name(_))), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_unwritable_place_is_an_error_value() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let file = runs.path().join("file");
+        fs::write(&file, "").expect("written");
+        assert!(matches!(create(Some(&file), runs.path()), Err(FolderError::Io { .. })));
+        assert!(matches!(create(None, &file), Err(FolderError::Io { .. })));
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_value() {
+        let mut lines = Lines::create("/dev/full".into()).expect("opens");
+        lines.append(&"x").expect("buffered");
+        assert!(matches!(lines.flush(), Err(FolderError::Io { .. })));
+    }
+}

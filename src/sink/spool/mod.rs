@@ -1,0 +1,363 @@
+//! The spool: results on disk until the server has said 204.
+//!
+//! A folder of segments, `0000000001.lp`, each some lines of line protocol. A segment is written as `….lp.tmp`,
+//! synced and renamed, so a `.lp` is always whole; after a kill, the whole lines of a `.tmp` are taken over. A segment
+//! is removed when each of its lines was accepted or stands in the dead-letter file `rejected.lp`; a kill in between
+//! delivers it again, which changes nothing, as a point with equal series and time overwrites itself.
+//!
+//! The disk is bounded. When it is full the **oldest stay and the newest are dropped** and counted: what was taken is
+//! never given up, the start of an outage is what explains it, and `calls.jsonl` still holds the rest.
+
+mod dead_letters;
+mod folder;
+
+pub use crate::report::SinkCounts as Counts;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use folder::{Destination, pending_siblings};
+pub(in crate::sink) use folder::{replace, spool_of};
+
+use dead_letters::DeadLetters;
+use folder::{lines_of, lock, segment_path, write_segment};
+
+/// Smallest room that a file takes on disk, bytes: many small segments must not slip past the bound.
+const BLOCK: u64 = 4096;
+
+/// Why the spool could not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The folder or a file in it cannot be made, read or written.
+    #[error("the spool at {}: {error}", path.display())]
+    Io {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the system said.
+        error: io::Error,
+    },
+    /// Another process holds the folder.
+    #[error("the spool at {} is in use by another ringfleet", path.display())]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The bound on disk space is reached.
+    #[error("the spool at {} is full: it holds {held} bytes of at most {max}", path.display())]
+    Full {
+        /// The folder.
+        path: PathBuf,
+        /// Bytes on disk.
+        held: u64,
+        /// The bound, bytes.
+        max: u64,
+    },
+}
+
+/// A line that the server refuses, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rejected {
+    /// Index of the line in its batch.
+    pub line: usize,
+    /// The server's words.
+    pub reason: String,
+}
+
+/// An open spool folder; only one process holds it.
+#[derive(Debug)]
+pub struct Spool {
+    dir: PathBuf,
+    /// Held as long as the file is open; the system lets go of it when the process dies.
+    _lock: File,
+    max_bytes: u64,
+    segments: BTreeMap<u64, Segment>,
+    next: u64,
+    held: u64,
+    dead: DeadLetters,
+    counts: Counts,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Segment {
+    lines: u64,
+    bytes: u64,
+}
+
+/// Lines that are delivered together: some whole segments.
+#[derive(Debug, Default)]
+pub struct Batch {
+    segments: Vec<u64>,
+    text: Vec<u8>,
+}
+
+impl Spool {
+    /// Opens or makes the folder, and takes over what an earlier process left. Those points count as measured.
+    pub fn open(dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
+        fs::create_dir_all(dir).map_err(|error| io_error(dir, error))?;
+        let lock = lock(dir)?;
+        let dead = DeadLetters::open(dir)?;
+        let found = folder::recover(dir)?;
+        let next = found.keys().last().map_or(1, |last| last + 1);
+        let mut spool = Self {
+            dir: dir.to_owned(),
+            _lock: lock,
+            max_bytes,
+            held: found.values().map(|segment| room(segment.bytes)).sum(),
+            segments: found,
+            next,
+            counts: Counts::default(),
+            dead,
+        };
+        spool.counts.spooled = spool.segments.values().map(|segment| segment.lines).sum();
+        spool.counts.rejected = spool.dead.lines();
+        spool.counts.measured = spool.counts.spooled + spool.counts.rejected;
+        Ok(spool)
+    }
+
+    /// The folder.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// How many points went where.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Whether nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.segments.is_empty()
+    }
+
+    /// Puts `lines` whole lines on disk: they survive a kill and a power cut from here on. On an error nothing of
+    /// them is in the spool, and the caller decides between trying again and [`Self::drop_points`].
+    pub fn store(&mut self, text: &[u8], lines: u64) -> Result<(), SpoolError> {
+        if lines == 0 {
+            return Ok(());
+        }
+        let bytes = text.len() as u64;
+        if self.held + room(bytes) > self.max_bytes {
+            return Err(SpoolError::Full { path: self.dir.clone(), held: self.held, max: self.max_bytes });
+        }
+        write_segment(&self.dir, self.next, text)?;
+        self.segments.insert(self.next, Segment { lines, bytes });
+        self.next += 1;
+        self.held += room(bytes);
+        self.counts.measured += lines;
+        self.counts.spooled += lines;
+        Ok(())
+    }
+
+    /// Counts points that could not be stored.
+    pub fn drop_points(&mut self, points: u64) {
+        self.counts.measured += points;
+        self.counts.rejected += points;
+        self.counts.dropped += points;
+    }
+
+    /// The oldest segments, together at most `max_lines` and `max_bytes`, but at least one; `None` when none waits.
+    /// An error means that the oldest cannot be read.
+    pub fn next_batch(&self, max_lines: u64, max_bytes: u64) -> Result<Option<Batch>, SpoolError> {
+        let mut batch = Batch::default();
+        let (mut lines, mut bytes) = (0, 0);
+        for (number, segment) in &self.segments {
+            lines += segment.lines;
+            bytes += segment.bytes;
+            if !batch.segments.is_empty() && (lines > max_lines || bytes > max_bytes) {
+                break;
+            }
+            let path = segment_path(&self.dir, *number);
+            match fs::read(&path) {
+                Ok(text) => batch.text.extend_from_slice(&text),
+                Err(error) if batch.segments.is_empty() => return Err(io_error(&path, error)),
+                // The good ones before it go first; then it is the oldest, and the error is its own.
+                Err(_) => break,
+            }
+            batch.segments.push(*number);
+        }
+        Ok((!batch.segments.is_empty()).then_some(batch))
+    }
+
+    /// Lets go of the segments among the first `answered` lines of a batch, which are accepted or in `rejected`. The
+    /// rejected go to the dead-letter file first, so that a kill at any place leaves each line in the spool, at the
+    /// server or among the dead letters.
+    pub fn settle(&mut self, batch: &Batch, answered: usize, rejected: &[Rejected]) -> Result<(), SpoolError> {
+        let (segments, lines) = self.whole_segments(batch, answered);
+        let lines: Vec<&[u8]> = batch.lines().take(lines).collect();
+        let rejected: Vec<&Rejected> = rejected.iter().filter(|rejected| rejected.line < lines.len()).collect();
+        let again = self.dead.add(&lines, &rejected, self.max_bytes)?;
+        let mut failed = None;
+        for number in segments {
+            let path = segment_path(&self.dir, *number);
+            if let Err(error) = fs::remove_file(&path) {
+                // It will be delivered once more by a later run, which changes nothing at the server.
+                failed = Some(io_error(&path, error));
+            }
+            let Some(segment) = self.segments.remove(number) else { continue };
+            self.held -= room(segment.bytes);
+            self.counts.spooled -= segment.lines;
+            self.counts.written += segment.lines;
+        }
+        self.counts.written -= rejected.len() as u64;
+        self.counts.rejected += rejected.len() as u64 - again;
+        self.counts.measured -= again;
+        failed.map_or(Ok(()), Err)
+    }
+
+    /// The segments of a batch that lie within its first `answered` lines, and how many lines they are.
+    fn whole_segments<'a>(&self, batch: &'a Batch, answered: usize) -> (&'a [u64], usize) {
+        let (mut count, mut lines) = (0, 0);
+        for segment in batch.segments.iter().map_while(|number| self.segments.get(number)) {
+            if lines + segment.lines as usize > answered {
+                break;
+            }
+            lines += segment.lines as usize;
+            count += 1;
+        }
+        (&batch.segments[..count], lines)
+    }
+
+    /// Gives up the oldest segment because it cannot be read; its points count as dropped, its file stays.
+    pub fn give_up_oldest(&mut self) {
+        let Some((_, segment)) = self.segments.pop_first() else { return };
+        self.held -= room(segment.bytes);
+        self.counts.spooled -= segment.lines;
+        self.counts.rejected += segment.lines;
+        self.counts.dropped += segment.lines;
+    }
+}
+
+impl Batch {
+    /// The lines in order, without their line feeds.
+    pub fn lines(&self) -> impl Iterator<Item = &[u8]> {
+        lines_of(&self.text)
+    }
+}
+
+fn room(bytes: u64) -> u64 {
+    bytes.next_multiple_of(BLOCK)
+}
+
+fn io_error(path: &Path, error: io::Error) -> SpoolError {
+    SpoolError::Io { path: path.to_owned(), error }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BIG: u64 = 1 << 30;
+
+    fn dir() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    fn open(dir: &tempfile::TempDir) -> Spool {
+        Spool::open(dir.path(), BIG).expect("opens")
+    }
+
+    fn texts(spool: &Spool) -> Vec<String> {
+        let Some(batch) = spool.next_batch(100, BIG).expect("readable") else { return Vec::new() };
+        batch.lines().map(|line| String::from_utf8(line.to_vec()).expect("UTF-8")).collect()
+    }
+
+    #[test]
+    fn what_was_stored_is_there_after_a_restart_in_its_order() {
+        let dir = dir();
+        let mut spool = open(&dir);
+        spool.store(b"a f=1 1\nb f=1 2\n", 2).expect("stored");
+        spool.store(b"c f=1 3\n", 1).expect("stored");
+        drop(spool);
+        let spool = open(&dir);
+        assert_eq!(texts(&spool), ["a f=1 1", "b f=1 2", "c f=1 3"]);
+        assert_eq!(spool.counts(), Counts { measured: 3, spooled: 3, ..Counts::default() });
+    }
+
+    #[test]
+    fn a_segment_cut_short_by_a_kill_gives_its_whole_lines() {
+        let dir = dir();
+        fs::write(dir.path().join("0000000007.lp.tmp"), "a f=1 1\nb f=1 2\nc f=").expect("written");
+        fs::write(dir.path().join("0000000008.lp.tmp"), "").expect("written");
+        let mut spool = open(&dir);
+        assert_eq!(texts(&spool), ["a f=1 1", "b f=1 2"]);
+        spool.store(b"d f=1 3\n", 1).expect("stored");
+        assert_eq!(texts(&spool).len(), 3);
+        assert!(dir.path().join("0000000008.lp").exists());
+    }
+
+    #[test]
+    fn a_settled_batch_leaves_the_disk_and_its_rejected_lines_are_dead_letters() {
+        let dir = dir();
+        let mut spool = open(&dir);
+        spool.store(b"a f=1 1\nb f=1 2\n", 2).expect("stored");
+        let batch = spool.next_batch(100, BIG).expect("readable").expect("one");
+        let rejected = [Rejected { line: 1, reason: "field type\nconflict".into() }];
+        spool.settle(&batch, 2, &rejected).expect("settled");
+        assert_eq!(spool.counts(), Counts { measured: 2, written: 1, rejected: 1, ..Counts::default() });
+        let letters = fs::read_to_string(dir.path().join("rejected.lp")).expect("there");
+        assert_eq!(letters, "# field type conflict\nb f=1 2\n");
+        drop(spool);
+        assert_eq!(open(&dir).counts(), Counts { measured: 1, rejected: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn a_kill_between_dead_letter_and_removal_does_not_double_the_dead_letter() {
+        let dir = dir();
+        fs::write(dir.path().join("rejected.lp"), "# refused\nb f=1 2\n").expect("written");
+        let mut spool = open(&dir);
+        spool.store(b"a f=1 1\nb f=1 2\n", 2).expect("stored");
+        assert_eq!(spool.counts().measured, 3);
+        let batch = spool.next_batch(100, BIG).expect("readable").expect("one");
+        spool.settle(&batch, 2, &[Rejected { line: 1, reason: "refused".into() }]).expect("settled");
+        let letters = fs::read_to_string(dir.path().join("rejected.lp")).expect("there");
+        assert_eq!(letters, "# refused\nb f=1 2\n");
+        assert_eq!(spool.counts(), Counts { measured: 2, written: 1, rejected: 1, ..Counts::default() });
+    }
+
+    #[test]
+    fn of_a_batch_that_broke_off_only_whole_answered_segments_are_settled() {
+        let dir = dir();
+        let mut spool = open(&dir);
+        spool.store(b"a f=1 1\nb f=1 2\n", 2).expect("stored");
+        spool.store(b"c f=1 3\nd f=1 4\n", 2).expect("stored");
+        let batch = spool.next_batch(100, BIG).expect("readable").expect("one");
+        let rejected = [1, 2].map(|line| Rejected { line, reason: "refused".into() });
+        spool.settle(&batch, 3, &rejected).expect("settled");
+        assert_eq!(spool.counts(), Counts { measured: 4, written: 1, spooled: 2, rejected: 1, dropped: 0 });
+        assert_eq!(texts(&spool), ["c f=1 3", "d f=1 4"]);
+    }
+
+    #[test]
+    fn small_segments_travel_together_up_to_the_limit() {
+        let dir = dir();
+        let mut spool = open(&dir);
+        for n in 0..5 {
+            spool.store(format!("a f=1 {n}\nb f=1 {n}\n").as_bytes(), 2).expect("stored");
+        }
+        let lines = |max| spool.next_batch(max, BIG).expect("readable").expect("one").lines().count();
+        assert_eq!([lines(1), lines(4), lines(5), lines(100)], [2, 4, 4, 10]);
+    }
+
+    #[test]
+    fn a_full_spool_keeps_the_oldest_and_counts_what_is_dropped() {
+        let dir = dir();
+        let mut spool = Spool::open(dir.path(), 2 * BLOCK).expect("opens");
+        spool.store(b"a f=1 1\n", 1).expect("stored");
+        spool.store(b"a f=1 2\n", 1).expect("stored");
+        assert!(matches!(spool.store(b"a f=1 3\n", 1), Err(SpoolError::Full { held: 8192, max: 8192, .. })));
+        spool.drop_points(1);
+        assert_eq!(texts(&spool), ["a f=1 1", "a f=1 2"]);
+        assert_eq!(spool.counts(), Counts { measured: 3, spooled: 2, rejected: 1, dropped: 1, written: 0 });
+    }
+
+    #[test]
+    fn a_spool_has_one_owner() {
+        let dir = dir();
+        let spool = open(&dir);
+        assert!(matches!(Spool::open(dir.path(), BIG), Err(SpoolError::InUse { .. })));
+        drop(spool);
+        open(&dir);
+    }
+}

@@ -1,0 +1,166 @@
+//! From memory to disk: points wait a few milliseconds for others, get their final times, and are written together.
+
+use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep, timeout};
+use tracing::warn;
+
+use super::courier::Signals;
+use super::line::Point;
+use super::spool::{Counts, Spool, SpoolError};
+use super::unique::UniqueTimes;
+
+/// How often counts are published while nothing new comes.
+const PUBLISH_EVERY: Duration = Duration::from_millis(250);
+
+/// Between the threads that have results and the one that writes them.
+#[derive(Debug)]
+pub(super) struct Shared {
+    waiting: Mutex<Waiting>,
+    /// Something is waiting, or the end has come.
+    wake: Notify,
+    max_waiting: usize,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    points: Vec<Point>,
+    /// Points that found no room.
+    overflow: u64,
+    /// How long the rest may be delivered, once the run is over.
+    end: Option<Duration>,
+    /// Of the spool, as last published.
+    counts: Counts,
+}
+
+impl Shared {
+    pub(super) fn new(max_waiting: usize) -> Self {
+        Self { waiting: Mutex::default(), wake: Notify::new(), max_waiting }
+    }
+
+    /// Leaves points to be written. Those that find no room are counted.
+    pub(super) fn add(&self, points: Vec<Point>) {
+        let mut waiting = self.lock();
+        for point in points {
+            if waiting.points.len() < self.max_waiting {
+                waiting.points.push(point);
+            } else {
+                waiting.overflow += 1;
+            }
+        }
+        drop(waiting);
+        self.wake.notify_one();
+    }
+
+    /// Nothing more comes; the rest may be delivered for this long.
+    pub(super) fn end(&self, deadline: Duration) {
+        self.lock().end = Some(deadline);
+        self.wake.notify_one();
+    }
+
+    pub(super) fn counts(&self) -> Counts {
+        let waiting = self.lock();
+        let mut counts = waiting.counts;
+        let in_memory = waiting.points.len() as u64;
+        counts.spooled += in_memory;
+        counts.rejected += waiting.overflow;
+        counts.dropped += waiting.overflow;
+        counts.measured += in_memory + waiting.overflow;
+        counts
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        // Nothing in here is left half done by a panic.
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes waiting points to disk.
+pub(super) struct Spooler<'a> {
+    shared: &'a Shared,
+    flush_every: Duration,
+    times: UniqueTimes,
+    /// Lines that are to be written next. They stay when the disk refuses them: their times are given for good.
+    text: Vec<u8>,
+    lines: u64,
+    /// The last thing that went wrong with the disk.
+    pub(super) error: Option<String>,
+}
+
+impl<'a> Spooler<'a> {
+    pub(super) fn new(shared: &'a Shared, flush_every: Duration) -> Self {
+        Self { shared, flush_every, times: UniqueTimes::default(), text: Vec::new(), lines: 0, error: None }
+    }
+
+    /// Writes until the run ends and everything is on disk or dropped; returns when delivery must end.
+    pub(super) async fn run(&mut self, spool: &RefCell<Spool>, signals: &Signals) -> Instant {
+        loop {
+            if self.lines == 0 {
+                let _ = timeout(PUBLISH_EVERY, self.shared.wake.notified()).await;
+            }
+            if self.shared.lock().end.is_none() {
+                sleep(self.flush_every).await;
+            }
+            // Read before the points are taken: what is offered before the end is then among them.
+            let end = self.shared.lock().end;
+            self.write(&mut spool.borrow_mut(), end.is_some());
+            signals.wake();
+            if let Some(deadline) = end {
+                return Instant::now() + deadline;
+            }
+        }
+    }
+
+    fn write(&mut self, spool: &mut Spool, last_try: bool) {
+        // At most twice: what an earlier failure left, then what is new.
+        while self.fill(spool) {
+            match spool.store(&self.text, self.lines) {
+                Ok(()) => self.clear(),
+                Err(error) => {
+                    self.failed(&error);
+                    if !last_try {
+                        break;
+                    }
+                    spool.drop_points(self.lines);
+                    self.clear();
+                }
+            }
+        }
+        let mut counts = spool.counts();
+        counts.measured += self.lines;
+        counts.spooled += self.lines;
+        self.shared.lock().counts = counts;
+    }
+
+    /// Whether there is something to write.
+    fn fill(&mut self, spool: &mut Spool) -> bool {
+        if self.lines == 0 {
+            let mut waiting = self.shared.lock();
+            let points = std::mem::take(&mut waiting.points);
+            let overflow = std::mem::take(&mut waiting.overflow);
+            drop(waiting);
+            spool.drop_points(overflow);
+            for point in &points {
+                point.write(self.times.take(point.series(), point.time()), &mut self.text);
+            }
+            self.lines = points.len() as u64;
+        }
+        self.lines > 0
+    }
+
+    fn clear(&mut self) {
+        self.text.clear();
+        self.lines = 0;
+    }
+
+    fn failed(&mut self, error: &SpoolError) {
+        let error = error.to_string();
+        if self.error.as_ref() != Some(&error) {
+            warn!(error, "results cannot be written to the spool; they wait in memory");
+        }
+        self.error = Some(error);
+    }
+}

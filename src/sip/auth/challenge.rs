@@ -1,0 +1,292 @@
+//! The client's side: reading challenges and answering one.
+
+use crate::units::Secret;
+
+use super::digest::Input;
+use super::params::{Piece, Pieces, plain, quote};
+use super::{Algorithm, Qop};
+
+/// A digest challenge that can be answered. It is kept with the account: its nonce serves later requests too, each
+/// with the next nonce count.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    /// Whose password is asked for.
+    pub realm: String,
+    /// The server's nonce.
+    pub nonce: String,
+    /// Sent back as it came.
+    pub opaque: Option<String>,
+    /// The hash.
+    pub algorithm: Algorithm,
+    /// The challenge named its algorithm, so the answer does. Some servers of RFC 2069 know no such parameter.
+    pub algorithm_named: bool,
+    /// The protection that the answer uses; `None` where the challenge offers none (RFC 2069).
+    pub qop: Option<Qop>,
+    /// Only the nonce was too old: the same password is sent again with the new nonce.
+    pub stale: bool,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug)]
+pub struct Credentials<'a> {
+    /// User name of the digest.
+    pub user: &'a str,
+    /// Its password.
+    pub password: &'a Secret,
+}
+
+/// What is to be authenticated.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its method, in capitals.
+    pub method: &'a str,
+    /// Its Request-URI as it is sent.
+    pub uri: &'a str,
+    /// Its body; looked at for `auth-int` only.
+    pub body: &'a [u8],
+}
+
+/// The strongest challenge that we can answer among all those of a 401 or 407, from the values of its
+/// WWW-Authenticate or Proxy-Authenticate headers. Of equally strong ones the first is taken. Schemes other than
+/// Digest, unknown algorithms and challenges with only unknown `qop` values are passed over; `None` when nothing is
+/// left.
+///
+/// RFC 7616 §3.7 leaves the choice to the client and RFC 8760 §2.4 asks for the first one; servers list the strongest
+/// first, so both agree unless something on the way has reordered them.
+pub fn strongest<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Challenge> {
+    let mut best: Option<Challenge> = None;
+    for value in values {
+        let mut builder: Option<Builder> = None;
+        for piece in Pieces::new(value) {
+            match piece {
+                Piece::Scheme(name) => {
+                    keep_stronger(&mut best, builder.take());
+                    builder = name.eq_ignore_ascii_case("Digest").then(Builder::default);
+                }
+                Piece::Param(name, text) => {
+                    if let Some(builder) = &mut builder {
+                        builder.take(name, &text);
+                    }
+                }
+            }
+        }
+        keep_stronger(&mut best, builder);
+    }
+    best
+}
+
+impl Challenge {
+    /// The value of the Authorization or Proxy-Authorization header for `request`.
+    ///
+    /// `cnonce` is fresh random text; `nc` counts the requests that used this nonce, from 1.
+    pub fn respond(&self, credentials: &Credentials<'_>, request: &Request<'_>, cnonce: &str, nc: u32) -> String {
+        let nc = format!("{nc:08x}");
+        let response = Input {
+            algorithm: self.algorithm,
+            user: credentials.user,
+            realm: &self.realm,
+            password: credentials.password.reveal(),
+            nonce: &self.nonce,
+            cnonce,
+            nc: &nc,
+            qop: self.qop,
+            method: request.method,
+            uri: request.uri,
+            body: request.body,
+        }
+        .response();
+        let mut out = String::with_capacity(256);
+        out.push_str("Digest");
+        quote(&mut out, "username", credentials.user);
+        quote(&mut out, "realm", &self.realm);
+        quote(&mut out, "nonce", &self.nonce);
+        quote(&mut out, "uri", request.uri);
+        quote(&mut out, "response", response.as_str());
+        if self.algorithm_named {
+            plain(&mut out, "algorithm", self.algorithm.name());
+        }
+        if self.qop.is_some() || self.algorithm.is_session() {
+            quote(&mut out, "cnonce", cnonce);
+        }
+        if let Some(opaque) = &self.opaque {
+            quote(&mut out, "opaque", opaque);
+        }
+        if let Some(qop) = self.qop {
+            // RFC 7616 §3.4: qop and nc are not quoted here.
+            plain(&mut out, "qop", qop.name());
+            plain(&mut out, "nc", nc);
+        }
+        out
+    }
+}
+
+/// A challenge whose parameters are still being read.
+#[derive(Default)]
+struct Builder {
+    realm: Option<String>,
+    nonce: Option<String>,
+    opaque: Option<String>,
+    algorithm: Option<Option<Algorithm>>,
+    /// The words of the list that are known; `None` where the parameter is missing or empty.
+    qop: Option<Vec<Qop>>,
+    stale: bool,
+}
+
+impl Builder {
+    fn take(&mut self, name: &str, value: &str) {
+        match name.to_ascii_lowercase().as_str() {
+            "realm" => self.realm = Some(value.to_owned()),
+            "nonce" => self.nonce = Some(value.to_owned()),
+            "opaque" => self.opaque = Some(value.to_owned()),
+            "algorithm" => self.algorithm = Some(Algorithm::parse(value.trim())),
+            "qop" if value.trim().is_empty() => {}
+            "qop" => self.qop = Some(value.split(',').filter_map(|word| Qop::parse(word.trim())).collect()),
+            "stale" => self.stale = value.trim().eq_ignore_ascii_case("true"),
+            _ => {}
+        }
+    }
+
+    fn finish(self) -> Option<Challenge> {
+        let qop = match self.qop {
+            None => None,
+            // A body may be changed on the way (SDP by a border element), so `auth` comes first.
+            Some(known) if known.contains(&Qop::Auth) => Some(Qop::Auth),
+            Some(known) => Some(*known.first()?),
+        };
+        Some(Challenge {
+            realm: self.realm.unwrap_or_default(),
+            nonce: self.nonce?,
+            opaque: self.opaque,
+            algorithm: self.algorithm.unwrap_or(Some(Algorithm::Md5))?,
+            algorithm_named: self.algorithm.is_some(),
+            qop,
+            stale: self.stale,
+        })
+    }
+}
+
+fn keep_stronger(best: &mut Option<Challenge>, next: Option<Builder>) {
+    let Some(next) = next.and_then(Builder::finish) else { return };
+    if best.as_ref().is_none_or(|best| next.algorithm > best.algorithm) {
+        *best = Some(next);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn response_of(value: &str) -> &str {
+        value.split("response=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a response")
+    }
+
+    /// RFC 2617 §3.5.
+    const RFC_2617: &str = r#"Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41""#;
+
+    #[test]
+    fn the_example_of_rfc_2617_comes_out_to_the_letter() {
+        let password = Secret::new("Circle Of Life");
+        let credentials = Credentials { user: "Mufasa", password: &password };
+        let request = Request { method: "GET", uri: "/dir/index.html", body: b"" };
+        let challenge = strongest([RFC_2617]).expect("supported");
+        assert_eq!(
+            challenge.respond(&credentials, &request, "0a4f113b", 1),
+            "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", \
+             uri=\"/dir/index.html\", response=\"6629fae49393a05397450978507c4ef1\", cnonce=\"0a4f113b\", \
+             opaque=\"5ccc069c403ebaf9f0171e9517f40e41\", qop=auth, nc=00000001"
+        );
+    }
+
+    #[test]
+    fn without_qop_the_form_of_rfc_2069_is_used() {
+        let challenge = strongest([RFC_2617.replace("qop=\"auth,auth-int\", ", "").as_str()]).expect("supported");
+        let password = Secret::new("Circle Of Life");
+        let credentials = Credentials { user: "Mufasa", password: &password };
+        let request = Request { method: "GET", uri: "/dir/index.html", body: b"" };
+        let value = challenge.respond(&credentials, &request, "0a4f113b", 1);
+        assert_eq!(response_of(&value), "670fd8c2df070c60b045671b8b24ff02");
+        assert!(!value.contains("cnonce") && !value.contains("qop") && !value.contains("nc="), "{value}");
+    }
+
+    /// RFC 7616 §3.9.1 with the algorithm given.
+    fn rfc_7616(algorithm: &str) -> String {
+        let value = format!(
+            "Digest realm=\"http-auth@example.org\", qop=\"auth, auth-int\", algorithm={algorithm}, \
+             nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\""
+        );
+        let password = Secret::new("Circle of Life");
+        let credentials = Credentials { user: "Mufasa", password: &password };
+        let request = Request { method: "GET", uri: "/dir/index.html", body: b"" };
+        let cnonce = "f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ";
+        strongest([value.as_str()]).expect("supported").respond(&credentials, &request, cnonce, 1)
+    }
+
+    #[test]
+    fn the_examples_of_rfc_7616_come_out() {
+        assert_eq!(response_of(&rfc_7616("MD5")), "8ca523f5e9506fed4657c9700eebdbec");
+        assert_eq!(
+            response_of(&rfc_7616("SHA-256")),
+            "753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1"
+        );
+        assert!(rfc_7616("SHA-256").contains("algorithm=SHA-256"));
+    }
+
+    #[test]
+    fn the_strongest_supported_challenge_wins_over_several_headers() {
+        let first = r#"Basic realm="b", Digest realm="r", nonce="1", algorithm=MD5"#;
+        let second = r#"Digest realm="r, \"q\"", nonce="2", algorithm="sha-256", QOP=auth, Stale=TRUE"#;
+        let third = r#"Digest realm="r", nonce="3", algorithm=AKAv1-MD5, Digest realm="r", nonce="4", algorithm=MD5"#;
+        let chosen = strongest([first, second, third]).expect("supported");
+        let expected = Challenge {
+            realm: "r, \"q\"".into(),
+            nonce: "2".into(),
+            opaque: None,
+            algorithm: Algorithm::Sha256,
+            algorithm_named: true,
+            qop: Some(Qop::Auth),
+            stale: true,
+        };
+        assert_eq!(chosen, expected);
+        assert_eq!(strongest([first, third]).map(|challenge| challenge.nonce).as_deref(), Some("1"));
+    }
+
+    #[test]
+    fn a_challenge_that_nobody_can_answer_is_none() {
+        for value in ["", "Basic realm=\"x\"", "Digest realm=\"x\"", "Digest nonce=\"1\", qop=\"later\"", ",,="] {
+            assert_eq!(strongest([value]), None, "{value}");
+        }
+        let unknown = "Digest realm=\"x\", nonce=\"1\", algorithm=ROT13";
+        assert_eq!(strongest([unknown]), None);
+    }
+
+    #[test]
+    fn only_auth_int_covers_the_body() {
+        let value = r#"Digest realm="r", nonce="n", qop="auth-int""#;
+        let challenge = strongest([value]).expect("supported");
+        assert_eq!(challenge.qop, Some(Qop::AuthInt));
+        let password = Secret::new("p");
+        let credentials = Credentials { user: "u", password: &password };
+        let response = |body| {
+            let request = Request { method: "INVITE", uri: "sip:a", body };
+            response_of(&challenge.respond(&credentials, &request, "c", 1)).to_owned()
+        };
+        assert_ne!(response(b"one"), response(b"two"));
+    }
+
+    #[test]
+    fn quotes_in_names_are_escaped_and_line_ends_cannot_leave_the_header() {
+        let password = Secret::new("p");
+        let credentials = Credentials { user: "a\"\\b\r\nX: y", password: &password };
+        let challenge = strongest([r#"Digest realm="r", nonce="n""#]).expect("supported");
+        let value = challenge.respond(&credentials, &Request { method: "A", uri: "sip:a", body: b"" }, "c", 1);
+        assert!(value.starts_with(r#"Digest username="a\"\\bX: y", realm="r""#), "{value}");
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(text in any::<String>()) {
+            let _ = strongest([text.as_str(), &format!("Digest {text}")]);
+        }
+    }
+}

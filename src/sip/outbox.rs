@@ -1,0 +1,103 @@
+//! What a machine of the SIP layer wants done: bytes to send and events to tell. Drained after every input.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::time::Instant;
+
+use super::endpoint::Event;
+use super::flow::{Flow, Link, Links};
+use super::token::{Handle, Salt};
+use super::transaction::Timers;
+use crate::units::Random;
+
+/// Bytes to send and events to tell, in order. Its buffers are reused.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    arena: Vec<u8>,
+    transmits: VecDeque<Pending>,
+    events: VecDeque<Event>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    flow: Flow,
+    owner: u64,
+    range: Range<usize>,
+}
+
+/// A message to send.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Transmit<'a> {
+    /// Where to.
+    pub flow: Flow,
+    /// What the application gave the session, registration or request as its own number; 0 is nobody's.
+    pub owner: u64,
+    /// The bytes.
+    pub bytes: &'a [u8],
+}
+
+/// What an entry of the endpoint sees of the endpoint while it works.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The time of this turn.
+    pub now: Instant,
+    /// The entry's own place.
+    pub handle: Handle,
+    /// The endpoint's secret.
+    pub salt: Salt,
+    /// Base times.
+    pub timers: &'a Timers,
+    /// Links that are open.
+    pub links: &'a Links,
+    /// User-Agent and Server.
+    pub agent: &'a str,
+    /// The endpoint's randomness.
+    pub random: &'a mut Random,
+    /// Where bytes and events go.
+    pub out: &'a mut Outbox,
+}
+
+impl Outbox {
+    /// Sends bytes.
+    pub fn send(&mut self, flow: Flow, owner: u64, bytes: &[u8]) {
+        self.write(flow, owner, |arena| arena.extend_from_slice(bytes));
+    }
+
+    /// Sends what `write` appends.
+    pub fn write(&mut self, flow: Flow, owner: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.arena.len();
+        write(&mut self.arena);
+        self.transmits.push_back(Pending { flow, owner, range: start..self.arena.len() });
+    }
+
+    /// Tells an event.
+    pub fn tell(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+
+    /// The next message to send.
+    pub fn poll_transmit(&mut self) -> Option<Transmit<'_>> {
+        let Some(Pending { flow, owner, range }) = self.transmits.pop_front() else {
+            self.arena.clear();
+            return None;
+        };
+        Some(Transmit { flow, owner, bytes: &self.arena[range] })
+    }
+
+    /// The next event.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+}
+
+impl Context<'_> {
+    /// The link of a flow, while it is open.
+    pub fn link(&self, flow: Flow) -> Option<Link> {
+        self.links.get(flow.link)
+    }
+
+    /// Tells an event.
+    pub fn tell(&mut self, event: Event) {
+        self.out.tell(event);
+    }
+}

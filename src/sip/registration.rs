@@ -1,0 +1,244 @@
+//! One registration: REGISTER, refresh before expiry, and removal (RFC 3261 §10.2).
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::endpoint::Event;
+use super::exchange::{Cause, Exchange, Login};
+use super::flow::Flow;
+use super::header::{self, Name};
+use super::message::Message;
+use super::outbox::Context;
+use super::transaction::soonest;
+use super::uri::Uri;
+use super::write::Writer;
+
+/// A binding to make.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// Where REGISTER goes.
+    pub flow: Flow,
+    /// The application's number for it; not 0.
+    pub owner: u64,
+    /// Request-URI: the registrar's domain, as `sip:pbx.example`.
+    pub registrar: String,
+    /// Address of record, as `sip:1001@pbx.example`.
+    pub aor: String,
+    /// User part of the Contact.
+    pub user: String,
+    /// Expiry asked for, seconds.
+    pub expires: u32,
+    /// Further header fields.
+    pub headers: Vec<(String, String)>,
+    /// Pre-loaded Route fields.
+    pub route: Vec<String>,
+    /// What to answer a challenge with.
+    pub credentials: Option<Arc<Login>>,
+    /// Whether it is refreshed before it expires.
+    pub refresh: bool,
+}
+
+/// A binding and the request that makes, keeps or removes it.
+#[derive(Debug)]
+pub struct Registration {
+    binding: Binding,
+    call_id: String,
+    cseq: u32,
+    state: State,
+    exchange: Option<Exchange>,
+    refresh_at: Option<Instant>,
+    next_number: u32,
+    interval_raised: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Registering,
+    Registered,
+    Refreshing,
+    Removing,
+    Over,
+}
+
+impl Registration {
+    /// Sends the first REGISTER. `None` where the flow's link is closed.
+    pub fn start(context: &mut Context<'_>, binding: Binding) -> Option<Self> {
+        context.link(binding.flow)?;
+        let call_id = format!("{:016x}{:08x}@ringfleet", context.random.next_u64(), context.random.next_u32());
+        let mut registration = Self {
+            binding,
+            call_id,
+            cseq: 0,
+            state: State::Registering,
+            exchange: None,
+            refresh_at: None,
+            next_number: 1,
+            interval_raised: false,
+        };
+        registration.send(context);
+        Some(registration)
+    }
+
+    /// The application's number for it.
+    pub fn owner(&self) -> u64 {
+        self.binding.owner
+    }
+
+    /// Call-ID.
+    pub fn call_id(&self) -> &str {
+        &self.call_id
+    }
+
+    /// Link of its flow.
+    pub fn flow(&self) -> Flow {
+        self.binding.flow
+    }
+
+    /// Whether the last exchange answered a challenge.
+    pub fn was_challenged(&self) -> bool {
+        self.exchange.as_ref().is_some_and(Exchange::was_challenged)
+    }
+
+    /// Whether nothing more can happen.
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// The next moment at which [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub fn deadline(&self) -> Option<Instant> {
+        let exchange = match self.state {
+            State::Registering | State::Refreshing | State::Removing => {
+                self.exchange.as_ref().and_then(Exchange::deadline)
+            }
+            State::Registered | State::Over => None,
+        };
+        soonest(exchange, self.refresh_at)
+    }
+
+    /// Removes the binding.
+    pub fn remove(&mut self, context: &mut Context<'_>) {
+        if matches!(self.state, State::Registered | State::Refreshing) {
+            self.state = State::Removing;
+            self.refresh_at = None;
+            self.send(context);
+        }
+    }
+
+    /// A response to the transaction `number`.
+    pub fn handle_response(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32) {
+        let flow = (self.binding.flow, self.binding.owner);
+        let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.number() == number) else { return };
+        let code = exchange.handle_response(context, flow, response, &mut self.next_number);
+        self.cseq = self.cseq.max(exchange.cseq());
+        match code {
+            None => {}
+            Some(423) if !self.interval_raised => self.raise_interval(context, response),
+            Some(code @ 200..300) => self.handle_success(context, response, code),
+            Some(code) => self.fail(context, code, Cause::Response),
+        }
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        if self.refresh_at.is_some_and(|at| at <= context.now) {
+            self.refresh_at = None;
+            self.state = State::Refreshing;
+            return self.send(context);
+        }
+        let flow = (self.binding.flow, self.binding.owner);
+        let waiting = !matches!(self.state, State::Registered | State::Over);
+        if waiting && self.exchange.as_mut().is_some_and(|exchange| exchange.handle_timeout(context, flow)) {
+            self.fail(context, 408, Cause::Timeout);
+        }
+    }
+
+    /// The link of its flow is gone.
+    pub fn handle_link_lost(&mut self, context: &mut Context<'_>) {
+        if self.state != State::Over {
+            self.fail(context, 503, Cause::Transport);
+        }
+    }
+
+    fn handle_success(&mut self, context: &mut Context<'_>, response: &Message<'_>, code: u16) {
+        if self.state == State::Removing {
+            self.state = State::Over;
+            return context.tell(Event::Unregistered { registration: context.handle, code, cause: Cause::Response });
+        }
+        let refreshed = self.state == State::Refreshing;
+        let expires = granted(response, context, &self.binding);
+        self.state = State::Registered;
+        if self.binding.refresh {
+            self.refresh_at = Some(context.now + refresh_after(expires.unwrap_or(self.binding.expires)));
+        }
+        context.tell(Event::Registered { registration: context.handle, expires, refreshed });
+    }
+
+    fn raise_interval(&mut self, context: &mut Context<'_>, response: &Message<'_>) {
+        self.interval_raised = true;
+        match response.header(Name::MinExpires).and_then(header::number) {
+            Some(least) if least > self.binding.expires => {
+                self.binding.expires = least;
+                self.send(context);
+            }
+            _ => self.fail(context, 423, Cause::Response),
+        }
+    }
+
+    fn fail(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+        let registration = context.handle;
+        let event = match self.state {
+            State::Removing => Event::Unregistered { registration, code, cause },
+            state => Event::RegistrationFailed { registration, code, cause, refresh: state != State::Registering },
+        };
+        self.state = State::Over;
+        self.refresh_at = None;
+        context.tell(event);
+    }
+
+    fn send(&mut self, context: &mut Context<'_>) {
+        let binding = &self.binding;
+        let Some(link) = context.link(binding.flow) else { return self.fail(context, 503, Cause::Transport) };
+        self.cseq += 1;
+        let number = self.next_number;
+        self.next_number += 1;
+        let expires = if self.state == State::Removing { 0 } else { binding.expires };
+        let mut bytes = Vec::with_capacity(600);
+        let mut writer = Writer::request(&mut bytes, b"REGISTER", binding.registrar.as_bytes());
+        writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, number));
+        writer.field("Max-Forwards", "70");
+        for route in &binding.route {
+            writer.field("Route", route);
+        }
+        writer.field("From", format!("<{}>;tag={}", binding.aor, context.salt.tag(context.handle)));
+        writer.field("To", format!("<{}>", binding.aor)).field("Call-ID", &self.call_id);
+        writer.field_fmt("CSeq", format_args!("{} REGISTER", self.cseq));
+        let (user, address, transport) = (&binding.user, link.advertised, link.transport.uri_param());
+        writer.field("Contact", format!("<sip:{user}@{address}{transport}>;expires={expires}"));
+        writer.field_fmt("Expires", format_args!("{expires}"));
+        writer.field("User-Agent", context.agent);
+        for (name, value) in &binding.headers {
+            writer.field(name, value);
+        }
+        writer.body("", b"");
+        let (flow, credentials) = ((binding.flow, binding.owner), binding.credentials.clone());
+        self.exchange = Some(Exchange::start(context, flow, (number, self.cseq), credentials, bytes));
+    }
+}
+
+/// The expiry that the registrar granted our Contact: its `expires` parameter, else the Expires field (§10.2.4).
+fn granted(response: &Message<'_>, context: &Context<'_>, binding: &Binding) -> Option<u32> {
+    let ours = context.link(binding.flow)?.advertised;
+    let mine = response.headers(Name::Contact).flat_map(header::split_list).find_map(|value| {
+        let contact = super::uri::NameAddr::parse(value);
+        let uri = Uri::parse(contact.uri)?;
+        let same = uri.user == binding.user.as_bytes() && uri.port.unwrap_or(5060) == ours.port();
+        same.then(|| header::param(contact.params, "expires").and_then(header::number)).flatten()
+    });
+    mine.or_else(|| response.header(Name::Expires).and_then(header::number))
+}
+
+/// When to refresh: with a tenth of the time left, but at least five seconds before the end where there is room.
+fn refresh_after(expires: u32) -> Duration {
+    let expires = f64::from(expires);
+    Duration::from_secs_f64((expires * 0.9).min(expires - 5.0).max(expires * 0.5))
+}

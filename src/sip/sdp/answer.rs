@@ -1,0 +1,481 @@
+//! Answers: ours to an offer, and theirs to ours.
+
+use std::net::SocketAddr;
+
+use super::Direction;
+use super::description::{Connection, Format, Media, Sdp};
+use super::local::{AudioCodec, Local, Order, write_rejected};
+
+/// What both sides agreed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Negotiated {
+    /// The codec, with the payload type that we receive it with.
+    pub codec: AudioCodec,
+    /// The payload type that we send it with. RFC 3264 §5.1 lets each side choose its own.
+    pub payload_type: u8,
+    /// Where RTP is sent; `None` while the other side is on hold at address 0.0.0.0.
+    pub remote_rtp: Option<SocketAddr>,
+    /// Where RTCP is sent: the RTP address when multiplexed, else that of `a=rtcp`, else the port above.
+    pub remote_rtcp: Option<SocketAddr>,
+    /// RTP and RTCP share the port.
+    pub rtcp_mux: bool,
+    /// What we do.
+    pub direction: Direction,
+    /// Packet time that the other side wants to receive, ms; `None` where it did not say.
+    pub ptime: Option<u16>,
+    /// Payload type that we send telephone-event with; `None` where it was not agreed on.
+    pub dtmf_pt: Option<u8>,
+}
+
+/// Why an offer is not acceptable (488).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// There is no audio line.
+    #[error("the offer has no audio line")]
+    NoAudio,
+    /// All audio lines have port 0.
+    #[error("the offer's audio stream is switched off (port 0)")]
+    SwitchedOff,
+    /// Audio is offered in another profile only.
+    #[error("the offer wants {0} audio, and only RTP/AVP is spoken here")]
+    Profile(String),
+    /// No codec in common.
+    #[error("no common codec: offered {offered}, spoken here {ours}")]
+    NoCommonCodec {
+        /// The offer's codecs.
+        offered: String,
+        /// Ours.
+        ours: String,
+    },
+    /// No `c=` line with an IP address.
+    #[error("the offer does not say where to send audio: {0}")]
+    NoAddress(NoAddress),
+}
+
+/// Why the answer to our offer cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnswerError {
+    /// There is no audio line.
+    #[error("the answer has no audio line")]
+    NoAudio,
+    /// All audio lines have port 0.
+    #[error("the answer rejects the audio stream (port 0)")]
+    Rejected,
+    /// The answer changes the profile.
+    #[error("the answer wants {0} audio, but RTP/AVP was offered")]
+    Profile(String),
+    /// The answer has none of our codecs.
+    #[error("the answer chose {answered}, but offered was {offered}")]
+    ForeignCodec {
+        /// The answer's codecs.
+        answered: String,
+        /// Ours.
+        offered: String,
+    },
+    /// No `c=` line with an IP address.
+    #[error("the answer does not say where to send audio: {0}")]
+    NoAddress(NoAddress),
+}
+
+/// Why there is no address to send to.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoAddress {
+    /// There is no `c=` line.
+    #[error("it has no c= line")]
+    Missing,
+    /// The `c=` line has a name.
+    #[error("its c= line has the name `{0}` instead of an IP address")]
+    Name(String),
+}
+
+/// An audio stream of an offer that we take.
+struct Taken {
+    negotiated: Negotiated,
+    /// Payload type and clock rate of the telephone-event format that is mirrored.
+    event: Option<(u8, u32)>,
+}
+
+impl<'s> Local<'s> {
+    /// Answers an offer: takes its first audio stream that we can speak and rejects all others. Appends the answer,
+    /// with each media line of the offer in its place; nothing when the offer is refused.
+    pub fn answer(&self, offer: &Sdp<'_>, order: Order, out: &mut Vec<u8>) -> Result<Negotiated, Refused> {
+        let mut refused = Refused::NoAudio;
+        for (index, media) in offer.media.iter().enumerate().filter(|(_, media)| media.is_audio()) {
+            match self.take(media, order) {
+                Ok(taken) => {
+                    self.write_answer(offer, index, &taken, out);
+                    return Ok(taken.negotiated);
+                }
+                // A stream that is switched off says less than one that is not.
+                Err(Refused::SwitchedOff) if refused != Refused::NoAudio => {}
+                Err(error) => refused = error,
+            }
+        }
+        Err(refused)
+    }
+
+    /// What the answer to our offer comes to. The first codec of the answer that we offered is used.
+    pub fn negotiated(&self, answer: &Sdp<'_>) -> Result<Negotiated, AnswerError> {
+        let media = answer.audio().find(|media| !media.is_rejected());
+        let Some(media) = media else {
+            return Err(if answer.audio().next().is_some() { AnswerError::Rejected } else { AnswerError::NoAudio });
+        };
+        if !media.is_plain_rtp() {
+            return Err(AnswerError::Profile(shown(media.proto)));
+        }
+        let chosen = media.formats.iter().find_map(|format| Some((format, self.codec_of(format)?)));
+        let Some((format, codec)) = chosen else {
+            return Err(AnswerError::ForeignCodec { answered: codecs_of(media), offered: self.codec_names() });
+        };
+        let dtmf_pt = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
+        let dtmf_pt = dtmf_pt.map(|event| event.payload_type);
+        self.agreed(media, *codec, format.payload_type, dtmf_pt).map_err(AnswerError::NoAddress)
+    }
+
+    /// One audio stream of an offer, with the telephone-event format that is mirrored.
+    fn take(&self, media: &Media<'_>, order: Order) -> Result<Taken, Refused> {
+        if media.is_rejected() {
+            return Err(Refused::SwitchedOff);
+        }
+        if !media.is_plain_rtp() {
+            return Err(Refused::Profile(shown(media.proto)));
+        }
+        let Some((format, codec)) = self.common(media, order) else {
+            return Err(Refused::NoCommonCodec { offered: codecs_of(media), ours: self.codec_names() });
+        };
+        // RFC 3264 §6.1: an answer uses the numbers of the offer.
+        let codec = AudioCodec { payload_type: format.payload_type, ..*codec };
+        let event = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
+        let event =
+            event.and_then(|format| Some((format.payload_type, format.encoding.map(|found| found.clock_rate)?)));
+        let negotiated = self.agreed(media, codec, format.payload_type, event.map(|(number, _)| number));
+        Ok(Taken { negotiated: negotiated.map_err(Refused::NoAddress)?, event })
+    }
+
+    fn common<'m, 'o>(&self, media: &'m Media<'o>, order: Order) -> Option<(&'m Format<'o>, &'s AudioCodec)> {
+        let formats = &media.formats;
+        let same = |format: &Format<'_>, codec: &AudioCodec| format.encoding.is_some_and(|found| codec.is(&found));
+        match order {
+            Order::Theirs => {
+                formats.iter().find_map(|format| Some((format, self.codecs.iter().find(|codec| same(format, codec))?)))
+            }
+            Order::Ours => {
+                self.codecs.iter().find_map(|codec| Some((formats.iter().find(|format| same(format, codec))?, codec)))
+            }
+        }
+    }
+
+    /// Which of our codecs a format of an answer is. One without a name is known by the number that we gave it.
+    fn codec_of(&self, format: &Format<'_>) -> Option<&'s AudioCodec> {
+        self.codecs.iter().find(|codec| match &format.encoding {
+            Some(encoding) => codec.is(encoding),
+            None => codec.payload_type == format.payload_type,
+        })
+    }
+
+    fn agreed(
+        &self,
+        media: &Media<'_>,
+        codec: AudioCodec,
+        payload_type: u8,
+        dtmf_pt: Option<u8>,
+    ) -> Result<Negotiated, NoAddress> {
+        let ip = match media.connection {
+            Some(Connection::Address(address)) => address,
+            Some(Connection::Name(name)) => return Err(NoAddress::Name(shown(name))),
+            None => return Err(NoAddress::Missing),
+        };
+        let rtcp_mux = self.rtcp_mux && media.rtcp_mux;
+        let remote_rtp = (!ip.is_unspecified()).then(|| SocketAddr::new(ip, media.port));
+        let remote_rtcp = remote_rtp.and_then(|rtp| if rtcp_mux { Some(rtp) } else { rtcp_of(media, rtp) });
+        let direction = self.direction.and(media.direction().reversed());
+        Ok(Negotiated {
+            codec,
+            payload_type,
+            remote_rtp,
+            remote_rtcp,
+            rtcp_mux,
+            direction,
+            ptime: media.ptime,
+            dtmf_pt,
+        })
+    }
+
+    /// Each media line of the offer in its place, all but one with port 0.
+    fn write_answer(&self, offer: &Sdp<'_>, index: usize, taken: &Taken, out: &mut Vec<u8>) {
+        self.write_session(out);
+        for (place, media) in offer.media.iter().enumerate() {
+            if place != index {
+                write_rejected(out, media);
+                continue;
+            }
+            let Negotiated { codec, direction, rtcp_mux, .. } = taken.negotiated;
+            let audio = (codec.payload_type, codec.name, codec.clock_rate);
+            let event = taken.event.map(|(number, clock_rate)| (number, "telephone-event", clock_rate));
+            self.write_audio(out, media.proto, [audio].into_iter().chain(event), direction, rtcp_mux);
+        }
+    }
+
+    fn codec_names(&self) -> String {
+        let names: Vec<String> =
+            self.codecs.iter().map(|codec| format!("{}/{}", codec.name, codec.clock_rate)).collect();
+        names.join(", ")
+    }
+}
+
+/// RFC 3550 §11 and RFC 3605.
+fn rtcp_of(media: &Media<'_>, rtp: SocketAddr) -> Option<SocketAddr> {
+    let port = media.rtcp_port.or_else(|| rtp.port().checked_add(1))?;
+    let address = media.rtcp_address.filter(|address| !address.is_unspecified());
+    Some(SocketAddr::new(address.unwrap_or_else(|| rtp.ip()), port))
+}
+
+/// The codecs of a media line for people, telephone-event and comfort noise left out.
+fn codecs_of(media: &Media<'_>) -> String {
+    let names: Vec<String> = media
+        .formats
+        .iter()
+        .filter_map(|format| match format.encoding {
+            Some(found) if ["telephone-event", "CN"].iter().any(|name| found.name.eq_ignore_ascii_case(name)) => None,
+            Some(found) => Some(format!("{}/{}", shown(found.name), found.clock_rate)),
+            None => Some(format!("payload type {}", format.payload_type)),
+        })
+        .collect();
+    if names.is_empty() { "no codec".to_owned() } else { names.join(", ") }
+}
+
+/// A word of the peer, cut to a length that fits a message.
+fn shown(word: &str) -> String {
+    word.chars().take(40).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 };
+    const PCMU: AudioCodec = AudioCodec { name: "PCMU", payload_type: 0, clock_rate: 8000 };
+    const OPUS_LIKE: AudioCodec = AudioCodec { name: "L16", payload_type: 96, clock_rate: 16000 };
+
+    fn local() -> Local<'static> {
+        Local {
+            rtp: ([192, 0, 2, 7], 20_000).into(),
+            codecs: &[PCMA, PCMU],
+            telephone_event: Some(101),
+            ptime: Some(20),
+            rtcp_mux: true,
+            direction: Direction::SendRecv,
+            session_id: 77,
+            version: 1,
+        }
+    }
+
+    fn parse(body: &str) -> Sdp<'_> {
+        Sdp::parse(body.as_bytes()).expect("valid")
+    }
+
+    fn answered(local: &Local<'_>, offer: &str, order: Order) -> (Negotiated, String) {
+        let offer = parse(offer);
+        let mut out = Vec::new();
+        let negotiated = local.answer(&offer, order, &mut out).expect("acceptable");
+        (negotiated, String::from_utf8(out).expect("text"))
+    }
+
+    const OFFER: &str = "v=0\r\no=- 5 5 IN IP4 198.51.100.2\r\ns=-\r\nc=IN IP4 198.51.100.2\r\nt=0 0\r\n\
+        m=video 4010 RTP/AVP 31\r\n\
+        m=audio 4000 RTP/AVP 18 0 8 96 97\r\na=rtpmap:96 telephone-event/16000\r\na=rtpmap:97 telephone-event/8000\r\n\
+        a=ptime:30\r\n\
+        m=audio 4020 RTP/SAVP 0\r\n";
+
+    #[test]
+    fn an_answer_mirrors_each_line_and_takes_one() {
+        let (negotiated, text) = answered(&local(), OFFER, Order::Theirs);
+        assert_eq!(
+            text,
+            "v=0\r\no=- 77 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
+             m=video 0 RTP/AVP 31\r\n\
+             m=audio 20000 RTP/AVP 0 97\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:97 telephone-event/8000\r\n\
+             a=fmtp:97 0-15\r\na=ptime:20\r\na=sendrecv\r\n\
+             m=audio 0 RTP/SAVP 0\r\n"
+        );
+        let expected = Negotiated {
+            codec: PCMU,
+            payload_type: 0,
+            remote_rtp: Some(([198, 51, 100, 2], 4000).into()),
+            remote_rtcp: Some(([198, 51, 100, 2], 4001).into()),
+            rtcp_mux: false,
+            direction: Direction::SendRecv,
+            ptime: Some(30),
+            dtmf_pt: Some(97),
+        };
+        assert_eq!(negotiated, expected);
+    }
+
+    #[test]
+    fn our_own_order_is_used_when_asked_for() {
+        assert_eq!(answered(&local(), OFFER, Order::Ours).0.codec, PCMA);
+    }
+
+    #[test]
+    fn both_sides_of_one_negotiation_agree() {
+        let mut offer = Vec::new();
+        local().write_offer(&mut offer);
+        let callee = Local { rtp: ([198, 51, 100, 2], 4000).into(), codecs: &[PCMU], ..local() };
+        let parsed = Sdp::parse(&offer).expect("our own offer is valid");
+        let mut text = Vec::new();
+        let answered = callee.answer(&parsed, Order::Theirs, &mut text).expect("acceptable");
+        let caller = local().negotiated(&Sdp::parse(&text).expect("our own answer is valid")).expect("usable");
+        assert_eq!(caller.codec, answered.codec);
+        assert_eq!(caller.remote_rtp, Some(callee.rtp));
+        assert_eq!(answered.remote_rtp, Some(local().rtp));
+        assert!(caller.rtcp_mux && answered.rtcp_mux);
+        assert_eq!(caller.remote_rtcp, caller.remote_rtp);
+        assert_eq!((caller.dtmf_pt, answered.dtmf_pt), (Some(101), Some(101)));
+    }
+
+    #[test]
+    fn the_numbers_of_the_offer_are_mirrored() {
+        let own = Local { codecs: &[OPUS_LIKE], ..local() };
+        let offer = "v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 110\na=rtpmap:110 l16/16000\n";
+        let (negotiated, text) = answered(&own, offer, Order::Theirs);
+        assert_eq!((negotiated.codec.payload_type, negotiated.payload_type), (110, 110));
+        assert!(text.contains("m=audio 20000 RTP/AVP 110\r\na=rtpmap:110 L16/16000\r\n"), "{text}");
+    }
+
+    #[test]
+    fn an_answer_with_other_numbers_is_sent_with_those() {
+        let own = Local { codecs: &[OPUS_LIKE], ..local() };
+        let answer = "v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 110\na=rtpmap:110 L16/16000\n";
+        let negotiated = own.negotiated(&parse(answer)).expect("usable");
+        assert_eq!((negotiated.codec.payload_type, negotiated.payload_type), (96, 110));
+        assert_eq!(negotiated.dtmf_pt, None);
+        let nameless = "v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 96\n";
+        assert_eq!(own.negotiated(&parse(nameless)).expect("usable").codec, OPUS_LIKE);
+    }
+
+    #[test]
+    fn directions_are_reversed_and_never_widened() {
+        let offer = |attribute: &str| format!("v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 0\na={attribute}\n");
+        let cases = [
+            ("sendrecv", Direction::SendRecv, Direction::SendRecv),
+            ("sendonly", Direction::SendRecv, Direction::RecvOnly),
+            ("recvonly", Direction::SendRecv, Direction::SendOnly),
+            ("inactive", Direction::SendRecv, Direction::Inactive),
+            ("sendrecv", Direction::SendOnly, Direction::SendOnly),
+            ("sendonly", Direction::SendOnly, Direction::Inactive),
+        ];
+        for (attribute, ours, expected) in cases {
+            let own = Local { direction: ours, ..local() };
+            let (negotiated, text) = answered(&own, &offer(attribute), Order::Theirs);
+            assert_eq!(negotiated.direction, expected, "{attribute} with {ours}");
+            assert!(text.ends_with(&format!("a={expected}\r\n")), "{text}");
+            assert_eq!(own.negotiated(&parse(&offer(attribute))).expect("usable").direction, expected);
+        }
+    }
+
+    #[test]
+    fn hold_at_address_zero_leaves_nowhere_to_send() {
+        let held = "v=0\nc=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 0\n";
+        let (negotiated, text) = answered(&local(), held, Order::Theirs);
+        assert_eq!((negotiated.remote_rtp, negotiated.remote_rtcp), (None, None));
+        assert_eq!(negotiated.direction, Direction::RecvOnly);
+        assert!(text.ends_with("a=recvonly\r\n"), "{text}");
+    }
+
+    #[test]
+    fn rtcp_goes_where_the_other_side_says() {
+        let rtcp = |lines: &str| {
+            let answer = format!("v=0\nc=IN IP6 2001:db8::2\nm=audio 65535 RTP/AVP 0\n{lines}");
+            local().negotiated(&parse(&answer)).expect("usable").remote_rtcp.map(|address| address.to_string())
+        };
+        assert_eq!(rtcp("a=rtcp:7001\n").as_deref(), Some("[2001:db8::2]:7001"));
+        assert_eq!(rtcp("a=rtcp:7001 IN IP6 2001:db8::3\n").as_deref(), Some("[2001:db8::3]:7001"));
+        assert_eq!(rtcp("a=rtcp:7001\na=rtcp-mux\n").as_deref(), Some("[2001:db8::2]:65535"));
+        assert_eq!(rtcp(""), None, "there is no port above 65535");
+    }
+
+    #[test]
+    fn an_unusable_answer_is_told_in_words() {
+        let told = |body: &str| local().negotiated(&parse(body)).expect_err("unusable").to_string();
+        let audio = |rest: &str| told(&format!("v=0\nc=IN IP4 198.51.100.2\nm=audio {rest}\n"));
+        assert_eq!(told("v=0\n"), "the answer has no audio line");
+        assert_eq!(audio("0 RTP/AVP 0"), "the answer rejects the audio stream (port 0)");
+        assert_eq!(audio("4000 RTP/SAVP 0"), "the answer wants RTP/SAVP audio, but RTP/AVP was offered");
+        assert_eq!(
+            audio("4000 RTP/AVP 18 99 101\na=rtpmap:101 telephone-event/8000"),
+            "the answer chose G729/8000, payload type 99, but offered was PCMA/8000, PCMU/8000"
+        );
+        assert_eq!(audio("4000 RTP/AVP"), "the answer chose no codec, but offered was PCMA/8000, PCMU/8000");
+        assert_eq!(
+            told("v=0\nm=audio 4000 RTP/AVP 0\n"),
+            "the answer does not say where to send audio: it has no c= line"
+        );
+        assert_eq!(
+            told("v=0\nm=audio 4000 RTP/AVP 0\nc=IN IP4 mgw.example\n"),
+            "the answer does not say where to send audio: its c= line has the name `mgw.example` instead of an IP address"
+        );
+    }
+
+    #[test]
+    fn an_unacceptable_offer_is_told_in_words() {
+        let told = |body: &str| {
+            let mut out = Vec::new();
+            let refused = local().answer(&parse(body), Order::Theirs, &mut out).expect_err("refused");
+            assert!(out.is_empty());
+            refused.to_string()
+        };
+        assert_eq!(told("v=0\nm=video 4000 RTP/AVP 31\n"), "the offer has no audio line");
+        assert_eq!(told("v=0\nm=audio 0 RTP/AVP 0\n"), "the offer's audio stream is switched off (port 0)");
+        assert_eq!(
+            told("v=0\nm=audio 4000 UDP/TLS/RTP/SAVPF 111\nm=audio 0 RTP/AVP 0\n"),
+            "the offer wants UDP/TLS/RTP/SAVPF audio, and only RTP/AVP is spoken here"
+        );
+        assert_eq!(
+            told("v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 9\n"),
+            "no common codec: offered G722/8000, spoken here PCMA/8000, PCMU/8000"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_description_is_used_or_refused(
+            edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+        ) {
+            let mut body = OFFER.as_bytes().to_vec();
+            for (place, byte) in edits {
+                let place = place.index(body.len());
+                body[place] = byte;
+            }
+            if let Ok(sdp) = Sdp::parse(&body) {
+                let mut out = Vec::new();
+                let answered = local().answer(&sdp, Order::Theirs, &mut out);
+                prop_assert_eq!(answered.is_err(), out.is_empty());
+                let _ = local().negotiated(&sdp).map_err(|error| error.to_string());
+            }
+        }
+
+        #[test]
+        fn whatever_is_offered_an_answer_has_as_many_lines(
+            lines in prop::collection::vec(
+                prop_oneof![
+                    Just("m=audio 4000 RTP/AVP 0 8"), Just("m=audio 0 RTP/AVP 0"), Just("m=audio 9 RTP/SAVP 0"),
+                    Just("m=image 4001 udptl t38"), Just("c=IN IP4 198.51.100.2"), Just("a=sendonly"), Just("a=rtcp-mux"),
+                    Just("a=rtpmap:0 PCMU/8000"), Just("m=audio 4002 RTP/AVPF 8 101"), Just("a=rtpmap:101 telephone-event/8000"),
+                ],
+                0..20,
+            ),
+        ) {
+            let body = format!("v=0\n{}", lines.join("\n"));
+            let Ok(offer) = Sdp::parse(body.as_bytes()) else { return Ok(()) };
+            let mut out = Vec::new();
+            if local().answer(&offer, Order::Ours, &mut out).is_ok() {
+                let read = Sdp::parse(&out).expect("our own answer is valid");
+                prop_assert_eq!(read.media.len(), offer.media.len());
+                prop_assert_eq!(read.media.iter().filter(|media| !media.is_rejected()).count(), 1);
+                let same = |(ours, theirs): (&Media<'_>, &Media<'_>)| ours.kind == theirs.kind && ours.proto == theirs.proto;
+                prop_assert!(read.media.iter().zip(&offer.media).all(same));
+            }
+        }
+    }
+}

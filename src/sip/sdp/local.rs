@@ -1,0 +1,188 @@
+//! Our side of a session: what we would send and receive, and the text that says so.
+
+use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use super::Direction;
+use super::description::{Encoding, Media};
+
+/// An audio codec as SDP describes it. The name is that of its RTP payload format (`PCMA`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AudioCodec {
+    /// Encoding name; compared in any case.
+    pub name: &'static str,
+    /// Payload type that we offer it with, 0–127.
+    pub payload_type: u8,
+    /// RTP clock rate, Hz.
+    pub clock_rate: u32,
+}
+
+impl AudioCodec {
+    /// The same encoding, whatever its number.
+    pub(super) fn is(&self, encoding: &Encoding<'_>) -> bool {
+        self.name.eq_ignore_ascii_case(encoding.name)
+            && self.clock_rate == encoding.clock_rate
+            && encoding.channels == 1
+    }
+}
+
+/// Whose order of codecs decides an answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Order {
+    /// The offer's: RFC 3264 §6.1 recommends it.
+    #[default]
+    Theirs,
+    /// Ours.
+    Ours,
+}
+
+/// Our side of a session.
+#[derive(Clone, Copy, Debug)]
+pub struct Local<'a> {
+    /// Where we want to receive RTP, as the other side sees it. RTCP is expected one port above, or on the same port
+    /// where both sides multiplex.
+    pub rtp: SocketAddr,
+    /// Codecs that we can speak, best first; at least one.
+    pub codecs: &'a [AudioCodec],
+    /// Payload type that telephone-event is offered with, usually 101; `None` offers none.
+    pub telephone_event: Option<u8>,
+    /// Packet time that we want to receive, ms; `None` leaves it out, which means 20 for G.711 (RFC 3551).
+    pub ptime: Option<u16>,
+    /// RTP and RTCP on one port: offered, and accepted where it is offered.
+    pub rtcp_mux: bool,
+    /// What we want to do. An answer allows no more than this.
+    pub direction: Direction,
+    /// Id of the session: the same in all descriptions of one dialog.
+    pub session_id: u64,
+    /// Version: one more in each description that differs from the one before (RFC 3264 §8).
+    pub version: u64,
+}
+
+impl Local<'_> {
+    /// Appends an offer.
+    pub fn write_offer(&self, out: &mut Vec<u8>) {
+        self.write_session(out);
+        let codecs = self.codecs.iter().map(|codec| (codec.payload_type, codec.name, codec.clock_rate));
+        // RFC 4733 §2.5: events run on the clock of the audio.
+        let clock_rate = self.codecs.first().map_or(8000, |codec| codec.clock_rate);
+        let event = self.telephone_event.map(|number| (number, "telephone-event", clock_rate));
+        self.write_audio(out, "RTP/AVP", codecs.chain(event), self.direction, self.rtcp_mux);
+    }
+
+    /// The next description of the same session: hold with [`Direction::SendOnly`] (or `Inactive`), resume with
+    /// `SendRecv`.
+    #[must_use]
+    pub fn renewed(self, direction: Direction) -> Self {
+        Self { direction, version: self.version.wrapping_add(1), ..self }
+    }
+
+    /// Everything before the first media line.
+    pub(super) fn write_session(&self, out: &mut Vec<u8>) {
+        let (family, address) = match self.rtp.ip() {
+            IpAddr::V4(address) => ("IP4", IpAddr::V4(address)),
+            IpAddr::V6(address) => ("IP6", IpAddr::V6(address)),
+        };
+        line(out, format_args!("v=0"));
+        line(out, format_args!("o=- {} {} IN {family} {address}", self.session_id, self.version));
+        line(out, format_args!("s=-"));
+        line(out, format_args!("c=IN {family} {address}"));
+        line(out, format_args!("t=0 0"));
+    }
+
+    /// An audio line with its attributes. Formats are payload type, name, clock rate.
+    pub(super) fn write_audio<'f>(
+        &self,
+        out: &mut Vec<u8>,
+        proto: &str,
+        formats: impl Iterator<Item = (u8, &'f str, u32)> + Clone,
+        direction: Direction,
+        rtcp_mux: bool,
+    ) {
+        write!(out, "m=audio {} {proto}", self.rtp.port()).expect(NEVER_FAILS);
+        for (number, ..) in formats.clone() {
+            write!(out, " {number}").expect(NEVER_FAILS);
+        }
+        line(out, format_args!(""));
+        for (number, name, clock_rate) in formats {
+            line(out, format_args!("a=rtpmap:{number} {name}/{clock_rate}"));
+            if name == "telephone-event" {
+                // The sixteen keys of DTMF (RFC 4733 §3.2).
+                line(out, format_args!("a=fmtp:{number} 0-15"));
+            }
+        }
+        if let Some(ptime) = self.ptime {
+            line(out, format_args!("a=ptime:{ptime}"));
+        }
+        if rtcp_mux {
+            line(out, format_args!("a=rtcp-mux"));
+        }
+        line(out, format_args!("a={direction}"));
+    }
+}
+
+/// A stream that we do not take: RFC 3264 §6 wants its place kept, with port 0.
+pub(super) fn write_rejected(out: &mut Vec<u8>, media: &Media<'_>) {
+    line(out, format_args!("m={} 0 {} {}", media.kind, media.proto, media.format_list));
+}
+
+fn line(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+    write!(out, "{text}\r\n").expect(NEVER_FAILS);
+}
+
+const NEVER_FAILS: &str = "writing to a Vec does not fail";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 };
+    const PCMU: AudioCodec = AudioCodec { name: "PCMU", payload_type: 0, clock_rate: 8000 };
+
+    fn local() -> Local<'static> {
+        Local {
+            rtp: ([192, 0, 2, 7], 20_000).into(),
+            codecs: &[PCMA, PCMU],
+            telephone_event: Some(101),
+            ptime: Some(20),
+            rtcp_mux: true,
+            direction: Direction::SendRecv,
+            session_id: 77,
+            version: 1,
+        }
+    }
+
+    fn offer(local: &Local<'_>) -> String {
+        let mut out = Vec::new();
+        local.write_offer(&mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn an_offer_reads_as_the_standard_writes_it() {
+        assert_eq!(
+            offer(&local()),
+            "v=0\r\no=- 77 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
+             m=audio 20000 RTP/AVP 8 0 101\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:0 PCMU/8000\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=rtcp-mux\r\na=sendrecv\r\n"
+        );
+    }
+
+    #[test]
+    fn an_ipv6_offer_without_extras_leaves_them_out() {
+        let rtp = SocketAddr::new("2001:db8::7".parse().expect("valid"), 20_000);
+        let local = Local { rtp, codecs: &[PCMU], telephone_event: None, ptime: None, rtcp_mux: false, ..local() };
+        assert_eq!(
+            offer(&local),
+            "v=0\r\no=- 77 1 IN IP6 2001:db8::7\r\ns=-\r\nc=IN IP6 2001:db8::7\r\nt=0 0\r\n\
+             m=audio 20000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
+        );
+    }
+
+    #[test]
+    fn hold_and_resume_are_the_same_offer_with_the_next_version() {
+        let held = local().renewed(Direction::SendOnly);
+        let expected = offer(&local()).replace("77 1", "77 2").replace("sendrecv", "sendonly");
+        assert_eq!(offer(&held), expected);
+        assert_eq!(offer(&held.renewed(Direction::SendRecv)), offer(&local()).replace("77 1", "77 3"));
+    }
+}

@@ -1,0 +1,85 @@
+//! Session descriptions (RFC 8866) and offer/answer (RFC 3264) for one audio stream.
+//!
+//! [`Sdp::parse`] reads what others write, without copying and leniently; [`Local`] is our side: it writes offers,
+//! makes answers and says what was negotiated. Hold and resume are the same description with the next version and
+//! another direction ([`Local::renewed`]). Opening ports, codecs themselves, SRTP and ICE are left to others: an
+//! offer of encrypted audio only is refused here with its profile named.
+
+mod answer;
+mod description;
+mod local;
+mod parse;
+
+pub use answer::{AnswerError, Negotiated, NoAddress, Refused};
+pub use description::{Connection, Encoding, Format, Media, Sdp};
+pub use local::{AudioCodec, Local, Order};
+pub use parse::SdpError;
+
+use std::fmt;
+
+/// Which way media flows, seen from the one who says it (RFC 8866 §6.7).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Both ways.
+    #[default]
+    SendRecv,
+    /// It sends only: the other side is on hold.
+    SendOnly,
+    /// It receives only.
+    RecvOnly,
+    /// Neither way.
+    Inactive,
+}
+
+impl Direction {
+    const ALL: [Self; 4] = [Self::SendRecv, Self::SendOnly, Self::RecvOnly, Self::Inactive];
+
+    /// The attribute's name.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::SendRecv => "sendrecv",
+            Self::SendOnly => "sendonly",
+            Self::RecvOnly => "recvonly",
+            Self::Inactive => "inactive",
+        }
+    }
+
+    /// Whether the one who says it sends.
+    pub const fn sends(self) -> bool {
+        matches!(self, Self::SendRecv | Self::SendOnly)
+    }
+
+    /// Whether the one who says it receives.
+    pub const fn receives(self) -> bool {
+        matches!(self, Self::SendRecv | Self::RecvOnly)
+    }
+
+    /// The same seen from the other side.
+    pub const fn reversed(self) -> Self {
+        Self::of(self.receives(), self.sends())
+    }
+
+    /// What both allow.
+    pub const fn and(self, other: Self) -> Self {
+        Self::of(self.sends() && other.sends(), self.receives() && other.receives())
+    }
+
+    const fn of(sends: bool, receives: bool) -> Self {
+        match (sends, receives) {
+            (true, true) => Self::SendRecv,
+            (true, false) => Self::SendOnly,
+            (false, true) => Self::RecvOnly,
+            (false, false) => Self::Inactive,
+        }
+    }
+
+    fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|direction| name.eq_ignore_ascii_case(direction.name()))
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}

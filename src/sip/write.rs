@@ -1,0 +1,293 @@
+//! Writing messages: strict in form, into a buffer that the caller reuses.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+
+use super::header::{self, Name};
+use super::message::{Message, Start};
+
+/// Methods that we answer with something else than 405, for Allow.
+pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, MESSAGE, NOTIFY";
+
+/// Appends a message to a buffer: first line, header fields, body.
+#[derive(Debug)]
+pub struct Writer<'b> {
+    buffer: &'b mut Vec<u8>,
+}
+
+impl<'b> Writer<'b> {
+    /// Begins a request.
+    pub fn request(buffer: &'b mut Vec<u8>, method: &[u8], uri: &[u8]) -> Self {
+        buffer.extend_from_slice(method);
+        buffer.push(b' ');
+        buffer.extend_from_slice(uri);
+        buffer.extend_from_slice(b" SIP/2.0\r\n");
+        Self { buffer }
+    }
+
+    /// Begins a response. An empty reason becomes the standard's phrase.
+    pub fn response(buffer: &'b mut Vec<u8>, code: u16, reason: &str) -> Self {
+        let reason = if reason.is_empty() { reason_phrase(code) } else { reason };
+        write!(buffer, "SIP/2.0 {code} ").expect("a Vec takes every write");
+        let mut writer = Self { buffer };
+        writer.value(reason.as_bytes());
+        writer
+    }
+
+    /// One header field. Line ends inside the value become spaces: nobody can add a field through a value.
+    pub fn field(&mut self, name: &str, value: impl AsRef<[u8]>) -> &mut Self {
+        self.buffer.extend_from_slice(name.as_bytes());
+        self.buffer.extend_from_slice(b": ");
+        self.value(value.as_ref());
+        self
+    }
+
+    /// One header field from format arguments that hold no line ends.
+    pub fn field_fmt(&mut self, name: &str, value: std::fmt::Arguments<'_>) -> &mut Self {
+        write!(self.buffer, "{name}: {value}\r\n").expect("a Vec takes every write");
+        self
+    }
+
+    /// Complete header lines, as kept by [`response_head`].
+    pub fn lines(&mut self, lines: &[u8]) -> &mut Self {
+        self.buffer.extend_from_slice(lines);
+        self
+    }
+
+    /// The Via of a request of ours.
+    pub fn via(&mut self, transport: &str, sent_by: SocketAddr, branch: impl std::fmt::Display) -> &mut Self {
+        self.field_fmt("Via", format_args!("SIP/2.0/{transport} {sent_by};branch=z9hG4bK{branch};rport"))
+    }
+
+    /// Ends the header fields and adds the body; `content_type` is left out where there is none.
+    pub fn body(&mut self, content_type: &str, body: &[u8]) {
+        if !body.is_empty() {
+            self.field("Content-Type", content_type);
+        }
+        self.field_fmt("Content-Length", format_args!("{}", body.len()));
+        self.buffer.extend_from_slice(b"\r\n");
+        self.buffer.extend_from_slice(body);
+    }
+
+    fn value(&mut self, value: &[u8]) {
+        let start = self.buffer.len();
+        self.buffer.extend_from_slice(value);
+        for byte in &mut self.buffer[start..] {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
+        }
+        self.buffer.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Where a response to a request goes (RFC 3261 §18.2.2, RFC 3581 §4): to the source where the sender asked for
+/// `rport`, else to the source address at the port of sent-by.
+pub fn response_destination(request: &Message<'_>, source: SocketAddr) -> SocketAddr {
+    match request.via() {
+        Some(via) if !via.wants_rport() => SocketAddr::new(source.ip(), via.port.unwrap_or(5060)),
+        _ => source,
+    }
+}
+
+/// The header fields that every response to `request` repeats (RFC 3261 §8.2.6.2): Via with `received` and `rport`
+/// filled in, From, To with our tag, Call-ID, CSeq, and Record-Route where asked for.
+pub fn response_head(request: &Message<'_>, source: SocketAddr, tag: &str, record_route: bool) -> Vec<u8> {
+    let mut head = Vec::with_capacity(512);
+    let mut writer = Writer { buffer: &mut head };
+    for (index, via) in request.headers(Name::Via).enumerate() {
+        if index == 0 {
+            writer.received_via(via, source)
+        } else {
+            writer.field("Via", via)
+        };
+    }
+    for value in request.headers(Name::RecordRoute).filter(|_| record_route) {
+        writer.field("Record-Route", value);
+    }
+    writer.field("From", request.header(Name::From).unwrap_or(b""));
+    let to = request.header(Name::To).unwrap_or(b"");
+    if request.to().is_some_and(|to| to.tag().is_some()) || tag.is_empty() {
+        writer.field("To", to);
+    } else {
+        let mut value = to.to_vec();
+        value.extend_from_slice(b";tag=");
+        value.extend_from_slice(tag.as_bytes());
+        writer.field("To", value);
+    }
+    writer.field("Call-ID", request.call_id().unwrap_or(b""));
+    writer.field("CSeq", request.header(Name::CSeq).unwrap_or(b""));
+    head
+}
+
+impl Writer<'_> {
+    /// The topmost Via of a response, completed with what we saw of its sender.
+    fn received_via(&mut self, value: &[u8], source: SocketAddr) -> &mut Self {
+        let mut pieces = header::split_list(value);
+        let first = pieces.next().unwrap_or(value);
+        let mut line = Vec::with_capacity(value.len() + 48);
+        let end = first.iter().position(|byte| *byte == b';').unwrap_or(first.len());
+        line.extend_from_slice(header::trim(&first[..end]));
+        let mut wants_rport = false;
+        for param in header::split(&first[end..], b';') {
+            let rport = param.len() >= 5 && param[..5].eq_ignore_ascii_case(b"rport");
+            wants_rport |= rport;
+            if !rport && !param.starts_with(b"received=") {
+                line.push(b';');
+                line.extend_from_slice(param);
+            }
+        }
+        write!(line, ";received={}", source.ip()).expect("a Vec takes every write");
+        if wants_rport {
+            write!(line, ";rport={}", source.port()).expect("a Vec takes every write");
+        }
+        for piece in pieces {
+            line.extend_from_slice(b", ");
+            line.extend_from_slice(piece);
+        }
+        self.field("Via", line)
+    }
+}
+
+/// A request of ours once more, in a new transaction: with another branch and CSeq number, credentials added, and
+/// everything else as it was (RFC 3261 §22.2).
+pub fn with_credentials(
+    original: &Message<'_>,
+    via: (&str, SocketAddr, &dyn std::fmt::Display),
+    cseq: u32,
+    credentials: (&str, &str),
+) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(original.raw().len() + 300);
+    let Start::Request { method, uri } = original.start() else { return bytes };
+    let mut writer = Writer::request(&mut bytes, method.as_bytes(), uri);
+    writer.via(via.0, via.1, via.2);
+    for (name, value) in original.fields() {
+        match Name::from_bytes(name) {
+            Name::Via | Name::ContentLength | Name::ContentType => {}
+            Name::CSeq => {
+                writer.field_fmt("CSeq", format_args!("{cseq} {}", method.as_bytes().escape_ascii()));
+            }
+            _ if name.eq_ignore_ascii_case(credentials.0.as_bytes()) => {}
+            _ => {
+                writer.field(&header::text(name), value);
+            }
+        }
+    }
+    writer.field(credentials.0, credentials.1);
+    let content_type = original.header(Name::ContentType).map(header::text).unwrap_or_default();
+    writer.body(&content_type, original.body());
+    bytes
+}
+
+/// The reason phrase of RFC 3261 §21 and of later RFCs.
+pub fn reason_phrase(code: u16) -> &'static str {
+    match code {
+        100 => "Trying",
+        180 => "Ringing",
+        181 => "Call Is Being Forwarded",
+        182 => "Queued",
+        183 => "Session Progress",
+        200 => "OK",
+        202 => "Accepted",
+        300 => "Multiple Choices",
+        301 => "Moved Permanently",
+        302 => "Moved Temporarily",
+        305 => "Use Proxy",
+        380 => "Alternative Service",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        402 => "Payment Required",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
+        408 => "Request Timeout",
+        410 => "Gone",
+        413 => "Request Entity Too Large",
+        414 => "Request-URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Unsupported URI Scheme",
+        420 => "Bad Extension",
+        421 => "Extension Required",
+        423 => "Interval Too Brief",
+        480 => "Temporarily Unavailable",
+        481 => "Call/Transaction Does Not Exist",
+        482 => "Loop Detected",
+        483 => "Too Many Hops",
+        484 => "Address Incomplete",
+        485 => "Ambiguous",
+        486 => "Busy Here",
+        487 => "Request Terminated",
+        488 => "Not Acceptable Here",
+        491 => "Request Pending",
+        493 => "Undecipherable",
+        500 => "Server Internal Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Server Time-out",
+        505 => "Version Not Supported",
+        513 => "Message Too Large",
+        600 => "Busy Everywhere",
+        603 => "Decline",
+        604 => "Does Not Exist Anywhere",
+        606 => "Not Acceptable",
+        607 => "Unwanted",
+        608 => "Rejected",
+        _ => "Unknown",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn source() -> SocketAddr {
+        "192.0.2.7:4321".parse().expect("valid")
+    }
+
+    #[test]
+    fn a_value_cannot_add_a_header_field() {
+        let mut bytes = Vec::new();
+        Writer::request(&mut bytes, b"OPTIONS", b"sip:a").field("X-A", "b\r\nX-Evil: c").body("", b"");
+        let text = String::from_utf8(bytes).expect("ASCII");
+        assert_eq!(text, "OPTIONS sip:a SIP/2.0\r\nX-A: b  X-Evil: c\r\nContent-Length: 0\r\n\r\n");
+    }
+
+    #[test]
+    fn a_response_repeats_the_request_and_tells_where_it_came_from() {
+        let raw = b"INVITE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1:5060;rport;branch=z9hG4bK1, SIP/2.0/UDP c\r\n\
+            Via: SIP/2.0/TCP d\r\nRecord-Route: <sip:p;lr>\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:b>\r\nCall-ID: x\r\nCSeq: 1 INVITE\r\n\r\n";
+        let request = Message::parse(raw).expect("valid");
+        let head = response_head(&request, source(), "mine", true);
+        assert_eq!(
+            String::from_utf8(head).expect("ASCII"),
+            "Via: SIP/2.0/UDP 10.0.0.1:5060;branch=z9hG4bK1;received=192.0.2.7;rport=4321, SIP/2.0/UDP c\r\n\
+             Via: SIP/2.0/TCP d\r\nRecord-Route: <sip:p;lr>\r\nFrom: <sip:a>;tag=1\r\nTo: <sip:b>;tag=mine\r\n\
+             Call-ID: x\r\nCSeq: 1 INVITE\r\n"
+        );
+        assert_eq!(response_destination(&request, source()), source());
+    }
+
+    #[test]
+    fn a_response_goes_to_the_port_of_sent_by_without_rport() {
+        let raw = b"OPTIONS sip:b SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.1:5070;branch=z9hG4bK1\r\n\r\n";
+        let request = Message::parse(raw).expect("valid");
+        assert_eq!(response_destination(&request, source()).to_string(), "192.0.2.7:5070");
+    }
+
+    #[test]
+    fn credentials_come_with_a_new_branch_and_cseq_and_all_else_stays() {
+        let raw = b"REGISTER sip:r SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bKold;rport\r\nCall-ID: x\r\n\
+            CSeq: 1 REGISTER\r\nX-Tenant: acme\r\nContent-Length: 0\r\n\r\n";
+        let original = Message::parse(raw).expect("valid");
+        let local = "127.0.0.1:1".parse().expect("valid");
+        let bytes = with_credentials(&original, ("UDP", local, &"new"), 2, ("Authorization", "Digest x"));
+        assert_eq!(
+            String::from_utf8(bytes).expect("ASCII"),
+            "REGISTER sip:r SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bKnew;rport\r\nCall-ID: x\r\n\
+             CSeq: 2 REGISTER\r\nX-Tenant: acme\r\nAuthorization: Digest x\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+}

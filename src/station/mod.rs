@@ -1,0 +1,132 @@
+//! What a worker hosts: a machine that speaks SIP and media, and what it asks of the world.
+//!
+//! Two machines are stations: the callers of a scenario and the simulated PBX. A worker, or a test in virtual time,
+//! holds one without knowing which. The world opens sockets and connections when asked ([`Output::OpenPort`],
+//! [`Output::OpenLink`]) and tells what came of it; every input is followed by [`Station::poll_output`] until it says
+//! [`Output::Idle`].
+
+pub mod streams;
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
+
+use crate::sip::flow::{Flow, Link, LinkId, Transport};
+
+/// A pair of media sockets, RTP and RTCP, by the number that the station gave it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct PortId(pub u32);
+
+/// Which of the pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Channel {
+    /// RTP, and RTCP where both share a port.
+    Rtp,
+    /// RTCP.
+    Rtcp,
+}
+
+/// What a station wants done, in order. Bytes are appended to the buffer given to [`Station::poll_output`].
+#[derive(Debug)]
+pub enum Output<R> {
+    /// Send the bytes as a SIP message. `owner` is the attempt they belong to, 0 for none.
+    Sip {
+        /// Where to.
+        flow: Flow,
+        /// Number of the attempt.
+        owner: u64,
+    },
+    /// Send the bytes as a media packet.
+    Media {
+        /// From which pair.
+        port: PortId,
+        /// From which socket of it.
+        channel: Channel,
+        /// Where to.
+        to: SocketAddr,
+    },
+    /// Open a pair of media sockets and answer with [`Station::handle_port`] before anything else.
+    OpenPort {
+        /// Its number.
+        port: PortId,
+        /// First and last port allowed; `None` lets the system choose.
+        range: Option<(u16, u16)>,
+        /// The address that the peer is reached from; unspecified where any will do.
+        local: IpAddr,
+    },
+    /// Close a pair.
+    ClosePort(PortId),
+    /// Open a socket (UDP) or connection (TCP) towards a server and answer with [`Station::handle_link`].
+    OpenLink {
+        /// Its number.
+        link: LinkId,
+        /// Its transport.
+        transport: Transport,
+        /// The server.
+        remote: SocketAddr,
+        /// Local port; 0 takes a free one.
+        local_port: u16,
+    },
+    /// Close a link.
+    CloseLink(LinkId),
+    /// A result.
+    Report(R),
+    /// Nothing more to do before the moment given, unless something arrives.
+    Idle(Option<Instant>),
+    /// The station has done all it was made for.
+    Done,
+}
+
+/// What became of a link.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LinkEvent {
+    /// It is open.
+    Opened(Link),
+    /// It could not be opened, or it broke; the text says why.
+    Lost(LinkFault, String),
+}
+
+/// How a link was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LinkFault {
+    /// Nobody accepts packets or connections at the address.
+    Refused,
+    /// The address cannot be reached.
+    Unreachable,
+    /// The connection timed out, was reset or was closed.
+    Broken,
+}
+
+/// A machine that a worker hosts.
+pub trait Station {
+    /// What it reports.
+    type Report;
+
+    /// A SIP message, or what should be one, arrived. Returns the attempt that it belonged to.
+    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64>;
+
+    /// A media packet arrived, at the moment the kernel noted.
+    fn handle_media(
+        &mut self,
+        now: Instant,
+        arrived: Instant,
+        port: PortId,
+        channel: Channel,
+        from: SocketAddr,
+        bytes: &[u8],
+    );
+
+    /// A pair of media sockets was opened at this RTP address, or could not be.
+    fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>);
+
+    /// A link was opened or lost.
+    fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent);
+
+    /// Does what is due.
+    fn handle_timeout(&mut self, now: Instant);
+
+    /// Ends everything under way: no more attempts, every leg hung up.
+    fn stop(&mut self, now: Instant);
+
+    /// The next thing to do. Bytes of [`Output::Sip`] and [`Output::Media`] are appended to `buffer`.
+    fn poll_output(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Output<Self::Report>;
+}
