@@ -109,6 +109,10 @@ pub struct Callers {
     ports: FxHashMap<PortId, LegRef>,
     timers: Wheel<LegRef>,
     next_start: Option<Instant>,
+    /// When the message at hand arrived.
+    arrived: Option<Instant>,
+    /// How a transport failed last.
+    fault: TransportFault,
     reports: std::collections::VecDeque<Report>,
     progress: Progress,
     over: bool,
@@ -145,6 +149,8 @@ impl Callers {
             ports: FxHashMap::default(),
             timers: Wheel::new(now),
             next_start: None,
+            arrived: None,
+            fault: TransportFault::Unreachable,
             reports: std::collections::VecDeque::new(),
             progress: Progress::default(),
             over: false,
@@ -360,6 +366,8 @@ impl Callers {
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let mut tools = Tools {
             now,
+            at: self.arrived.unwrap_or(now),
+            fault: self.fault,
             actor: &self.config.plan.actors[usize::from(me.actor)],
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,
@@ -604,7 +612,7 @@ impl Callers {
 impl Station for Callers {
     type Report = Report;
 
-    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+    fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(crate::sip::message::ParseError::KeepAlive) => return None,
@@ -614,7 +622,10 @@ impl Station for Callers {
             }
         };
         let owner = self.endpoint.handle_message(now, flow, &message).filter(|owner| *owner != 0);
-        self.drain_endpoint(now, Some(flow), Some(&message)).or(owner)
+        self.arrived = Some(arrived);
+        let begun = self.drain_endpoint(now, Some(flow), Some(&message));
+        self.arrived = None;
+        begun.or(owner)
     }
 
     fn handle_media(
@@ -663,11 +674,8 @@ impl Station for Callers {
             }
             LinkEvent::Lost(fault, _) => {
                 self.links.lost(link);
-                let fault = match fault {
-                    LinkFault::Refused => TransportFault::Refused,
-                    LinkFault::Unreachable => TransportFault::Unreachable,
-                    LinkFault::Broken => TransportFault::Tcp,
-                };
+                let fault = fault_of(fault);
+                self.fault = fault;
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, |leg, tools| {
                         leg.lose_link(fault);
@@ -678,6 +686,12 @@ impl Station for Callers {
                 self.drain_endpoint(now, None, None);
             }
         }
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault) {
+        self.fault = fault_of(fault);
+        self.endpoint.fail_towards(now, flow);
+        self.drain_endpoint(now, None, None);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -750,6 +764,14 @@ const STANDING_OWNER: u64 = 0;
 fn standing_accounts(plan: &Plan, (index, workers): (u64, u64)) -> usize {
     let needed = crate::scenario::compile::concurrency(plan).unwrap_or_else(|| plan.safety.max_concurrent.into());
     (needed / workers + u64::from(index < needed % workers)).max(1) as usize
+}
+
+fn fault_of(fault: LinkFault) -> TransportFault {
+    match fault {
+        LinkFault::Refused => TransportFault::Refused,
+        LinkFault::Unreachable => TransportFault::Unreachable,
+        LinkFault::Broken => TransportFault::Tcp,
+    }
 }
 
 /// Number of a leg for the endpoint and the evidence; never 0.

@@ -7,7 +7,7 @@ use rustc_hash::FxHashMap;
 
 use super::links::{Links, Wanted};
 use crate::media;
-use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role};
+use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role, TransportFault};
 use crate::scenario::plan::{Account, Actor, Outcome, Server, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::Flow;
@@ -115,6 +115,10 @@ pub(super) struct Leg {
 /// What a leg works with: everything of the station but the legs themselves.
 pub(super) struct Tools<'a> {
     pub(super) now: Instant,
+    /// When what the leg is told happened: the arrival of the message, not the turn that treats it.
+    pub(super) at: Instant,
+    /// How a transport failed last.
+    pub(super) fault: TransportFault,
     pub(super) actor: &'a Actor,
     pub(super) endpoint: &'a mut Endpoint,
     pub(super) streams: &'a mut Streams,

@@ -59,18 +59,19 @@ impl Screen {
         );
     }
 
-    /// How far the run is.
-    pub(super) fn draw(&mut self, elapsed: Duration, totals: &Totals, in_progress: u64, generator: (f64, u64)) {
+    /// Whether it is time to show how far the run is.
+    pub(super) fn is_due(&self, now: Instant, elapsed: Duration) -> bool {
         let every = if self.terminal { DRAW_EVERY } else { PLAIN_EVERY };
-        let now = clock::now();
         let due = match self.last {
             None => self.terminal || elapsed >= every,
             Some(last) => now - last >= every,
         };
-        if self.quiet || !due {
-            return;
-        }
-        self.last = Some(now);
+        due && !self.quiet
+    }
+
+    /// How far the run is.
+    pub(super) fn draw(&mut self, elapsed: Duration, totals: &Totals, in_progress: u64, generator: (f64, u64)) {
+        self.last = Some(clock::now());
         let legs = totals.tally.legs();
         let setup = totals.tally.figure(Figure::SetupMs).summary();
         let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));

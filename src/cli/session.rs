@@ -26,6 +26,8 @@ use crate::sink::{Collector, Item, RunFolder};
 
 /// Successes that are written one by one; of longer runs a sample is.
 const WRITTEN_SUCCESSES: u64 = 10_000;
+/// Between two looks at the run as a whole.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a sink may take to deliver the last results before they are left in its spool.
 const LAST_DELIVERY: Duration = Duration::from_secs(10);
 
@@ -127,17 +129,26 @@ impl<'a> Session<'a> {
     /// Counts what the workers tell until the last has ended.
     pub(super) fn count(&mut self, workers: &Workers, interrupt: &Interrupt) -> anyhow::Result<Ending> {
         let mut left = workers.count();
-        let mut interrupted = false;
+        let (mut interrupted, mut stopped) = (false, false);
+        let mut next_look = self.begun;
         let limit = Duration::from_secs(u64::from(self.plan.safety.max_minutes) * 60);
         while left > 0 {
             match workers.told.recv_timeout(Duration::from_millis(100)) {
                 Ok(told) => left -= usize::from(self.take(told)?),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.trouble.get_or_insert_with(|| "a worker ended by a bug of ours".to_owned());
+                    break;
+                }
             }
             let now = clock::now();
-            if !interrupted && (interrupt.came() || now - self.begun > limit) {
-                interrupted = interrupt.came();
+            // A result costs a microsecond, a look at the whole run much more.
+            if now < next_look {
+                continue;
+            }
+            next_look = now + LOOK_EVERY;
+            if !stopped && (interrupt.came() || self.trouble.is_some() || now - self.begun > limit) {
+                (stopped, interrupted) = (true, interrupt.came());
                 workers.stop();
             }
             self.tick(now)?;
@@ -168,6 +179,7 @@ impl<'a> Session<'a> {
 
     fn finish_attempt(&mut self, finished: Finished, files: Option<Vec<File>>) -> anyhow::Result<()> {
         let record = finished.record;
+        self.look_for_dead_target(&record);
         for file in files.iter().flatten() {
             self.folder.evidence(&record.call_id, file.name, &file.bytes)?;
         }
@@ -192,10 +204,33 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// The first attempt tells that nobody is there: the run has not started, and goes no further (exit code 4).
+    fn look_for_dead_target(&mut self, record: &CallRecord) {
+        use crate::record::{Class, Origin};
+        let transport = [
+            Class::TransportDns,
+            Class::TransportRefused,
+            Class::TransportUnreachable,
+            Class::TransportTcp,
+            Class::TransportTls,
+        ];
+        let first = self.tally.legs().attempted == 0;
+        if first && transport.contains(&record.class) && record.code_origin != Some(Origin::Received) {
+            let target = self.plan.actors.first().map(|actor| &actor.target);
+            let server = target
+                .map(|target| format!("{}, {} over {}", target.name, target.server.host, target.server.transport));
+            let meaning = record.class.meaning();
+            self.trouble = Some(format!("target {} cannot be reached: {meaning}", server.unwrap_or_default()));
+        }
+    }
+
     fn tick(&mut self, now: Instant) -> anyhow::Result<()> {
         self.folder.tick(now)?;
         if now - self.window_began >= Duration::from_secs(1) {
             self.close_window(now)?;
+        }
+        if !self.screen.is_due(now, now - self.begun) {
+            return Ok(());
         }
         let generator =
             (self.beats.iter().map(|beat| beat.turn_ms_p99.unwrap_or(0.0)).fold(0.0, f64::max), self.dropped);
@@ -248,8 +283,8 @@ impl<'a> Session<'a> {
         let sinks: Vec<SinkReport> =
             self.collector.take().map(|collector| collector.finish(LAST_DELIVERY)).into_iter().collect();
         let ending = match self.trouble.take() {
-            Some(error) if totals.tally.legs().attempted == 0 => Ending::NotStarted(error),
-            _ => ending,
+            Some(error) => Ending::NotStarted(error),
+            None => ending,
         };
         let (written, all) = (self.records.successes, self.successes);
         self.records.successes_pct = (all > 0).then(|| 100.0 * written as f64 / all as f64);

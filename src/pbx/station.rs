@@ -16,7 +16,7 @@ use crate::sip::message::{Message, ParseError};
 use crate::sip::session::Response;
 use crate::sip::token::Handle;
 use crate::station::streams::Streams;
-use crate::station::{Channel, LinkEvent, Output, PortId, Station};
+use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
 use crate::timer::Wheel;
 use crate::units::Random;
 
@@ -126,7 +126,7 @@ impl Pbx {
 impl Station for Pbx {
     type Report = ();
 
-    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+    fn handle_sip(&mut self, now: Instant, _: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         match Message::parse(bytes) {
             Ok(message) => {
                 self.endpoint.handle_message(now, flow, &message);
@@ -166,6 +166,11 @@ impl Station for Pbx {
                 self.drain_endpoint(now, None);
             }
         }
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, flow: Flow, _: LinkFault) {
+        self.endpoint.fail_towards(now, flow);
+        self.drain_endpoint(now, None);
     }
 
     fn handle_timeout(&mut self, now: Instant) {

@@ -257,7 +257,7 @@ impl Endpoint {
     pub fn remove_link(&mut self, now: Instant, id: LinkId) {
         let on_link: Vec<Handle> = (0u32..)
             .zip(&self.places)
-            .filter(|(_, place)| place.entry.link() == Some(id))
+            .filter(|(_, place)| place.entry.flow().is_some_and(|flow| flow.link == id))
             .map(|(index, place)| Handle { index, generation: place.generation })
             .collect();
         self.links.remove(id);
@@ -265,6 +265,23 @@ impl Endpoint {
             self.with_entry(now, handle, |context, entry| match entry {
                 Entry::Session(session) => session.handle_link_lost(context),
                 Entry::Registration(registration) => registration.handle_link_lost(context),
+                Entry::Options(options) => options.finish(context, 503, Cause::Transport),
+                Entry::Free => {}
+            });
+        }
+    }
+
+    /// Nobody is at the other end of a flow: requests that have no response at all will get none (§8.1.3.1, 503).
+    pub fn fail_towards(&mut self, now: Instant, flow: Flow) {
+        let towards: Vec<Handle> = (0u32..)
+            .zip(&self.places)
+            .filter(|(_, place)| place.entry.flow() == Some(flow))
+            .map(|(index, place)| Handle { index, generation: place.generation })
+            .collect();
+        for handle in towards {
+            self.with_entry(now, handle, |context, entry| match entry {
+                Entry::Session(session) => session.handle_unreachable(context),
+                Entry::Registration(registration) => registration.handle_unreachable(context),
                 Entry::Options(options) => options.finish(context, 503, Cause::Transport),
                 Entry::Free => {}
             });
@@ -651,11 +668,11 @@ impl Endpoint {
 }
 
 impl Entry {
-    fn link(&self) -> Option<LinkId> {
+    fn flow(&self) -> Option<Flow> {
         match self {
-            Self::Session(session) => Some(session.flow().link),
-            Self::Registration(registration) => Some(registration.flow().link),
-            Self::Options(options) => Some(options.flow.link),
+            Self::Session(session) => Some(session.flow()),
+            Self::Registration(registration) => Some(registration.flow()),
+            Self::Options(options) => Some(options.flow),
             Self::Free => None,
         }
     }

@@ -340,6 +340,17 @@ impl Session {
         }
     }
 
+    /// Nobody is at the other end: a request without any response yet will get none.
+    pub fn handle_unreachable(&mut self, context: &mut Context<'_>) {
+        match self.state {
+            State::Calling | State::Cancelling if self.invite.as_ref().is_some_and(|it| !it.is_proceeding()) => {
+                self.refuse(context, 503, Cause::Transport);
+            }
+            State::Closing => self.lose_bye(context, Cause::Transport),
+            _ => {}
+        }
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         if let Some(invite) = &mut self.invite {

@@ -35,7 +35,7 @@ impl Leg {
         self.offer = invite.sdp().map(Box::from);
         tools.endpoint.adopt(session, tools.owner, tools.login.cloned());
         tools.routes.insert(session, tools.me);
-        self.facts.moments.invite.get_or_insert(tools.now);
+        self.facts.moments.invite.get_or_insert(tools.at);
         self.identity.sip_call_ids.extend(tools.endpoint.call_id(session));
         let user = |uri: &[u8]| Uri::parse(uri).map(|uri| header::text(uri.user));
         self.identity.from = invite.from().and_then(|from| user(from.uri));

@@ -109,11 +109,11 @@ impl Leg {
             return;
         }
         let first = self.facts.moments.ringing.is_none();
-        self.facts.moments.ringing.get_or_insert(tools.now);
-        self.facts.moments.status.get_or_insert(tools.now);
+        self.facts.moments.ringing.get_or_insert(tools.at);
+        self.facts.moments.status.get_or_insert(tools.at);
         if let (true, Some(Step::Dial(step))) = (first, tools.actor.steps.get(self.step)) {
             // A caller who gives up counts from the first ring.
-            self.cancel_at = step.cancel_after.map(|after| tools.now + after);
+            self.cancel_at = step.cancel_after.map(|after| tools.at + after);
         }
         if let Some(sdp) = message.and_then(Message::sdp)
             && self.phase == Phase::Dialling
@@ -140,7 +140,7 @@ impl Leg {
             self.facts.bad_answer = Some(error);
             return self.wind_down(tools);
         }
-        let took = self.request_sent.map(|sent| tools.now.saturating_duration_since(sent));
+        let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
         let met = self.meets(step.expect.as_ref(), ("dial", self.answer_code(), took), true);
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
     }
@@ -166,10 +166,13 @@ impl Leg {
     ) {
         let challenged_again = self.session.is_some_and(|session| tools.endpoint.was_challenged(session));
         self.session = None;
+        if cause == Cause::Transport {
+            self.lose_link(tools.fault);
+        }
         let moments = &mut self.facts.moments;
-        moments.finished.get_or_insert(tools.now);
+        moments.finished.get_or_insert(tools.at);
         if cause == Cause::Response {
-            moments.status.get_or_insert(tools.now);
+            moments.status.get_or_insert(tools.at);
         }
         self.facts.challenged_again = matches!(code, 401 | 407) && challenged_again;
         self.facts.response = Some(observe::final_response(code, cause, message));
@@ -178,7 +181,7 @@ impl Leg {
         }
         self.finish_media(tools);
         let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
-        let took = self.request_sent.map(|sent| tools.now.saturating_duration_since(sent));
+        let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
         let met = self.meets(step.expect.as_ref(), ("dial", code, took), false);
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
     }
@@ -194,9 +197,9 @@ impl Leg {
 
     fn note_answer(&mut self, tools: &Tools<'_>, message: Option<&Message<'_>>) {
         let moments = &mut self.facts.moments;
-        moments.status.get_or_insert(tools.now);
-        moments.answered.get_or_insert(tools.now);
-        moments.finished.get_or_insert(tools.now);
+        moments.status.get_or_insert(tools.at);
+        moments.answered.get_or_insert(tools.at);
+        moments.finished.get_or_insert(tools.at);
         let code = message.and_then(Message::code).unwrap_or(200);
         self.facts.response = Some(observe::final_response(code, Cause::Response, message));
     }

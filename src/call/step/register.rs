@@ -76,6 +76,9 @@ impl Leg {
     ) {
         self.registered = false;
         self.registration = None;
+        if cause == Cause::Transport {
+            self.lose_link(tools.fault);
+        }
         if refresh {
             self.note_registration(tools, code, cause, None, message);
         }
@@ -111,7 +114,7 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         let refresh = self.facts.registration.is_some();
-        let delay = self.request_sent.map_or(Duration::ZERO, |sent| tools.now.saturating_duration_since(sent));
+        let delay = self.request_sent.map_or(Duration::ZERO, |sent| tools.at.saturating_duration_since(sent));
         let challenged_again =
             matches!(code, 401 | 407) && self.registration.is_none_or(|handle| tools.endpoint.was_challenged(handle));
         self.facts.registration = Some(RegistrationFacts {

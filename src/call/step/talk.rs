@@ -80,7 +80,7 @@ impl Leg {
     pub(in crate::call) fn handle_bye(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
         self.session = None;
         self.up = false;
-        self.ended_by(tools.now, Party::FarEnd);
+        self.ended_by(tools.at, Party::FarEnd);
         if let Some(message) = message {
             observe::reason(&mut self.facts, message);
         }
@@ -107,7 +107,7 @@ impl Leg {
     pub(in crate::call) fn handle_bye_answered(&mut self, tools: &mut Tools<'_>, cause: Cause) {
         self.session = None;
         if cause == Cause::Response {
-            self.facts.moments.bye_answered = Some(tools.now);
+            self.facts.moments.bye_answered = Some(tools.at);
         }
         match self.phase {
             Phase::HangingUp => self.step_done(tools),
@@ -122,7 +122,7 @@ impl Leg {
         self.up = false;
         self.ended_by(tools.now, Party::FarEnd);
         self.facts.ended_early = true;
-        self.lose_link(crate::record::TransportFault::Tcp);
+        self.lose_link(tools.fault);
         self.stop_listening(tools);
         self.finish_media(tools);
         self.wind_down(tools);

@@ -218,8 +218,8 @@ impl Outgoing {
         self.origin + Duration::from_nanos(self.ptime.as_nanos() as u64 * k)
     }
 
-    /// Moves to the first point that has not passed.
-    fn follow(&mut self, now: Instant) {
+    /// Moves to the first point that has not passed, without sending those before.
+    pub(super) fn follow(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.origin).as_nanos();
         let next = elapsed.div_ceil(self.ptime.as_nanos()) as u64;
         if next > self.next {
