@@ -257,7 +257,7 @@ mod tests {
         for ntp in [1_001 << 32, 9_999 << 32] {
             let mut datagram = Vec::new();
             rtcp::sender_report(&mut datagram, OWN, &SenderInfo { ntp, ..SenderInfo::default() }, &[block]);
-            control.receive(&config, arrived, remote, &datagram, OWN, &mut strays);
+            control.receive(&config, arrived, Some(remote), &datagram, OWN, &mut strays);
         }
         assert_eq!((strays.reflected, control.received), (1, 1));
         let rtt = control.rtt().expect("the relay's report names our SR");
