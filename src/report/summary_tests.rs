@@ -20,7 +20,10 @@ fn a_good_run_passes_in_one_sentence() {
 fn a_negative_test_that_came_true_reads_as_a_success() {
     let busy = crate::record::CallRecord { as_expected: Some(true), ..records(1)[1].clone() };
     let headline = |records: &[_]| summary(records, &[], Ending::Complete, Health::default()).headline;
-    assert_eq!(headline(std::slice::from_ref(&busy)), "1 call ended unanswered, as the scenario expects; nothing failed.");
+    assert_eq!(
+        headline(std::slice::from_ref(&busy)),
+        "1 call ended unanswered, as the scenario expects; nothing failed."
+    );
     assert_eq!(headline(&[busy.clone(), busy]), "2 calls ended unanswered, as the scenario expects; nothing failed.");
 }
 

@@ -15,6 +15,8 @@ use super::chart::Chart;
 use super::timeline::charts;
 use super::words::{self, Unit, short};
 
+/// Fewer attempts than this have no charts.
+const FEWEST_FOR_CHARTS: u64 = 3;
 const NOT_MEASURED: &str = "not measured";
 
 /// Everything that the template writes.
@@ -167,7 +169,12 @@ impl<'a> Page<'a> {
             tiles: tiles(summary),
             expectations: expectations(summary),
             limits: summary.limits.iter().map(limit).collect(),
-            charts: charts(windows, summary.started_at, failed_legs),
+            // One or two calls have no course over time.
+            charts: if summary.attempted < FEWEST_FOR_CHARTS {
+                Vec::new()
+            } else {
+                charts(windows, summary.started_at, failed_legs)
+            },
             faults_title: if failed_legs > 0 { "What went wrong" } else { "Refused, as expected" },
             faults: summary.faults().into_iter().map(|(class, count)| fault(class, count, failed_legs > 0)).collect(),
             codes: summary.codes.iter().map(|(code, count)| self::code(code, *count)).collect(),
