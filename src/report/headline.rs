@@ -13,7 +13,7 @@ pub(super) fn headline(summary: &Summary, ending: &Ending) -> String {
             "This machine fell behind, so the result says nothing about the target: {}.",
             summary.generator.limited_by.join("; ")
         ),
-        (Verdict::Pass, _) => format!("{}; {}.", counted(summary), expectations(summary)),
+        (Verdict::Pass, _) => format!("{}; {}{}.", counted(summary), expectations(summary), tolerated(summary)),
         (Verdict::Fail, _) => format!("{}{}.", counted(summary), reason(summary)),
     }
 }
@@ -43,6 +43,14 @@ fn expectations(summary: &Summary) -> String {
         0 | 1 => "the expectation holds".to_owned(),
         2 => "both expectations hold".to_owned(),
         count => format!("all {count} expectations hold"),
+    }
+}
+
+/// A passed run may have failures that no expectation forbids: they must not go unsaid.
+fn tolerated(summary: &Summary) -> String {
+    match summary.faults().first().filter(|_| summary.failed > 0) {
+        Some((class, _)) => format!(", though {} failed, most of them by {class}", thousands(summary.failed)),
+        None => String::new(),
     }
 }
 

@@ -39,6 +39,15 @@ fn a_failed_run_names_its_main_fault() {
 }
 
 #[test]
+fn a_pass_with_failures_that_nothing_forbids_says_so() {
+    let expected = &expectations(&["answered == 10"])[1..];
+    let summary = summary(&records(10), expected, Ending::Complete, Health::default());
+    let headline = "10 of 13 calls were answered; the expectation holds, though 3 failed, most of them by \
+                    call.callee_busy.";
+    assert_eq!((summary.verdict, summary.headline.as_str()), (Verdict::Pass, headline));
+}
+
+#[test]
 fn a_slow_run_without_faults_names_the_expectation() {
     let expected = expectations(&["p(99) of setup_ms < 200"]);
     let summary = summary(&good(), &expected, Ending::Complete, Health::default());

@@ -5,6 +5,7 @@
 
 mod chart;
 mod page;
+mod tables;
 mod timeline;
 mod words;
 

@@ -121,7 +121,7 @@ fn names_from_the_wire_are_escaped() {
 fn a_single_call_has_no_percentiles_of_itself() {
     let one = &records(1)[..1];
     let summary = summary(one, &expectations(&[]), Ending::Complete, Health::default());
-    let page = render(&summary, &windows(1), &[]);
+    let page = render(&summary, &windows(10), &[]);
     assert!(page.contains("class=\"verdict good\""));
     let times = section(&page, "times");
     assert!(times.contains(">value<") && !times.contains("99.9 %"), "{times}");
