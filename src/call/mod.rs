@@ -6,6 +6,8 @@
 
 mod accounts;
 mod callers;
+mod events;
+mod hosted;
 mod leg;
 mod links;
 mod observe;

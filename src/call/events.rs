@@ -1,0 +1,166 @@
+//! Events of the SIP layer to the legs that they are about, and inbound calls to the legs that wait for them.
+
+use std::time::Instant;
+
+use super::callers::{Callers, owner_of};
+use super::leg::{Leg, LegRef, Phase};
+use crate::sip::endpoint::Event;
+use crate::sip::flow::{Flow, LinkId};
+use crate::sip::header;
+use crate::sip::message::{Message, Start};
+use crate::sip::session::Response;
+use crate::sip::token::Handle;
+use crate::sip::uri::Uri;
+
+impl Callers {
+    pub(super) fn drain_endpoint(
+        &mut self,
+        now: Instant,
+        flow: Option<Flow>,
+        message: Option<&Message<'_>>,
+    ) -> Option<u64> {
+        let mut owner = None;
+        while let Some(event) = self.endpoint.poll_event() {
+            match event {
+                Event::Invited { session } => owner = self.place_inbound(now, session, flow, message).or(owner),
+                Event::RegisterReceived => {
+                    if let (Some(flow), Some(message)) = (flow, message) {
+                        self.endpoint.reply(flow, message, 405, "", &[]);
+                    }
+                }
+                event => self.tell_leg(now, event, message),
+            }
+        }
+        owner
+    }
+
+    pub(super) fn tell_leg(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) {
+        let Some((handle, over)) = subject(event) else { return };
+        if self.tell_standing(now, event, message) {
+            return;
+        }
+        let route = if over { self.routes.remove(&handle) } else { self.routes.get(&handle).copied() };
+        let Some(me) = route else { return };
+        self.with_leg(now, me, |leg, tools| match event {
+            Event::Provisional { code, .. } => leg.handle_provisional(tools, code, message),
+            Event::Answered { .. } => leg.handle_answered(tools, message),
+            Event::AnsweredAfterCancel { .. } => leg.handle_answered_after_cancel(tools, message),
+            Event::Refused { code, cause, .. } => leg.handle_refused(tools, code, cause, message),
+            Event::Cancelled { .. } => leg.handle_cancelled(tools),
+            Event::Acknowledged { .. } => leg.handle_acknowledged(tools),
+            Event::NotAcknowledged { .. } => leg.handle_not_acknowledged(tools),
+            Event::Reinvited { .. } => leg.handle_reinvite(tools, message),
+            Event::ByeReceived { .. } => leg.handle_bye(tools, message),
+            Event::ByeAnswered { cause, .. } => leg.handle_bye_answered(tools, cause),
+            Event::LinkLost { .. } => leg.handle_link_lost(tools),
+            Event::Registered { expires, .. } => leg.handle_registered(tools, expires, message),
+            Event::RegistrationFailed { code, cause, refresh, .. } => {
+                leg.handle_registration_failed(tools, (code, cause, refresh), message);
+            }
+            Event::Unregistered { .. } => leg.handle_unregistered(tools),
+            Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
+            Event::Invited { .. } | Event::RegisterReceived => {}
+        });
+    }
+
+    /// A call came in: the leg that waits for it, a new attempt where calls begin attempts, or a refusal.
+    pub(super) fn place_inbound(
+        &mut self,
+        now: Instant,
+        session: Handle,
+        flow: Option<Flow>,
+        message: Option<&Message<'_>>,
+    ) -> Option<u64> {
+        let (flow, invite) = (flow?, message?);
+        let waiting = self.find_waiting(invite);
+        let on_demand = matches!(self.config.plan.load.schedule, crate::pace::Schedule::OnDemand);
+        let me = match waiting {
+            Some(me) => me,
+            None if on_demand && !self.over => {
+                let n = self.starts.on_demand() + 1;
+                let place = self.open_place(n, now, now);
+                self.start_due(now);
+                LegRef { place, generation: self.places[place as usize].generation, actor: 0 }
+            }
+            None => {
+                let refusal = Response { code: 480, ..Response::default() };
+                self.endpoint.respond(now, session, &refusal);
+                return None;
+            }
+        };
+        self.with_leg(now, me, |leg, tools| {
+            leg.take_call(tools, session, flow, invite);
+            if leg.phase == Phase::New {
+                leg.advance(tools);
+            }
+        });
+        let n = self.places[me.place as usize].n;
+        (n != 0).then(|| owner_of(n, me.actor))
+    }
+
+    /// The leg that waits for this call: by the header that pairs both legs, else by the account that was called.
+    pub(super) fn find_waiting(&mut self, invite: &Message<'_>) -> Option<LegRef> {
+        let called = match invite.start() {
+            Start::Request { uri, .. } => Uri::parse(uri).map(|uri| header::text(uri.user)),
+            Start::Response { .. } => None,
+        };
+        let mut awaiting = std::mem::take(&mut self.awaiting);
+        awaiting.retain(|me| self.leg(*me).is_some_and(|leg| leg.phase == Phase::AwaitingCall));
+        let candidates = awaiting.iter().filter_map(|me| {
+            let leg = self.leg(*me)?;
+            let target = &self.config.plan.actors[usize::from(me.actor)].target;
+            let name = target.pairing_header.as_deref();
+            let score = match (name.and_then(|name| invite.header_by_name(name)), &leg.identity.account) {
+                (Some(paired), _) if self.attempt_of(paired) == Some(self.places[me.place as usize].n) => 2,
+                (Some(_), _) => 0,
+                (None, Some(account)) => u8::from(called.as_ref() == Some(account)),
+                (None, None) => 1,
+            };
+            (score > 0).then_some((score, *me))
+        });
+        let found = candidates.max_by_key(|(score, me)| (*score, std::cmp::Reverse(me.place))).map(|(_, me)| me);
+        self.awaiting = awaiting;
+        found
+    }
+
+    /// The attempt of this run that a `call_id` is of.
+    pub(super) fn attempt_of(&self, call_id: &[u8]) -> Option<u64> {
+        let rest = call_id.strip_prefix(self.config.run_id.as_bytes())?.strip_prefix(b"-")?;
+        let digits = rest.split(|byte| *byte == b'-').next()?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    pub(super) fn leg(&self, me: LegRef) -> Option<&Leg> {
+        let place = self.places.get(me.place as usize).filter(|place| place.generation == me.generation)?;
+        place.legs.get(usize::from(me.actor))
+    }
+
+    pub(super) fn legs_waiting_for(&mut self, link: LinkId) -> Vec<LegRef> {
+        let mut waiting = self.opening.remove(&link).unwrap_or_default();
+        waiting.retain(|me| self.leg(*me).is_some_and(|leg| leg.phase == Phase::OpeningLink && leg.link == Some(link)));
+        waiting
+    }
+}
+
+/// Whom an event is about, and whether nothing more will come of it.
+fn subject(event: Event) -> Option<(Handle, bool)> {
+    Some(match event {
+        Event::Provisional { session, .. }
+        | Event::Answered { session }
+        | Event::AnsweredAfterCancel { session }
+        | Event::Acknowledged { session }
+        | Event::NotAcknowledged { session }
+        | Event::Reinvited { session } => (session, false),
+        Event::Refused { session, .. }
+        | Event::Cancelled { session }
+        | Event::ByeReceived { session }
+        | Event::ByeAnswered { session, .. }
+        | Event::LinkLost { session } => (session, true),
+        Event::Registered { registration, .. } => (registration, false),
+        Event::RegistrationFailed { registration, .. } | Event::Unregistered { registration, .. } => {
+            (registration, true)
+        }
+        Event::OptionsAnswered { request, .. } => (request, true),
+        Event::Invited { .. } | Event::RegisterReceived => return None,
+    })
+}

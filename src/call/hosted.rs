@@ -1,0 +1,172 @@
+//! What a worker tells the callers, and what they want of it.
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::callers::{Callers, Report};
+use super::leg::{Leg, Phase};
+use crate::record::{LocalFailure, TransportFault};
+use crate::sip::flow::{Flow, LinkId};
+use crate::sip::message::{Message, ParseError};
+use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
+
+impl Station for Callers {
+    type Report = Report;
+
+    fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(ParseError::KeepAlive) => return None,
+            Err(_) => {
+                self.endpoint.note_malformed();
+                return None;
+            }
+        };
+        let owner = self.endpoint.handle_message(now, flow, &message).filter(|owner| *owner != 0);
+        self.arrived = Some(arrived);
+        let begun = self.drain_endpoint(now, Some(flow), Some(&message));
+        self.arrived = None;
+        begun.or(owner)
+    }
+
+    fn handle_media(
+        &mut self,
+        _: Instant,
+        arrived: Instant,
+        port: PortId,
+        channel: Channel,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) {
+        self.streams.handle_packet(arrived, port, channel, from, bytes);
+        while self.streams.poll_event().is_some() {}
+    }
+
+    fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
+        let Some(me) = self.ports.get(&port).copied() else { return };
+        self.with_leg(now, me, |leg, tools| match opened {
+            Ok(local) => {
+                leg.local_rtp = Some(local);
+                match leg.phase {
+                    Phase::OpeningPort => leg.handle_port_for_call(tools),
+                    Phase::OpeningAnswerPort => leg.accept(tools),
+                    _ => {}
+                }
+            }
+            Err(error) => {
+                leg.facts.local_failure = Some(LocalFailure::NoMediaPort(error));
+                match leg.phase {
+                    Phase::OpeningAnswerPort => leg.refuse_call(tools, 500),
+                    _ => leg.wind_down(tools),
+                }
+            }
+        });
+    }
+
+    fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent) {
+        match event {
+            LinkEvent::Opened(known) => {
+                self.endpoint.add_link(link, known);
+                self.links.opened(link);
+                self.register_standing(now);
+                for me in self.legs_waiting_for(link) {
+                    self.with_leg(now, me, Leg::advance);
+                }
+            }
+            LinkEvent::Lost(fault, _) => {
+                self.links.lost(link);
+                let fault = fault_of(fault);
+                self.fault = fault;
+                for me in self.legs_waiting_for(link) {
+                    self.with_leg(now, me, |leg, tools| {
+                        leg.lose_link(fault);
+                        leg.wind_down(tools);
+                    });
+                }
+                for standing in self.standing.iter_mut().flatten() {
+                    standing.lose_link(link, fault);
+                }
+                self.begin_if_settled(now);
+                self.endpoint.remove_link(now, link);
+                self.drain_endpoint(now, None, None);
+            }
+        }
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault) {
+        self.fault = fault_of(fault);
+        self.endpoint.fail_towards(now, flow);
+        self.drain_endpoint(now, None, None);
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        if self.next_start.is_some_and(|at| at <= now) {
+            self.next_start = None;
+            self.start_due(now);
+        }
+        while let Some(me) = self.timers.pop(now) {
+            self.with_leg(now, me, |leg, tools| {
+                leg.armed = None;
+                leg.handle_deadline(tools);
+            });
+        }
+        self.endpoint.handle_timeout(now);
+        self.drain_endpoint(now, None, None);
+        self.streams.handle_timeout(now);
+        while self.streams.poll_event().is_some() {}
+    }
+
+    fn stop(&mut self, now: Instant) {
+        self.starts.stop();
+        self.preparing = false;
+        self.next_start = None;
+        self.over = true;
+        for me in self.every_leg() {
+            self.with_leg(now, me, Leg::stop);
+        }
+    }
+
+    fn poll_output(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Output<Report> {
+        if let Some((link, purpose)) = self.wanted.pop() {
+            let (transport, remote, local_port) = (purpose.transport, purpose.remote, purpose.local_port);
+            return Output::OpenLink { link, transport, remote, local_port };
+        }
+        if let Some(transmit) = self.endpoint.poll_transmit() {
+            buffer.extend_from_slice(transmit.bytes);
+            return Output::Sip { flow: transmit.flow, owner: transmit.owner };
+        }
+        if let Some(output) = self.streams.poll_output(buffer) {
+            return output;
+        }
+        if let Some(report) = self.reports.pop_front() {
+            return Output::Report(report);
+        }
+        if let Some(link) = self.closing.pop() {
+            return Output::CloseLink(link);
+        }
+        if self.over && self.progress.in_progress == 0 {
+            if !self.remove_standing(now) {
+                return match self.endpoint.poll_transmit() {
+                    Some(transmit) => {
+                        buffer.extend_from_slice(transmit.bytes);
+                        Output::Sip { flow: transmit.flow, owner: transmit.owner }
+                    }
+                    None => Output::Idle(self.endpoint.poll_timeout()),
+                };
+            }
+            self.closing = self.links.drain();
+            return self.closing.pop().map_or(Output::Done, Output::CloseLink);
+        }
+        let deadlines =
+            [self.endpoint.poll_timeout(), self.streams.deadline(), self.timers.next_deadline(), self.next_start];
+        Output::Idle(deadlines.into_iter().flatten().min())
+    }
+}
+
+fn fault_of(fault: LinkFault) -> TransportFault {
+    match fault {
+        LinkFault::Refused => TransportFault::Refused,
+        LinkFault::Unreachable => TransportFault::Unreachable,
+        LinkFault::Broken => TransportFault::Tcp,
+    }
+}
