@@ -11,10 +11,13 @@ use crate::sip::exchange::Login;
 pub(super) struct Accounts {
     pool: Arc<Pool>,
     logins: Vec<Option<Arc<Login>>>,
-    /// (index in the pool, attempts that use it)
+    /// (index in the pool, attempts that use it, or [`OWNED`])
     own: Vec<(usize, u32)>,
     next: usize,
 }
+
+/// One attempt has the account for itself.
+const OWNED: u32 = u32::MAX;
 
 impl Accounts {
     pub(super) fn new(pool: Arc<Pool>, first: usize, step: usize) -> Self {
@@ -40,17 +43,17 @@ impl Accounts {
 
     /// The next account that is free: for itself alone where it is to be `owned`.
     pub(super) fn acquire(&mut self, owned: bool) -> Option<usize> {
-        let limit = if owned { 1 } else { self.pool.calls_each.unwrap_or(u32::MAX) };
+        let limit = if owned { 1 } else { self.pool.calls_each.unwrap_or(OWNED) };
         let count = self.own.len();
         let place = (0..count).map(|ahead| (self.next + ahead) % count).find(|place| self.own[*place].1 < limit)?;
         self.next = (place + 1) % count;
-        self.own[place].1 += 1;
+        self.own[place].1 = if owned { OWNED } else { self.own[place].1 + 1 };
         Some(self.own[place].0)
     }
 
     pub(super) fn release(&mut self, index: usize) {
         if let Some((_, used)) = self.own.iter_mut().find(|(own, _)| *own == index) {
-            *used -= 1;
+            *used = if *used == OWNED { 0 } else { *used - 1 };
         }
     }
 
@@ -97,6 +100,15 @@ mod tests {
             [accounts.acquire(false), accounts.acquire(false), accounts.acquire(false)],
             [Some(0), Some(0), None]
         );
+    }
+
+    #[test]
+    fn an_account_that_is_owned_carries_no_other_call() {
+        let mut accounts = Accounts::new(pool(&["a", "b"], None), 0, 1);
+        assert_eq!(accounts.acquire(true), Some(0));
+        assert_eq!([accounts.acquire(false), accounts.acquire(false)], [Some(1), Some(1)]);
+        accounts.release(0);
+        assert_eq!(accounts.acquire(false), Some(0));
     }
 
     #[test]

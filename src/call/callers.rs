@@ -9,17 +9,19 @@ use rustc_hash::FxHashMap;
 use super::accounts::Accounts;
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::links::{Access, Links, Purpose, Wanted};
-use super::standing::{self, Standing};
-use super::start::{Next, Starts};
+use super::standing::{self, Failure, Standing};
+use super::start::{Next, Starts, share_of};
 use super::step::binding_of;
 use crate::media::clock::NtpClock;
 use crate::record::{Anchor, CallRecord, Identity, LocalFailure, Role, TransportFault};
 use crate::scenario::plan::{Plan, Registered, Server, Step};
 use crate::sip::endpoint::{self, Endpoint, Event};
 use crate::sip::flow::{Flow, LinkId};
-use crate::sip::message::Message;
+use crate::sip::header;
+use crate::sip::message::{Message, ParseError, Start};
 use crate::sip::session::Response;
 use crate::sip::token::Handle;
+use crate::sip::uri::Uri;
 use crate::station::streams::Streams;
 use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
 use crate::timer::Wheel;
@@ -109,9 +111,22 @@ pub struct Callers {
     ports: FxHashMap<PortId, LegRef>,
     timers: Wheel<LegRef>,
     next_start: Option<Instant>,
+    /// When the message at hand arrived.
+    arrived: Option<Instant>,
+    /// How a transport failed last.
+    fault: TransportFault,
+    /// The scenario expects to hear its own audio.
+    reference_expected: bool,
     reports: std::collections::VecDeque<Report>,
     progress: Progress,
+    /// No more attempts will start.
     over: bool,
+    /// Legs that hold their call open may end it.
+    letting_go: bool,
+    /// Legs that wait for a call; some have gone on since.
+    awaiting: Vec<LegRef>,
+    /// Legs that wait for a link; some have gone on since.
+    opening: FxHashMap<LinkId, Vec<LegRef>>,
 }
 
 #[derive(Debug, Default)]
@@ -145,9 +160,15 @@ impl Callers {
             ports: FxHashMap::default(),
             timers: Wheel::new(now),
             next_start: None,
+            arrived: None,
+            fault: TransportFault::Unreachable,
+            reference_expected: config.plan.expects_reference(),
             reports: std::collections::VecDeque::new(),
             progress: Progress::default(),
             over: false,
+            letting_go: false,
+            awaiting: Vec::new(),
+            opening: FxHashMap::default(),
             config,
         }
         .prepared(now)
@@ -179,7 +200,11 @@ impl Callers {
             let (Some(standing), Some(pool)) = (&mut self.standing[index], self.pools[index]) else { continue };
             for entry in standing.entries.iter_mut().filter(|entry| entry.state == standing::State::Opening) {
                 let server = self.config.servers.iter().find(|(known, _)| *known == actor.target.server);
-                let Some((_, remote)) = server else { continue };
+                let Some((_, remote)) = server else {
+                    standing.failure = Some(Failure::Local(LocalFailure::Transport(TransportFault::Dns)));
+                    entry.state = standing::State::Failed;
+                    continue;
+                };
                 let transport = actor.target.server.transport;
                 let account = transport.is_reliable().then_some((pool, entry.account));
                 let purpose = Purpose { transport, remote: *remote, local_port: actor.target.local_port, account };
@@ -189,34 +214,36 @@ impl Callers {
                         let login = self.accounts[pool].login(entry.account);
                         let binding = binding_of(actor, account, login, flow, DEFAULT_EXPIRES, STANDING_OWNER);
                         entry.registration = self.endpoint.register(now, binding);
+                        entry.asked = Some(now);
                     }
-                    Access::Ask(link) => self.wanted.push((link, purpose)),
-                    _ => {}
+                    Access::Ask(link) => {
+                        entry.link = Some(link);
+                        self.wanted.push((link, purpose));
+                    }
+                    Access::Opening(link) => entry.link = Some(link),
+                    Access::Open(_) => {}
                 }
             }
         }
+        self.begin_if_settled(now);
     }
 
-    /// What became of a standing registration. False where the handle is none.
-    fn tell_standing(&mut self, now: Instant, event: Event) -> bool {
-        let (registration, state) = match event {
-            Event::Registered { registration, .. } => (registration, standing::State::Registered),
-            Event::RegistrationFailed { registration, .. } => (registration, standing::State::Failed),
-            Event::Unregistered { registration, .. } => (registration, standing::State::Gone),
-            _ => return false,
-        };
-        let entry = self.standing.iter_mut().flatten().find_map(|standing| standing.entry_of(registration));
-        let Some(entry) = entry else { return false };
-        if entry.state == standing::State::Removing && state == standing::State::Registered {
-            return true;
-        }
-        entry.state = state;
+    /// The load begins once the registrar has answered for every standing account, whatever it said.
+    fn begin_if_settled(&mut self, now: Instant) {
         if self.preparing && self.standing.iter().flatten().all(Standing::is_settled) {
             self.preparing = false;
             self.starts.begin(now);
             self.next_start = Some(now);
         }
-        true
+    }
+
+    /// What became of a standing registration. False where the handle is none.
+    fn tell_standing(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) -> bool {
+        let known = self.standing.iter_mut().flatten().any(|standing| standing.tell(now, event, message));
+        if known {
+            self.begin_if_settled(now);
+        }
+        known
     }
 
     /// After the last attempt the standing bindings are removed. True once none is left.
@@ -227,7 +254,8 @@ impl Callers {
                     entry.state = standing::State::Removing;
                     self.endpoint.unregister(now, registration);
                 }
-                (standing::State::Opening, _) => entry.state = standing::State::Gone,
+                // One whose REGISTER is under way is removed when its answer has come.
+                (standing::State::Opening, None) => entry.state = standing::State::Gone,
                 _ => {}
             }
         }
@@ -252,11 +280,11 @@ impl Callers {
     // --- attempts -------------------------------------------------------------------------------------------------
 
     fn start_due(&mut self, now: Instant) {
-        loop {
+        for _ in 0..STARTS_A_TURN {
             match self.starts.next(now, self.progress.in_progress) {
                 Next::Start(k, intended) => {
-                    let ceiling = u64::from(self.config.plan.safety.max_concurrent);
-                    if self.progress.in_progress * self.config.share.1 >= ceiling {
+                    let ceiling = share_of(self.config.plan.safety.max_concurrent.into(), self.config.share);
+                    if self.progress.in_progress >= ceiling {
                         self.drop_start(k);
                     } else {
                         let place = self.open_place(k + 1, intended, now);
@@ -273,13 +301,19 @@ impl Callers {
                     return;
                 }
                 Next::Over => {
-                    self.next_start = None;
                     self.over = true;
-                    self.let_go(now);
+                    // Calls that are held open are held to the end of the load's time, where it has one.
+                    self.next_start = self.starts.end().filter(|end| *end > now);
+                    if self.next_start.is_none() && !self.letting_go {
+                        self.letting_go = true;
+                        self.let_go(now);
+                    }
                     return;
                 }
             }
         }
+        // The rest in the next turn: attempts that fail at once must not keep the worker from its other work.
+        self.next_start = Some(now);
     }
 
     fn drop_start(&mut self, k: u64) {
@@ -307,7 +341,11 @@ impl Callers {
             let mut leg = Leg { account, registered: standing.is_some() && account.is_some(), ..Leg::default() };
             leg.facts.moments.intended = Some(intended);
             if actor.pool.is_some() && account.is_none() {
-                leg.facts.local_failure = Some(LocalFailure::NoAccount);
+                match standing.as_ref().and_then(|standing| standing.failure.clone()) {
+                    Some(Failure::Registrar(facts)) => leg.facts.registration = Some(facts),
+                    Some(Failure::Local(fault)) => leg.facts.local_failure = Some(fault),
+                    None => leg.facts.local_failure = Some(LocalFailure::NoAccount),
+                }
             }
             let held = account.zip(*pool).map(|(index, pool)| self.accounts[pool].get(index));
             let suffix = if many { format!("-{}", actor.name) } else { String::new() };
@@ -339,10 +377,14 @@ impl Callers {
         for actor in 0..self.config.plan.actors.len() {
             let leg = LegRef { place, generation, actor: actor as u8 };
             let waits = self.config.plan.actors[actor].when.is_some();
-            self.with_leg(now, leg, |leg, tools| match leg.facts.local_failure {
-                Some(_) => leg.wind_down(tools),
-                None if waits => leg.phase = Phase::Waiting,
-                None => leg.advance(tools),
+            self.with_leg(now, leg, |leg, tools| {
+                // No account, or none whose standing registration was accepted.
+                let hopeless = leg.facts.local_failure.is_some() || leg.facts.registration.is_some();
+                match (hopeless, waits) {
+                    (true, _) => leg.wind_down(tools),
+                    (false, true) => leg.phase = Phase::Waiting,
+                    (false, false) => leg.advance(tools),
+                }
             });
         }
     }
@@ -360,6 +402,9 @@ impl Callers {
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let mut tools = Tools {
             now,
+            at: self.arrived.unwrap_or(now),
+            fault: self.fault,
+            reference_expected: self.reference_expected,
             actor: &self.config.plan.actors[usize::from(me.actor)],
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,
@@ -374,14 +419,23 @@ impl Callers {
             me,
             pool: self.pools[usize::from(me.actor)].unwrap_or(0),
             n: place.n,
+            letting_go: self.letting_go,
             owner: owner_of(place.n, me.actor),
         };
+        let before = (leg.phase, leg.link);
         act(&mut leg, &mut tools);
-        let (phase, deadline) = (leg.phase, leg.next_deadline());
-        self.places[me.place as usize].legs[usize::from(me.actor)] = leg;
-        if let Some(deadline) = deadline {
+        if let Some(deadline) = leg.next_deadline().filter(|at| leg.armed.is_none_or(|armed| *at < armed)) {
+            leg.armed = Some(deadline);
             self.timers.insert(deadline, me);
         }
+        let (phase, link) = (leg.phase, leg.link);
+        match (phase, link) {
+            _ if before == (phase, link) => {}
+            (Phase::AwaitingCall, _) => self.awaiting.push(me),
+            (Phase::OpeningLink, Some(link)) => self.opening.entry(link).or_default().push(me),
+            _ => {}
+        }
+        self.places[me.place as usize].legs[usize::from(me.actor)] = leg;
         self.wake_waiting(now, me.place);
         if phase == Phase::Done {
             self.end_attempt_if_over(now, me.place);
@@ -409,13 +463,15 @@ impl Callers {
                 ActorState::Answered => other.facts.moments.answered.is_some(),
                 ActorState::Ended => other.phase == Phase::Done,
             };
-            let never = other.phase == Phase::Done && !reached;
-            if reached || never {
-                let me = LegRef { place, generation, actor: index as u8 };
+            let me = LegRef { place, generation, actor: index as u8 };
+            if reached {
                 self.with_leg(now, me, |leg, tools| {
                     leg.phase = Phase::New;
-                    if never { leg.wind_down(tools) } else { leg.advance(tools) }
+                    leg.advance(tools);
                 });
+            } else if other.phase == Phase::Done {
+                let (other, name) = (other.facts.clone(), &plan.actors[when.actor].name);
+                self.with_leg(now, me, |leg, tools| leg.never_begin(tools, &other, name, when.state));
             }
         }
     }
@@ -439,7 +495,10 @@ impl Callers {
         self.progress.in_progress -= 1;
         self.progress.finished += 1;
         self.report(n, legs);
-        self.start_due(now);
+        if !self.over {
+            // Not from here: an attempt that fails at once would begin the next one, and so on without end.
+            self.next_start = Some(now);
+        }
     }
 
     fn report(&mut self, n: u64, mut legs: Vec<Leg>) {
@@ -499,7 +558,7 @@ impl Callers {
 
     fn tell_leg(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) {
         let Some((handle, over)) = subject(event) else { return };
-        if self.tell_standing(now, event) {
+        if self.tell_standing(now, event, message) {
             return;
         }
         let route = if over { self.routes.remove(&handle) } else { self.routes.get(&handle).copied() };
@@ -542,6 +601,7 @@ impl Callers {
             None if on_demand && !self.over => {
                 let n = self.starts.on_demand() + 1;
                 let place = self.open_place(n, now, now);
+                self.start_due(now);
                 LegRef { place, generation: self.places[place as usize].generation, actor: 0 }
             }
             None => {
@@ -561,60 +621,66 @@ impl Callers {
     }
 
     /// The leg that waits for this call: by the header that pairs both legs, else by the account that was called.
-    fn find_waiting(&self, invite: &Message<'_>) -> Option<LegRef> {
-        use crate::sip::{header, uri::Uri};
+    fn find_waiting(&mut self, invite: &Message<'_>) -> Option<LegRef> {
         let called = match invite.start() {
-            crate::sip::message::Start::Request { uri, .. } => Uri::parse(uri).map(|uri| header::text(uri.user)),
-            crate::sip::message::Start::Response { .. } => None,
+            Start::Request { uri, .. } => Uri::parse(uri).map(|uri| header::text(uri.user)),
+            Start::Response { .. } => None,
         };
-        let candidates = self.every_leg().into_iter().filter_map(|me| {
-            let leg = &self.places[me.place as usize].legs[usize::from(me.actor)];
-            if leg.phase != Phase::AwaitingCall {
-                return None;
-            }
+        let mut awaiting = std::mem::take(&mut self.awaiting);
+        awaiting.retain(|me| self.leg(*me).is_some_and(|leg| leg.phase == Phase::AwaitingCall));
+        let candidates = awaiting.iter().filter_map(|me| {
+            let leg = self.leg(*me)?;
             let target = &self.config.plan.actors[usize::from(me.actor)].target;
             let name = target.pairing_header.as_deref();
-            let paired = name.and_then(|name| invite.header_by_name(name)).map(header::text);
-            let prefix = format!("{}-{:06}", self.config.run_id, self.places[me.place as usize].n);
-            let score = match (paired, &leg.identity.account) {
-                (Some(paired), _) => {
-                    if paired.starts_with(&prefix) {
-                        2
-                    } else {
-                        0
-                    }
-                }
+            let score = match (name.and_then(|name| invite.header_by_name(name)), &leg.identity.account) {
+                (Some(paired), _) if self.attempt_of(paired) == Some(self.places[me.place as usize].n) => 2,
+                (Some(_), _) => 0,
                 (None, Some(account)) => u8::from(called.as_ref() == Some(account)),
                 (None, None) => 1,
             };
-            (score > 0).then_some((score, me))
+            (score > 0).then_some((score, *me))
         });
-        candidates.max_by_key(|(score, me)| (*score, std::cmp::Reverse(me.place))).map(|(_, me)| me)
+        let found = candidates.max_by_key(|(score, me)| (*score, std::cmp::Reverse(me.place))).map(|(_, me)| me);
+        self.awaiting = awaiting;
+        found
     }
 
-    fn legs_waiting_for(&self, link: LinkId) -> Vec<LegRef> {
-        let waiting = |me: &LegRef| {
-            let leg = &self.places[me.place as usize].legs[usize::from(me.actor)];
-            leg.phase == Phase::OpeningLink && leg.link == Some(link)
-        };
-        self.every_leg().into_iter().filter(waiting).collect()
+    /// The attempt of this run that a `call_id` is of.
+    fn attempt_of(&self, call_id: &[u8]) -> Option<u64> {
+        let rest = call_id.strip_prefix(self.config.run_id.as_bytes())?.strip_prefix(b"-")?;
+        let digits = rest.split(|byte| *byte == b'-').next()?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+
+    fn leg(&self, me: LegRef) -> Option<&Leg> {
+        let place = self.places.get(me.place as usize).filter(|place| place.generation == me.generation)?;
+        place.legs.get(usize::from(me.actor))
+    }
+
+    fn legs_waiting_for(&mut self, link: LinkId) -> Vec<LegRef> {
+        let mut waiting = self.opening.remove(&link).unwrap_or_default();
+        waiting.retain(|me| self.leg(*me).is_some_and(|leg| leg.phase == Phase::OpeningLink && leg.link == Some(link)));
+        waiting
     }
 }
 
 impl Station for Callers {
     type Report = Report;
 
-    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+    fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         let message = match Message::parse(bytes) {
             Ok(message) => message,
-            Err(crate::sip::message::ParseError::KeepAlive) => return None,
+            Err(ParseError::KeepAlive) => return None,
             Err(_) => {
                 self.endpoint.note_malformed();
                 return None;
             }
         };
         let owner = self.endpoint.handle_message(now, flow, &message).filter(|owner| *owner != 0);
-        self.drain_endpoint(now, Some(flow), Some(&message)).or(owner)
+        self.arrived = Some(arrived);
+        let begun = self.drain_endpoint(now, Some(flow), Some(&message));
+        self.arrived = None;
+        begun.or(owner)
     }
 
     fn handle_media(
@@ -663,21 +729,28 @@ impl Station for Callers {
             }
             LinkEvent::Lost(fault, _) => {
                 self.links.lost(link);
-                let fault = match fault {
-                    LinkFault::Refused => TransportFault::Refused,
-                    LinkFault::Unreachable => TransportFault::Unreachable,
-                    LinkFault::Broken => TransportFault::Tcp,
-                };
+                let fault = fault_of(fault);
+                self.fault = fault;
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, |leg, tools| {
                         leg.lose_link(fault);
                         leg.wind_down(tools);
                     });
                 }
+                for standing in self.standing.iter_mut().flatten() {
+                    standing.lose_link(link, fault);
+                }
+                self.begin_if_settled(now);
                 self.endpoint.remove_link(now, link);
                 self.drain_endpoint(now, None, None);
             }
         }
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault) {
+        self.fault = fault_of(fault);
+        self.endpoint.fail_towards(now, flow);
+        self.drain_endpoint(now, None, None);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
@@ -686,7 +759,10 @@ impl Station for Callers {
             self.start_due(now);
         }
         while let Some(me) = self.timers.pop(now) {
-            self.with_leg(now, me, Leg::handle_deadline);
+            self.with_leg(now, me, |leg, tools| {
+                leg.armed = None;
+                leg.handle_deadline(tools);
+            });
         }
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now, None, None);
@@ -741,6 +817,8 @@ impl Station for Callers {
     }
 }
 
+/// Attempts that start in one turn at most.
+const STARTS_A_TURN: usize = 1000;
 /// Expiry asked for by standing registrations, seconds.
 const DEFAULT_EXPIRES: u32 = 300;
 /// Number of standing registrations for the evidence: nobody's.
@@ -750,6 +828,14 @@ const STANDING_OWNER: u64 = 0;
 fn standing_accounts(plan: &Plan, (index, workers): (u64, u64)) -> usize {
     let needed = crate::scenario::compile::concurrency(plan).unwrap_or_else(|| plan.safety.max_concurrent.into());
     (needed / workers + u64::from(index < needed % workers)).max(1) as usize
+}
+
+fn fault_of(fault: LinkFault) -> TransportFault {
+    match fault {
+        LinkFault::Refused => TransportFault::Refused,
+        LinkFault::Unreachable => TransportFault::Unreachable,
+        LinkFault::Broken => TransportFault::Tcp,
+    }
 }
 
 /// Number of a leg for the endpoint and the evidence; never 0.

@@ -7,8 +7,8 @@ use rustc_hash::FxHashMap;
 
 use super::links::{Links, Wanted};
 use crate::media;
-use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role};
-use crate::scenario::plan::{Account, Actor, Outcome, Server, Step};
+use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role, TransportFault};
+use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Server, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::Flow;
 use crate::sip::token::Handle;
@@ -79,6 +79,8 @@ pub(super) struct Leg {
     pub(super) phase: Phase,
     pub(super) step: usize,
     pub(super) deadline: Option<Instant>,
+    /// The earliest timer that stands for the leg.
+    pub(super) armed: Option<Instant>,
     /// When a second clock of the phase strikes: giving up a ringing call.
     pub(super) cancel_at: Option<Instant>,
     pub(super) account: Option<usize>,
@@ -115,6 +117,12 @@ pub(super) struct Leg {
 /// What a leg works with: everything of the station but the legs themselves.
 pub(super) struct Tools<'a> {
     pub(super) now: Instant,
+    /// When what the leg is told happened: the arrival of the message, not the turn that treats it.
+    pub(super) at: Instant,
+    /// How a transport failed last.
+    pub(super) fault: TransportFault,
+    /// The scenario expects to hear its own audio.
+    pub(super) reference_expected: bool,
     pub(super) actor: &'a Actor,
     pub(super) endpoint: &'a mut Endpoint,
     pub(super) streams: &'a mut Streams,
@@ -131,6 +139,8 @@ pub(super) struct Tools<'a> {
     pub(super) pool: usize,
     /// Index of the attempt, from 1.
     pub(super) n: u64,
+    /// Calls that are held open may end.
+    pub(super) letting_go: bool,
     /// Number of the leg for the endpoint and the evidence.
     pub(super) owner: u64,
 }
@@ -141,7 +151,10 @@ impl Leg {
         let mut flowing = Flowing::Next;
         while flowing == Flowing::Next {
             flowing = match tools.actor.steps.get(self.step) {
-                Some(_) if self.stopping => Flowing::Over,
+                Some(_) if self.stopping => {
+                    self.interrupt();
+                    Flowing::Over
+                }
                 Some(step) => self.begin(tools, step),
                 None => Flowing::Over,
             };
@@ -181,7 +194,7 @@ impl Leg {
             Step::Talk(step) => self.begin_talk(tools, step),
             Step::Wait(period) => self.block(Phase::Pausing, Some(tools.now + *period)),
             Step::Hangup => self.begin_hangup(tools),
-            Step::HoldOpen => self.begin_hold_open(),
+            Step::HoldOpen => self.begin_hold_open(tools),
             Step::Expect(check) => self.begin_check(tools, check),
             Step::Options(step) => self.begin_options(tools, step),
         }
@@ -208,6 +221,20 @@ impl Leg {
         self.facts.moments.ended.get_or_insert(tools.now);
     }
 
+    /// The state of another actor that this one waits for will never come: what kept the other from it keeps this one.
+    pub(super) fn never_begin(&mut self, tools: &mut Tools<'_>, other: &Facts, name: &str, state: ActorState) {
+        let what = match state {
+            ActorState::Registered => "registered",
+            ActorState::Answered => "answered",
+            ActorState::Ended => "ended",
+        };
+        self.unmet.get_or_insert_with(|| format!("when: {name} was never {what}"));
+        self.facts.local_failure = other.local_failure.clone();
+        self.facts.registration =
+            other.registration.clone().filter(|registration| !(200..300).contains(&registration.response.code));
+        self.wind_down(tools);
+    }
+
     /// The run is being stopped: nothing new is begun and what is open is ended.
     pub(super) fn stop(&mut self, tools: &mut Tools<'_>) {
         if self.stopping || self.phase == Phase::Done {
@@ -215,8 +242,14 @@ impl Leg {
         }
         self.stopping = true;
         match self.phase {
-            Phase::Dialling => self.give_up(tools),
-            Phase::Ringing | Phase::OpeningAnswerPort => self.refuse_call(tools, 480),
+            Phase::Dialling => {
+                self.interrupt();
+                self.give_up(tools);
+            }
+            Phase::Ringing | Phase::OpeningAnswerPort => {
+                self.interrupt();
+                self.refuse_call(tools, 480);
+            }
             Phase::Closing | Phase::Unregistering | Phase::HangingUp | Phase::Cancelling => {}
             // Its response is under way; what it brings is undone.
             Phase::Registering | Phase::Pinging | Phase::AwaitingAck => {}
@@ -263,7 +296,9 @@ impl Leg {
 
     /// Notes that the run ended before this leg came to a result of its own.
     pub(super) fn interrupt(&mut self) {
-        if self.facts.response.is_none() && self.facts.moments.answered.is_none() {
+        // A response without an INVITE is that to OPTIONS: it is no result of a call that was still to be placed.
+        let no_result = self.facts.response.is_none() || self.facts.moments.invite.is_none();
+        if no_result && self.facts.moments.answered.is_none() {
             self.facts.local_failure.get_or_insert(crate::record::LocalFailure::Interrupted);
         }
     }

@@ -1,7 +1,7 @@
 //! Attempts: the steps of a scenario, carried out.
 //!
 //! [`Callers`] is the station of a worker that runs a plan: it starts attempts when the schedule says so, gives each
-//! actor a [leg](leg::Leg), and turns what happened into records. A leg goes through its steps, one file each below
+//! actor a leg, and turns what happened into records. A leg goes through its steps, one file each below
 //! [`step`]; what it sees goes into [`Facts`](crate::record::Facts), and nothing here judges them.
 
 mod accounts;

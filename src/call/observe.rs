@@ -50,9 +50,10 @@ pub(super) fn reason(facts: &mut Facts, message: &Message<'_>) {
 }
 
 /// Facts and figures of a stream that has ended. `listened` is how long the scenario wanted to hear something.
-pub(super) fn media(report: media::Report, listened: Duration) -> (MediaFacts, MediaFigures) {
+pub(super) fn media(report: media::Report, listened: Duration, reference_expected: bool) -> (MediaFacts, MediaFigures) {
     let facts = MediaFacts {
         listened,
+        reference_expected,
         audio_rx: report.audio_rx,
         audio_tx: report.audio_tx,
         tx_packets: report.tx_packets,

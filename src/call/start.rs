@@ -92,7 +92,7 @@ impl Starts {
 }
 
 /// Share `i` of `n` of a whole number: the shares add up to it.
-fn share_of(total: u64, (i, n): (u64, u64)) -> u64 {
+pub(super) fn share_of(total: u64, (i, n): (u64, u64)) -> u64 {
     total / n + u64::from(i < total % n)
 }
 

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -162,6 +161,3 @@ fn addresses(plan: &Plan, lab: Option<SocketAddr>) -> Result<Vec<(Server, Socket
     }
     Ok(known)
 }
-
-/// How long a run's line on the terminal stays between two drawings.
-pub(super) const DRAW_EVERY: Duration = Duration::from_millis(250);

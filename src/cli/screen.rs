@@ -1,18 +1,28 @@
-//! What a run shows while it runs, and at its end.
+//! What a run shows while it runs, and at its end: the live screen on a terminal, plain lines elsewhere.
+//!
+//! What stands on the screen is decided by `report::screen`; here it is put on stderr, in place, so that stdout keeps
+//! the result alone.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::run::DRAW_EVERY;
-use crate::measure::{Figure, Totals};
+use crossterm::cursor::MoveToPreviousLine;
+use crossterm::queue;
+use crossterm::style::Print;
+use crossterm::terminal::{self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
+
 use crate::net::clock;
 use crate::record::CallRecord;
-use crate::report::Summary;
+use crate::report::{Snapshot, Summary, screen};
 use crate::scenario::plan::Plan;
 
-/// Lines between two progress lines where nobody looks at a terminal.
+/// Time between two drawings on a terminal.
+const DRAW_EVERY: Duration = Duration::from_millis(250);
+/// Time between two progress lines where nobody looks at a terminal.
 const PLAIN_EVERY: Duration = Duration::from_secs(10);
+/// Runs of this many attempts or fewer show each of them.
+const FEW: u64 = 20;
 
 /// The terminal, or what stands for it.
 pub(super) struct Screen {
@@ -20,14 +30,15 @@ pub(super) struct Screen {
     terminal: bool,
     few: bool,
     last: Option<Instant>,
-    drawn: bool,
+    /// Columns of each line that is drawn now, above the cursor.
+    drawn: Vec<usize>,
 }
 
 impl Screen {
     pub(super) fn new(plan: &Plan, quiet: bool) -> Self {
-        let few = plan.load.planned().is_some_and(|planned| planned <= 20);
-        let screen = Self { quiet, terminal: std::io::stderr().is_terminal(), few, last: None, drawn: false };
-        if !quiet {
+        let few = plan.load.planned().is_some_and(|planned| planned <= FEW);
+        let screen = Self { quiet, terminal: std::io::stderr().is_terminal(), few, last: None, drawn: Vec::new() };
+        if !quiet && !screen.terminal {
             let target = plan.actors.first().map(|actor| actor.target.name.as_str()).unwrap_or_default();
             let planned =
                 plan.load.planned().map_or_else(|| "until stopped".to_owned(), |planned| format!("{planned} planned"));
@@ -59,40 +70,50 @@ impl Screen {
         );
     }
 
-    /// How far the run is.
-    pub(super) fn draw(&mut self, elapsed: Duration, totals: &Totals, in_progress: u64, generator: (f64, u64)) {
-        let every = if self.terminal { DRAW_EVERY } else { PLAIN_EVERY };
-        let now = clock::now();
-        let due = match self.last {
-            None => self.terminal || elapsed >= every,
-            Some(last) => now - last >= every,
+    /// Whether it is time to [`Screen::draw`]; a snapshot costs more than asking.
+    pub(super) fn is_due(&mut self, now: Instant, elapsed: Duration) -> bool {
+        let due = match (self.last, self.terminal) {
+            (None, true) => true,
+            (None, false) => elapsed >= PLAIN_EVERY,
+            (Some(last), terminal) => now - last >= if terminal { DRAW_EVERY } else { PLAIN_EVERY },
         };
-        if self.quiet || !due {
+        due && !self.quiet
+    }
+
+    /// How far the run is.
+    pub(super) fn draw(&mut self, snapshot: &Snapshot) {
+        self.last = Some(clock::now());
+        if !self.terminal {
+            eprintln!("{}", screen::line(snapshot));
             return;
         }
-        self.last = Some(now);
-        let legs = totals.tally.legs();
-        let setup = totals.tally.figure(Figure::SetupMs).summary();
-        let ms = |value: Option<f64>| value.map_or_else(|| "-".to_owned(), |value| format!("{value:.0}"));
-        let planned = totals.planned.map_or_else(String::new, |planned| format!("/{planned}"));
-        let line = format!(
-            "{:>5.0} s  done {}{planned}  in progress {in_progress}  answered {}  failed {}  set-up p50 {} p99 {} ms  \
-             turn p99 {:.1} ms  dropped {}",
-            elapsed.as_secs_f64(),
-            legs.attempted,
-            legs.answered,
-            legs.failed,
-            ms(setup.p50),
-            ms(setup.p99),
-            generator.0,
-            generator.1,
-        );
-        if self.terminal {
-            eprint!("\r\x1b[2K{line}");
-            self.drawn = true;
-        } else {
-            eprintln!("{line}");
+        let (width, height) = size();
+        // A line as wide as the terminal would leave the cursor on its last character, and the last line of the
+        // terminal is the cursor's: without it the screen would scroll.
+        let lines = screen::render(snapshot, width.saturating_sub(1), height.saturating_sub(1));
+        self.replace(&lines);
+    }
+
+    /// How the run stood at its end; on a terminal it stays above the result.
+    pub(super) fn draw_last(&mut self, snapshot: &Snapshot) {
+        if self.terminal && !self.quiet && !self.few {
+            self.draw(snapshot);
         }
+    }
+
+    /// Draws `lines` over what is drawn, in one write between two marks that keep terminals from showing half of it.
+    fn replace(&mut self, lines: &[String]) {
+        let (width, height) = size();
+        // After a resize a long line stands on several rows.
+        let rows: usize = self.drawn.iter().map(|columns| columns.div_ceil(width.max(1)).max(1)).sum();
+        let rows = rows.min(height.saturating_sub(1));
+        let mut bytes = Vec::new();
+        let done = frame(&mut bytes, rows as u16, lines).and_then(|()| std::io::stderr().write_all(&bytes));
+        if done.is_err() {
+            // Nobody can see it any more.
+            self.quiet = true;
+        }
+        self.drawn = lines.iter().map(|line| screen::length(line)).collect();
     }
 
     /// What the run came to.
@@ -100,7 +121,10 @@ impl Screen {
         if self.quiet {
             return;
         }
-        self.wipe();
+        // The last picture of a long run stays above its result; of a few calls each has a line of its own.
+        if self.few {
+            self.wipe();
+        }
         println!("{}", summary.headline);
         for expectation in &summary.expectations {
             let sign = if expectation.pass { "ok  " } else { "FAIL" };
@@ -117,8 +141,48 @@ impl Screen {
     }
 
     fn wipe(&mut self) {
-        if std::mem::take(&mut self.drawn) {
-            eprint!("\r\x1b[2K");
+        if !self.drawn.is_empty() {
+            self.replace(&[]);
+            // The next tick draws again.
+            self.last = None;
         }
+    }
+}
+
+/// The bytes that put `lines` in the place of the `rows` above the cursor.
+fn frame(bytes: &mut Vec<u8>, rows: u16, lines: &[String]) -> std::io::Result<()> {
+    queue!(bytes, BeginSynchronizedUpdate)?;
+    if rows > 0 {
+        queue!(bytes, MoveToPreviousLine(rows))?;
+    }
+    for line in lines {
+        queue!(bytes, Print(line), Clear(ClearType::UntilNewLine), Print("\r\n"))?;
+    }
+    queue!(bytes, Clear(ClearType::FromCursorDown), EndSynchronizedUpdate)
+}
+
+/// Columns and rows of the terminal.
+fn size() -> (usize, usize) {
+    let (width, height) = terminal::size().unwrap_or((80, 24));
+    // Some terminals say 0 when they do not know.
+    (usize::from(if width == 0 { 80 } else { width }), usize::from(if height == 0 { 24 } else { height }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(rows: u16, lines: &[&str]) -> String {
+        let mut bytes = Vec::new();
+        let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
+        frame(&mut bytes, rows, &lines).expect("memory takes every write");
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn a_frame_overwrites_the_last_line_by_line_and_clears_the_rest() {
+        assert_eq!(text(0, &["a", "b"]), "\u{1b}[?2026ha\u{1b}[K\r\nb\u{1b}[K\r\n\u{1b}[J\u{1b}[?2026l");
+        assert_eq!(text(2, &["c"]), "\u{1b}[?2026h\u{1b}[2Fc\u{1b}[K\r\n\u{1b}[J\u{1b}[?2026l");
+        assert_eq!(text(1, &[]), "\u{1b}[?2026h\u{1b}[1F\u{1b}[J\u{1b}[?2026l");
     }
 }

@@ -19,15 +19,20 @@ use crate::net::clock;
 use crate::pace::Schedule;
 use crate::record::CallRecord;
 use crate::report::{
-    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Summary, html, junit,
+    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, html, junit,
 };
 use crate::scenario::plan::Plan;
 use crate::sink::{Collector, Item, RunFolder};
 
 /// Successes that are written one by one; of longer runs a sample is.
 const WRITTEN_SUCCESSES: u64 = 10_000;
+/// Between two looks at the run as a whole.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a sink may take to deliver the last results before they are left in its spool.
 const LAST_DELIVERY: Duration = Duration::from_secs(10);
+
+/// Windows of which the live screen shows a course.
+const HISTORY: usize = 40;
 
 /// Interruption by SIGINT or SIGTERM.
 pub(super) struct Interrupt(Arc<AtomicBool>);
@@ -76,6 +81,10 @@ pub(super) struct Session<'a> {
     started_in_windows: u64,
     dropped_in_windows: u64,
     peak_cps: f64,
+    /// CPU time of the workers until the last window, and their share of a core in it, percent.
+    cpu_in_windows: Duration,
+    cpu_pct: Option<f64>,
+    hanging_up: bool,
     records: RecordShare,
     successes: u64,
     failures_shown: Vec<CallRecord>,
@@ -116,6 +125,9 @@ impl<'a> Session<'a> {
             started_in_windows: 0,
             dropped_in_windows: 0,
             peak_cps: 0.0,
+            cpu_in_windows: Duration::ZERO,
+            cpu_pct: None,
+            hanging_up: false,
             records: RecordShare::default(),
             successes: 0,
             failures_shown: Vec::new(),
@@ -127,22 +139,35 @@ impl<'a> Session<'a> {
     /// Counts what the workers tell until the last has ended.
     pub(super) fn count(&mut self, workers: &Workers, interrupt: &Interrupt) -> anyhow::Result<Ending> {
         let mut left = workers.count();
-        let mut interrupted = false;
+        let (mut interrupted, mut stopped) = (false, false);
+        let mut next_look = self.begun;
         let limit = Duration::from_secs(u64::from(self.plan.safety.max_minutes) * 60);
         while left > 0 {
             match workers.told.recv_timeout(Duration::from_millis(100)) {
                 Ok(told) => left -= usize::from(self.take(told)?),
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Disconnected) => {
+                    self.trouble.get_or_insert_with(|| "a worker ended by a bug of ours".to_owned());
+                    break;
+                }
             }
             let now = clock::now();
-            if !interrupted && (interrupt.came() || now - self.begun > limit) {
-                interrupted = interrupt.came();
+            // A result costs a microsecond, a look at the whole run much more.
+            if now < next_look {
+                continue;
+            }
+            next_look = now + LOOK_EVERY;
+            if !stopped && (interrupt.came() || self.trouble.is_some() || now - self.begun > limit) {
+                (stopped, interrupted) = (true, interrupt.came());
                 workers.stop();
+                self.hanging_up = true;
             }
             self.tick(now)?;
         }
-        self.close_window(clock::now())?;
+        let now = clock::now();
+        self.close_window(now)?;
+        let snapshot = self.snapshot(now);
+        self.screen.draw_last(&snapshot);
         Ok(if interrupted { Ending::Interrupted } else { Ending::Complete })
     }
 
@@ -168,6 +193,7 @@ impl<'a> Session<'a> {
 
     fn finish_attempt(&mut self, finished: Finished, files: Option<Vec<File>>) -> anyhow::Result<()> {
         let record = finished.record;
+        self.look_for_dead_target(&record);
         for file in files.iter().flatten() {
             self.folder.evidence(&record.call_id, file.name, &file.bytes)?;
         }
@@ -192,14 +218,36 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// The first attempt tells that nobody is there: the run has not started, and goes no further (exit code 4).
+    fn look_for_dead_target(&mut self, record: &CallRecord) {
+        use crate::record::{Class, Origin};
+        let transport = [
+            Class::TransportDns,
+            Class::TransportRefused,
+            Class::TransportUnreachable,
+            Class::TransportTcp,
+            Class::TransportTls,
+        ];
+        let first = self.tally.legs().attempted == 0;
+        if first && transport.contains(&record.class) && record.code_origin != Some(Origin::Received) {
+            let target = self.plan.actors.first().map(|actor| &actor.target);
+            let server = target
+                .map(|target| format!("{}, {} over {}", target.name, target.server.host, target.server.transport));
+            let meaning = record.class.meaning();
+            self.trouble = Some(format!("target {} cannot be reached: {meaning}", server.unwrap_or_default()));
+        }
+    }
+
     fn tick(&mut self, now: Instant) -> anyhow::Result<()> {
         self.folder.tick(now)?;
         if now - self.window_began >= Duration::from_secs(1) {
             self.close_window(now)?;
         }
-        let generator =
-            (self.beats.iter().map(|beat| beat.turn_ms_p99.unwrap_or(0.0)).fold(0.0, f64::max), self.dropped);
-        self.screen.draw(now - self.begun, &self.totals(now), self.sum().in_progress, generator);
+        let elapsed = now - self.begun;
+        if self.screen.is_due(now, elapsed) {
+            let snapshot = self.snapshot(now);
+            self.screen.draw(&snapshot);
+        }
         Ok(())
     }
 
@@ -213,6 +261,9 @@ impl<'a> Session<'a> {
         // The last window is cut short: a few starts in a few milliseconds are no rate.
         if seconds > 0.5 {
             self.peak_cps = self.peak_cps.max(window.cps);
+            let cpu = self.beats.iter().map(|beat| beat.cpu).sum::<Duration>();
+            self.cpu_pct = Some(100.0 * cpu.saturating_sub(self.cpu_in_windows).as_secs_f64() / seconds);
+            self.cpu_in_windows = cpu;
         }
         self.window_began = now;
         self.folder.window(&window)?;
@@ -228,6 +279,33 @@ impl<'a> Session<'a> {
             in_progress: sum.in_progress + one.in_progress,
             peak: sum.peak + one.peak,
         })
+    }
+
+    fn snapshot(&self, now: Instant) -> Snapshot {
+        let sum = self.sum();
+        let load = &self.plan.load;
+        let last = load.planned().and_then(|planned| load.start_of(planned.checked_sub(1)?));
+        // A run's last window is cut short: a few starts in a few milliseconds are no rate.
+        let full = self.windows.iter().rposition(|window| window.seconds > 0.5).map_or(0, |last| last + 1);
+        let shown = &self.windows[full.saturating_sub(HISTORY)..full];
+        let health = self.health(None);
+        let mut snapshot = Snapshot {
+            scenario: self.plan.scenario.clone(),
+            target: self.plan.actors.first().map(|actor| actor.target.name.clone()).unwrap_or_default(),
+            last_start: last.or(load.stop.after),
+            started: sum.started,
+            concurrent: sum.in_progress,
+            cps: shown.last().map_or(0.0, |window| window.cps),
+            cps_history: shown.iter().map(|window| window.cps).collect(),
+            concurrent_history: shown.iter().map(|window| window.concurrent as f64).collect(),
+            cpu_pct: self.cpu_pct,
+            turn_ms: health.turn_ms_p99,
+            datagrams_lost: health.datagrams_lost,
+            hanging_up: self.hanging_up,
+            ..Snapshot::default()
+        };
+        snapshot.count(&self.totals(now));
+        snapshot
     }
 
     fn totals(&self, now: Instant) -> Totals {
@@ -248,8 +326,8 @@ impl<'a> Session<'a> {
         let sinks: Vec<SinkReport> =
             self.collector.take().map(|collector| collector.finish(LAST_DELIVERY)).into_iter().collect();
         let ending = match self.trouble.take() {
-            Some(error) if totals.tally.legs().attempted == 0 => Ending::NotStarted(error),
-            _ => ending,
+            Some(error) => Ending::NotStarted(error),
+            None => ending,
         };
         let (written, all) = (self.records.successes, self.successes);
         self.records.successes_pct = (all > 0).then(|| 100.0 * written as f64 / all as f64);

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use crate::call::Finished;
-use crate::evidence::{Bundle, Clock, File, Ladder, Message, Ring, Secrets};
+use crate::evidence::{Bundle, File, Ladder, Message, Ring, Secrets};
 use crate::reactor::Wire;
 use crate::record::Anchor;
 
@@ -41,7 +41,7 @@ impl Keeper {
         self.overwritten += u64::from(!complete);
         finished.record.evidence = Some(format!("evidence/{}", finished.record.call_id));
         let instant = messages.first().map_or(self.anchor.instant, |message| message.at);
-        let start = Clock { instant, timestamp: self.anchor.timestamp_of(instant) };
+        let start = Anchor { instant, timestamp: self.anchor.timestamp_of(instant) };
         let record = &finished.record;
         let ladder =
             Ladder { call_id: &record.call_id, start, messages: &messages, complete, secrets: Secrets::Hidden };

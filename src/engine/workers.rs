@@ -12,6 +12,7 @@ use crate::call::{Callers, Config, Finished, Progress, Report};
 use crate::evidence::File;
 use crate::media::clock::NtpClock;
 use crate::net::clock;
+use crate::pace::Schedule;
 use crate::reactor::Reactor;
 use crate::record::Anchor;
 use crate::scenario::plan::{Plan, Server};
@@ -86,7 +87,7 @@ impl Workers {
     pub fn start(settings: &Settings) -> Result<Self, StartError> {
         let (sender, told) = bounded(WAITING);
         let mut workers = Self { told, listening: None, stops: Vec::new(), threads: Vec::new() };
-        let count = if settings.listen.is_some() { 1 } else { settings.workers.max(1) };
+        let count = if settings.listen.is_some() { 1 } else { useful(&settings.plan, settings.workers) };
         let mut reactors = Vec::new();
         for index in 0..count {
             let mut reactor = reactor_of(settings, index, count)?;
@@ -129,6 +130,17 @@ impl Workers {
             }
         }
     }
+}
+
+/// Workers that the plan can use: each needs an attempt of its own at the same time, and an account of each pool.
+fn useful(plan: &Plan, wanted: usize) -> usize {
+    let concurrent = match plan.load.schedule {
+        Schedule::Closed { concurrent } => concurrent,
+        _ => u32::MAX,
+    };
+    let concurrent = concurrent.min(plan.safety.max_concurrent) as usize;
+    let pools = plan.actors.iter().filter_map(|actor| actor.pool.as_ref());
+    pools.map(|pool| pool.accounts.len()).fold(wanted.min(concurrent), usize::min).max(1)
 }
 
 fn reactor_of(settings: &Settings, index: usize, count: usize) -> Result<Reactor<Callers>, StartError> {

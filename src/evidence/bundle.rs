@@ -39,7 +39,8 @@ impl Bundle<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::evidence::{Clock, Secrets};
+    use crate::evidence::Secrets;
+    use crate::record::Anchor;
 
     #[test]
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
@@ -50,7 +51,7 @@ mod tests {
             "sip_call_ids": [], "retry": "none", "audio_rx": "unknown", "audio_tx": "unknown", "audio": "unknown",
         }))
         .expect("a record");
-        let start = Clock { instant: std::time::Instant::now(), timestamp: record.intended_start };
+        let start = Anchor { instant: std::time::Instant::now(), timestamp: record.intended_start };
         let ladder = Ladder { call_id: "c-1", start, messages: &[], complete: true, secrets: Secrets::Hidden };
         let files = Bundle { ladder, record: &record }.files().expect("serialises");
         let names: Vec<&str> = files.iter().map(|file| file.name).collect();

@@ -2,22 +2,13 @@
 
 use std::fmt::Write;
 use std::net::SocketAddr;
-use std::time::Instant;
 
-use jiff::Timestamp;
 use rustc_hash::FxHashMap;
+
+use crate::record::Anchor;
 
 use super::redact::{Secrets, printable_line, readable};
 use super::ring::Message;
-
-/// The same moment on both clocks: it gives monotonic times a date.
-#[derive(Clone, Copy, Debug)]
-pub struct Clock {
-    /// On the worker's clock. Times in the evidence count from here.
-    pub instant: Instant,
-    /// By the calendar.
-    pub timestamp: Timestamp,
-}
 
 /// What was on the wire in one attempt.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +16,7 @@ pub struct Ladder<'a> {
     /// Our id of the attempt.
     pub call_id: &'a str,
     /// The start of the attempt.
-    pub start: Clock,
+    pub start: Anchor,
     /// Its messages.
     pub messages: &'a [Message<'a>],
     /// Whether that is all of them.
@@ -215,20 +206,22 @@ fn title(start_line: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
     use std::time::Duration;
 
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the tests never look at the clock again")]
-    fn clock() -> Clock {
+    fn clock() -> Anchor {
         let timestamp = "2026-03-01T10:20:30.5Z".parse().expect("valid");
-        Clock { instant: Instant::now(), timestamp }
+        Anchor { instant: Instant::now(), timestamp }
     }
 
     const US: ([u8; 4], u16) = ([192, 0, 2, 7], 5060);
     const PROXY: ([u8; 4], u16) = ([198, 51, 100, 2], 5060);
     const CALLEE: ([u8; 4], u16) = ([198, 51, 100, 9], 5070);
 
-    fn message(clock: Clock, ms: u64, sent: bool, remote: ([u8; 4], u16), text: &'static str) -> Message<'static> {
+    fn message(clock: Anchor, ms: u64, sent: bool, remote: ([u8; 4], u16), text: &'static str) -> Message<'static> {
         let at = clock.instant + Duration::from_millis(ms);
         Message { at, sent, local: US.into(), remote: remote.into(), transport: "UDP", bytes: text.as_bytes() }
     }
@@ -238,7 +231,7 @@ mod tests {
     const RINGING: &str = "SIP/2.0 180 Ringing\r\nCSEQ : 1 INVITE\r\nContent-Type: application/sdp\r\n\r\n";
     const LONG: &str = "MESSAGE sip:someone-with-a-very-long-name@a-very-long-domain.example.com SIP/2.0\r\n\r\n";
 
-    fn ladder<'a>(start: Clock, messages: &'a [Message<'a>], complete: bool) -> Ladder<'a> {
+    fn ladder<'a>(start: Anchor, messages: &'a [Message<'a>], complete: bool) -> Ladder<'a> {
         Ladder { call_id: "c-1", start, messages, complete, secrets: Secrets::Hidden }
     }
 
@@ -295,7 +288,7 @@ INCOMPLETE: older messages of this call were overwritten in the ring
     #[test]
     fn raw_messages_stand_under_their_time_and_show_no_secret() {
         let start = clock();
-        let early = Clock { instant: start.instant + Duration::from_millis(10), ..start };
+        let early = Anchor { instant: start.instant + Duration::from_millis(10), ..start };
         let messages = [message(start, 0, true, PROXY, INVITE), message(start, 1510, false, PROXY, RINGING)];
         let expected = "\
 call c-1 · started 2026-03-01T10:20:30.500Z

@@ -9,6 +9,6 @@ mod redact;
 mod ring;
 
 pub use bundle::{Bundle, File};
-pub use ladder::{Clock, Ladder};
+pub use ladder::Ladder;
 pub use redact::Secrets;
 pub use ring::{DEFAULT_CAPACITY, Message, Ring};

@@ -6,7 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
-use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg, sendmmsg,
+};
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
 
@@ -16,6 +18,8 @@ use super::clock::Turn;
 const SIP_BUFFER: usize = 4 * 1024 * 1024;
 /// Largest UDP payload; with GRO the kernel may join datagrams up to this.
 const MAX_DATAGRAM: usize = 65_535;
+/// Errors read from a socket at once: one is as good as a hundred.
+const ERRORS_AT_ONCE: usize = 32;
 /// Messages per `sendmmsg`.
 const SEND_BATCH: usize = 64;
 
@@ -57,6 +61,7 @@ impl Udp {
     /// The system's, as address in use.
     pub fn bind_sip(local: SocketAddr) -> io::Result<Self> {
         let udp = Self::bind(local)?;
+        udp.state.enable_transport_errors(UdpSockRef::from(&udp.socket))?;
         let socket = socket2::SockRef::from(&udp.socket);
         // Best effort: the system's limit applies, and our own drops are counted.
         let _ = socket.set_recv_buffer_size(SIP_BUFFER);
@@ -80,6 +85,30 @@ impl Udp {
         Ok(Self { socket, state, local })
     }
 
+    /// Destinations of which ICMP says that nobody is there, since last asked.
+    pub fn unreachable(&self) -> Vec<(SocketAddr, io::Error)> {
+        let mut found = Vec::new();
+        // The batch receiver reads this queue too, but tells the router's address and not what was sent to.
+        while found.len() < ERRORS_AT_ONCE {
+            let (mut bytes, mut control) = ([0; 64], nix::cmsg_space!([u8; 128]));
+            let mut slices = [IoSliceMut::new(&mut bytes)];
+            let flags = MsgFlags::MSG_ERRQUEUE | MsgFlags::MSG_DONTWAIT;
+            let fd = self.socket.as_raw_fd();
+            let Ok(message) = recvmsg::<SockaddrStorage>(fd, &mut slices, Some(&mut control), flags) else { break };
+            let errno = message.cmsgs().ok().and_then(|mut all| {
+                all.find_map(|one| match one {
+                    ControlMessageOwned::Ipv4RecvErr(error, _) | ControlMessageOwned::Ipv6RecvErr(error, _) => {
+                        i32::try_from(error.ee_errno).ok()
+                    }
+                    _ => None,
+                })
+            });
+            let to = message.address.as_ref().and_then(address_of);
+            found.extend(to.zip(errno.map(io::Error::from_raw_os_error)));
+        }
+        found
+    }
+
     /// Its own address.
     pub fn local(&self) -> SocketAddr {
         self.local
@@ -90,13 +119,15 @@ impl Udp {
         &mut self.socket
     }
 
-    /// Receives a batch and gives each datagram to `each`. False when the socket is empty.
+    /// Receives a batch and gives each datagram to `each`. False when the socket is empty; a pending error (ICMP) is
+    /// not the end of what is there.
     pub fn receive(&self, buffers: &mut Buffers, turn: &Turn, mut each: impl FnMut(Datagram<'_>)) -> bool {
         let mut slices = buffers.bytes.iter_mut().map(|bytes| IoSliceMut::new(bytes));
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
             std::array::from_fn(|_| slices.next().expect("as many buffers as a batch"));
-        let Ok(count) = self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut buffers.metas) else {
-            return false;
+        let count = match self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut buffers.metas) {
+            Ok(count) => count,
+            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
         };
         for (meta, buffer) in buffers.metas[..count].iter().zip(&buffers.bytes) {
             let arrived = meta.timestamp.map_or(turn.now, |stamp| turn.instant_of(stamp));
@@ -153,6 +184,11 @@ impl Default for Buffers {
     fn default() -> Self {
         Self { bytes: vec![vec![0; MAX_DATAGRAM]; BATCH_SIZE], metas: vec![RecvMeta::default(); BATCH_SIZE] }
     }
+}
+
+fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
+    let v4 = address.as_sockaddr_in().map(|it| SocketAddr::from((it.ip(), it.port())));
+    v4.or_else(|| address.as_sockaddr_in6().map(|it| SocketAddr::from((it.ip(), it.port()))))
 }
 
 /// The local address from which `remote` is reached, by the system's routes. Nothing is sent.

@@ -16,6 +16,9 @@ use crate::sip::token::Handle;
 use crate::station::PortId;
 use crate::station::streams::{config_of, described};
 
+/// How long a call that gets no response is remembered: longer than its caller repeats the INVITE (Timer B).
+const NO_RESPONSE: Duration = Duration::from_secs(40);
+
 /// A call that came in.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -52,7 +55,8 @@ impl Pbx {
         let (trunk, inner) = self.trunk_of(&number);
         let behaviour = self.behaviour_of(&inner);
         if behaviour == Some(Behaviour::NoResponse) {
-            return self.keep(session, Call::new(behaviour, flow, None, None));
+            self.keep(session, Call::new(behaviour, flow, None, None));
+            return self.set_deadline(session, now + NO_RESPONSE);
         }
         if !self.admit(now, session, invite) {
             return;
@@ -127,6 +131,10 @@ impl Pbx {
         }
         call.deadline = None;
         match (call.state, call.behaviour.clone()) {
+            (State::Alerting, Some(Behaviour::NoResponse)) => {
+                self.endpoint.abandon(now, session);
+                self.forget(now, session);
+            }
             (State::Alerting, Some(Behaviour::Reject { reject, .. })) => self.end_with(now, session, &reject),
             (State::Alerting, Some(Behaviour::NoMedia)) => self.answer(now, session),
             (State::Alerting, _) => self.open_port(session),

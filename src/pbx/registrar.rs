@@ -46,8 +46,6 @@ pub(super) enum Access {
     Granted(String),
     /// Challenge with this value.
     Challenge(String),
-    /// Refuse.
-    Forbidden,
     /// There is no such account.
     Unknown,
 }
@@ -86,8 +84,8 @@ impl Registrar {
         match self.verifier.verify(values, &method, request.body(), password, age) {
             Verdict::Ok(user) => Access::Granted(user),
             Verdict::Stale => Access::Challenge(self.challenge(age, true)),
-            Verdict::Missing | Verdict::Malformed => Access::Challenge(self.challenge(age, false)),
-            Verdict::Wrong(_) => Access::Forbidden,
+            // RFC 3261 §22.1: credentials that are not accepted are challenged again, as most registrars do.
+            Verdict::Missing | Verdict::Malformed | Verdict::Wrong(_) => Access::Challenge(self.challenge(age, false)),
             Verdict::UnknownUser(_) => Access::Unknown,
         }
     }

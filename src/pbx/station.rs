@@ -16,7 +16,7 @@ use crate::sip::message::{Message, ParseError};
 use crate::sip::session::Response;
 use crate::sip::token::Handle;
 use crate::station::streams::Streams;
-use crate::station::{Channel, LinkEvent, Output, PortId, Station};
+use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
 use crate::timer::Wheel;
 use crate::units::Random;
 
@@ -65,6 +65,11 @@ impl Pbx {
         }
     }
 
+    /// Calls that ring or are up.
+    pub fn calls_under_way(&self) -> usize {
+        self.calls.len()
+    }
+
     fn drain_endpoint(&mut self, now: Instant, at_hand: Option<(Flow, &Message<'_>)>) {
         let message = at_hand.map(|(_, message)| message);
         while let Some(event) = self.endpoint.poll_event() {
@@ -100,7 +105,7 @@ impl Pbx {
             Access::Granted(user) if aor.as_ref() == Some(&user) => {
                 self.registrar.register(now, &self.config.plan, &user, flow, request)
             }
-            Access::Granted(_) | Access::Forbidden => Answer::refuse(403, "", Vec::new()),
+            Access::Granted(_) => Answer::refuse(403, "", Vec::new()),
             Access::Unknown => Answer::refuse(404, "", Vec::new()),
             Access::Challenge(value) => Answer::refuse(401, "", vec![("WWW-Authenticate", value)]),
         };
@@ -115,7 +120,7 @@ impl Pbx {
         let (code, challenge) = match self.registrar.authorize(now, invite, Name::ProxyAuthorization) {
             Access::Granted(_) => return true,
             Access::Challenge(value) => (407, Some(value)),
-            Access::Forbidden | Access::Unknown => (403, None),
+            Access::Unknown => (403, None),
         };
         let headers: Vec<(&str, &str)> = challenge.iter().map(|value| ("Proxy-Authenticate", value.as_str())).collect();
         self.endpoint.respond(now, session, &Response { code, headers: &headers, ..Response::default() });
@@ -126,7 +131,7 @@ impl Pbx {
 impl Station for Pbx {
     type Report = ();
 
-    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+    fn handle_sip(&mut self, now: Instant, _: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         match Message::parse(bytes) {
             Ok(message) => {
                 self.endpoint.handle_message(now, flow, &message);
@@ -166,6 +171,11 @@ impl Station for Pbx {
                 self.drain_endpoint(now, None);
             }
         }
+    }
+
+    fn handle_unreachable(&mut self, now: Instant, flow: Flow, _: LinkFault) {
+        self.endpoint.fail_towards(now, flow);
+        self.drain_endpoint(now, None);
     }
 
     fn handle_timeout(&mut self, now: Instant) {

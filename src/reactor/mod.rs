@@ -74,6 +74,8 @@ pub struct Reactor<S: Station> {
     read_buffer: Vec<u8>,
     out: Outgoing,
     ready: Vec<usize>,
+    /// Sockets that report an error.
+    failed: Vec<usize>,
     /// Ready sockets that were not emptied.
     left: Vec<usize>,
     origin: Instant,
@@ -110,6 +112,7 @@ impl<S: Station> Reactor<S> {
             read_buffer: Vec::new(),
             out: Outgoing::default(),
             ready: Vec::new(),
+            failed: Vec::new(),
             left: Vec::new(),
             origin,
             turn: Turn::begin(origin),
@@ -169,6 +172,7 @@ impl<S: Station> Reactor<S> {
         self.turn = Turn::begin(self.turn.now);
         let before = self.health.received;
         self.take_ready(wire);
+        self.take_failed();
         self.station.handle_timeout(self.turn.now);
         self.drain(wire, &mut told);
         self.out.flush(&mut self.sockets, &mut self.health);
@@ -202,10 +206,30 @@ impl<S: Station> Reactor<S> {
             match event.token() {
                 TIMER => self.timer.acknowledge(),
                 WAKER => {}
-                Token(index) => self.ready.push(index),
+                Token(index) => {
+                    self.ready.push(index);
+                    if event.is_error() {
+                        self.failed.push(index);
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Tells the station of destinations that ICMP says are not there.
+    fn take_failed(&mut self) {
+        for index in std::mem::take(&mut self.failed) {
+            let Some(Kind::Sip { link, udp }) = self.sockets.get_mut(index) else { continue };
+            let link = *link;
+            let mut told: Vec<SocketAddr> = Vec::new();
+            for (remote, error) in udp.unreachable() {
+                if !told.contains(&remote) {
+                    told.push(remote);
+                    self.station.handle_unreachable(self.turn.now, Flow { link, remote }, fault_of(&error));
+                }
+            }
+        }
     }
 
     fn take_ready(&mut self, wire: &mut impl Wire) {
@@ -227,7 +251,7 @@ impl<S: Station> Reactor<S> {
                     more = udp.receive(&mut self.buffers, &turn, |datagram| {
                         self.health.received += 1;
                         let flow = Flow { link, remote: datagram.from };
-                        let owner = self.station.handle_sip(turn.now, flow, datagram.bytes);
+                        let owner = self.station.handle_sip(turn.now, datagram.arrived, flow, datagram.bytes);
                         wire.received(
                             owner.unwrap_or(0),
                             datagram.arrived,
@@ -294,7 +318,7 @@ impl<S: Station> Reactor<S> {
         let (remote, local) = (stream.remote(), *local);
         let state = stream.receive(&mut self.read_buffer, |bytes| {
             self.health.received += 1;
-            let owner = self.station.handle_sip(now, Flow { link, remote }, bytes);
+            let owner = self.station.handle_sip(now, now, Flow { link, remote }, bytes);
             wire.received(owner.unwrap_or(0), now, local, remote, "TCP", bytes);
         });
         match state {

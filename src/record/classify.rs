@@ -58,10 +58,10 @@ fn refused(facts: &Facts) -> Option<Class> {
     if facts.moments.invite.is_none() {
         return Some(Class::TransportOptions);
     }
-    if response.code == 487 && facts.local_failure == Some(LocalFailure::Interrupted) {
-        return Some(Class::ProbeInterrupted);
-    }
-    Some(refusal::of_invite(facts, response))
+    let class = refusal::of_invite(facts, response);
+    let interrupted = facts.local_failure == Some(LocalFailure::Interrupted)
+        && (class == Class::CallCancelled || response.code == 487);
+    Some(if interrupted { Class::ProbeInterrupted } else { class })
 }
 
 fn local(facts: &Facts) -> Option<Class> {
@@ -145,6 +145,7 @@ fn dropped(facts: &Facts) -> Option<Class> {
         return Some(Class::CallCancelled);
     }
     match facts.ended {
+        _ if facts.end_awaited => None,
         Some(ended) if ended.by == Party::FarEnd && ended.after < IMMEDIATE => Some(Class::CallDroppedImmediately),
         _ if facts.ended_early => Some(Class::CallDroppedMidway),
         _ => None,

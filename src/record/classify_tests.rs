@@ -346,7 +346,12 @@ fn each_fault_of_the_sound_has_its_class() {
         (C::MediaNoRtp, MediaFacts { audio_rx: H::Unknown, audio_tx: H::Unknown, rx_packets: 0, ..good_media() }),
         (C::MediaRtpTimeout, MediaFacts { stopped_for: Some(secs(3)), ..good_media() }),
         (C::MediaSilenceWithRtp, MediaFacts { audio_rx: H::Silent, audio_tx: H::Unknown, ..good_media() }),
-        (C::MediaNoise, MediaFacts { audio_rx: H::Noise, audio_tx: H::Unknown, ..good_media() }),
+        (
+            C::MediaNoise,
+            MediaFacts { audio_rx: H::Noise, audio_tx: H::Unknown, reference_expected: true, ..good_media() },
+        ),
+        // A person or an announcement sends sound of its own: no fault where no reference is expected.
+        (C::Ok, MediaFacts { audio_rx: H::Noise, audio_tx: H::Unknown, ..good_media() }),
         (C::MediaNoise, MediaFacts { audio_rx: H::WrongParty, audio_tx: H::Unknown, ..good_media() }),
         (C::MediaChoppy, MediaFacts { loss_pct: Some(5.0), ..good_media() }),
         (C::MediaChoppy, MediaFacts { gap_ms_max: Some(200.0), ..good_media() }),

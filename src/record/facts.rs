@@ -33,6 +33,8 @@ pub struct Facts {
     pub ended: Option<Ended>,
     /// The scenario still wanted to talk when the far end hung up.
     pub ended_early: bool,
+    /// The scenario left it to the far end to hang up, and it did: however soon, that is no drop.
+    pub end_awaited: bool,
     /// The answer's SDP could not be used; the text says why.
     pub bad_answer: Option<String>,
     /// A local failure that kept the attempt from going on.
@@ -150,6 +152,9 @@ pub enum TransportFault {
 pub struct MediaFacts {
     /// The scenario expects to hear its own audio come back or a far end of ours, for as long as this.
     pub listened: Duration,
+    /// The far end is known to send our reference audio (back), so that other sound is a fault. A person or an IVR
+    /// sends sound of its own, and that is none.
+    pub reference_expected: bool,
     /// What we heard.
     pub audio_rx: Heard,
     /// What the far end is known to have heard of us: by an echo of our marker, or from our own far end.

@@ -40,7 +40,7 @@ pub(super) fn fault(media: &MediaFacts) -> Option<Class> {
         Some(Class::MediaRtpTimeout)
     } else if expected && rx == Heard::Silent {
         Some(Class::MediaSilenceWithRtp)
-    } else if expected && matches!(rx, Heard::Noise | Heard::WrongParty) {
+    } else if expected && (rx == Heard::WrongParty || (rx == Heard::Noise && media.reference_expected)) {
         Some(Class::MediaNoise)
     } else if above(media.loss_pct, CHOPPY_LOSS_PCT) || (expected && above(media.gap_ms_max, CHOPPY_GAP_MS)) {
         Some(Class::MediaChoppy)

@@ -50,8 +50,10 @@ const APP_CODES: &[(&str, Class)] = &[
 
 /// The class of a refusal of our INVITE.
 pub(super) fn of_invite(facts: &Facts, response: &FinalResponse) -> Class {
-    // Whatever cause the 487 carries, it answers our own CANCEL.
-    if response.code == 487 && facts.cancelled_by_us {
+    // Whatever cause the 487 carries, it answers our own CANCEL. A first challenge that we had no wish to answer any
+    // more ends the call in the same way.
+    if facts.cancelled_by_us && (response.code == 487 || matches!(response.code, 401 | 407) && !facts.challenged_again)
+    {
         return Class::CallCancelled;
     }
     by_vendor(facts, response)

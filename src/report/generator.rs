@@ -74,6 +74,11 @@ impl Generator {
         Self { late_ms, late_starts, dropped_starts: totals.dropped, health, limited_by }
     }
 
+    /// Whether a run of `attempted` starts is too small for shares.
+    pub(super) fn is_small(&self, attempted: u64) -> bool {
+        attempted + self.dropped_starts < SMALL_RUN
+    }
+
     /// Whether we were the limit.
     pub fn is_limited(&self) -> bool {
         !self.limited_by.is_empty()

@@ -23,6 +23,10 @@ fn counted(summary: &Summary) -> String {
     let (attempted, noun) = (thousands(summary.attempted), plural(summary.attempted));
     if summary.kpi.asr.is_some() || summary.answered > 0 {
         let verb = if summary.attempted == 1 { "was" } else { "were" };
+        // Refusals that the scenario expects are what it came for.
+        if summary.failed == 0 && summary.answered == 0 {
+            return format!("{attempted} {} ended unanswered, as the scenario expects", noun.0);
+        }
         return format!("{} of {attempted} {} {verb} answered", thousands(summary.answered), noun.0);
     }
     let succeeded = summary.attempted.saturating_sub(summary.failed);

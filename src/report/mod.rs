@@ -9,10 +9,12 @@ pub mod html;
 pub mod junit;
 #[cfg(test)]
 mod samples;
+pub mod screen;
 mod summary;
 mod verdict;
 
 pub use expectations::{Actual, Checker, ExpectationResult};
 pub use generator::{Generator, Health};
+pub use screen::Snapshot;
 pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Summary};
 pub use verdict::{Ending, Verdict};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::measure::samples::{answered, refused, timed_out};
-use crate::measure::{LatencyFrom, Tally, Totals};
+use crate::measure::{LatencyFrom, Tally, Totals, Window, WindowBuilder};
 use crate::record::{CallRecord, Class, Heard};
 use crate::scenario::plan::{Each, Expectation, ExpectationKind, WantedOutcome};
 
@@ -29,6 +29,20 @@ pub(super) fn records(ok: u64) -> Vec<CallRecord> {
     records.push(CallRecord { call_id: "busy-2".into(), ..refused(486, Class::CallCalleeBusy) });
     records.push(CallRecord { call_id: "lost-1".into(), ..timed_out() });
     records
+}
+
+/// Seconds in which twenty calls start, one ends busy and the others well.
+pub(super) fn windows(count: u64) -> Vec<Window> {
+    let start: jiff::Timestamp = "2026-01-02T03:04:05Z".parse().expect("valid");
+    (1..=count)
+        .map(|second| {
+            let mut builder = WindowBuilder::new(LatencyFrom::Intended);
+            builder.start(20);
+            builder.end(&CallRecord { mos_cq: Some(4.2), ..answered(20.0, 200.0 + second as f64) });
+            builder.end(&refused(486, Class::CallCalleeBusy));
+            builder.close(start + Duration::from_secs(second), 1.0, 40)
+        })
+        .collect()
 }
 
 pub(super) fn totals(records: &[CallRecord]) -> Totals {

@@ -17,6 +17,17 @@ fn a_good_run_passes_in_one_sentence() {
 }
 
 #[test]
+fn a_negative_test_that_came_true_reads_as_a_success() {
+    let busy = crate::record::CallRecord { as_expected: Some(true), ..records(1)[1].clone() };
+    let headline = |records: &[_]| summary(records, &[], Ending::Complete, Health::default()).headline;
+    assert_eq!(
+        headline(std::slice::from_ref(&busy)),
+        "1 call ended unanswered, as the scenario expects; nothing failed."
+    );
+    assert_eq!(headline(&[busy.clone(), busy]), "2 calls ended unanswered, as the scenario expects; nothing failed.");
+}
+
+#[test]
 fn a_failed_run_names_its_main_fault() {
     let summary = summary(&records(10), &expectations(&[]), Ending::Complete, Health::default());
     assert_eq!(summary.verdict, Verdict::Fail);

@@ -180,7 +180,9 @@ impl Default for LabPlan {
     }
 }
 
-/// Passwords of the lab are derived from the user: the lab is not a secret.
+/// Password of every account of the built-in lab: the lab is not a secret, and a target file names it by a variable.
+pub const LAB_PASSWORD: &str = "ringfleet";
+
 fn lab_account(user: u32) -> Account {
-    Account { user: user.to_string(), password: Some(Secret::new(format!("secret-{user}"))), ..Account::default() }
+    Account { user: user.to_string(), password: Some(Secret::new(LAB_PASSWORD)), ..Account::default() }
 }

@@ -36,6 +36,14 @@ pub struct Plan {
     pub mask_numbers: bool,
 }
 
+impl Plan {
+    /// Whether an expectation speaks of audio heard: then the far end is one that sends our reference audio.
+    pub fn expects_reference(&self) -> bool {
+        let of_audio = |kind: &ExpectationKind| matches!(kind, ExpectationKind::Each(Each { audio: Some(_), .. }));
+        self.expect.iter().any(|expectation| of_audio(&expectation.kind))
+    }
+}
+
 /// A party of each attempt.
 #[derive(Clone, Debug)]
 pub struct Actor {

@@ -158,7 +158,7 @@ pub enum Event {
 /// What belonged to nobody or could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
-    /// Datagrams that are no SIP message.
+    /// Datagrams that are no SIP message, or a request without a field that every one must have.
     pub malformed: u64,
     /// Responses to nothing of ours.
     pub stray_responses: u64,
@@ -257,7 +257,7 @@ impl Endpoint {
     pub fn remove_link(&mut self, now: Instant, id: LinkId) {
         let on_link: Vec<Handle> = (0u32..)
             .zip(&self.places)
-            .filter(|(_, place)| place.entry.link() == Some(id))
+            .filter(|(_, place)| place.entry.flow().is_some_and(|flow| flow.link == id))
             .map(|(index, place)| Handle { index, generation: place.generation })
             .collect();
         self.links.remove(id);
@@ -265,6 +265,23 @@ impl Endpoint {
             self.with_entry(now, handle, |context, entry| match entry {
                 Entry::Session(session) => session.handle_link_lost(context),
                 Entry::Registration(registration) => registration.handle_link_lost(context),
+                Entry::Options(options) => options.finish(context, 503, Cause::Transport),
+                Entry::Free => {}
+            });
+        }
+    }
+
+    /// Nobody is at the other end of a flow: requests that have no response at all will get none (§8.1.3.1, 503).
+    pub fn fail_towards(&mut self, now: Instant, flow: Flow) {
+        let towards: Vec<Handle> = (0u32..)
+            .zip(&self.places)
+            .filter(|(_, place)| place.entry.flow() == Some(flow))
+            .map(|(index, place)| Handle { index, generation: place.generation })
+            .collect();
+        for handle in towards {
+            self.with_entry(now, handle, |context, entry| match entry {
+                Entry::Session(session) => session.handle_unreachable(context),
+                Entry::Registration(registration) => registration.handle_unreachable(context),
                 Entry::Options(options) => options.finish(context, 503, Cause::Transport),
                 Entry::Free => {}
             });
@@ -291,6 +308,11 @@ impl Endpoint {
     /// Answers a call that came in, or an INVITE within its dialog.
     pub fn respond(&mut self, now: Instant, session: Handle, response: &Response<'_>) {
         self.with_session(now, session, |context, session| session.respond(context, response));
+    }
+
+    /// Forgets a call that came in without a word to its caller, as a far end that is gone.
+    pub fn abandon(&mut self, now: Instant, session: Handle) {
+        self.with_session(now, session, |_, session| session.abandon());
     }
 
     /// Gives a session that came in the application's number, and credentials for its requests.
@@ -440,6 +462,14 @@ impl Endpoint {
     }
 
     fn handle_request(&mut self, now: Instant, flow: Flow, request: &Message<'_>, method: Method<'_>) -> Option<u64> {
+        if !is_complete(request) {
+            self.counters.malformed += 1;
+            // Without a Via nobody can be answered; an ACK never is.
+            return match request.via() {
+                Some(_) if method != Method::Ack => self.answer_plain(flow, request, 400),
+                _ => None,
+            };
+        }
         if let Some(tag) = request.to().and_then(|to| to.tag()) {
             return self.handle_dialog_request(now, flow, request, method, tag);
         }
@@ -650,12 +680,18 @@ impl Endpoint {
     }
 }
 
+/// Whether a request has the fields that every one must have (RFC 3261 §8.1.1); Max-Forwards is not insisted on.
+fn is_complete(request: &Message<'_>) -> bool {
+    let parties = request.from().is_some() && request.to().is_some();
+    parties && request.via().is_some() && request.call_id().is_some() && request.cseq().is_some()
+}
+
 impl Entry {
-    fn link(&self) -> Option<LinkId> {
+    fn flow(&self) -> Option<Flow> {
         match self {
-            Self::Session(session) => Some(session.flow().link),
-            Self::Registration(registration) => Some(registration.flow().link),
-            Self::Options(options) => Some(options.flow.link),
+            Self::Session(session) => Some(session.flow()),
+            Self::Registration(registration) => Some(registration.flow()),
+            Self::Options(options) => Some(options.flow),
             Self::Free => None,
         }
     }

@@ -4,6 +4,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use rustc_hash::FxHashMap;
+
 /// Transports of SIP (RFC 3261 §18).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Transport {
@@ -39,7 +41,7 @@ pub struct Flow {
 /// The links that are open.
 #[derive(Clone, Debug, Default)]
 pub struct Links {
-    open: Vec<Option<Link>>,
+    open: FxHashMap<LinkId, Link>,
 }
 
 impl Transport {
@@ -77,22 +79,16 @@ impl fmt::Display for Transport {
 impl Links {
     /// Makes a link known.
     pub fn add(&mut self, id: LinkId, link: Link) {
-        let index = id.0 as usize;
-        if self.open.len() <= index {
-            self.open.resize(index + 1, None);
-        }
-        self.open[index] = Some(link);
+        self.open.insert(id, link);
     }
 
     /// Forgets a link that was closed.
     pub fn remove(&mut self, id: LinkId) {
-        if let Some(place) = self.open.get_mut(id.0 as usize) {
-            *place = None;
-        }
+        self.open.remove(&id);
     }
 
     /// A link that is open.
     pub fn get(&self, id: LinkId) -> Option<Link> {
-        self.open.get(id.0 as usize).copied().flatten()
+        self.open.get(&id).copied()
     }
 }

@@ -3,7 +3,7 @@
 //! | layer | where |
 //! |---|---|
 //! | reading a message without copying it | [`message`], [`header`], [`uri`] |
-//! | writing one | [`write`] |
+//! | writing one | [`mod@write`] |
 //! | retransmission and time-outs (§17) | [`transaction`] |
 //! | INVITE sessions and their dialogs (§12–15) | [`session`] |
 //! | registrations (§10) | [`registration`] |

@@ -159,6 +159,13 @@ impl Registration {
         }
     }
 
+    /// Nobody is at the other end: a request under way will get no response.
+    pub fn handle_unreachable(&mut self, context: &mut Context<'_>) {
+        if matches!(self.state, State::Registering | State::Refreshing | State::Removing) {
+            self.fail(context, 503, Cause::Transport);
+        }
+    }
+
     fn handle_success(&mut self, context: &mut Context<'_>, response: &Message<'_>, code: u16) {
         if self.state == State::Removing {
             self.state = State::Over;

@@ -287,6 +287,11 @@ impl Session {
         }
     }
 
+    /// Ends a call that was received without a word to the caller, as a far end that is gone.
+    pub fn abandon(&mut self) {
+        self.end(None);
+    }
+
     // --- what comes in --------------------------------------------------------------------------------------------
 
     /// A response to the transaction `number` of this session.
@@ -340,6 +345,17 @@ impl Session {
         }
     }
 
+    /// Nobody is at the other end: a request without any response yet will get none.
+    pub fn handle_unreachable(&mut self, context: &mut Context<'_>) {
+        match self.state {
+            State::Calling | State::Cancelling if self.invite.as_ref().is_some_and(|it| !it.is_proceeding()) => {
+                self.refuse(context, 503, Cause::Transport);
+            }
+            State::Closing => self.lose_bye(context, Cause::Transport),
+            _ => {}
+        }
+    }
+
     /// Does what is due.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         if let Some(invite) = &mut self.invite {
@@ -350,7 +366,7 @@ impl Session {
             }
         }
         let mut request = self.request.take();
-        let flow = context.link(self.flow).map_or(self.flow, |link| self.dialog.next_hop(self.flow, link.transport));
+        let flow = self.request_flow(context);
         let timed_out = request.as_mut().is_some_and(|request| request.handle_timeout(context, (flow, self.owner)));
         if !timed_out {
             self.request = request;
@@ -509,8 +525,7 @@ impl Session {
 
     fn handle_request_response(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32) {
         let Some(mut request) = self.request.take_if(|request| request.number() == number) else { return };
-        let transport = context.link(self.flow).map(|link| link.transport).unwrap_or_default();
-        let flow = self.dialog.next_hop(self.flow, transport);
+        let flow = self.request_flow(context);
         let code = request.handle_response(context, (flow, self.owner), response, &mut self.next_number);
         self.dialog.local_cseq = self.dialog.local_cseq.max(request.cseq());
         match code {
@@ -521,6 +536,14 @@ impl Session {
             }
             // The final response to CANCEL says nothing of the INVITE: that has its own.
             Some(_) => {}
+        }
+    }
+
+    /// Where our request under way goes: a BYE by the dialog's route, a CANCEL where its INVITE went (§9.1).
+    fn request_flow(&self, context: &Context<'_>) -> Flow {
+        match context.link(self.flow) {
+            Some(link) if self.state == State::Closing => self.dialog.next_hop(self.flow, link.transport),
+            _ => self.flow,
         }
     }
 

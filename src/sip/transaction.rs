@@ -89,10 +89,13 @@ impl Client {
 
     /// A provisional response came.
     pub fn handle_provisional(&mut self, now: Instant, timers: &Timers) {
-        self.proceeding = true;
+        let first = !std::mem::replace(&mut self.proceeding, true);
         if self.invite {
-            // §17.1.1.2: in Proceeding neither A nor B runs; how long to wait is the caller's decision.
-            (self.retransmit_at, self.expires_at) = (None, None);
+            // §17.1.1.2: in Proceeding neither A nor B runs; how long to wait is the caller's decision. A further 1xx
+            // must not take back what `expire_in` has set since.
+            if first {
+                (self.retransmit_at, self.expires_at) = (None, None);
+            }
         } else if self.retransmit_at.is_some() {
             self.interval = timers.t2;
             self.retransmit_at = Some(now + timers.t2);

@@ -101,8 +101,9 @@ pub trait Station {
     /// What it reports.
     type Report;
 
-    /// A SIP message, or what should be one, arrived. Returns the attempt that it belonged to.
-    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: &[u8]) -> Option<u64>;
+    /// A SIP message, or what should be one, arrived, at the moment the kernel noted. Returns the attempt that it
+    /// belonged to.
+    fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64>;
 
     /// A media packet arrived, at the moment the kernel noted.
     fn handle_media(
@@ -120,6 +121,9 @@ pub trait Station {
 
     /// A link was opened or lost.
     fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent);
+
+    /// Nobody is at an address that was sent to over a UDP link, says ICMP.
+    fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault);
 
     /// Does what is due.
     fn handle_timeout(&mut self, now: Instant);

@@ -1,4 +1,4 @@
-//! The media streams of one worker: a pair of sockets and a [`media::Session`](crate::media::Session) each, spread in
+//! The media streams of one worker: a pair of sockets and a [`media::Session`] each, spread in
 //! phase over the packet time so that no tick has to send them all.
 
 use std::collections::VecDeque;

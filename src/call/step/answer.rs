@@ -1,7 +1,9 @@
 //! `answer`: an inbound call, taken or refused.
 
+use std::time::Duration;
+
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
-use crate::record::{FinalResponse, Origin, Party};
+use crate::record::{Ended, FinalResponse, Origin, Party};
 use crate::scenario::plan::{Answer, MediaMode, Step};
 use crate::sip::flow::Flow;
 use crate::sip::header;
@@ -35,7 +37,7 @@ impl Leg {
         self.offer = invite.sdp().map(Box::from);
         tools.endpoint.adopt(session, tools.owner, tools.login.cloned());
         tools.routes.insert(session, tools.me);
-        self.facts.moments.invite.get_or_insert(tools.now);
+        self.facts.moments.invite.get_or_insert(tools.at);
         self.identity.sip_call_ids.extend(tools.endpoint.call_id(session));
         let user = |uri: &[u8]| Uri::parse(uri).map(|uri| header::text(uri.user));
         self.identity.from = invite.from().and_then(|from| user(from.uri));
@@ -142,6 +144,7 @@ impl Leg {
         self.session = None;
         self.facts.moments.finished.get_or_insert(tools.now);
         self.facts.response = Some(sent_response(487, ""));
+        self.facts.ended = Some(Ended { by: Party::FarEnd, after: Duration::ZERO });
         self.wind_down(tools);
     }
 

@@ -2,7 +2,7 @@
 
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
-use crate::record::Party;
+use crate::record::{Party, TransportFault};
 use crate::scenario::plan::{Dial, MediaMode, Server, Step, Trunk};
 use crate::scenario::text::Values;
 use crate::sip::exchange::Cause;
@@ -75,10 +75,12 @@ impl Leg {
             credentials: tools.login,
         };
         let Some(handle) = tools.endpoint.invite(tools.now, &call) else {
-            return self.lose_link(crate::record::TransportFault::Unreachable);
+            return self.lose_link(TransportFault::Unreachable);
         };
         self.identity.sip_call_ids.extend(tools.endpoint.call_id(handle));
         self.session = Some(handle);
+        // What an OPTIONS before it was answered is no answer to this.
+        self.facts.response = None;
         tools.routes.insert(handle, tools.me);
         self.facts.moments.invite.get_or_insert(tools.now);
         self.request_sent = Some(tools.now);
@@ -109,11 +111,11 @@ impl Leg {
             return;
         }
         let first = self.facts.moments.ringing.is_none();
-        self.facts.moments.ringing.get_or_insert(tools.now);
-        self.facts.moments.status.get_or_insert(tools.now);
-        if let (true, Some(Step::Dial(step))) = (first, tools.actor.steps.get(self.step)) {
+        self.facts.moments.ringing.get_or_insert(tools.at);
+        self.facts.moments.status.get_or_insert(tools.at);
+        if let (true, Phase::Dialling, Some(Step::Dial(step))) = (first, self.phase, tools.actor.steps.get(self.step)) {
             // A caller who gives up counts from the first ring.
-            self.cancel_at = step.cancel_after.map(|after| tools.now + after);
+            self.cancel_at = step.cancel_after.map(|after| tools.at + after);
         }
         if let Some(sdp) = message.and_then(Message::sdp)
             && self.phase == Phase::Dialling
@@ -140,7 +142,7 @@ impl Leg {
             self.facts.bad_answer = Some(error);
             return self.wind_down(tools);
         }
-        let took = self.request_sent.map(|sent| tools.now.saturating_duration_since(sent));
+        let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
         let met = self.meets(step.expect.as_ref(), ("dial", Some(self.answer_code()), took), true);
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
     }
@@ -166,19 +168,25 @@ impl Leg {
     ) {
         let challenged_again = self.session.is_some_and(|session| tools.endpoint.was_challenged(session));
         self.session = None;
+        if cause == Cause::Transport {
+            self.lose_link(tools.fault);
+        }
         let moments = &mut self.facts.moments;
-        moments.finished.get_or_insert(tools.now);
+        moments.finished.get_or_insert(tools.at);
         if cause == Cause::Response {
-            moments.status.get_or_insert(tools.now);
+            moments.status.get_or_insert(tools.at);
         }
         self.facts.challenged_again = matches!(code, 401 | 407) && challenged_again;
         self.facts.response = Some(observe::final_response(code, cause, message));
+        if cause == Cause::Transport {
+            self.lose_link(TransportFault::Tcp);
+        }
         if let Some(message) = message.filter(|_| cause == Cause::Response) {
             observe::reason(&mut self.facts, message);
         }
         self.finish_media(tools);
         let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
-        let took = self.request_sent.map(|sent| tools.now.saturating_duration_since(sent));
+        let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
         let met = self.meets(step.expect.as_ref(), ("dial", observe::received(code, cause), took), false);
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
     }
@@ -194,9 +202,9 @@ impl Leg {
 
     fn note_answer(&mut self, tools: &Tools<'_>, message: Option<&Message<'_>>) {
         let moments = &mut self.facts.moments;
-        moments.status.get_or_insert(tools.now);
-        moments.answered.get_or_insert(tools.now);
-        moments.finished.get_or_insert(tools.now);
+        moments.status.get_or_insert(tools.at);
+        moments.answered.get_or_insert(tools.at);
+        moments.finished.get_or_insert(tools.at);
         let code = message.and_then(Message::code).unwrap_or(200);
         self.facts.response = Some(observe::final_response(code, Cause::Response, message));
     }
@@ -214,7 +222,7 @@ impl Leg {
         use crate::call::links::{Access, Purpose};
         let server = peer.unwrap_or(&tools.actor.target.server);
         let Some((_, remote)) = tools.servers.iter().find(|(known, _)| known == server) else {
-            self.lose_link(crate::record::TransportFault::Dns);
+            self.lose_link(TransportFault::Dns);
             self.wind_down(tools);
             return None;
         };
@@ -235,7 +243,7 @@ impl Leg {
     }
 
     /// Notes that nothing can be sent.
-    pub(in crate::call) fn lose_link(&mut self, fault: crate::record::TransportFault) -> Flowing {
+    pub(in crate::call) fn lose_link(&mut self, fault: TransportFault) -> Flowing {
         self.facts.local_failure.get_or_insert(crate::record::LocalFailure::Transport(fault));
         Flowing::Over
     }

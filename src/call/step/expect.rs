@@ -17,6 +17,7 @@ impl Leg {
             }
             Check::EndedBy { party, within } => match self.facts.ended {
                 Some(ended) if ended.by == *party => {
+                    self.facts.end_awaited = *party == Party::FarEnd;
                     self.pass_check();
                     Flowing::Next
                 }

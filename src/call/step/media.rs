@@ -100,7 +100,7 @@ impl Leg {
         tools.ports.remove(&port);
         self.local_rtp = None;
         if let Some(report) = tools.streams.finish(tools.now, port) {
-            let (facts, figures) = observe::media(report, self.listened);
+            let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
             self.facts.media = Some(facts);
             self.figures = figures;
         }

@@ -38,11 +38,18 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         self.ping = None;
+        if cause == Cause::Transport {
+            self.lose_link(tools.fault);
+        }
         self.facts.response = Some(observe::final_response(code, cause, message));
-        self.facts.moments.finished.get_or_insert(tools.now);
+        self.facts.moments.finished.get_or_insert(tools.at);
         let Some(Step::Options(step)) = tools.actor.steps.get(self.step) else { return };
-        let took = self.request_sent.map(|sent| tools.now.saturating_duration_since(sent));
-        let met = self.meets(step.expect.as_ref(), ("options", observe::received(code, cause), took), (200..300).contains(&code));
+        let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
+        let met = self.meets(
+            step.expect.as_ref(),
+            ("options", observe::received(code, cause), took),
+            (200..300).contains(&code),
+        );
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
     }
 }

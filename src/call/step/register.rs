@@ -76,13 +76,19 @@ impl Leg {
     ) {
         self.registered = false;
         self.registration = None;
-        if refresh {
+        if cause == Cause::Transport {
+            self.lose_link(tools.fault);
+        }
+        if refresh || self.phase == Phase::Registering {
             self.note_registration(tools, code, cause, None, message);
+        }
+        if self.phase == Phase::Unregistering {
+            // It was lost together with the call on the same connection: there is nothing left to remove.
+            return self.wind_down(tools);
         }
         if self.phase != Phase::Registering {
             return;
         }
-        self.note_registration(tools, code, cause, None, message);
         let flowing = self.judge_registration(tools, observe::received(code, cause), false);
         self.go_on(tools, flowing);
     }
@@ -111,7 +117,7 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         let refresh = self.facts.registration.is_some();
-        let delay = self.request_sent.map_or(Duration::ZERO, |sent| tools.now.saturating_duration_since(sent));
+        let delay = self.request_sent.map_or(Duration::ZERO, |sent| tools.at.saturating_duration_since(sent));
         let challenged_again =
             matches!(code, 401 | 407) && self.registration.is_none_or(|handle| tools.endpoint.was_challenged(handle));
         self.facts.registration = Some(RegistrationFacts {

@@ -18,9 +18,12 @@ impl Leg {
         self.block(Phase::Talking, step.duration.map(|duration| tools.now + duration))
     }
 
-    pub(in crate::call) fn begin_hold_open(&mut self) -> Flowing {
+    pub(in crate::call) fn begin_hold_open(&mut self, tools: &Tools<'_>) -> Flowing {
         if !self.up {
             return self.find_call_gone();
+        }
+        if tools.letting_go {
+            return Flowing::Next;
         }
         self.block(Phase::HoldingOpen, None)
     }
@@ -72,7 +75,7 @@ impl Leg {
             Phase::AwaitingCall => self.find_no_call(tools),
             Phase::Ringing => self.answer_now(tools),
             Phase::Checking => self.fail_check(tools),
-            _ => self.deadline = None,
+            _ => (self.deadline, self.cancel_at) = (None, None),
         }
     }
 
@@ -80,7 +83,7 @@ impl Leg {
     pub(in crate::call) fn handle_bye(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
         self.session = None;
         self.up = false;
-        self.ended_by(tools.now, Party::FarEnd);
+        self.ended_by(tools.at, Party::FarEnd);
         if let Some(message) = message {
             observe::reason(&mut self.facts, message);
         }
@@ -88,8 +91,12 @@ impl Leg {
         self.finish_media(tools);
         match (self.phase, tools.actor.steps.get(self.step)) {
             // Talking until the far end hangs up, and it did.
-            (Phase::Talking, Some(Step::Talk(Talk { duration: None, .. }))) => self.step_done(tools),
+            (Phase::Talking, Some(Step::Talk(Talk { duration: None, .. }))) => {
+                self.facts.end_awaited = true;
+                self.step_done(tools);
+            }
             (Phase::Checking, Some(Step::Expect(Check::EndedBy { party: Party::FarEnd, .. }))) => {
+                self.facts.end_awaited = true;
                 self.pass_check();
                 self.step_done(tools);
             }
@@ -107,7 +114,7 @@ impl Leg {
     pub(in crate::call) fn handle_bye_answered(&mut self, tools: &mut Tools<'_>, cause: Cause) {
         self.session = None;
         if cause == Cause::Response {
-            self.facts.moments.bye_answered = Some(tools.now);
+            self.facts.moments.bye_answered = Some(tools.at);
         }
         match self.phase {
             Phase::HangingUp => self.step_done(tools),
@@ -122,7 +129,7 @@ impl Leg {
         self.up = false;
         self.ended_by(tools.now, Party::FarEnd);
         self.facts.ended_early = true;
-        self.lose_link(crate::record::TransportFault::Tcp);
+        self.lose_link(tools.fault);
         self.stop_listening(tools);
         self.finish_media(tools);
         self.wind_down(tools);

@@ -26,9 +26,11 @@ pub(super) const FRAME: usize = 160;
 pub(super) const TONES: usize = 16;
 /// The first two symbols.
 pub(super) const SYNC: [u8; 2] = [15, 0];
-/// Ids are told from each other by this many codes of the hearing symbol.
-const HEARD_CODES: u16 = 11;
-const FIRST_HEARD_CODE: u8 = 5;
+/// The code of the hearing symbol for an echo of the sender's own marker.
+const ECHO_CODE: u8 = 5;
+/// Ids that are heard are told from each other by the codes from here on.
+const FIRST_ID_CODE: u8 = 6;
+const ID_CODES: u16 = 10;
 
 /// What a marker says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,26 +44,30 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// The code for what a leg hears, and whose id where it hears one.
-    pub fn hearing_code(heard: Heard, id: u16) -> u8 {
+    /// The code for what the leg `own` hears; `id` is the marker it heard last.
+    pub fn hearing_code(heard: Heard, own: u16, id: u16) -> u8 {
         match heard {
             Heard::Unknown => 0,
             Heard::None => 1,
             Heard::Silent => 2,
             Heard::Noise => 3,
             Heard::WrongParty => 4,
-            Heard::Heard => FIRST_HEARD_CODE + (id % HEARD_CODES) as u8,
+            Heard::Heard if id == own => ECHO_CODE,
+            Heard::Heard => id_code(id),
         }
     }
 
-    /// What the sender of this marker hears of the leg with the id `own`.
-    pub fn hears(&self, own: u16) -> Heard {
+    /// What the sender of this marker hears of the leg `own`, which sends echoes or audio of its own.
+    pub fn hears(&self, own: u16, own_sends_echoes: bool) -> Heard {
         match self.hears {
             0 => Heard::Unknown,
             1 => Heard::None,
             2 => Heard::Silent,
             3 => Heard::Noise,
-            code if code == Self::hearing_code(Heard::Heard, own) => Heard::Heard,
+            ECHO_CODE if own_sends_echoes => Heard::Heard,
+            // An echo that is not ours: something on the way sends their audio back, and ours does not arrive.
+            ECHO_CODE => Heard::Noise,
+            code if code == id_code(own) => Heard::Heard,
             _ => Heard::WrongParty,
         }
     }
@@ -101,6 +107,10 @@ impl Marker {
     }
 }
 
+fn id_code(id: u16) -> u8 {
+    FIRST_ID_CODE + (id % ID_CODES) as u8
+}
+
 /// CRC-8 with the polynomial x⁸ + x⁵ + x³ + x² + x + 1 (0x2F, AUTOSAR), which finds up to three wrong bits here.
 fn crc8(bytes: [u8; 3]) -> u8 {
     let mut crc = 0xFF_u8;
@@ -132,11 +142,18 @@ mod tests {
 
     #[test]
     fn a_far_end_that_hears_another_caller_says_so() {
-        let hearing = |heard, id| Marker { id: FAR_END, sequence: 0, hears: Marker::hearing_code(heard, id) };
-        assert_eq!(hearing(Heard::Heard, 7).hears(7), Heard::Heard);
-        assert_eq!(hearing(Heard::Heard, 7).hears(8), Heard::WrongParty);
+        let hearing = |heard, id| Marker { id: FAR_END, sequence: 0, hears: Marker::hearing_code(heard, FAR_END, id) };
+        assert_eq!(hearing(Heard::Heard, 7).hears(7, false), Heard::Heard);
+        assert_eq!(hearing(Heard::Heard, 7).hears(8, false), Heard::WrongParty);
         for heard in [Heard::Unknown, Heard::None, Heard::Silent, Heard::Noise, Heard::WrongParty] {
-            assert_eq!(hearing(heard, 7).hears(7), heard);
+            assert_eq!(hearing(heard, 7).hears(7, false), heard);
         }
+    }
+
+    #[test]
+    fn a_caller_that_hears_its_echo_hears_the_leg_that_echoes() {
+        let marker = Marker { id: 7, sequence: 0, hears: Marker::hearing_code(Heard::Heard, 7, 7) };
+        assert_eq!(marker.hears(FAR_END | 7, true), Heard::Heard);
+        assert_eq!(marker.hears(FAR_END | 7, false), Heard::Noise);
     }
 }

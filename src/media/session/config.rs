@@ -92,6 +92,14 @@ impl Config {
         self.marker_id & audio::FAR_END != 0
     }
 
+    /// Brings the packet time into its range and the phase into the packet time.
+    pub(super) fn bound(&mut self) {
+        let tens = (self.ptime.as_millis() / 10).clamp(1, 6) as u64;
+        self.ptime = Duration::from_millis(tens * 10);
+        let nanos = self.phase.as_nanos() % self.ptime.as_nanos();
+        self.phase = Duration::from_nanos(nanos as u64);
+    }
+
     /// The codec of a received packet. A far end may send any codec of the answer, so static types are all taken.
     pub(super) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
         if payload_type == self.payload_type { Some(self.codec) } else { Codec::from_payload_type(payload_type) }

@@ -67,7 +67,7 @@ impl Control {
         &mut self,
         config: &Config,
         arrived: Instant,
-        from: SocketAddr,
+        from: Option<SocketAddr>,
         datagram: &[u8],
         own: u32,
         strays: &mut Strays,
@@ -82,7 +82,7 @@ impl Control {
                 strays.reflected += 1;
                 return;
             }
-            self.latched = Some(from);
+            self.latched = from.or(self.latched);
             self.take(config, arrived, packet, own);
         }
         self.received += 1;
@@ -169,6 +169,11 @@ impl Control {
         }
         self.sent += 1;
         self.next = if self.goodbye { None } else { Some(now + self.interval()) };
+    }
+
+    /// There is nowhere to send to now.
+    pub(super) fn skip(&mut self, now: Instant) {
+        self.next = if self.goodbye { None } else { Some(now + self.soon()) };
     }
 
     fn interval(&mut self) -> Duration {

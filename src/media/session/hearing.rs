@@ -55,15 +55,15 @@ impl Hearing {
         }
     }
 
-    /// Takes a marker that was heard.
-    pub(super) fn see(&mut self, sighting: &Sighting, sent: &Outgoing) {
+    /// Takes a marker that was heard. `echoing` says that the leg sends back what it receives.
+    pub(super) fn see(&mut self, sighting: &Sighting, sent: &Outgoing, echoing: bool) {
         let id = sighting.marker.id;
         if id == self.own {
             self.see_own(sighting, sent);
         } else if self.is_far_end(id) {
             self.far_seen += 1;
             self.far = Some(id);
-            self.far_says(sighting.marker.hears(self.own));
+            self.far_says(sighting.marker.hears(self.own, echoing));
         } else {
             self.wrong_seen = if self.wrong == Some(id) { self.wrong_seen + 1 } else { 1 };
             self.wrong = Some(id);
@@ -94,7 +94,7 @@ impl Hearing {
 
     /// The code that our marker carries for `heard`.
     pub(super) fn code(&self, heard: Heard) -> u8 {
-        Marker::hearing_code(heard, self.far.unwrap_or(self.own))
+        Marker::hearing_code(heard, self.own, self.far.unwrap_or(self.own))
     }
 
     /// Median time from sending our marker to hearing it, ms.

@@ -116,13 +116,16 @@ pub struct Session {
     /// Where RTP really comes from, once it has come.
     latched: Option<SocketAddr>,
     address_changes: u32,
+    /// What both directions were last told to be.
+    told: (Heard, Heard),
     events: VecDeque<Event>,
     closed: bool,
 }
 
 impl Session {
     /// Opens a leg. `seed` gives SSRC, first sequence number, first timestamp and the times of RTCP reports.
-    pub fn new(config: Config, seed: u64, now: Instant) -> Self {
+    pub fn new(mut config: Config, seed: u64, now: Instant) -> Self {
+        config.bound();
         let mut seeded = Seeded::new(seed);
         let outgoing = Outgoing::new(&config, &mut seeded, now);
         let control = Control::new(seeded, outgoing.first_point());
@@ -137,6 +140,7 @@ impl Session {
             strays: Strays::default(),
             latched: None,
             address_changes: 0,
+            told: (Heard::Unknown, Heard::Unknown),
             events: VecDeque::new(),
             closed: false,
             outgoing,
@@ -147,7 +151,7 @@ impl Session {
     /// Takes a datagram from the RTP socket, `arrived` by the kernel's time stamp.
     pub fn handle_rtp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
         if rtcp::is_rtcp(packet) {
-            return self.handle_rtcp(arrived, from, packet);
+            return self.receive_rtcp(arrived, None, packet);
         }
         self.advance(arrived);
         let Ok(Packet { header, payload }) = Packet::parse(packet) else {
@@ -177,11 +181,7 @@ impl Session {
 
     /// Takes a datagram from the RTCP socket.
     pub fn handle_rtcp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
-        self.advance(arrived);
-        self.control.receive(&self.config, arrived, from, packet, self.outgoing.ssrc(), &mut self.strays);
-        if self.control.take_bye() {
-            self.events.push_back(Event::Bye);
-        }
+        self.receive_rtcp(arrived, Some(from), packet);
     }
 
     /// The moment of the last [`Output::Timeout`] has come, or a later one.
@@ -201,7 +201,8 @@ impl Session {
         if self.closed {
             return Output::Idle;
         }
-        let deadlines = [self.outgoing.deadline(&self.config), self.control.deadline(), Some(self.seconds.end())];
+        let frame = self.rtp_address().and_then(|_| self.outgoing.deadline(&self.config));
+        let deadlines = [frame, self.control.deadline(), Some(self.seconds.end())];
         Output::Timeout(deadlines.into_iter().flatten().min().unwrap_or(self.now))
     }
 
@@ -209,6 +210,7 @@ impl Session {
     pub fn set_source(&mut self, source: Source, now: Instant) {
         self.advance(now);
         self.config.send = source;
+        self.outgoing.drop_echoes();
         self.outgoing.interrupt();
     }
 
@@ -271,6 +273,16 @@ impl Session {
             let interval = self.reception.take_interval();
             let second = self.seconds.close(interval, self.control.rtt(), self.listener.take_level());
             self.events.push_back(Event::Second(second));
+            self.tell_hearing();
+        }
+    }
+
+    /// `from` is where RTCP goes from now on; `None` where it came with RTP.
+    fn receive_rtcp(&mut self, arrived: Instant, from: Option<SocketAddr>, packet: &[u8]) {
+        self.advance(arrived);
+        self.control.receive(&self.config, arrived, from, packet, self.outgoing.ssrc(), &mut self.strays);
+        if self.control.take_bye() {
+            self.events.push_back(Event::Bye);
         }
     }
 
@@ -296,20 +308,27 @@ impl Session {
     }
 
     fn hear(&mut self, arrived: Instant, codec: Codec, header: &Header, payload: &[u8]) {
-        let Some(sighting) = self.listener.hear(arrived, codec, header.timestamp, payload) else { return };
-        let before = (self.hears(), self.hearing.is_heard());
-        self.hearing.see(&sighting, &self.outgoing);
-        let after = (self.hears(), self.hearing.is_heard());
-        if after.0 != before.0 {
-            self.events.push_back(Event::Hears(after.0));
-        }
-        if after.1 != before.1 {
-            self.events.push_back(Event::IsHeard(after.1));
+        if let Some(sighting) = self.listener.hear(arrived, codec, header.timestamp, payload) {
+            self.hearing.see(&sighting, &self.outgoing, self.config.send == Source::Echo);
+            self.tell_hearing();
         }
     }
 
-    fn hears(&self) -> Heard {
-        let listened = self.now.saturating_duration_since(self.started);
+    fn tell_hearing(&mut self) {
+        let news = (self.hears(self.now), self.hearing.is_heard());
+        let before = std::mem::replace(&mut self.told, news);
+        if news.0 != before.0 {
+            self.events.push_back(Event::Hears(news.0));
+        }
+        if news.1 != before.1 {
+            self.events.push_back(Event::IsHeard(news.1));
+        }
+    }
+
+    fn hears(&self, now: Instant) -> Heard {
+        // On hold nothing is expected, so that nothing can be missing.
+        let receives = self.config.direction.receives();
+        let listened = if receives { now.saturating_duration_since(self.started) } else { Duration::ZERO };
         self.hearing.hears(self.reception.counts().packets, self.listener.meter(), listened)
     }
 
@@ -317,27 +336,39 @@ impl Session {
         if self.closed {
             return None;
         }
-        let to = self.latched.unwrap_or(self.config.remote_rtp);
-        let hearing = self.hearing.code(self.hears());
+        let Some(to) = self.rtp_address() else {
+            self.outgoing.drop_echoes();
+            self.outgoing.follow(self.now);
+            return None;
+        };
+        let hearing = self.hearing.code(self.told.0);
         let written = self.outgoing.poll(&self.config, self.now, hearing, buf);
-        (written && reachable(to)).then_some(Output::Transmit { channel: Channel::Rtp, to })
+        written.then_some(Output::Transmit { channel: Channel::Rtp, to })
     }
 
     fn poll_rtcp(&mut self, buf: &mut Vec<u8>) -> Option<Output> {
         if !self.control.is_due(self.now) {
             return None;
         }
-        self.control.write(&self.config, self.now, &self.outgoing, &mut self.reception, buf);
         let (channel, to) = if self.config.rtcp_mux {
-            (Channel::Rtp, self.latched.unwrap_or(self.config.remote_rtp))
+            (Channel::Rtp, self.rtp_address())
         } else {
-            (Channel::Rtcp, self.control.latched().unwrap_or(self.config.remote_rtcp))
+            (Channel::Rtcp, reachable(self.control.latched().unwrap_or(self.config.remote_rtcp)))
         };
-        reachable(to).then_some(Output::Transmit { channel, to })
+        let Some(to) = to else {
+            self.control.skip(self.now);
+            return None;
+        };
+        self.control.write(&self.config, self.now, &self.outgoing, &mut self.reception, buf);
+        Some(Output::Transmit { channel, to })
+    }
+
+    fn rtp_address(&self) -> Option<SocketAddr> {
+        reachable(self.latched.unwrap_or(self.config.remote_rtp))
     }
 }
 
 /// An address of all zeros is the old way to hold a call (RFC 3264 §8.4); a port of 0 takes nothing.
-fn reachable(to: SocketAddr) -> bool {
-    to.port() != 0 && !to.ip().is_unspecified()
+fn reachable(to: SocketAddr) -> Option<SocketAddr> {
+    (to.port() != 0 && !to.ip().is_unspecified()).then_some(to)
 }

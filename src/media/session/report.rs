@@ -116,7 +116,7 @@ impl Report {
             one_way_ms,
         });
         let quality = input.map(|input| input.quality());
-        let audio_rx = hearing.hears(counts.packets, listener.meter(), listened);
+        let audio_rx = session.hears(now);
         let audio_tx = hearing.is_heard();
         let (rtcp_received, rtcp_sent) = control.counts();
         Self {

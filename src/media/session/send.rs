@@ -140,14 +140,12 @@ impl Outgoing {
             self.follow(now);
             return false;
         }
-        let due = self.point(self.next);
-        if due > now {
-            return false;
-        }
-        if now.saturating_duration_since(due) > LATEST {
+        if now.saturating_duration_since(self.point(self.next)) > LATEST {
             let before = self.next;
             self.follow(now);
             self.skipped += self.next - before;
+        }
+        if self.point(self.next) > now {
             return false;
         }
         self.write_frame(config, now, hearing, buf);
@@ -218,8 +216,8 @@ impl Outgoing {
         self.origin + Duration::from_nanos(self.ptime.as_nanos() as u64 * k)
     }
 
-    /// Moves to the first point that has not passed.
-    fn follow(&mut self, now: Instant) {
+    /// Moves to the first point that has not passed, without sending those before.
+    pub(super) fn follow(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.origin).as_nanos();
         let next = elapsed.div_ceil(self.ptime.as_nanos()) as u64;
         if next > self.next {

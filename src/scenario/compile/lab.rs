@@ -12,7 +12,7 @@ use super::{Input, server};
 use crate::scenario::file::LabFile;
 use crate::scenario::file::lab::{BehaviourFile, LabAccountsFile};
 use crate::scenario::file::step::RejectFile;
-use crate::scenario::lab::{Behaviour, Extension, LabLimit, LabPlan, LabTrunk};
+use crate::scenario::lab::{Behaviour, Extension, LAB_PASSWORD, LabLimit, LabPlan, LabTrunk};
 use crate::scenario::plan::{Account, Codec, Licence, Pool, Reject, Server, Target, Transport, Trunk};
 use crate::scenario::safety::Safety;
 use crate::units::Period;
@@ -117,7 +117,7 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
 }
 
 fn lab_accounts(input: &Input<'_>, file: &LabAccountsFile, at: At<'_>, report: &mut Report) -> Vec<Account> {
-    let template = file.password.as_ref().map_or("secret-{{ account.user }}", |password| &password.0);
+    let template = file.password.as_ref().map_or(LAB_PASSWORD, |password| &password.0);
     let Some(secret) = secret::resolve(input, template, Rules::Lab, at.key("password"), report) else {
         return Vec::new();
     };

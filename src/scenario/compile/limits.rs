@@ -120,6 +120,10 @@ fn accounts(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &m
             let message = format!("{needed} accounts are needed at the same time, `{}` has {have}", pool.name);
             let help = "an actor that registers owns its account for the attempt: add accounts or ask for less load";
             report.add(at.key("account"), message, help);
+        } else if !owns_account(actor) && sharing > 0 && have <= concurrency * sharing {
+            let message = format!("`{}` has no account left beside those that other actors register", pool.name);
+            let help = "an actor that registers owns its account for the attempt: add accounts or ask for less load";
+            report.add(at.key("account"), message, help);
         } else if let Some(places) = pool.calls_each.map(|each| u64::from(each) * have)
             && !owns_account(actor)
             && places < concurrency

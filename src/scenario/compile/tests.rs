@@ -143,7 +143,7 @@ fn a_lab_file_is_a_target() {
     let target = &compiled.plan.actors[0].target;
     assert_eq!((target.name.as_str(), target.lab, target.numbers["echo"].as_str()), ("own", true, "0042"));
     let lab = compiled.lab.expect("a lab to start");
-    assert_eq!(lab.accounts[1].password.as_ref().map(crate::units::Secret::reveal), Some("secret-2"));
+    assert_eq!(lab.accounts[1].password.as_ref().map(crate::units::Secret::reveal), Some("ringfleet"));
 }
 
 #[test]

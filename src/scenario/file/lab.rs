@@ -39,7 +39,7 @@ pub struct LabAccountsFile {
     /// Users: `1001..1020` (both ends included), several with commas between them.
     pub users: Digits,
     /// Their password: a text, `${NAME}` or `${NAME:-default}`; `{{ account.user }}` stands for the user. Default:
-    /// `secret-{{ account.user }}`.
+    /// `ringfleet`.
     pub password: Option<Digits>,
 }
 

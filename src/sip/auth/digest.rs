@@ -186,6 +186,48 @@ mod tests {
         );
     }
 
+    /// RFC 7616 §3.9.2, whose name is not ASCII, with the value of erratum 4897.
+    #[test]
+    fn sha_512_256_of_a_name_beyond_ascii_is_that_of_the_erratum() {
+        let input = Input {
+            algorithm: Algorithm::Sha512_256,
+            user: "J\u{e4}s\u{f8}n Doe",
+            realm: "api@example.org",
+            password: "Secret, or not?",
+            nonce: "5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK",
+            cnonce: "NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v",
+            nc: "00000001",
+            qop: Some(Qop::Auth),
+            method: "GET",
+            uri: "/doe.json",
+            body: b"",
+        };
+        assert_eq!(input.response().as_str(), "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5");
+    }
+
+    /// The RFCs have no example; the values were computed with another implementation of the hashes.
+    #[test]
+    fn session_keys_and_bodies_enter_the_hash() {
+        let response = |algorithm| {
+            let input = Input {
+                algorithm,
+                user: "1001",
+                realm: "lab",
+                password: "secret",
+                nonce: "n0",
+                cnonce: "c0",
+                nc: "0000000a",
+                qop: Some(Qop::AuthInt),
+                method: "INVITE",
+                uri: "sip:2000@lab",
+                body: b"v=0\r\n",
+            };
+            input.response().to_string()
+        };
+        assert_eq!(response(Algorithm::Md5Sess), "0537a794f827e74041b69bd7a5a15dfc");
+        assert_eq!(response(Algorithm::Sha256Sess), "982aa32a149bdf1efa5489a73b4bb218cd5889923d110fabc48f547040992b56");
+    }
+
     #[test]
     fn names_are_read_in_any_case() {
         assert_eq!(Algorithm::parse("md5"), Some(Algorithm::Md5));

@@ -1,0 +1,451 @@
+//! What stands on the page, section by section, as texts ready to be written.
+
+use serde::Serialize;
+
+use crate::measure::{DistributionSummary, Figure, LatencyFrom, Window};
+use crate::record::{CallRecord, Class, Origin, explain};
+use crate::sip::write::reason_phrase;
+
+use super::super::generator::Generator;
+use super::super::headline::thousands;
+use super::super::summary::{Limit, SinkReport, Summary};
+use super::super::verdict::Verdict;
+use super::FAILURES_SHOWN;
+use super::chart::Chart;
+use super::timeline::charts;
+use super::words::{self, Unit, short};
+
+const NOT_MEASURED: &str = "not measured";
+
+/// Everything that the template writes.
+#[derive(Debug, Serialize)]
+pub(super) struct Page<'a> {
+    scenario: &'a str,
+    description: &'a str,
+    target: &'a str,
+    version: &'a str,
+    headline: &'a str,
+    verdict: &'static str,
+    /// `good`, `bad` or `unsure`: a colour and a mark.
+    mood: &'static str,
+    started: String,
+    lasted: String,
+    tiles: Vec<Tile>,
+    expectations: Vec<Expectation>,
+    limits: Vec<LimitRow>,
+    charts: Vec<Chart>,
+    faults_title: &'static str,
+    faults: Vec<Fault>,
+    codes: Vec<Code>,
+    calls: Vec<Call>,
+    /// Failed calls that are not listed.
+    calls_left_out: u64,
+    tables: Vec<Distributions>,
+    indicators: Vec<Indicator>,
+    limited_by: &'a [String],
+    generator: Vec<Check>,
+    sinks: Vec<Sink<'a>>,
+    notes: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Tile {
+    name: &'static str,
+    value: String,
+    more: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Expectation {
+    text: String,
+    pass: bool,
+    actual: String,
+    note: Option<String>,
+    implied: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct LimitRow {
+    of: String,
+    trunk: String,
+    measured: String,
+    contracted: String,
+    finding: String,
+    proof: &'static str,
+    refusal: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Fault {
+    class: &'static str,
+    count: String,
+    meaning: &'static str,
+    /// Nothing where the scenario expects it.
+    next: Option<&'static str>,
+}
+
+#[derive(Debug, Serialize)]
+struct Code {
+    code: String,
+    phrase: &'static str,
+    local: bool,
+    count: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Call {
+    call_id: String,
+    at: String,
+    from: String,
+    to: String,
+    code: String,
+    reason: String,
+    class: &'static str,
+    unmet: Option<String>,
+    /// Folder of its evidence, where some was kept.
+    evidence: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Distributions {
+    title: &'static str,
+    note: &'static str,
+    columns: Vec<&'static str>,
+    rows: Vec<Row>,
+    /// Figures that no attempt had anything to measure of.
+    absent: String,
+}
+
+#[derive(Debug, Serialize)]
+struct Row {
+    name: &'static str,
+    meaning: &'static str,
+    unit: &'static str,
+    count: String,
+    unknown: u64,
+    /// One for each column; empty where nothing was measured.
+    values: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Indicator {
+    name: &'static str,
+    short: &'static str,
+    meaning: &'static str,
+    value: Option<String>,
+}
+
+/// One line of our own health.
+#[derive(Debug, Serialize)]
+struct Check {
+    name: &'static str,
+    value: String,
+    bound: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Sink<'a> {
+    #[serde(flatten)]
+    report: &'a SinkReport,
+    reconciles: bool,
+}
+
+impl<'a> Page<'a> {
+    pub(super) fn new(summary: &'a Summary, windows: &[Window], failures: &[CallRecord]) -> Self {
+        let calls: Vec<Call> = failures.iter().take(FAILURES_SHOWN).map(call).collect();
+        let failed_legs = summary.failed + summary.answering_legs.failed;
+        Self {
+            scenario: &summary.scenario,
+            description: &summary.description,
+            target: &summary.target,
+            version: &summary.version,
+            headline: &summary.headline,
+            verdict: summary.verdict.words(),
+            mood: mood(summary.verdict),
+            started: summary.started_at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            lasted: lasted(summary),
+            tiles: tiles(summary),
+            expectations: expectations(summary),
+            limits: summary.limits.iter().map(limit).collect(),
+            charts: charts(windows, summary.started_at, failed_legs),
+            faults_title: if failed_legs > 0 { "What went wrong" } else { "Refused, as expected" },
+            faults: summary.faults().into_iter().map(|(class, count)| fault(class, count, failed_legs > 0)).collect(),
+            codes: summary.codes.iter().map(|(code, count)| self::code(code, *count)).collect(),
+            calls_left_out: failed_legs.saturating_sub(calls.len() as u64),
+            calls,
+            tables: tables(summary),
+            indicators: indicators(summary),
+            limited_by: &summary.generator.limited_by,
+            generator: generator(&summary.generator, summary),
+            sinks: summary.sinks.iter().map(|report| Sink { reconciles: report.reconciles(), report }).collect(),
+            notes: notes(summary),
+        }
+    }
+}
+
+fn mood(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "good",
+        Verdict::Fail => "bad",
+        Verdict::GeneratorLimited | Verdict::NotStarted | Verdict::Interrupted => "unsure",
+    }
+}
+
+fn seconds(summary: &Summary) -> f64 {
+    summary.ended_at.duration_since(summary.started_at).as_secs_f64().max(0.0)
+}
+
+fn lasted(summary: &Summary) -> String {
+    let seconds = seconds(summary);
+    let whole = seconds.round() as u64;
+    match whole {
+        0..60 => format!("{} s", short(seconds)),
+        60..3600 => format!("{} min {} s", whole / 60, whole % 60),
+        _ => format!("{} h {} min", whole / 3600, whole / 60 % 60),
+    }
+}
+
+fn or_not_measured(value: Option<String>) -> String {
+    value.unwrap_or_else(|| NOT_MEASURED.to_owned())
+}
+
+fn tiles(summary: &Summary) -> Vec<Tile> {
+    let tile = |name, value: String, more: String| Tile { name, value, more };
+    let of_planned = summary.planned.filter(|planned| *planned != summary.attempted);
+    let share = |part: u64| match summary.attempted {
+        0 => String::new(),
+        all => format!("{} %", short(100.0 * part as f64 / all as f64)),
+    };
+    let calls = summary.kpi.asr.is_some() || summary.answered > 0;
+    let succeeded = summary.attempted.saturating_sub(summary.failed);
+    let good = if calls { ("Answered", summary.answered) } else { ("Succeeded", succeeded) };
+    let mut tiles = vec![
+        tile(
+            if calls { "Calls" } else { "Attempts" },
+            thousands(summary.attempted),
+            of_planned.map_or_else(String::new, |planned| format!("of {} planned", thousands(planned))),
+        ),
+        tile(good.0, thousands(good.1), share(good.1)),
+        tile("Failed", thousands(summary.failed), share(summary.failed)),
+    ];
+    if summary.attempted > 1 {
+        tiles.push(tile("Most at the same time", thousands(summary.peak_concurrent), String::new()));
+        // A run of less than a second has no rate.
+        if summary.peak_cps > 0.0 {
+            tiles.push(tile("Highest start rate", short(summary.peak_cps), "calls per second".to_owned()));
+        }
+    }
+    tiles.extend(of_figure(summary, Figure::SetupMs, "Set-up time"));
+    tiles.extend(of_figure(summary, Figure::MosCq, "Voice quality (MOS)"));
+    tiles
+}
+
+/// The median of a figure; nothing where it does not apply.
+fn of_figure(summary: &Summary, figure: Figure, name: &'static str) -> Option<Tile> {
+    let unit = words::figure(figure).2;
+    let values = distribution(summary, figure)?;
+    let applies = values.count + values.unknown > 0;
+    let more = match (values.count, figure) {
+        (0 | 1, Figure::MosCq) => "1 bad to 4.5 best".to_owned(),
+        (0 | 1, _) => String::new(),
+        (_, Figure::MosCq) => "median; 1 bad to 4.5 best".to_owned(),
+        _ => values.p99.map_or_else(String::new, |p99| format!("median; 99 % below {}", unit.with_sign(p99))),
+    };
+    applies.then(|| Tile { name, value: or_not_measured(values.p50.map(|value| unit.with_sign(value))), more })
+}
+
+fn distribution(summary: &Summary, figure: Figure) -> Option<&DistributionSummary> {
+    summary.latency.get(&figure).or_else(|| summary.quality.get(&figure))
+}
+
+fn expectations(summary: &Summary) -> Vec<Expectation> {
+    let row = |expectation: &super::super::ExpectationResult| Expectation {
+        text: expectation.text.clone(),
+        pass: expectation.pass,
+        actual: or_not_measured(expectation.actual.as_ref().map(ToString::to_string)),
+        note: expectation.note.clone().filter(|note| note != NOT_MEASURED),
+        implied: expectation.implied,
+    };
+    summary.expectations.iter().map(row).collect()
+}
+
+fn limit(limit: &Limit) -> LimitRow {
+    let number = |value: Option<u64>| value.map(thousands);
+    let code = limit.code.map(|code| code.to_string());
+    let refusal: Vec<String> = code.into_iter().chain(limit.reason.clone()).collect();
+    LimitRow {
+        of: limit.of.replace('_', " "),
+        trunk: limit.trunk.clone().unwrap_or_else(|| "–".to_owned()),
+        measured: or_not_measured(number(limit.measured)),
+        contracted: number(limit.contracted).unwrap_or_else(|| "not stated".to_owned()),
+        finding: limit.finding.clone().unwrap_or_else(|| "none".to_owned()),
+        proof: if limit.proved { "proved" } else { "not proved" },
+        refusal: if refusal.is_empty() { "–".to_owned() } else { refusal.join(" ") },
+    }
+}
+
+fn fault(class: Class, count: u64, failed: bool) -> Fault {
+    let explanation = explain(class);
+    Fault {
+        class: class.name(),
+        count: thousands(count),
+        meaning: explanation.meaning(),
+        next: failed.then(|| explanation.next_action()),
+    }
+}
+
+/// `486` was received, `408 local` was concluded here.
+fn code(name: &str, count: u64) -> Code {
+    let (code, local) = match name.strip_suffix(" local") {
+        Some(code) => (code, true),
+        None => (name, false),
+    };
+    let phrase = code.parse().map_or("", reason_phrase);
+    Code { code: code.to_owned(), phrase, local, count: thousands(count) }
+}
+
+fn call(record: &CallRecord) -> Call {
+    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
+    let local = if record.code_origin == Some(Origin::Local) { " (local)" } else { "" };
+    // The address is made of our own id, so that no record can point elsewhere.
+    let safe = record.call_id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
+    let kept = record.evidence.is_some() && safe;
+    Call {
+        call_id: record.call_id.clone(),
+        at: record.started_at.unwrap_or(record.intended_start).strftime("%H:%M:%S").to_string(),
+        from: dash(&record.from),
+        to: dash(&record.to),
+        code: record.code.map_or_else(|| "none".to_owned(), |code| format!("{code}{local}")),
+        reason: record.reason.clone().unwrap_or_default(),
+        class: record.class.name(),
+        unmet: record.unmet.clone(),
+        evidence: kept.then(|| record.call_id.clone()),
+    }
+}
+
+/// A column: its title and the value it takes.
+type Column = (&'static str, fn(&DistributionSummary) -> Option<f64>);
+
+const TIMES: [Column; 6] = [
+    ("least", |d| d.min),
+    ("median", |d| d.p50),
+    ("90 %", |d| d.p90),
+    ("99 %", |d| d.p99),
+    ("99.9 %", |d| d.p999),
+    ("greatest", |d| d.max),
+];
+const QUALITY: [Column; 6] = [
+    ("least", |d| d.min),
+    ("1 %", |d| d.p01),
+    ("10 %", |d| d.p10),
+    ("median", |d| d.p50),
+    ("99 %", |d| d.p99),
+    ("greatest", |d| d.max),
+];
+
+fn tables(summary: &Summary) -> Vec<Distributions> {
+    let latency_note = match summary.latency_from {
+        LatencyFrom::Intended => {
+            "Response delay, set-up time and registration delay count from the moment the schedule asked for, so a \
+             late start of ours is part of them."
+        }
+        LatencyFrom::Actual => "Counted from the actual start of each attempt.",
+    };
+    let quality_note = "MOS is calculated from codec, loss and delay (ITU-T G.107), not judged by listeners.";
+    let times = Figure::ALL.into_iter().filter(|figure| summary.latency.contains_key(figure));
+    let quality = Figure::ALL.into_iter().filter(|figure| summary.quality.contains_key(figure));
+    vec![
+        table(summary, "Times", latency_note, times.collect(), &TIMES),
+        table(summary, "Voice quality", quality_note, quality.collect(), &QUALITY),
+    ]
+}
+
+fn table(
+    summary: &Summary,
+    title: &'static str,
+    note: &'static str,
+    figures: Vec<Figure>,
+    columns: &[Column],
+) -> Distributions {
+    let known = figures.iter().filter_map(|figure| distribution(summary, *figure));
+    // One call has one value of each: percentiles of it would be the same number six times.
+    let single: &[Column] = &[("value", |d| d.p50)];
+    let columns = if known.map(|values| values.count).max() == Some(1) { single } else { columns };
+    let applies = |figure: &Figure| distribution(summary, *figure).is_some_and(|d| d.count + d.unknown > 0);
+    let (present, absent): (Vec<Figure>, Vec<Figure>) = figures.iter().partition(|figure| applies(figure));
+    let rows = present.iter().filter_map(|figure| Some(row(*figure, distribution(summary, *figure)?, columns)));
+    let absent: Vec<&str> = absent.iter().map(|figure| words::figure(*figure).0).collect();
+    let columns = columns.iter().map(|(name, _)| *name).collect();
+    Distributions { title, note, columns, rows: rows.collect(), absent: absent.join(", ") }
+}
+
+fn row(figure: Figure, values: &DistributionSummary, columns: &[Column]) -> Row {
+    let (name, meaning, unit) = words::figure(figure);
+    let write = |(_, of): &Column| or_not_measured(of(values).map(|value| unit.write(value)));
+    let written = if values.count == 0 { Vec::new() } else { columns.iter().map(write).collect() };
+    let (count, unknown) = (thousands(values.count), values.unknown);
+    Row { name, meaning, unit: unit.sign(), count, unknown, values: written }
+}
+
+fn indicators(summary: &Summary) -> Vec<Indicator> {
+    let write = |(name, abbreviation, meaning, value, unit): (_, _, _, Option<f64>, &str)| Indicator {
+        name,
+        short: abbreviation,
+        meaning,
+        value: value.map(|value| format!("{} {unit}", short(value))),
+    };
+    words::indicators(&summary.kpi).into_iter().map(write).collect()
+}
+
+fn generator(generator: &Generator, summary: &Summary) -> Vec<Check> {
+    let health = &generator.health;
+    let check = |name, value: String, bound| Check { name, value, bound };
+    let ms = |value: Option<f64>| or_not_measured(value.map(|value| Unit::Millis.with_sign(value)));
+    let count = |value: Option<u64>| or_not_measured(value.map(thousands));
+    let cpu = |cpu_s: Option<f64>| {
+        let share = |cpu_s: f64| short(100.0 * cpu_s / seconds(summary).max(0.001));
+        or_not_measured(cpu_s.map(|cpu_s| format!("{} s ({} % of one core)", short(cpu_s), share(cpu_s))))
+    };
+    // The same rule as `Generator`: shares say nothing in a small run.
+    let bound = |large, small| if generator.is_small(summary.attempted) { small } else { large };
+    let mut checks = vec![
+        check("Late starts, 99 % within", ms(generator.late_ms.p99), ""),
+        check("Worst late start", ms(generator.late_ms.max), bound("", "1 s")),
+        check("Starts more than 100 ms late", thousands(generator.late_starts), bound("1 %, with those dropped", "")),
+        check("Starts dropped", thousands(generator.dropped_starts), bound("1 %, with those late", "none")),
+        check("Packets received", thousands(health.datagrams_received), ""),
+        check("Packets lost in our own sockets", thousands(health.datagrams_lost), bound("0.1 %", "")),
+        check("Turn of a worker, 99 % within", ms(health.turn_ms_p99), bound("20 ms while audio runs", "")),
+        check("CPU time of our workers", cpu(health.cpu_s), ""),
+        check("Worker threads", thousands(u64::from(health.workers)), ""),
+        check("Most sockets at the same time", count(health.sockets), ""),
+        check("Malformed messages received", thousands(health.malformed), ""),
+        check("Results lost on the way to this report", thousands(health.records_lost), ""),
+        check("Calls whose evidence was overwritten", thousands(health.evidence_overwritten), ""),
+    ];
+    if health.lab_cpu_s.is_some() {
+        checks.insert(8, check("CPU time of the built-in lab", cpu(health.lab_cpu_s), ""));
+    }
+    checks
+}
+
+fn notes(summary: &Summary) -> Vec<String> {
+    let mut notes = Vec::new();
+    let answering = summary.answering_legs;
+    if answering.attempted > 0 {
+        notes.push(format!(
+            "The far end was ours too: {} of its {} legs were answered, {} failed. Both legs of a call are one \
+             attempt above; classes and codes count legs.",
+            thousands(answering.answered),
+            thousands(answering.attempted),
+            thousands(answering.failed)
+        ));
+    }
+    if let Some(share) = summary.records.successes_pct.filter(|share| *share < 100.0) {
+        notes.push(format!(
+            "calls.jsonl holds every failure and {} % of the successes; the figures above count all.",
+            short(share)
+        ));
+    }
+    notes
+}

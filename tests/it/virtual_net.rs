@@ -1,0 +1,447 @@
+//! Callers and the simulated PBX in virtual time: what a worker and its sockets are in reality is a map of addresses
+//! and a queue of datagrams here, with delay, loss, reorder and duplication.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ringfleet::call::{self, Callers, Report};
+use ringfleet::media::clock::NtpClock;
+use ringfleet::pbx::{self, Pbx};
+use ringfleet::record::{Anchor, CallRecord};
+use ringfleet::scenario::compile::{self, Compiled, Input};
+use ringfleet::scenario::plan::{Plan, Transport};
+use ringfleet::sip::endpoint;
+use ringfleet::sip::flow::{Flow, Link, LinkId};
+use ringfleet::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
+use ringfleet::units::Random;
+
+use crate::pair::Network;
+
+/// Where the PBX listens.
+pub(crate) const PBX: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 5060);
+const LISTENER: LinkId = LinkId(0);
+/// Connections that the PBX accepted, as in the reactor.
+const ACCEPTED: u32 = 1 << 31;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Side {
+    Callers,
+    Pbx,
+}
+
+enum Packet {
+    Sip { side: Side, flow: Flow, bytes: Vec<u8> },
+    Media { to: SocketAddr, from: SocketAddr, bytes: Vec<u8> },
+}
+
+/// A SIP message that was sent: when, by whom, where to, and its first line.
+#[derive(Clone, Debug)]
+pub(crate) struct Sent {
+    pub(crate) at: Duration,
+    pub(crate) by: Side,
+    pub(crate) to: SocketAddr,
+    pub(crate) line: String,
+}
+
+/// Both stations and what is between them.
+pub(crate) struct World {
+    pub(crate) now: Instant,
+    pub(crate) start: Instant,
+    pub(crate) callers: Callers,
+    pub(crate) pbx: Pbx,
+    pub(crate) network: Network,
+    /// Links that callers ask for are lost at once.
+    pub(crate) refuse_links: Option<LinkFault>,
+    /// Pairs of media sockets that callers may have open at the same time.
+    pub(crate) max_ports: usize,
+    /// SIP messages whose first line begins so are lost, this many times.
+    pub(crate) drop_next: Vec<(String, usize)>,
+    /// SIP messages in the order in which they were sent.
+    pub(crate) wire: Vec<Sent>,
+    pub(crate) records: Vec<CallRecord>,
+    pub(crate) primary: Vec<CallRecord>,
+    pub(crate) dropped: u64,
+    pub(crate) done: bool,
+    links: HashMap<LinkId, (Transport, SocketAddr)>,
+    ports: HashMap<SocketAddr, (Side, PortId, Channel)>,
+    own: HashMap<(Side, PortId), SocketAddr>,
+    next_port: u16,
+    idle: [Option<Instant>; 2],
+    random: Random,
+    under_way: BTreeMap<(Instant, u64), Packet>,
+    sequence: u64,
+    buffer: Vec<u8>,
+}
+
+/// Compiles a scenario; `lab.yaml` beside it has the text `lab`.
+pub(crate) fn compiled(text: &str, lab: &str) -> Compiled {
+    let input = Input {
+        path: Path::new("scenario.yaml"),
+        text,
+        target: None,
+        set: &[],
+        env: &|_| None,
+        read: &|_| Ok(lab.to_owned()),
+    };
+    compile::scenario(&input).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// A scenario of one caller against the built-in lab.
+pub(crate) fn caller(steps: &str, load: &str) -> Compiled {
+    compiled(&format!("scenario: test\ntarget: lab\ncaller: {{ account: agents, steps: {steps} }}\nload: {load}\n"), "")
+}
+
+/// Lets every actor use this transport.
+pub(crate) fn over(transport: Transport, mut compiled: Compiled) -> Compiled {
+    for actor in &mut compiled.plan.actors {
+        Arc::make_mut(&mut actor.target).server.transport = transport;
+    }
+    compiled
+}
+
+impl World {
+    pub(crate) fn new(compiled: Compiled) -> Self {
+        Self::through(Network::default(), compiled)
+    }
+
+    /// Nobody resolved the servers of the scenario.
+    pub(crate) fn unresolved(compiled: Compiled) -> Self {
+        Self::with_servers(Network::default(), compiled, &[])
+    }
+
+    pub(crate) fn through(network: Network, compiled: Compiled) -> Self {
+        Self::with_servers(network, compiled, &[PBX])
+    }
+
+    fn with_servers(network: Network, compiled: Compiled, addresses: &[SocketAddr]) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
+        let start = Instant::now();
+        let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
+        let lab = compiled.lab.map(|lab| (*lab).clone()).unwrap_or_default();
+        let config = pbx::Config { plan: lab, clock };
+        let mut pbx = Pbx::new(config, endpoint::Config::default(), 2, start);
+        pbx.handle_link(start, LISTENER, LinkEvent::Opened(Link { transport: Transport::Udp, advertised: PBX }));
+        let plan: Arc<Plan> = Arc::new(compiled.plan);
+        let servers = plan.actors.iter().map(|actor| actor.target.server.clone());
+        let servers = servers.flat_map(|server| addresses.iter().map(move |at| (server.clone(), *at))).collect();
+        let config = call::Config {
+            plan,
+            servers,
+            share: (0, 1),
+            start,
+            anchor: Anchor { instant: start, timestamp: jiff::Timestamp::UNIX_EPOCH },
+            clock,
+            run_id: "run".into(),
+            site: None,
+            probe: None,
+        };
+        Self {
+            now: start,
+            start,
+            callers: Callers::new(config, endpoint::Config::default(), 1, start),
+            pbx,
+            network,
+            refuse_links: None,
+            max_ports: usize::MAX,
+            drop_next: Vec::new(),
+            wire: Vec::new(),
+            records: Vec::new(),
+            primary: Vec::new(),
+            dropped: 0,
+            done: false,
+            links: HashMap::new(),
+            ports: HashMap::new(),
+            own: HashMap::new(),
+            next_port: 16_384,
+            idle: [None; 2],
+            random: Random::new(7),
+            under_way: BTreeMap::new(),
+            sequence: 0,
+            buffer: Vec::new(),
+        }
+    }
+
+    /// Lets time pass until the callers are done; they must be before `limit`.
+    pub(crate) fn run(&mut self, limit: Duration) {
+        self.pass(limit);
+        assert!(self.done, "not done after {limit:?}: {:?}\n{:#?}", self.callers.progress(), self.wire);
+    }
+
+    /// Lets time pass until `until`, or until the callers are done.
+    pub(crate) fn pass(&mut self, until: Duration) {
+        let until = self.start + until;
+        self.drain_both();
+        while !self.done {
+            let Some(next) = self.next_moment().filter(|at| *at <= until) else {
+                self.now = until;
+                return;
+            };
+            self.now = self.now.max(next);
+            self.turn();
+        }
+    }
+
+    /// Lets so many turns pass, however little time.
+    pub(crate) fn pass_turns(&mut self, turns: usize) {
+        self.drain_both();
+        for _ in 0..turns {
+            self.now = self.now.max(self.next_moment().expect("something is due"));
+            self.turn();
+        }
+    }
+
+    /// Lets what is under way arrive and the PBX come to rest after the callers are done.
+    pub(crate) fn rest(&mut self, period: Duration) {
+        let until = self.now + period;
+        while let Some(next) = self.next_moment().filter(|at| *at <= until) {
+            self.now = self.now.max(next);
+            self.turn();
+        }
+        self.now = until;
+    }
+
+    /// Interrupts the callers.
+    pub(crate) fn stop(&mut self) {
+        self.callers.stop(self.now);
+        self.drain_both();
+    }
+
+    /// A datagram of somebody at the address of the callers' first link reaches the PBX.
+    pub(crate) fn inject(&mut self, bytes: &[u8]) {
+        let remote = self.links.values().next().map(|(_, address)| *address).expect("a link is open");
+        self.pbx.handle_sip(self.now, self.now, Flow { link: LISTENER, remote }, bytes);
+        self.drain_both();
+    }
+
+    /// A connection of the callers breaks.
+    pub(crate) fn break_links(&mut self) {
+        let open: Vec<LinkId> = self.links.keys().copied().collect();
+        for link in open {
+            self.links.remove(&link);
+            self.under_way.retain(|_, packet| !matches!(packet, Packet::Sip { .. }));
+            self.callers.handle_link(self.now, link, LinkEvent::Lost(LinkFault::Broken, "reset".into()));
+            let theirs = LinkId(ACCEPTED + link.0);
+            self.pbx.handle_link(self.now, theirs, LinkEvent::Lost(LinkFault::Broken, "reset".into()));
+        }
+        self.drain_both();
+    }
+
+    /// Whole milliseconds at which each SIP message whose first line begins so was sent by a side.
+    pub(crate) fn sent(&self, by: Side, line: &str) -> Vec<u128> {
+        let sent = self.wire.iter().filter(|sent| sent.by == by && sent.line.starts_with(line));
+        sent.map(|sent| sent.at.as_millis()).collect()
+    }
+
+    /// The only record.
+    pub(crate) fn record(&self) -> &CallRecord {
+        assert_eq!(self.records.len(), 1, "{:#?}", self.records);
+        &self.records[0]
+    }
+
+    /// Pairs of media sockets open now.
+    pub(crate) fn open_ports(&self) -> usize {
+        self.own.len()
+    }
+
+    fn next_moment(&self) -> Option<Instant> {
+        let datagram = self.under_way.keys().next().map(|(at, _)| *at);
+        self.idle.into_iter().flatten().chain(datagram).min()
+    }
+
+    fn turn(&mut self) {
+        let due = self.under_way.keys().next().is_some_and(|(at, _)| *at <= self.now);
+        if due {
+            let (_, packet) = self.under_way.pop_first().expect("one is due");
+            self.deliver(packet);
+        } else {
+            self.callers.handle_timeout(self.now);
+            self.pbx.handle_timeout(self.now);
+        }
+        self.drain_both();
+    }
+
+    fn deliver(&mut self, packet: Packet) {
+        let now = self.now;
+        match packet {
+            Packet::Sip { side: Side::Callers, flow, bytes } => drop(self.callers.handle_sip(now, now, flow, &bytes)),
+            Packet::Sip { side: Side::Pbx, flow, bytes } => drop(self.pbx.handle_sip(now, now, flow, &bytes)),
+            Packet::Media { to, from, bytes } => match self.ports.get(&to).copied() {
+                Some((Side::Callers, port, channel)) => {
+                    self.callers.handle_media(now, now, port, channel, from, &bytes);
+                }
+                Some((Side::Pbx, port, channel)) => self.pbx.handle_media(now, now, port, channel, from, &bytes),
+                None => {}
+            },
+        }
+    }
+
+    fn drain_both(&mut self) {
+        while self.drain(Side::Callers) | self.drain(Side::Pbx) {}
+    }
+
+    /// Does what a station wants; false where it wanted nothing.
+    fn drain(&mut self, side: Side) -> bool {
+        let mut wanted = false;
+        for turn in 0.. {
+            assert!(turn < 1_000_000, "{side:?} does not come to rest");
+            self.buffer.clear();
+            let mut buffer = std::mem::take(&mut self.buffer);
+            let output = match side {
+                Side::Callers => self.callers.poll_output(self.now, &mut buffer),
+                Side::Pbx => self.pbx.poll_output(self.now, &mut buffer).map_report(),
+            };
+            let more = self.act(side, output, &buffer);
+            self.buffer = buffer;
+            if !more {
+                break;
+            }
+            wanted = true;
+        }
+        wanted
+    }
+
+    fn act(&mut self, side: Side, output: Output<Report>, bytes: &[u8]) -> bool {
+        let now = self.now;
+        match output {
+            Output::Sip { flow, .. } => self.send_sip(side, flow, bytes),
+            Output::Media { port, channel, to } => self.send_media(side, port, channel, to, bytes),
+            Output::OpenPort { port, .. } => {
+                let taken = self.own.keys().filter(|(owner, _)| *owner == side).count();
+                let opened = if side == Side::Callers && taken >= self.max_ports {
+                    Err("every port pair is in use".to_owned())
+                } else {
+                    Ok(self.open_port(side, port))
+                };
+                match side {
+                    Side::Callers => self.callers.handle_port(now, port, opened),
+                    Side::Pbx => self.pbx.handle_port(now, port, opened),
+                }
+            }
+            Output::ClosePort(port) => {
+                if let Some(address) = self.own.remove(&(side, port)) {
+                    self.ports.remove(&address);
+                    self.ports.remove(&SocketAddr::new(address.ip(), address.port() + 1));
+                }
+            }
+            Output::OpenLink { link, transport, remote, .. } => self.open_link(link, transport, remote),
+            Output::CloseLink(link) => drop(self.links.remove(&link)),
+            Output::Report(Report::Finished(finished)) => {
+                if finished.primary {
+                    self.primary.push(finished.record.clone());
+                }
+                self.records.push(finished.record);
+            }
+            Output::Report(Report::Dropped { .. }) => self.dropped += 1,
+            Output::Idle(at) => {
+                self.idle[side as usize] = at;
+                return false;
+            }
+            Output::Done => {
+                self.idle[side as usize] = None;
+                self.done |= side == Side::Callers;
+                return false;
+            }
+        }
+        true
+    }
+
+    fn open_port(&mut self, side: Side, port: PortId) -> SocketAddr {
+        let ip = [10, 0, 0, if side == Side::Callers { 1 } else { 2 }];
+        let address = SocketAddr::from((ip, self.next_port));
+        self.next_port = if self.next_port > 65_000 { 16_384 } else { self.next_port + 2 };
+        let before = self.own.insert((side, port), address);
+        assert_eq!(before, None, "{port:?} of {side:?} is open already");
+        self.ports.insert(address, (side, port, Channel::Rtp));
+        self.ports.insert(SocketAddr::new(address.ip(), address.port() + 1), (side, port, Channel::Rtcp));
+        address
+    }
+
+    fn open_link(&mut self, link: LinkId, transport: Transport, remote: SocketAddr) {
+        let now = self.now;
+        assert_eq!(remote, PBX);
+        if let Some(fault) = self.refuse_links {
+            return self.callers.handle_link(now, link, LinkEvent::Lost(fault, "refused".into()));
+        }
+        let address = SocketAddr::from(([10, 0, 0, 1], 20_000 + link.0 as u16));
+        self.links.insert(link, (transport, address));
+        if transport.is_reliable() {
+            let theirs = Link { transport, advertised: PBX };
+            self.pbx.handle_link(now, LinkId(ACCEPTED + link.0), LinkEvent::Opened(theirs));
+        }
+        self.callers.handle_link(now, link, LinkEvent::Opened(Link { transport, advertised: address }));
+    }
+
+    fn send_sip(&mut self, by: Side, flow: Flow, bytes: &[u8]) {
+        let line = String::from_utf8_lossy(bytes).lines().next().unwrap_or("").to_owned();
+        self.wire.push(Sent { at: self.now - self.start, by, to: flow.remote, line: line.clone() });
+        let forced = self.drop_next.iter_mut().find(|(begin, left)| *left > 0 && line.starts_with(begin.as_str()));
+        if let Some((_, left)) = forced {
+            *left -= 1;
+            return;
+        }
+        let (side, flow, reliable) = match by {
+            Side::Callers => {
+                let Some((transport, from)) = self.links.get(&flow.link).copied() else { return };
+                if flow.remote != PBX {
+                    return;
+                }
+                let link = if transport.is_reliable() { LinkId(ACCEPTED + flow.link.0) } else { LISTENER };
+                (Side::Pbx, Flow { link, remote: from }, transport.is_reliable())
+            }
+            Side::Pbx if flow.link == LISTENER => {
+                let found = self.links.iter().find(|(_, (_, address))| *address == flow.remote);
+                let Some(link) = found.map(|(link, _)| *link) else { return };
+                (Side::Callers, Flow { link, remote: PBX }, false)
+            }
+            Side::Pbx => (Side::Callers, Flow { link: LinkId(flow.link.0 - ACCEPTED), remote: PBX }, true),
+        };
+        self.carry(reliable, || Packet::Sip { side, flow, bytes: bytes.to_vec() });
+    }
+
+    fn send_media(&mut self, by: Side, port: PortId, channel: Channel, to: SocketAddr, bytes: &[u8]) {
+        let Some(own) = self.own.get(&(by, port)).copied() else { return };
+        let from = SocketAddr::new(own.ip(), own.port() + u16::from(channel == Channel::Rtcp));
+        self.carry(false, || Packet::Media { to, from, bytes: bytes.to_vec() });
+    }
+
+    fn carry(&mut self, reliable: bool, packet: impl Fn() -> Packet) {
+        let mut draw = |bound: u64| if bound == 0 { 0 } else { self.random.next_u64() % bound };
+        let network = self.network;
+        if !reliable && draw(1000) < network.loss {
+            return;
+        }
+        let copies = 1 + u64::from(!reliable && draw(1000) < network.duplication);
+        for _ in 0..copies {
+            let spread = if reliable { 0 } else { draw(network.spread.as_micros() as u64) };
+            let at = self.now + network.delay + Duration::from_micros(spread);
+            self.sequence += 1;
+            self.under_way.insert((at, self.sequence), packet());
+        }
+    }
+}
+
+/// The PBX reports nothing; its outputs are those of callers otherwise.
+trait MapReport {
+    fn map_report(self) -> Output<Report>;
+}
+
+impl MapReport for Output<()> {
+    fn map_report(self) -> Output<Report> {
+        match self {
+            Self::Sip { flow, owner } => Output::Sip { flow, owner },
+            Self::Media { port, channel, to } => Output::Media { port, channel, to },
+            Self::OpenPort { port, range, local } => Output::OpenPort { port, range, local },
+            Self::ClosePort(port) => Output::ClosePort(port),
+            Self::OpenLink { link, transport, remote, local_port } => {
+                Output::OpenLink { link, transport, remote, local_port }
+            }
+            Self::CloseLink(link) => Output::CloseLink(link),
+            Self::Report(()) => unreachable!("the PBX reports nothing"),
+            Self::Idle(at) => Output::Idle(at),
+            Self::Done => Output::Done,
+        }
+    }
+}
