@@ -14,7 +14,7 @@ use std::time::Instant;
 use rustc_hash::{FxBuildHasher, FxHashMap};
 
 use super::exchange::{Cause, Exchange, Login};
-use super::flow::{Flow, Link, LinkId, Links};
+use super::flow::{Flow, Link, LinkId, Links, Transport};
 use super::message::{Message, Method, Start};
 use super::outbox::{Context, Outbox, Transmit};
 use super::registration::{Binding, Registration};
@@ -360,6 +360,11 @@ impl Endpoint {
     /// The address that a link advertises.
     pub fn local_address(&self, link: LinkId) -> Option<IpAddr> {
         self.links.get(link).map(|link| link.advertised.ip())
+    }
+
+    /// What a link carries its messages over.
+    pub fn transport(&self, link: LinkId) -> Option<Transport> {
+        self.links.get(link).map(|link| link.transport)
     }
 
     /// Call-ID of a session or registration.

@@ -303,7 +303,7 @@ fn a_lab_of_its_own_process_is_called_over_udp_and_tcp() {
 #[test]
 fn a_call_to_a_running_answer_is_recorded_on_both_sides_and_garbage_harms_nothing() {
     let desk = Desk::new();
-    let mut answer = desk.listen(&["answer", "--listen", "127.0.0.1:0", "--calls", "1", "--out", "far"]);
+    let mut answer = desk.listen(&["answer", "--listen", "127.0.0.1:0", "--calls", "2", "--out", "far"]);
     #[expect(clippy::disallowed_methods, reason = "somebody else's socket")]
     let stranger = UdpSocket::bind("127.0.0.1:0").expect("free");
     let garbage: [&[u8]; 5] =
@@ -311,20 +311,26 @@ fn a_call_to_a_running_answer_is_recorded_on_both_sides_and_garbage_harms_nothin
     for bytes in garbage {
         stranger.send_to(bytes, answer.address).expect("sent");
     }
-    desk.target(answer.address, "udp", "");
     desk.write(
         "call.yaml",
         "scenario: call\ntarget: pbx\ncaller: { account: one, steps: [{ dial: { number: echo } }, \
          { talk: { for: 1s } }, hangup] }\nload: { calls: 1 }\nexpect: [{ each: { outcome: answered, audio: two_way } }]\n",
     );
-    let output = desk.run(&["run", "call.yaml", "--out", "near"]);
-    assert_eq!(code(&output), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
-    assert_eq!(answer.child.wait().expect("it ends after its call").code(), Some(0));
-    let (near, far) = (records(&desk.path("near")), records(&desk.path("far")));
-    assert_eq!((near.len(), far.len()), (1, 1));
-    assert_eq!(far[0].paired_with.as_ref(), Some(&near[0].call_id));
-    // Who echoes hears the other, and cannot know what the other hears.
-    assert_eq!((far[0].class, far[0].audio_rx), (Class::Ok, Heard::Heard), "{:#?}", far[0]);
+    for transport in ["udp", "tcp"] {
+        desk.target(answer.address, transport, "");
+        let output = desk.run(&["run", "call.yaml", "--out", transport]);
+        assert_eq!(code(&output), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    }
+    assert_eq!(answer.child.wait().expect("it ends after its calls").code(), Some(0));
+    let far = records(&desk.path("far"));
+    assert_eq!(far.len(), 2);
+    for (far, transport) in far.iter().zip(["udp", "tcp"]) {
+        let near = &records(&desk.path(transport))[0];
+        assert_eq!(far.paired_with.as_ref(), Some(&near.call_id));
+        assert_eq!(far.transport.as_deref(), Some(transport));
+        // Who echoes hears the other, and cannot know what the other hears.
+        assert_eq!((far.class, far.audio_rx), (Class::Ok, Heard::Heard), "{far:#?}");
+    }
     assert!(summary(&desk.path("far"))["generator"]["malformed"].as_u64() >= Some(3));
 }
 

@@ -33,6 +33,7 @@ impl Leg {
     ) {
         self.session = Some(session);
         self.flow = Some(flow);
+        self.identity.transport = tools.endpoint.transport(flow.link).map(|transport| transport.to_string());
         self.offer_was_theirs = true;
         self.offer = invite.sdp().map(Box::from);
         tools.endpoint.adopt(session, tools.owner, tools.login.cloned());
