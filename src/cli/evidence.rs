@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::exit;
-use crate::record::{CallRecord, explain};
+use crate::record::{CallRecord, Direction, Origin, explain};
 
 pub(super) fn run(run_dir: &Path, call_id: &str) -> anyhow::Result<u8> {
     let Some(record) = find(run_dir, call_id)? else {
@@ -51,11 +51,10 @@ fn about(record: &CallRecord) -> String {
         value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.1}{unit}"))
     };
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    let code = record.code.map_or_else(|| "none".to_owned(), |code| code.to_string());
     let mut out = format!("{}  {} -> {}  {}\n", record.call_id, text(&record.from), text(&record.to), record.class);
     let rows = [
         ("started", record.started_at.map_or_else(|| "not started".to_owned(), |at| at.to_string())),
-        ("response", format!("{code} {} ({:?})", text(&record.reason), record.code_origin).replace("Some", "")),
+        ("response", response(record)),
         ("SRD", number(record.srd_ms, " ms")),
         ("set-up", number(record.setup_ms, " ms")),
         ("duration", number(record.duration_ms, " ms")),
@@ -75,4 +74,35 @@ fn about(record: &CallRecord) -> String {
     }
     out.push_str(&format!("\n{}\n", explain(record.class)));
     out
+}
+
+/// The final response and whether it came over the wire.
+fn response(record: &CallRecord) -> String {
+    let Some(code) = record.code else { return "none".to_owned() };
+    let reason = record.reason.as_deref().unwrap_or_default();
+    match (record.code_origin, record.direction) {
+        (Some(Origin::Local), Direction::Outbound) => format!("none, taken for {code}: {reason}"),
+        (Some(Origin::Local), Direction::Inbound) => format!("{code} {reason}, sent by us"),
+        _ => format!("{code} {reason}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_local_time_out_is_not_shown_as_a_response() {
+        let line = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(line).expect("valid");
+        (record.code, record.reason) = (Some(408), Some("no response in time".into()));
+        (record.code_origin, record.direction) = (Some(Origin::Received), Direction::Outbound);
+        assert_eq!(response(&record), "408 no response in time");
+        record.code_origin = Some(Origin::Local);
+        assert_eq!(response(&record), "none, taken for 408: no response in time");
+        record.direction = Direction::Inbound;
+        assert_eq!(response(&record), "408 no response in time, sent by us");
+        record.code = None;
+        assert_eq!(response(&record), "none");
+    }
 }
