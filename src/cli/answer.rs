@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         println!("answering on {address} (udp, tcp); end it with Ctrl-C");
     }
     let screen = Screen::new(&plan, args.quiet);
-    let mut session = Session::new(&plan, folder, collector, screen, started, 1);
+    let mut session = Session::new(&plan, folder, collector, screen, started, args.site.clone(), 1);
     let mut ending = session.count(&workers, &interrupt)?;
     workers.join();
     // For a far end that was given no end, the interruption is the end.

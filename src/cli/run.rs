@@ -117,7 +117,7 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
         Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
     };
     let screen = Screen::new(&plan, args.quiet || args.json);
-    let mut session = Session::new(&plan, folder, collector, screen, started, workers.count());
+    let mut session = Session::new(&plan, folder, collector, screen, started, args.site.clone(), workers.count());
     let ending = session.count(&workers, interrupt)?;
     workers.join();
     let lab_cpu = lab.as_ref().map(Lab::cpu);

@@ -22,6 +22,7 @@ use crate::report::{
     Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, html, junit,
 };
 use crate::scenario::plan::Plan;
+use crate::sink::line::WindowPoint;
 use crate::sink::{Collector, Item, RunFolder};
 
 /// Successes that are written one by one; of longer runs a sample is.
@@ -68,6 +69,7 @@ pub(super) struct Session<'a> {
     pub(super) collector: Option<Collector>,
     pub(super) screen: Screen,
     pub(super) started_at: Timestamp,
+    site: Option<String>,
     begun: Instant,
     tally: Tally,
     checker: Checker,
@@ -99,6 +101,7 @@ impl<'a> Session<'a> {
         collector: Option<Collector>,
         screen: Screen,
         started_at: Timestamp,
+        site: Option<String>,
         workers: usize,
     ) -> Self {
         let latency_from = match plan.load.schedule {
@@ -112,6 +115,7 @@ impl<'a> Session<'a> {
             collector,
             screen,
             started_at,
+            site,
             begun,
             tally: Tally::new(latency_from),
             checker: Checker::new(&plan.expect),
@@ -267,6 +271,10 @@ impl<'a> Session<'a> {
         }
         self.window_began = now;
         self.folder.window(&window)?;
+        if let Some(collector) = &self.collector {
+            let target = self.plan.actors.first().map_or("", |actor| &actor.target.name);
+            collector.offer(Item::Window(&WindowPoint::of(&window, &self.plan.scenario, target, self.site.as_deref())));
+        }
         self.windows.push(window);
         Ok(())
     }

@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use rustc_hash::FxHasher;
 use serde_json::Value;
 
+use crate::measure::Window;
 use crate::record::{CallRecord, Class, Role};
 
 /// Names of a record that are tags; everything else is a field. Sorted, as the server stores them.
@@ -66,7 +67,7 @@ pub struct Point {
 /// The figures of one window, as many as are known.
 #[derive(Clone, Debug)]
 pub struct WindowPoint {
-    /// Start of the window.
+    /// End of the window, as in `windows.jsonl`.
     pub time: Timestamp,
     /// The scenario's name.
     pub scenario: String,
@@ -78,6 +79,38 @@ pub struct WindowPoint {
     pub probe: Option<String>,
     /// `started answered failed concurrent cps late_ms`, percentiles as `srd_ms_p99`. A name keeps its type for ever.
     pub fields: Vec<(String, Field)>,
+}
+
+impl WindowPoint {
+    /// The point of a window of a run.
+    pub fn of(window: &Window, scenario: &str, target: &str, site: Option<&str>) -> Self {
+        let count =
+            |name: &str, value: u64| (name.to_owned(), Field::Integer(i64::try_from(value).unwrap_or(i64::MAX)));
+        let mut fields = vec![
+            count("started", window.started),
+            count("dropped", window.dropped),
+            count("answered", window.answered),
+            count("failed", window.failed),
+            count("concurrent", window.concurrent),
+            ("cps".to_owned(), Field::Float(window.cps)),
+        ];
+        fields.extend(window.late_ms.map(|late| ("late_ms".to_owned(), Field::Float(late))));
+        for (name, percentiles) in
+            [("srd_ms", &window.srd_ms), ("setup_ms", &window.setup_ms), ("mos_cq", &window.mos_cq)]
+        {
+            let known = [("p10", percentiles.p10), ("p50", percentiles.p50), ("p99", percentiles.p99)];
+            fields
+                .extend(known.into_iter().filter_map(|(p, value)| Some((format!("{name}_{p}"), Field::Float(value?)))));
+        }
+        Self {
+            time: window.at,
+            scenario: scenario.to_owned(),
+            target: target.to_owned(),
+            site: site.map(str::to_owned),
+            probe: None,
+            fields,
+        }
+    }
 }
 
 impl Point {
