@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use crossbeam_channel::RecvTimeoutError;
+use crossbeam_channel::TryRecvError;
 use jiff::Timestamp;
 
 use super::exit;
@@ -27,6 +27,8 @@ use crate::sink::{Collector, Item, RunFolder};
 
 /// Successes that are written one by one; of longer runs a sample is.
 const WRITTEN_SUCCESSES: u64 = 10_000;
+/// Between two times that results are counted.
+const COUNT_EVERY: Duration = Duration::from_millis(5);
 /// Between two looks at the run as a whole.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a sink may take to deliver the last results before they are left in its spool.
@@ -147,13 +149,18 @@ impl<'a> Session<'a> {
         let mut next_look = self.begun;
         let limit = Duration::from_secs(u64::from(self.plan.safety.max_minutes) * 60);
         while left > 0 {
-            match workers.told.recv_timeout(Duration::from_millis(100)) {
-                Ok(told) => left -= usize::from(self.take(told)?),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    self.trouble.get_or_insert_with(|| "a worker ended by a bug of ours".to_owned());
-                    break;
+            // Results wait for a while: to be woken for each would cost more than to count it.
+            std::thread::sleep(COUNT_EVERY);
+            let gone = loop {
+                match workers.told.try_recv() {
+                    Ok(told) => left -= usize::from(self.take(told)?),
+                    Err(TryRecvError::Empty) => break false,
+                    Err(TryRecvError::Disconnected) => break left > 0,
                 }
+            };
+            if gone {
+                self.trouble.get_or_insert_with(|| "a worker ended by a bug of ours".to_owned());
+                break;
             }
             let now = clock::now();
             // A result costs a microsecond, a look at the whole run much more.
