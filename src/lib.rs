@@ -28,8 +28,8 @@
 //! |---|---|---|---|
 //! | 1 | [`units`] | periods, rates, percent, MOS, ids, [`units::Redacted`] | core |
 //! | 2 | [`timer`] | a timing wheel of 1 ms ticks that machines share | core |
-//! | 3 | [`sip`] | messages, transactions, dialogs, registrations, digest, SDP, and the endpoint that joins them | core |
-//! | 4 | [`media`] | RTP, RTCP, G.711, reception statistics, E-model, grade, what is *heard* | core |
+//! | 3 | [`sip`] | messages, transactions, dialogs, registrations, digest, SDP, finding servers (RFC 3263), and the endpoint that joins them | core |
+//! | 4 | [`media`] | RTP, RTCP, SRTP, G.711, reception statistics, E-model, grade, what is *heard* | core |
 //! | 5 | [`record`] | facts of one attempt, its record, and the only place that says why it failed | core |
 //! | 6 | [`measure`] | histograms, tallies, windows, thresholds, KPIs of RFC 6076 and E.411 | core |
 //! | 7 | [`pace`] | when the k-th call starts | core |
@@ -39,7 +39,7 @@
 //! | 11 | [`evidence`] | ring of raw messages, ladder | core |
 //! | 12 | [`pbx`] | the simulated PBX: registrar, number plan, trunks, licence | core |
 //! | 13 | [`report`] | html, junit, the terminal screen | core |
-//! | 14 | [`net`] | **the** place of sockets and time | shell |
+//! | 14 | [`net`] | **the** place of sockets, TLS, DNS and time | shell |
 //! | 15 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
 //! | 16 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
 //! | 17 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |

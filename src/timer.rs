@@ -146,10 +146,15 @@ impl<K> Wheel<K> {
             }
             let level = &mut self.levels[index];
             let slot = ((self.current >> shift(index)) % level.slots.len() as u64) as usize;
-            let keys = std::mem::take(&mut level.slots[slot]);
+            let mut keys = std::mem::take(&mut level.slots[slot]);
             level.len -= keys.len();
-            for (tick, key) in keys {
+            for (tick, key) in keys.drain(..) {
                 self.place(tick.max(self.current), key);
+            }
+            // The slot keeps its memory for the next lap.
+            let slot = &mut self.levels[index].slots[slot];
+            if slot.is_empty() {
+                *slot = keys;
             }
         }
     }

@@ -1,47 +1,56 @@
 //! The station that runs a plan: attempts start by the schedule, their legs do their steps, their records come out.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::accounts::Accounts;
+use super::back_off::{BackOff, Pause};
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::links::{Links, Wanted};
 use super::standing::{Failure, Standing};
 use super::start::{Next, Starts, share_of};
-use crate::media::clock::NtpClock;
-use crate::record::{Anchor, CallRecord, Identity, LocalFailure, Role, TransportFault};
+use crate::media::{self, clock::NtpClock};
+use crate::record::{
+    Anchor, CallRecord, Identity, LocalFailure, MediaSecond, RegistrationRecord, Role, TransportFailure, TransportFault,
+};
 use crate::scenario::plan::{Plan, Server, Step};
 use crate::sip::endpoint::{self, Endpoint};
-use crate::sip::flow::LinkId;
+use crate::sip::flow::{Hop, LinkId};
+use crate::sip::sdp::crypto::KeySource;
 use crate::sip::token::Handle;
-use crate::station::PortId;
 use crate::station::streams::Streams;
 use crate::timer::Wheel;
+use crate::units::{Random, Redacted};
 
 /// How a station of callers is set up.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What to run.
     pub plan: Arc<Plan>,
-    /// Addresses of every server that the plan names.
-    pub servers: Vec<(Server, SocketAddr)>,
+    /// Where every server that the plan names is reached, the place to be tried first in front.
+    pub servers: Vec<(Server, Vec<Hop>)>,
     /// This worker's share of the attempts: number `.0` of `.1`.
     pub share: (u64, u64),
     /// When the load begins.
     pub start: Instant,
+    /// No attempt may start from then on, where that is so: a line may be filled until then only.
+    pub closes: Option<Instant>,
     /// Reads the calendar off the worker's clock.
     pub anchor: Anchor,
     /// The wall clock of RTCP.
     pub clock: NtpClock,
+    /// What keys of SRTP are made from: of this worker alone, and unpredictable.
+    pub secret: Redacted<[u8; 32]>,
     /// Name of the run: the beginning of every `call_id`.
     pub run_id: String,
     /// `site` of every record.
     pub site: Option<String>,
     /// `probe` of every record.
     pub probe: Option<String>,
+    /// Legs of all workers whose seconds of media are reported, at the same time at most.
+    pub watched_legs: u32,
 }
 
 /// What callers report.
@@ -53,7 +62,24 @@ pub enum Report {
     Dropped {
         /// Its index, from 1.
         n: u64,
+        /// Why.
+        why: NotBegun,
     },
+    /// The far side wants no calls for a while.
+    Paused(Pause),
+    /// No attempt may start any more although the load is not over: [`Config::closes`] has come.
+    Closed,
+    /// A second of a leg's media has passed.
+    Second(Box<MediaSecond>),
+}
+
+/// Why an attempt that was due was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotBegun {
+    /// We were late, or as many were under way as may be.
+    Late,
+    /// The far side had asked for no calls (503 with Retry-After).
+    HeldBack,
 }
 
 /// A leg that has ended.
@@ -61,8 +87,13 @@ pub enum Report {
 pub struct Finished {
     /// What it showed.
     pub record: CallRecord,
+    /// How its registration went, where it had one.
+    pub registration: Option<RegistrationRecord>,
     /// It counts as the attempt: other legs of the same attempt are recorded beside it.
     pub primary: bool,
+    /// It is of no attempt of the plan: an inbound call that nobody waited for, a standing registration that was lost
+    /// or made again.
+    pub beside: bool,
     /// Under which the evidence keeps its messages.
     pub owner: u64,
 }
@@ -80,6 +111,10 @@ pub struct Progress {
     pub in_progress: u64,
     /// Most attempts under way at the same time so far.
     pub peak: u64,
+    /// Legs that opened media.
+    pub media_legs: u64,
+    /// Of them, those whose seconds are reported.
+    pub media_sampled: u64,
 }
 
 /// The station that runs a plan.
@@ -95,21 +130,31 @@ pub struct Callers {
     pub(super) standing: Vec<Option<Standing>>,
     /// The load waits for standing registrations.
     pub(super) preparing: bool,
+    pub(super) back_off: BackOff,
+    pub(super) random: Random,
+    /// Records so far of what is of no attempt.
+    pub(super) beside: u64,
     pub(super) endpoint: Endpoint,
-    pub(super) streams: Streams,
+    pub(super) key_source: KeySource,
+    pub(super) streams: Streams<LegRef>,
     pub(super) links: Links,
     pub(super) wanted: Vec<Wanted>,
+    /// What was dialled and permitted, by actor: the same numbers come again and again.
+    pub(super) permitted: FxHashSet<(u8, String)>,
     pub(super) closing: Vec<LinkId>,
     pub(super) places: Vec<Place>,
     pub(super) free: Vec<u32>,
     pub(super) routes: FxHashMap<Handle, LegRef>,
-    pub(super) ports: FxHashMap<PortId, LegRef>,
     pub(super) timers: Wheel<LegRef>,
     pub(super) next_start: Option<Instant>,
     /// When the message at hand arrived.
     pub(super) arrived: Option<Instant>,
+    /// When there was something to do again, as last told.
+    pub(super) idle_until: Option<Instant>,
+    /// The turn in which the last standstill was noted.
+    pub(super) looked_back: Option<Instant>,
     /// How a transport failed last.
-    pub(super) fault: TransportFault,
+    pub(super) fault: TransportFailure,
     /// The scenario expects to hear its own audio.
     pub(super) reference_expected: bool,
     pub(super) reports: std::collections::VecDeque<Report>,
@@ -138,25 +183,32 @@ impl Callers {
     pub fn new(config: Config, endpoint: endpoint::Config, seed: u64, now: Instant) -> Self {
         let (first, step) = (config.share.0 as usize, config.share.1 as usize);
         let (accounts, pools) = Accounts::of_plan(&config.plan, first, step);
+        let watched = share_of(config.watched_legs.into(), config.share) as u32;
         Self {
-            starts: Starts::new(config.plan.load.clone(), config.start, config.share),
+            key_source: KeySource::new(config.secret.0),
+            starts: Starts::new(config.plan.load.clone(), config.start, config.share, config.closes),
             accounts,
             pools,
             standing: Vec::new(),
             preparing: false,
+            back_off: BackOff::new(config.plan.honour_retry_after),
+            random: Random::new(seed ^ 0xbac0),
+            beside: 0,
             endpoint: Endpoint::new(endpoint, seed, now),
-            streams: Streams::new(seed ^ 0x5eed, now),
+            streams: Streams::new(seed ^ 0x5eed, watched, now),
             links: Links::default(),
             wanted: Vec::new(),
+            permitted: FxHashSet::default(),
             closing: Vec::new(),
             places: Vec::new(),
             free: Vec::new(),
             routes: FxHashMap::default(),
-            ports: FxHashMap::default(),
             timers: Wheel::new(now),
             next_start: None,
             arrived: None,
-            fault: TransportFault::Unreachable,
+            idle_until: None,
+            looked_back: None,
+            fault: TransportFault::Unreachable.into(),
             reference_expected: config.plan.expects_reference(),
             reports: std::collections::VecDeque::new(),
             progress: Progress::default(),
@@ -169,9 +221,18 @@ impl Callers {
         .prepared(now)
     }
 
+    /// The load begins now, or once what it waits for has come.
+    pub fn begin(&mut self, now: Instant) {
+        if !self.preparing {
+            self.starts.begin(now);
+            self.next_start = Some(now);
+        }
+    }
+
     /// How far the station is.
     pub fn progress(&self) -> Progress {
-        self.progress
+        let media = self.streams.counts();
+        Progress { media_legs: media.started, media_sampled: media.watched, ..self.progress }
     }
 
     /// What belonged to nobody.
@@ -179,26 +240,23 @@ impl Callers {
         self.endpoint.counters()
     }
 
-    /// Makes a link known that was open before the station began (a listening socket).
-    pub fn add_link(&mut self, link: LinkId, known: crate::sip::flow::Link) {
-        self.endpoint.add_link(link, known);
-    }
-
     // --- attempts -------------------------------------------------------------------------------------------------
 
     pub(super) fn start_due(&mut self, now: Instant) {
         for _ in 0..STARTS_A_TURN {
-            match self.starts.next(now, self.progress.in_progress) {
+            let paused = self.back_off.holds_attempts(now, &self.config.plan);
+            match self.starts.next(now, self.progress.in_progress, paused) {
                 Next::Start(k, intended) => {
                     let ceiling = share_of(self.config.plan.safety.max_concurrent.into(), self.config.share);
                     if self.progress.in_progress >= ceiling {
-                        self.drop_start(k);
+                        self.drop_start(k, NotBegun::Late);
                     } else {
-                        let place = self.open_place(k + 1, intended, now);
+                        let place = self.open_place(k + 1, intended);
                         self.begin_legs(now, place);
                     }
                 }
-                Next::Drop(k) => self.drop_start(k),
+                Next::Drop(k) => self.drop_start(k, NotBegun::Late),
+                Next::HoldBack(k) => self.drop_start(k, NotBegun::HeldBack),
                 Next::At(at) => {
                     self.next_start = Some(at);
                     return;
@@ -207,7 +265,10 @@ impl Callers {
                     self.next_start = self.starts.end();
                     return;
                 }
-                Next::Over => {
+                over @ (Next::Over | Next::Closed) => {
+                    if over == Next::Closed && !self.over {
+                        self.reports.push_back(Report::Closed);
+                    }
                     self.over = true;
                     // Calls that are held open are held to the end of the load's time, where it has one.
                     self.next_start = self.starts.end().filter(|end| *end > now);
@@ -223,13 +284,18 @@ impl Callers {
         self.next_start = Some(now);
     }
 
-    pub(super) fn drop_start(&mut self, k: u64) {
-        self.progress.dropped += 1;
-        self.reports.push_back(Report::Dropped { n: k + 1 });
+    pub(super) fn drop_start(&mut self, k: u64, why: NotBegun) {
+        self.progress.dropped += u64::from(why == NotBegun::Late);
+        self.reports.push_back(Report::Dropped { n: k + 1, why });
+    }
+
+    /// Another worker was told that the far side wants no calls for a while.
+    pub fn handle_pause(&mut self, now: Instant, pause: Pause) {
+        self.back_off.add(now, pause);
     }
 
     /// A place for an attempt, with its legs and their accounts.
-    pub(super) fn open_place(&mut self, n: u64, intended: Instant, now: Instant) -> u32 {
+    pub(super) fn open_place(&mut self, n: u64, intended: Instant) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
             self.places.len() as u32 - 1
@@ -266,7 +332,7 @@ impl Callers {
                 agent: Some(held.map_or_else(|| actor.name.clone(), |account| account.user.clone())),
                 account: held.map(|account| account.user.clone()),
                 unit: held.and_then(|account| account.unit.clone()),
-                transport: Some(actor.target.server.transport.to_string()),
+                transport: actor.target.server.transport.map(|transport| transport.to_string()),
                 ..leg.identity
             };
             place.legs.push(leg);
@@ -275,7 +341,6 @@ impl Callers {
         self.progress.started += 1;
         self.progress.in_progress += 1;
         self.progress.peak = self.progress.peak.max(self.progress.in_progress);
-        let _ = now;
         index
     }
 
@@ -305,24 +370,26 @@ impl Callers {
         let Some(slot) = place.legs.get_mut(usize::from(me.actor)).filter(|leg| leg.phase != Phase::Done) else {
             return false;
         };
-        let mut leg = std::mem::take(slot);
+        let leg = slot;
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let mut tools = Tools {
             now,
             at: self.arrived.unwrap_or(now),
-            fault: self.fault,
+            fault: &self.fault,
             reference_expected: self.reference_expected,
             actor: &self.config.plan.actors[usize::from(me.actor)],
+            back_off: &mut self.back_off,
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,
             links: &mut self.links,
             wanted: &mut self.wanted,
+            permitted: &mut self.permitted,
             routes: &mut self.routes,
-            ports: &mut self.ports,
             servers: &self.config.servers,
             account: held.map(|(index, accounts)| accounts.get(index)),
             login: held.and_then(|(index, accounts)| accounts.login(index)),
             clock: self.config.clock,
+            key_source: &mut self.key_source,
             me,
             pool: self.pools[usize::from(me.actor)].unwrap_or(0),
             n: place.n,
@@ -330,7 +397,7 @@ impl Callers {
             owner: owner_of(place.n, me.actor),
         };
         let before = (leg.phase, leg.link);
-        act(&mut leg, &mut tools);
+        act(leg, &mut tools);
         if let Some(deadline) = leg.next_deadline().filter(|at| leg.armed.is_none_or(|armed| *at < armed)) {
             leg.armed = Some(deadline);
             self.timers.insert(deadline, me);
@@ -342,7 +409,7 @@ impl Callers {
             (Phase::OpeningLink, Some(link)) => self.opening.entry(link).or_default().push(me),
             _ => {}
         }
-        self.places[me.place as usize].legs[usize::from(me.actor)] = leg;
+        self.tell_seconds();
         self.wake_waiting(now, me.place);
         if phase == Phase::Done {
             self.end_attempt_if_over(now, me.place);
@@ -408,15 +475,32 @@ impl Callers {
         }
     }
 
+    /// Reports the seconds that have passed on streams that are watched; to be called while their legs still stand.
+    pub(super) fn tell_seconds(&mut self) {
+        while let Some((me, event)) = self.streams.poll_event() {
+            if let (media::Event::Second(second), Some(leg)) = (event, self.leg(me)) {
+                let at = self.config.anchor.timestamp_of(second.end);
+                let second = MediaSecond { identity: leg.identity.clone(), at, second };
+                self.reports.push_back(Report::Second(Box::new(second)));
+            }
+        }
+    }
+
     pub(super) fn report(&mut self, n: u64, mut legs: Vec<Leg>) {
         share_facts(&mut legs);
         let primary = legs.iter().position(|leg| leg.identity.role == Role::Caller).unwrap_or(0);
         for (index, leg) in legs.into_iter().enumerate() {
-            let mut record = CallRecord::new(leg.identity, &leg.facts, leg.figures, &self.config.anchor);
+            let mut record = CallRecord::new(
+                leg.identity,
+                &leg.facts,
+                leg.figures.map(|it| *it).unwrap_or_default(),
+                &self.config.anchor,
+            );
             record.unmet = leg.unmet;
             record.as_expected = leg.as_expected;
             let owner = owner_of(n, index as u8);
-            let finished = Finished { record, primary: index == primary, owner };
+            let registration = RegistrationRecord::of(&record, &leg.facts);
+            let finished = Finished { record, registration, primary: index == primary, beside: false, owner };
             self.reports.push_back(Report::Finished(Box::new(finished)));
         }
     }

@@ -8,7 +8,7 @@ use crate::sip::endpoint::Event;
 use crate::sip::flow::{Flow, LinkId};
 use crate::sip::header;
 use crate::sip::message::{Message, Start};
-use crate::sip::session::Response;
+use crate::sip::outbox::Reply;
 use crate::sip::token::Handle;
 use crate::sip::uri::Uri;
 
@@ -25,7 +25,7 @@ impl Callers {
                 Event::Invited { session } => owner = self.place_inbound(now, session, flow, message).or(owner),
                 Event::RegisterReceived => {
                     if let (Some(flow), Some(message)) = (flow, message) {
-                        self.endpoint.reply(flow, message, 405, "", &[]);
+                        self.endpoint.reply(flow, message, &Reply { code: 405, ..Reply::default() });
                     }
                 }
                 event => self.tell_leg(now, event, message),
@@ -47,9 +47,13 @@ impl Callers {
             Event::AnsweredAfterCancel { .. } => leg.handle_answered_after_cancel(tools, message),
             Event::Refused { code, cause, .. } => leg.handle_refused(tools, code, cause, message),
             Event::Cancelled { .. } => leg.handle_cancelled(tools),
-            Event::Acknowledged { .. } => leg.handle_acknowledged(tools),
+            Event::Acknowledged { .. } => leg.handle_acknowledged(tools, message),
             Event::NotAcknowledged { .. } => leg.handle_not_acknowledged(tools),
-            Event::Reinvited { .. } => leg.handle_reinvite(tools, message),
+            Event::Reinvited { .. } => leg.answer_within(tools, message, true),
+            Event::Offered { .. } => leg.answer_within(tools, message, false),
+            Event::Changed { code, cause, .. } => leg.handle_changed(tools, (code, cause), message),
+            Event::SessionExpired { .. } => leg.handle_session_expired(tools),
+            Event::ProvisionalNotAcknowledged { .. } => leg.handle_provisional_not_acknowledged(tools),
             Event::ByeReceived { .. } => leg.handle_bye(tools, message),
             Event::ByeAnswered { cause, .. } => leg.handle_bye_answered(tools, cause),
             Event::LinkLost { .. } => leg.handle_link_lost(tools),
@@ -78,15 +82,11 @@ impl Callers {
             Some(me) => me,
             None if on_demand && !self.over => {
                 let n = self.starts.on_demand() + 1;
-                let place = self.open_place(n, now, now);
+                let place = self.open_place(n, now);
                 self.start_due(now);
                 LegRef { place, generation: self.places[place as usize].generation, actor: 0 }
             }
-            None => {
-                let refusal = Response { code: 480, ..Response::default() };
-                self.endpoint.respond(now, session, &refusal);
-                return None;
-            }
+            None => return Some(self.refuse_stray(now, session, flow, invite)),
         };
         self.with_leg(now, me, |leg, tools| {
             leg.take_call(tools, session, flow, invite);
@@ -150,9 +150,13 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
         | Event::AnsweredAfterCancel { session }
         | Event::Acknowledged { session }
         | Event::NotAcknowledged { session }
-        | Event::Reinvited { session } => (session, false),
+        | Event::Reinvited { session }
+        | Event::Offered { session }
+        | Event::Changed { session, .. }
+        | Event::SessionExpired { session } => (session, false),
         Event::Refused { session, .. }
         | Event::Cancelled { session }
+        | Event::ProvisionalNotAcknowledged { session }
         | Event::ByeReceived { session }
         | Event::ByeAnswered { session, .. }
         | Event::LinkLost { session } => (session, true),

@@ -5,8 +5,9 @@ use std::time::Instant;
 
 use super::callers::{Callers, Report};
 use super::leg::{Leg, Phase};
-use crate::record::{LocalFailure, TransportFault};
-use crate::sip::flow::{Flow, LinkId};
+use super::links::Purpose;
+use crate::record::{LocalFailure, TransportFailure, TransportFault};
+use crate::sip::flow::{Flow, Link, LinkId};
 use crate::sip::message::{Message, ParseError};
 use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
 
@@ -14,6 +15,7 @@ impl Station for Callers {
     type Report = Report;
 
     fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+        self.look_back(now, Some(arrived));
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(ParseError::KeepAlive) => return None,
@@ -31,19 +33,20 @@ impl Station for Callers {
 
     fn handle_media(
         &mut self,
-        _: Instant,
+        now: Instant,
         arrived: Instant,
         port: PortId,
         channel: Channel,
         from: SocketAddr,
         bytes: &[u8],
     ) {
+        self.look_back(now, Some(arrived));
         self.streams.handle_packet(arrived, port, channel, from, bytes);
-        while self.streams.poll_event().is_some() {}
+        self.tell_seconds();
     }
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
-        let Some(me) = self.ports.get(&port).copied() else { return };
+        let Some(me) = self.streams.owner(port) else { return };
         self.with_leg(now, me, |leg, tools| match opened {
             Ok(local) => {
                 leg.local_rtp = Some(local);
@@ -66,25 +69,29 @@ impl Station for Callers {
     fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent) {
         match event {
             LinkEvent::Opened(known) => {
-                self.endpoint.add_link(link, known);
-                self.links.opened(link);
+                // Calls that come in from elsewhere are those of the first actor.
+                let first = self.config.plan.actors.first().map(|actor| actor.target.public_address);
+                let purpose = self.links.opened(link);
+                let public = purpose.map(|purpose| purpose.public).or(first).unwrap_or_default();
+                let sips = purpose.is_some_and(|purpose| purpose.sips);
+                self.endpoint.add_link(link, Link { sips, ..known.known_as(public) });
                 self.register_standing(now);
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, Leg::advance);
                 }
             }
-            LinkEvent::Lost(fault, _) => {
+            LinkEvent::Lost(fault, text) => {
                 self.links.lost(link);
-                let fault = fault_of(fault);
-                self.fault = fault;
+                let fault = TransportFailure { fault: fault_of(fault), text: Some(text) };
+                self.fault = fault.clone();
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, |leg, tools| {
-                        leg.lose_link(fault);
+                        leg.lose_link(fault.clone());
                         leg.wind_down(tools);
                     });
                 }
                 for standing in self.standing.iter_mut().flatten() {
-                    standing.lose_link(link, fault);
+                    standing.lose_link(now, link, &fault, &mut self.random);
                 }
                 self.begin_if_settled(now);
                 self.endpoint.remove_link(now, link);
@@ -94,16 +101,18 @@ impl Station for Callers {
     }
 
     fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault) {
-        self.fault = fault_of(fault);
+        self.fault = fault_of(fault).into();
         self.endpoint.fail_towards(now, flow);
         self.drain_endpoint(now, None, None);
     }
 
     fn handle_timeout(&mut self, now: Instant) {
+        self.look_back(now, None);
         if self.next_start.is_some_and(|at| at <= now) {
             self.next_start = None;
             self.start_due(now);
         }
+        self.retry_standing(now);
         while let Some(me) = self.timers.pop(now) {
             self.with_leg(now, me, |leg, tools| {
                 leg.armed = None;
@@ -113,7 +122,7 @@ impl Station for Callers {
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now, None, None);
         self.streams.handle_timeout(now);
-        while self.streams.poll_event().is_some() {}
+        self.tell_seconds();
     }
 
     fn stop(&mut self, now: Instant) {
@@ -128,8 +137,8 @@ impl Station for Callers {
 
     fn poll_output(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Output<Report> {
         if let Some((link, purpose)) = self.wanted.pop() {
-            let (transport, remote, local_port) = (purpose.transport, purpose.remote, purpose.local_port);
-            return Output::OpenLink { link, transport, remote, local_port };
+            let Purpose { transport, remote, local_port, server, .. } = purpose;
+            return Output::OpenLink { link, transport, remote, local_port, server };
         }
         if let Some(transmit) = self.endpoint.poll_transmit() {
             buffer.extend_from_slice(transmit.bytes);
@@ -140,6 +149,9 @@ impl Station for Callers {
         }
         if let Some(report) = self.reports.pop_front() {
             return Output::Report(report);
+        }
+        if let Some(pause) = self.back_off.poll_news() {
+            return Output::Report(Report::Paused(pause));
         }
         if let Some(link) = self.closing.pop() {
             return Output::CloseLink(link);
@@ -157,9 +169,15 @@ impl Station for Callers {
             self.closing = self.links.drain();
             return self.closing.pop().map_or(Output::Done, Output::CloseLink);
         }
-        let deadlines =
-            [self.endpoint.poll_timeout(), self.streams.deadline(), self.timers.next_deadline(), self.next_start];
-        Output::Idle(deadlines.into_iter().flatten().min())
+        let deadlines = [
+            self.endpoint.poll_timeout(),
+            self.streams.deadline(),
+            self.timers.next_deadline(),
+            self.next_start,
+            self.retry_at(),
+        ];
+        self.idle_until = deadlines.into_iter().flatten().min();
+        Output::Idle(self.idle_until)
     }
 }
 
@@ -168,5 +186,6 @@ fn fault_of(fault: LinkFault) -> TransportFault {
         LinkFault::Refused => TransportFault::Refused,
         LinkFault::Unreachable => TransportFault::Unreachable,
         LinkFault::Broken => TransportFault::Tcp,
+        LinkFault::Tls => TransportFault::Tls,
     }
 }

@@ -3,14 +3,17 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::back_off::BackOff;
 use super::links::{Links, Wanted};
 use crate::media;
-use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role, TransportFault};
+use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role, TransportFailure};
 use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Server, Step};
 use crate::sip::endpoint::Endpoint;
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, Hop};
+use crate::sip::sdp;
+use crate::sip::sdp::crypto::{Key, KeySource};
 use crate::sip::token::Handle;
 use crate::station::PortId;
 use crate::station::streams::Streams;
@@ -53,6 +56,8 @@ pub(super) enum Phase {
     Talking,
     Pausing,
     HoldingOpen,
+    /// The answer to a hold or resume.
+    Directing,
     HangingUp,
     /// What an `expect` step waits for.
     Checking,
@@ -98,13 +103,19 @@ pub(super) struct Leg {
     pub(super) ping: Option<Handle>,
     pub(super) port: Option<PortId>,
     pub(super) local_rtp: Option<SocketAddr>,
+    /// What we want to flow, and how many descriptions said so.
+    pub(super) direction: sdp::Direction,
+    pub(super) descriptions: u64,
     /// The far end's offer, until we answer it.
     pub(super) offer: Option<Box<[u8]>>,
+    /// Keys of what we send, one for each suite; the same for the life of the leg.
+    pub(super) keys: Vec<Key>,
     /// The 2xx is exchanged and neither side has hung up.
     pub(super) up: bool,
     pub(super) registered: bool,
     pub(super) facts: Facts,
-    pub(super) figures: MediaFigures,
+    /// What media came to, once it has ended: a call that is held has none yet.
+    pub(super) figures: Option<Box<MediaFigures>>,
     pub(super) identity: Identity,
     /// How long the scenario wanted to hear something so far.
     pub(super) listened: Duration,
@@ -120,20 +131,23 @@ pub(super) struct Tools<'a> {
     /// When what the leg is told happened: the arrival of the message, not the turn that treats it.
     pub(super) at: Instant,
     /// How a transport failed last.
-    pub(super) fault: TransportFault,
+    pub(super) fault: &'a TransportFailure,
     /// The scenario expects to hear its own audio.
     pub(super) reference_expected: bool,
     pub(super) actor: &'a Actor,
+    pub(super) back_off: &'a mut BackOff,
     pub(super) endpoint: &'a mut Endpoint,
-    pub(super) streams: &'a mut Streams,
+    pub(super) streams: &'a mut Streams<LegRef>,
     pub(super) links: &'a mut Links,
     pub(super) wanted: &'a mut Vec<Wanted>,
+    /// What was dialled and permitted, by actor.
+    pub(super) permitted: &'a mut FxHashSet<(u8, String)>,
     pub(super) routes: &'a mut FxHashMap<Handle, LegRef>,
-    pub(super) ports: &'a mut FxHashMap<PortId, LegRef>,
-    pub(super) servers: &'a [(Server, SocketAddr)],
+    pub(super) servers: &'a [(Server, Vec<Hop>)],
     pub(super) account: Option<&'a Account>,
     pub(super) login: Option<&'a Arc<Login>>,
     pub(super) clock: media::clock::NtpClock,
+    pub(super) key_source: &'a mut KeySource,
     pub(super) me: LegRef,
     /// Index of the actor's pool, 0 where it has none.
     pub(super) pool: usize,
@@ -143,6 +157,22 @@ pub(super) struct Tools<'a> {
     pub(super) letting_go: bool,
     /// Number of the leg for the endpoint and the evidence.
     pub(super) owner: u64,
+}
+
+impl Tools<'_> {
+    /// User part of our Contact, or its whole value where the registrar gave us a GRUU.
+    pub(super) fn contact(&self) -> String {
+        let Some(account) = self.account else { return "ringfleet".to_owned() };
+        match self.endpoint.gruu(&self.aor(account)) {
+            Some(gruu) => format!("<{gruu}>"),
+            None => account.user.clone(),
+        }
+    }
+
+    /// Address of record of an account.
+    pub(super) fn aor(&self, account: &Account) -> String {
+        format!("sip:{}@{}", account.user, self.actor.target.domain)
+    }
 }
 
 impl Leg {
@@ -193,6 +223,7 @@ impl Leg {
             Step::Answer(step) => self.begin_answer(tools, step),
             Step::Talk(step) => self.begin_talk(tools, step),
             Step::Wait(period) => self.block(Phase::Pausing, Some(tools.now + *period)),
+            Step::Direct(step) => self.begin_direct(tools, step),
             Step::Hangup => self.begin_hangup(tools),
             Step::HoldOpen => self.begin_hold_open(tools),
             Step::Expect(check) => self.begin_check(tools, check),
@@ -253,7 +284,9 @@ impl Leg {
             Phase::Closing | Phase::Unregistering | Phase::HangingUp | Phase::Cancelling => {}
             // Its response is under way; what it brings is undone.
             Phase::Registering | Phase::Pinging | Phase::AwaitingAck => {}
-            Phase::Talking | Phase::HoldingOpen | Phase::Pausing | Phase::Checking if self.up => self.wind_down(tools),
+            Phase::Talking | Phase::HoldingOpen | Phase::Pausing | Phase::Checking | Phase::Directing if self.up => {
+                self.wind_down(tools);
+            }
             _ => {
                 self.interrupt();
                 self.wind_down(tools);

@@ -5,16 +5,37 @@ use std::net::SocketAddr;
 
 use rustc_hash::FxHashMap;
 
-use crate::sip::flow::{Flow, LinkId, Transport};
+use crate::scenario::plan::{Server, Target};
+use crate::sip::flow::{Flow, Hop, LinkId, PublicAddress, Transport};
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Purpose {
     pub(super) transport: Transport,
     pub(super) remote: SocketAddr,
+    /// Index of the server.
+    pub(super) server: u16,
+    /// Contacts over it are `sips:`.
+    pub(super) sips: bool,
     pub(super) local_port: u16,
+    pub(super) public: PublicAddress,
     /// (pool, account) of a connection of its own.
     pub(super) account: Option<(usize, usize)>,
+}
+
+impl Purpose {
+    /// For the requests of an account (pool, account) of a target to one of its servers.
+    pub(super) fn new(hop: Hop, (index, server): (usize, &Server), target: &Target, account: (usize, usize)) -> Self {
+        Self {
+            transport: hop.transport,
+            remote: hop.address,
+            server: index as u16,
+            sips: server.sips,
+            local_port: target.local_port,
+            public: target.public_address,
+            account: hop.transport.is_reliable().then_some(account),
+        }
+    }
 }
 
 /// A link to open.
@@ -55,11 +76,11 @@ impl Links {
         Access::Ask(link)
     }
 
-    /// A link was opened.
-    pub(super) fn opened(&mut self, link: LinkId) {
-        if let Some((_, open)) = self.purposes.get_mut(&link) {
-            *open = true;
-        }
+    /// A link was opened. Tells what for; `None` where it was not asked for.
+    pub(super) fn opened(&mut self, link: LinkId) -> Option<Purpose> {
+        let (purpose, open) = self.purposes.get_mut(&link)?;
+        *open = true;
+        Some(*purpose)
     }
 
     /// A link was lost: the next leg asks for a new one.

@@ -5,14 +5,18 @@
 //! [`step`]; what it sees goes into [`Facts`](crate::record::Facts), and nothing here judges them.
 
 mod accounts;
+mod back_off;
+mod beside;
 mod callers;
 mod events;
 mod hosted;
 mod leg;
 mod links;
 mod observe;
+mod stall;
 mod standing;
 mod start;
 pub mod step;
 
-pub use callers::{Callers, Config, Finished, Progress, Report};
+pub use back_off::Pause;
+pub use callers::{Callers, Config, Finished, NotBegun, Progress, Report};

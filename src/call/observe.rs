@@ -58,6 +58,7 @@ pub(super) fn media(report: media::Report, listened: Duration, reference_expecte
         audio_tx: report.audio_tx,
         tx_packets: report.tx_packets,
         rx_packets: report.rx_packets,
+        unauthenticated: report.srtp.map(|_| report.srtp_rejected.unauthenticated),
         loss_pct: report.loss_pct,
         level_dbov: report.level_dbov,
         gap_ms_max: report.gap_ms_max,
@@ -66,6 +67,8 @@ pub(super) fn media(report: media::Report, listened: Duration, reference_expecte
     };
     let figures = MediaFigures {
         codec: Some(report.codec.to_owned()),
+        srtp: report.srtp.map(str::to_owned),
+        srtp_replayed: report.srtp.map(|_| report.srtp_rejected.replayed),
         grade: report.grade.map(|it| it.to_string()),
         grade_by: report.grade_by.map(|it| it.to_string()),
         grade_missing: report.grade_missing,

@@ -1,4 +1,12 @@
 //! Registrations that stand from before the first attempt to after the last (`registered: standing`).
+//!
+//! ```text
+//! Opening ──accepted──► Registered ──refresh failed──► Lost ──its time──► Opening
+//!    └─refused─► Failed      └──last attempt over──► Removing ──► Gone
+//! ```
+//!
+//! One that stood and was lost is asked for again, after a time that doubles with each failure (RFC 5626 §4.5). One that
+//! the registrar never accepted is not: its answer is the result.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,13 +15,14 @@ use super::callers::Callers;
 use super::links::{Access, Purpose};
 use super::observe;
 use super::step::binding_of;
-use crate::record::{LocalFailure, RegistrationFacts, TransportFault};
+use crate::record::{LocalFailure, RegistrationFacts, TransportFailure, TransportFault};
 use crate::scenario::plan::{Plan, Registered};
 use crate::sip::endpoint::Event;
 use crate::sip::exchange::Cause;
 use crate::sip::flow::LinkId;
 use crate::sip::message::Message;
 use crate::sip::token::Handle;
+use crate::units::Random;
 
 /// The standing accounts of one actor.
 #[derive(Debug, Default)]
@@ -44,6 +53,25 @@ pub(super) struct Entry {
     pub(super) asked: Option<Instant>,
     /// An attempt uses it.
     pub(super) in_use: bool,
+    /// Its Call-ID.
+    pub(super) sip_call_id: Option<String>,
+    /// Since when it is lost, having stood before.
+    lost: Option<Instant>,
+    /// Failures since it stood.
+    failures: u32,
+}
+
+/// What became of a standing registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Became {
+    /// It is none of these.
+    Unknown,
+    /// As was to be expected.
+    Usual,
+    /// It stood and does not any more, or could not be made again; its index.
+    Lost(usize),
+    /// It was lost, since this moment, and stands again; its index.
+    Back(usize, Instant),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +79,9 @@ pub(super) enum State {
     /// Waits for its link or for the registrar.
     Opening,
     Registered,
-    /// Refused, or lost later.
+    /// Lost, after it had stood: it is asked for again at this moment.
+    Lost(Instant),
+    /// Never accepted.
     Failed,
     /// Being removed, after the last attempt.
     Removing,
@@ -67,6 +97,9 @@ impl Standing {
             link: None,
             asked: None,
             in_use: false,
+            sip_call_id: None,
+            lost: None,
+            failures: 0,
         };
         Self { entries: accounts.into_iter().map(entry).collect(), failure: None }
     }
@@ -91,45 +124,92 @@ impl Standing {
 
     /// No binding is left.
     pub(super) fn is_gone(&self) -> bool {
-        self.entries.iter().all(|entry| matches!(entry.state, State::Gone | State::Failed))
+        self.entries.iter().all(|entry| matches!(entry.state, State::Gone | State::Failed | State::Lost(_)))
     }
 
-    /// What became of a registration. False where it is none of these.
-    pub(super) fn tell(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) -> bool {
+    /// When the next lost registration is asked for again.
+    fn retry_at(&self) -> Option<Instant> {
+        let due = |entry: &Entry| match entry.state {
+            State::Lost(at) => Some(at),
+            _ => None,
+        };
+        self.entries.iter().filter_map(due).min()
+    }
+
+    /// What became of a registration.
+    fn tell(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>, random: &mut Random) -> Became {
         let (registration, state) = match event {
             Event::Registered { registration, .. } => (registration, State::Registered),
             Event::RegistrationFailed { registration, .. } => (registration, State::Failed),
             Event::Unregistered { registration, .. } => (registration, State::Gone),
-            _ => return false,
+            _ => return Became::Unknown,
         };
-        let entry = self.entries.iter_mut().find(|entry| entry.registration == Some(registration));
-        let Some(entry) = entry else { return false };
+        let Some(index) = self.entries.iter().position(|entry| entry.registration == Some(registration)) else {
+            return Became::Unknown;
+        };
+        let entry = &mut self.entries[index];
         if entry.state == State::Removing && state == State::Registered {
-            return true;
+            return Became::Usual;
         }
         entry.state = state;
-        if let Event::RegistrationFailed { code, cause, refresh, .. } = event {
-            let delay = entry.asked.map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked));
-            self.failure = Some(Failure::Registrar(RegistrationFacts {
-                response: observe::final_response(code, cause, message),
-                delay,
-                expires: None,
-                challenged_again: matches!(code, 401 | 407) && cause == Cause::Response,
-                refresh,
-            }));
+        match event {
+            Event::RegistrationFailed { code, cause, refresh, .. } => {
+                let delay = entry.asked.map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked));
+                let stood = refresh || entry.lost.is_some();
+                let facts = RegistrationFacts {
+                    response: observe::final_response(code, cause, message),
+                    delay,
+                    expires: None,
+                    challenged_again: matches!(code, 401 | 407) && cause == Cause::Response,
+                    refresh: stood,
+                };
+                if stood {
+                    entry.lose(now, facts.response.retry_after, random);
+                }
+                self.failure = Some(Failure::Registrar(facts));
+                if stood { Became::Lost(index) } else { Became::Usual }
+            }
+            Event::Registered { .. } => {
+                entry.failures = 0;
+                let back = entry.lost.take();
+                if self.entries.iter().all(|entry| !matches!(entry.state, State::Failed | State::Lost(_))) {
+                    self.failure = None;
+                }
+                back.map_or(Became::Usual, |since| Became::Back(index, since))
+            }
+            _ => Became::Usual,
         }
-        true
     }
 
     /// Accounts that wait for a link will not be registered over it.
-    pub(super) fn lose_link(&mut self, link: LinkId, fault: TransportFault) {
+    pub(super) fn lose_link(&mut self, now: Instant, link: LinkId, failure: &TransportFailure, random: &mut Random) {
         for entry in &mut self.entries {
             if entry.state == State::Opening && entry.registration.is_none() && entry.link == Some(link) {
-                entry.state = State::Failed;
-                self.failure = Some(Failure::Local(LocalFailure::Transport(fault)));
+                self.failure = Some(Failure::Local(LocalFailure::Transport(failure.clone())));
+                match entry.lost {
+                    Some(_) => entry.lose(now, None, random),
+                    None => entry.state = State::Failed,
+                }
             }
         }
     }
+}
+
+impl Entry {
+    /// It does not stand any more, or could not be made again: the next try waits.
+    fn lose(&mut self, now: Instant, retry_after: Option<u32>, random: &mut Random) {
+        self.lost.get_or_insert(now);
+        self.failures += 1;
+        let asked = Duration::from_secs(retry_after.unwrap_or(0).into());
+        self.state = State::Lost(now + retry_wait(self.failures, random).max(asked));
+        (self.registration, self.link) = (None, None);
+    }
+}
+
+/// RFC 5626 §4.5: between half and all of 30 s · 2^failures, 1,800 s at most.
+fn retry_wait(failures: u32, random: &mut Random) -> Duration {
+    let upper = (BASE_WAIT * 2u32.saturating_pow(failures.min(16))).min(MAX_WAIT);
+    upper / 2 + Duration::from_millis(random.next_u64() % (upper.as_millis() as u64 / 2 + 1))
 }
 
 impl Callers {
@@ -158,21 +238,22 @@ impl Callers {
         for (index, actor) in plan.actors.iter().enumerate() {
             let (Some(standing), Some(pool)) = (&mut self.standing[index], self.pools[index]) else { continue };
             for entry in standing.entries.iter_mut().filter(|entry| entry.state == State::Opening) {
-                let server = self.config.servers.iter().find(|(known, _)| *known == actor.target.server);
-                let Some((_, remote)) = server else {
-                    standing.failure = Some(Failure::Local(LocalFailure::Transport(TransportFault::Dns)));
+                let server = &actor.target.server;
+                let known = self.config.servers.iter().position(|(known, _)| known == server);
+                let hop = known.and_then(|index| Some((index, *self.config.servers[index].1.first()?)));
+                let Some((index, hop)) = hop else {
+                    standing.failure = Some(Failure::Local(LocalFailure::Transport(TransportFault::Dns.into())));
                     entry.state = State::Failed;
                     continue;
                 };
-                let transport = actor.target.server.transport;
-                let account = transport.is_reliable().then_some((pool, entry.account));
-                let purpose = Purpose { transport, remote: *remote, local_port: actor.target.local_port, account };
+                let purpose = Purpose::new(hop, (index, server), &actor.target, (pool, entry.account));
                 match self.links.access(purpose) {
                     Access::Open(flow) if entry.registration.is_none() => {
                         let account = self.accounts[pool].get(entry.account);
                         let login = self.accounts[pool].login(entry.account);
                         let binding = binding_of(actor, account, login, flow, DEFAULT_EXPIRES, STANDING_OWNER);
                         entry.registration = self.endpoint.register(now, binding);
+                        entry.sip_call_id = entry.registration.and_then(|handle| self.endpoint.call_id(handle));
                         entry.asked = Some(now);
                     }
                     Access::Ask(link) => {
@@ -198,11 +279,48 @@ impl Callers {
 
     /// What became of a standing registration. False where the handle is none.
     pub(super) fn tell_standing(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) -> bool {
-        let known = self.standing.iter_mut().flatten().any(|standing| standing.tell(now, event, message));
-        if known {
+        for actor in 0..self.standing.len() {
+            let Some(standing) = &mut self.standing[actor] else { continue };
+            let first_loss = |standing: &Standing, index: usize| standing.entries[index].failures == 1;
+            match standing.tell(now, event, message, &mut self.random) {
+                Became::Unknown => continue,
+                Became::Usual => {}
+                Became::Lost(index) if first_loss(standing, index) => self.record_loss(now, actor, index),
+                Became::Lost(_) => {}
+                Became::Back(index, since) => self.record_return(now, actor, index, since, message),
+            }
+            self.honour(now, actor, event);
             self.begin_if_settled(now);
+            return true;
         }
-        known
+        false
+    }
+
+    /// A registrar that asks for time gets no calls meanwhile either.
+    fn honour(&mut self, now: Instant, actor: usize, event: Event) {
+        let failure = self.standing[actor].as_ref().and_then(|standing| standing.failure.as_ref());
+        if let (Event::RegistrationFailed { code: 503, .. }, Some(Failure::Registrar(facts))) = (event, failure) {
+            self.back_off.note(now, actor, None, facts.response.retry_after);
+        }
+    }
+
+    /// Asks again for lost registrations whose time has come.
+    pub(super) fn retry_standing(&mut self, now: Instant) {
+        let mut due = false;
+        for entry in self.standing.iter_mut().flatten().flat_map(|standing| &mut standing.entries) {
+            if matches!(entry.state, State::Lost(at) if at <= now) {
+                entry.state = State::Opening;
+                due = true;
+            }
+        }
+        if due {
+            self.register_standing(now);
+        }
+    }
+
+    /// When the next lost registration is asked for again.
+    pub(super) fn retry_at(&self) -> Option<Instant> {
+        self.standing.iter().flatten().filter_map(Standing::retry_at).min()
     }
 
     /// After the last attempt the standing bindings are removed. True once none is left.
@@ -222,10 +340,14 @@ impl Callers {
     }
 }
 
+/// RFC 5626 §4.5, where no other flow is left.
+const BASE_WAIT: Duration = Duration::from_secs(30);
+/// The longest wait.
+const MAX_WAIT: Duration = Duration::from_secs(1800);
 /// Expiry asked for by standing registrations, seconds.
 const DEFAULT_EXPIRES: u32 = 300;
 /// Number of standing registrations for the evidence: nobody's.
-const STANDING_OWNER: u64 = 0;
+pub(super) const STANDING_OWNER: u64 = 0;
 
 /// Accounts that stay registered on one worker: as many as attempts may need at the same time.
 fn standing_accounts(plan: &Plan, (index, workers): (u64, u64)) -> usize {

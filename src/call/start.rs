@@ -16,6 +16,8 @@ pub(super) struct Starts {
     /// Attempts of this worker that were started or dropped.
     taken: u64,
     stopped: bool,
+    /// No attempt may start from then on.
+    closes: Option<Instant>,
 }
 
 /// What to do about the next attempt.
@@ -25,17 +27,21 @@ pub(super) enum Next {
     Start(u64, Instant),
     /// It is due too long ago: count it as dropped.
     Drop(u64),
+    /// It is due while the far side wants no calls: count it as held back.
+    HoldBack(u64),
     /// Ask again at this moment.
     At(Instant),
     /// Ask again when an attempt has ended, or a call came in.
     Later,
     /// No attempt will start any more.
     Over,
+    /// None may start any more, although the load is not over.
+    Closed,
 }
 
 impl Starts {
-    pub(super) fn new(load: Load, start: Instant, share: (u64, u64)) -> Self {
-        Self { load, start, share, taken: 0, stopped: false }
+    pub(super) fn new(load: Load, start: Instant, share: (u64, u64), closes: Option<Instant>) -> Self {
+        Self { load, start, share, taken: 0, stopped: false, closes }
     }
 
     /// The load begins now: what it had to wait for has come.
@@ -49,30 +55,42 @@ impl Starts {
 
     /// When the time of the whole load is over, where it has one.
     pub(super) fn end(&self) -> Option<Instant> {
-        self.load.stop.after.map(|after| self.start + after)
+        let load = self.load.stop.after.map(|after| self.start + after);
+        load.into_iter().chain(self.closes).min()
     }
 
-    /// The next attempt, with `in_progress` of this worker under way.
-    pub(super) fn next(&mut self, now: Instant, in_progress: u64) -> Next {
+    /// The next attempt, with `in_progress` of this worker under way. Until `paused` the far side wants no calls.
+    pub(super) fn next(&mut self, now: Instant, in_progress: u64, paused: Option<Instant>) -> Next {
         let k = self.share.0 + self.taken * self.share.1;
-        let over = self.load.stop.calls.is_some_and(|calls| k >= calls) || self.end().is_some_and(|end| now >= end);
-        match &self.load.schedule {
-            _ if self.stopped => Next::Over,
-            Schedule::Closed { .. } | Schedule::OnDemand if over => Next::Over,
+        let paused = paused.filter(|until| *until > now);
+        let next = match &self.load.schedule {
+            _ if self.stopped || self.is_over(now, k) => Next::Over,
+            _ if self.closes.is_some_and(|at| now >= at) => Next::Closed,
             Schedule::Closed { concurrent } => {
                 let places = share_of(u64::from(*concurrent), self.share);
-                if in_progress >= places {
-                    return Next::Later;
+                match paused {
+                    _ if in_progress >= places => Next::Later,
+                    _ if now < self.start => Next::At(self.start),
+                    Some(until) => Next::At(until),
+                    None => Next::Start(k, now),
                 }
-                if now < self.start {
-                    return Next::At(self.start);
-                }
-                self.taken += 1;
-                Next::Start(k, now)
             }
             Schedule::OnDemand => Next::Later,
-            Schedule::Open { .. } => self.next_open(now, k),
+            Schedule::Open { .. } => self.next_open(now, k, paused.is_some()),
+        };
+        self.taken += u64::from(matches!(next, Next::Start(..) | Next::Drop(_) | Next::HoldBack(_)));
+        match (next, self.end()) {
+            (Next::At(at), Some(end)) => Next::At(at.min(end)),
+            _ => next,
         }
+    }
+
+    /// The load has no attempt `k`, or none any more. An open schedule ends by itself: each of its starts is due
+    /// before its end, however late it is seen to.
+    fn is_over(&self, now: Instant, k: u64) -> bool {
+        let calls = self.load.stop.calls.is_some_and(|calls| k >= calls);
+        let end = self.load.stop.after.is_some_and(|after| now >= self.start + after);
+        calls || end && !matches!(self.load.schedule, Schedule::Open { .. })
     }
 
     /// A call came in: the index of the attempt it begins.
@@ -81,13 +99,14 @@ impl Starts {
         self.share.0 + (self.taken - 1) * self.share.1
     }
 
-    fn next_open(&mut self, now: Instant, k: u64) -> Next {
-        let Some(due) = self.load.start_of(k).map(|due| self.start + due) else { return Next::Over };
-        if due > now {
-            return Next::At(due);
+    fn next_open(&self, now: Instant, k: u64, paused: bool) -> Next {
+        match self.load.start_of(k).map(|due| self.start + due) {
+            None => Next::Over,
+            Some(due) if due > now => Next::At(due),
+            Some(_) if paused => Next::HoldBack(k),
+            Some(due) if now - due > DROP_AFTER => Next::Drop(k),
+            Some(due) => Next::Start(k, due),
         }
-        self.taken += 1;
-        if now - due > DROP_AFTER { Next::Drop(k) } else { Next::Start(k, due) }
     }
 }
 
@@ -118,10 +137,10 @@ mod tests {
         let t0 = start();
         let mut seen = Vec::new();
         for worker in 0..2 {
-            let mut starts = Starts::new(constant(100.0, 7), t0, (worker, 2));
+            let mut starts = Starts::new(constant(100.0, 7), t0, (worker, 2), None);
             let mut now = t0;
             loop {
-                match starts.next(now, 0) {
+                match starts.next(now, 0, None) {
                     Next::Start(k, intended) => {
                         assert_eq!(intended, t0 + Duration::from_millis(10) * k as u32);
                         seen.push(k);
@@ -139,22 +158,54 @@ mod tests {
     #[test]
     fn a_start_that_is_due_more_than_a_second_ago_is_dropped_and_counted() {
         let t0 = start();
-        let mut starts = Starts::new(constant(1.0, 3), t0, (0, 1));
+        let mut starts = Starts::new(constant(1.0, 3), t0, (0, 1), None);
         let now = t0 + Duration::from_millis(1500);
-        assert_eq!(starts.next(now, 0), Next::Drop(0));
-        assert_eq!(starts.next(now, 0), Next::Start(1, t0 + Duration::from_secs(1)));
-        assert_eq!(starts.next(now, 1), Next::At(t0 + Duration::from_secs(2)));
+        assert_eq!(starts.next(now, 0, None), Next::Drop(0));
+        assert_eq!(starts.next(now, 0, None), Next::Start(1, t0 + Duration::from_secs(1)));
+        assert_eq!(starts.next(now, 1, None), Next::At(t0 + Duration::from_secs(2)));
     }
 
     #[test]
     fn a_closed_load_fills_its_places_and_waits_for_one_to_become_free() {
         let t0 = start();
         let load = Load { schedule: Schedule::Closed { concurrent: 2 }, stop: Stop { calls: Some(3), after: None } };
-        let mut starts = Starts::new(load, t0, (0, 1));
-        assert_eq!(starts.next(t0, 0), Next::Start(0, t0));
-        assert_eq!(starts.next(t0, 1), Next::Start(1, t0));
-        assert_eq!(starts.next(t0, 2), Next::Later);
-        assert_eq!(starts.next(t0, 1), Next::Start(2, t0));
-        assert_eq!(starts.next(t0, 1), Next::Over);
+        let mut starts = Starts::new(load, t0, (0, 1), None);
+        assert_eq!(starts.next(t0, 0, None), Next::Start(0, t0));
+        assert_eq!(starts.next(t0, 1, None), Next::Start(1, t0));
+        assert_eq!(starts.next(t0, 2, None), Next::Later);
+        assert_eq!(starts.next(t0, 1, None), Next::Start(2, t0));
+        assert_eq!(starts.next(t0, 1, None), Next::Over);
+    }
+
+    #[test]
+    fn starts_of_an_open_schedule_that_fall_in_a_pause_are_held_back_and_a_closed_load_waits() {
+        let t0 = start();
+        let pause = Some(t0 + Duration::from_millis(1500));
+        let mut open = Starts::new(constant(1.0, 3), t0, (0, 1), None);
+        assert_eq!(open.next(t0, 0, pause), Next::HoldBack(0));
+        assert_eq!(open.next(t0 + Duration::from_secs(1), 0, pause), Next::HoldBack(1));
+        let third = t0 + Duration::from_secs(2);
+        assert_eq!(open.next(third, 0, pause), Next::Start(2, third));
+        let mut closed = Starts::new(Load::calls(2), t0, (0, 1), None);
+        assert_eq!(closed.next(t0, 0, pause), Next::At(t0 + Duration::from_millis(1500)));
+        let later = t0 + Duration::from_millis(1500);
+        assert_eq!(closed.next(later, 0, pause), Next::Start(0, later));
+    }
+
+    #[test]
+    fn a_window_that_closes_ends_a_load_that_is_not_over() {
+        let t0 = start();
+        let closes = t0 + Duration::from_millis(1500);
+        let mut starts = Starts::new(constant(1.0, 3), t0, (0, 1), Some(closes));
+        assert_eq!(starts.next(t0, 0, None), Next::Start(0, t0));
+        assert_eq!(
+            starts.next(closes - Duration::from_millis(1), 1, None),
+            Next::Start(1, t0 + Duration::from_secs(1))
+        );
+        assert_eq!(starts.next(closes - Duration::from_millis(1), 2, None), Next::At(closes));
+        assert_eq!(starts.next(closes, 2, None), Next::Closed);
+        let mut whole = Starts::new(constant(1.0, 1), t0, (0, 1), Some(closes));
+        assert_eq!(whole.next(t0, 0, None), Next::Start(0, t0));
+        assert_eq!(whole.next(closes, 1, None), Next::Over, "the load was over before the window");
     }
 }

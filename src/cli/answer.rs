@@ -5,21 +5,27 @@ use std::str::FromStr as _;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::Context as _;
+
 use super::args::Answer as Args;
-use super::exit;
-use super::run::{influx_target, start_sink};
+use super::run::{NotStarted, influx_target, start_sink};
 use super::screen::Screen;
-use super::session::{Interrupt, Session, run_id, runs_dir};
+use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
 use crate::engine::{Settings, Workers};
 use crate::media::{Codec, Source};
 use crate::net::clock;
+use crate::net::tls::SelfSigned;
+use crate::net::udp::own_address;
 use crate::pace::{Load, Schedule, Stop};
+use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::scenario::plan::{
-    Actor, Answer, MediaMode, Plan, Registered, Reject, Server, Step, Talk, Target, Transport,
+    Actor, Answer, MediaMode, Plan, Policy, PublicAddress, Registered, Reject, Server, Srtp, Step, Talk, Target,
+    Transport,
 };
 use crate::scenario::safety::Safety;
 use crate::sink::RunFolder;
+use crate::sip::session::Extensions;
 
 /// What is done with a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +54,16 @@ pub(super) fn behaviour(text: &str) -> Result<Behaviour, String> {
     })
 }
 
+/// Reads `--srtp`.
+pub(super) fn srtp(text: &str) -> Result<Policy, String> {
+    match text {
+        "required" => Ok(Policy::Required),
+        "offered" => Ok(Policy::Offered),
+        "off" => Ok(Policy::Off),
+        _ => Err("use required, offered or off".to_owned()),
+    }
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let started = clock::timestamp();
     let interrupt = Interrupt::watch()?;
@@ -57,32 +73,38 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     };
     let plan = Arc::new(plan(args));
     let runs = runs_dir(args.out.as_deref());
-    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started, clock::now()) {
-        Ok(folder) => folder,
-        Err(error) => {
-            eprintln!("ringfleet: {error}");
-            return Ok(exit::USAGE);
-        }
-    };
-    let collector = influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose()?;
+    let signed = SelfSigned::new(&host_name(args), args.listen.ip())?;
+    if let Some(path) = &args.write_ca {
+        std::fs::write(path, &signed.ca).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     let settings = Settings {
         plan: Arc::clone(&plan),
         servers: Vec::new(),
+        security: Security { acceptor: Some(signed.acceptor), clients: Vec::new() },
         workers: 1,
         listen: Some(args.listen),
         run_id: run_id(started),
         anchor: Anchor { instant: clock::now(), timestamp: clock::timestamp() },
         site: args.site.clone(),
+        closes: None,
+        watched_legs: watched_legs(influx.as_ref()),
     };
-    let workers = match Workers::start(&settings) {
+    // The port first: where it is taken, no folder is left behind.
+    let workers = match Workers::prepare(&settings) {
         Ok(workers) => workers,
-        Err(error) => {
-            eprintln!("ringfleet: {error}");
-            return Ok(exit::NOT_STARTED);
-        }
+        Err(error) => return Ok(NotStarted::environment(error.to_string()).tell()),
+    };
+    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started, clock::now()) {
+        Ok(folder) => folder,
+        Err(error) => return Ok(NotStarted::usage(error.to_string()).tell()),
+    };
+    let collector = influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose()?;
+    let workers = match workers.start() {
+        Ok(workers) => workers,
+        Err(error) => return Ok(NotStarted::environment(error.to_string()).tell()),
     };
     if let Some(address) = workers.listening.filter(|_| !args.quiet) {
-        println!("answering on {address} (udp, tcp); end it with Ctrl-C");
+        println!("answering on {address} (udp, tcp, tls); end it with Ctrl-C");
     }
     let screen = Screen::new(&plan, args.quiet);
     let mut session = Session::new(&plan, folder, collector, screen, started, args.site.clone(), 1);
@@ -95,9 +117,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(session.finish(ending, None)?.exit_code)
 }
 
+/// The name in our certificate: the address that callers know us by.
+fn host_name(args: &Args) -> String {
+    args.public_address.unwrap_or_else(|| own_address(args.listen.ip())).to_string()
+}
+
 fn plan(args: &Args) -> Plan {
     let reject = match args.behaviour {
-        Behaviour::Reject(code) => Some(Reject { code, reason: None, q850: None }),
+        Behaviour::Reject(code) => Some(Reject::new(code, None)),
         _ => None,
     };
     let (after, send) = match args.behaviour {
@@ -111,23 +138,26 @@ fn plan(args: &Args) -> Plan {
         ring: reject.is_none(),
         after,
         reject: reject.clone(),
-        media: MediaMode::Audio,
+        media: if args.no_media { MediaMode::None } else { MediaMode::Audio },
+        speaks: Extensions::default(),
     })];
     if reject.is_none() {
         steps.push(Step::Talk(Talk { duration: args.hangup_after.map(|period| period.0), send }));
     }
-    let server =
-        Server { host: args.listen.ip().to_string(), port: Some(args.listen.port()), transport: Transport::Udp };
+    let server = Server::new(args.listen.ip().to_string(), Some(args.listen.port()), Transport::Udp);
     let target = Target {
         name: "answer".into(),
         lab: false,
         server,
         domain: args.listen.to_string(),
-        public_address: args.public_address,
+        public_address: args.public_address.map_or(PublicAddress::Local, PublicAddress::Fixed),
         local_port: 0,
         headers: Vec::new(),
+        speaks: Extensions::default(),
+        gruu: false,
         user_agent: None,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
+        srtp: Srtp::new(args.srtp),
         rtp_ports: None,
         trunks: BTreeMap::new(),
         pairing_header: Some(args.pairing_header.clone()),
@@ -154,6 +184,8 @@ fn plan(args: &Args) -> Plan {
         },
         expect: Vec::new(),
         safety: Safety::lab(),
-        mask_numbers: false,
+        filled: Vec::new(),
+        honour_retry_after: true,
+        mask_numbers: args.mask_numbers,
     }
 }

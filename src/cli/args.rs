@@ -18,6 +18,10 @@ pub(super) struct Args {
 const EXIT_CODES: &str = "Exit codes: 0 pass · 1 an expectation failed · 2 bad usage or file, nothing dialled · \
     3 generator limited · 4 not started · 130 interrupted";
 
+const ANSWER_CODES: &str = "Ctrl-C is the way to end it where neither --calls nor --for says when: exit code 0 where no \
+    call failed or none came, 1 where one failed. Before the end that --calls or --for set it is an interruption: 130. \
+    Calls that are up are hung up first.";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run scenarios once: place the calls, measure, report, judge.
@@ -38,6 +42,7 @@ pub(super) enum Command {
         live: bool,
     },
     /// The far end: answer, refuse, ring, echo, and record what is heard.
+    #[command(after_help = ANSWER_CODES)]
     Answer(Answer),
     /// The simulated PBX: registrar, number plan, trunk and licence limits.
     Lab(Lab),
@@ -86,6 +91,9 @@ pub(super) struct Run {
     /// InfluxDB v2 API: http://HOST:8086?org=ORG&bucket=BUCKET, token in INFLUX_TOKEN.
     #[arg(long, value_name = "URL")]
     pub(super) influx: Option<String>,
+    /// Ask this DNS server for the servers of targets, instead of the system's.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) nameserver: Option<SocketAddr>,
     /// Worker threads.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(super) workers: u16,
@@ -103,12 +111,21 @@ pub(super) struct Run {
 /// `ringfleet answer`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Answer {
-    /// Where calls are waited for, UDP and TCP.
+    /// Where calls are waited for, UDP, TCP and TLS.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5060")]
     pub(super) listen: SocketAddr,
+    /// Write the CA of the TLS certificate, which is made at start, to this PEM file: callers name it as `ca`.
+    #[arg(long, value_name = "FILE")]
+    pub(super) write_ca: Option<PathBuf>,
     /// What is done with a call: echo, speech, tone, silence, nothing, ring, or a code as 486.
     #[arg(long, value_name = "B", default_value = "echo", value_parser = super::answer::behaviour)]
     pub(super) behaviour: super::answer::Behaviour,
+    /// Signalling only: audio is described, but no packet is sent or expected.
+    #[arg(long)]
+    pub(super) no_media: bool,
+    /// Encrypted audio (SDES-SRTP): required, offered (taken where the caller offers it) or off.
+    #[arg(long, value_name = "WORD", default_value = "offered", value_parser = super::answer::srtp)]
+    pub(super) srtp: crate::scenario::plan::Policy,
     /// Time from the INVITE to the answer, as 2s.
     #[arg(long, default_value = "0s")]
     pub(super) after: crate::units::Period,
@@ -127,6 +144,9 @@ pub(super) struct Answer {
     /// Header that carries the caller's call_id.
     #[arg(long, value_name = "NAME", default_value = "X-Ringfleet-Call")]
     pub(super) pairing_header: String,
+    /// Mask telephone numbers in every output.
+    #[arg(long)]
+    pub(super) mask_numbers: bool,
     /// Run folder; by default runs/answer-TIME.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
@@ -146,7 +166,10 @@ pub(super) struct Answer {
 pub(super) struct Lab {
     /// Lab file; by default the built-in lab.
     pub(super) file: Option<PathBuf>,
-    /// Where it listens, UDP and TCP.
+    /// Where it listens, UDP, TCP and TLS.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5060")]
     pub(super) listen: SocketAddr,
+    /// Write the CA of its TLS certificate, which is made at start, to this PEM file: targets name it as `ca`.
+    #[arg(long, value_name = "FILE")]
+    pub(super) write_ca: Option<PathBuf>,
 }

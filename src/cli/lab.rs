@@ -1,5 +1,7 @@
 //! `ringfleet lab`: the simulated PBX until it is interrupted.
 
+use anyhow::Context as _;
+
 use super::args::Lab as Args;
 use super::exit;
 use super::load::{self, Overrides};
@@ -20,9 +22,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         },
     };
     let interrupt = Interrupt::watch()?;
-    let numbers: Vec<String> =
-        plan.extensions.iter().map(|extension| format!("{} {}", extension.number, extension.name)).collect();
-    let accounts = plan.accounts.len();
+    let about = about(&plan);
     let lab = match Lab::start(plan, args.listen) {
         Ok(lab) => lab,
         Err(error) => {
@@ -30,9 +30,30 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
             return Ok(exit::NOT_STARTED);
         }
     };
-    println!("lab listens on {} (udp, tcp), {accounts} accounts; end it with Ctrl-C", lab.address);
-    println!("numbers: {}", numbers.join(" · "));
+    if let Some(path) = &args.write_ca {
+        std::fs::write(path, &lab.ca).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    println!("lab listens on {} (udp, tcp, tls); end it with Ctrl-C", lab.address);
+    print!("{about}");
     interrupt.wait();
     lab.stop();
     Ok(exit::PASS)
+}
+
+/// Numbers that stand in one line.
+const IN_A_LINE: usize = 5;
+
+/// What the lab is, for who wants to call it.
+fn about(plan: &LabPlan) -> String {
+    let mut lines = vec![format!("domain    {}", plan.domain)];
+    let users = plan.accounts.first().zip(plan.accounts.last());
+    lines.extend(users.map(|(first, last)| format!("accounts  {} to {}", first.user, last.user)));
+    for trunk in &plan.trunks {
+        lines.push(format!("trunk     {}: {} calls behind {}…", trunk.name, trunk.limit.places, trunk.prefix));
+    }
+    lines.extend(plan.licence.as_ref().map(|licence| format!("licence   {} devices", licence.places)));
+    let numbers = plan.extensions.iter().map(|extension| format!("{} {}", extension.number, extension.name));
+    let numbers: Vec<String> = numbers.collect();
+    lines.extend(numbers.chunks(IN_A_LINE).map(|line| format!("numbers   {}", line.join(" · "))));
+    lines.into_iter().map(|line| format!("  {line}\n")).collect()
 }

@@ -10,16 +10,19 @@ use super::args::Run as Args;
 use super::exit;
 use super::load::{self, Overrides};
 use super::screen::Screen;
-use super::session::{Interrupt, Session, run_id, runs_dir};
+use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
 use crate::engine::{Lab, Settings, Workers};
 use crate::net::clock;
-use crate::net::resolve::resolve;
+use crate::net::resolve::locate;
+use crate::net::tls::Client;
+use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::report::Summary;
 use crate::scenario::compile::Compiled;
-use crate::scenario::plan::{Plan, Server};
+use crate::scenario::plan::{Plan, Server, Transport};
 use crate::sink::influx::InfluxTarget;
 use crate::sink::{self, Collector, RunFolder};
+use crate::sip::flow::Hop;
 use crate::units::Secret;
 
 /// What keeps a run from starting, with its exit code.
@@ -85,6 +88,10 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
         Ok(influx) => influx,
         Err(refused) => return Ok(Err(refused)),
     };
+    let closes = match compiled.plan.may_start_at(clock::time_of_day()) {
+        Ok(left) => left.map(|left| clock::now() + left),
+        Err(closed) => return Ok(Err(NotStarted::usage(format!("{closed}; nothing was dialled")))),
+    };
     let lab = match compiled.lab {
         None => None,
         Some(plan) => match Lab::start((*plan).clone(), SocketAddr::from(([127, 0, 0, 1], 0))) {
@@ -92,27 +99,36 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
             Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
         },
     };
-    let servers = match addresses(&compiled.plan, lab.as_ref().map(|lab| lab.address)) {
-        Ok(servers) => servers,
+    let located = addresses(&compiled.plan, lab.as_ref(), args.nameserver);
+    let located = located.and_then(|servers| Ok((security(&servers, lab.as_ref())?, servers)));
+    let (security, servers) = match located {
+        Ok(located) => located,
         Err(refused) => return Ok(Err(refused)),
     };
     let plan = Arc::new(compiled.plan);
     let runs = runs_dir(args.out.as_deref());
-    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started, clock::now()) {
-        Ok(folder) => folder,
-        Err(error) => return Ok(Err(NotStarted::usage(error.to_string()))),
-    };
-    let collector = influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose()?;
     let settings = Settings {
         plan: Arc::clone(&plan),
         servers,
+        security,
         workers: usize::from(args.workers),
         listen: None,
         run_id: run_id(started),
         anchor: Anchor { instant: clock::now(), timestamp: clock::timestamp() },
         site: args.site.clone(),
+        closes,
+        watched_legs: watched_legs(influx.as_ref()),
     };
-    let workers = match Workers::start(&settings) {
+    let workers = match Workers::prepare(&settings) {
+        Ok(workers) => workers,
+        Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
+    };
+    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started, clock::now()) {
+        Ok(folder) => folder,
+        Err(error) => return Ok(Err(NotStarted::usage(error.to_string()))),
+    };
+    let collector = influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose()?;
+    let workers = match workers.start() {
         Ok(workers) => workers,
         Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
     };
@@ -140,9 +156,13 @@ pub(super) fn start_sink(target: &InfluxTarget, run_dir: &Path, runs: &Path) -> 
     Collector::start(target, run_dir, settings).context("cannot start the InfluxDB sink")
 }
 
-/// Addresses of every server that a plan names.
-fn addresses(plan: &Plan, lab: Option<SocketAddr>) -> Result<Vec<(Server, SocketAddr)>, NotStarted> {
-    let mut known: Vec<(Server, SocketAddr)> = Vec::new();
+/// Where every server that a plan names is reached.
+fn addresses(
+    plan: &Plan,
+    lab: Option<&Lab>,
+    nameserver: Option<SocketAddr>,
+) -> Result<Vec<(Server, Vec<Hop>)>, NotStarted> {
+    let mut known: Vec<(Server, Vec<Hop>)> = Vec::new();
     for actor in &plan.actors {
         let target = &actor.target;
         let peers = target.trunks.values().filter_map(|trunk| trunk.peer.as_ref());
@@ -150,14 +170,25 @@ fn addresses(plan: &Plan, lab: Option<SocketAddr>) -> Result<Vec<(Server, Socket
             if known.iter().any(|(other, _)| other == server) {
                 continue;
             }
-            let of_lab = lab.filter(|_| target.lab && *server == target.server);
-            let address = match of_lab {
-                Some(address) => address,
-                None => resolve(&server.host, server.port.unwrap_or(5060))
+            let hops = match lab.filter(|_| target.lab && *server == target.server) {
+                Some(lab) => vec![Hop { transport: server.transport.unwrap_or_default(), address: lab.address }],
+                None => locate(server.wanted(), nameserver, clock::seed())
                     .map_err(|error| NotStarted::environment(format!("target {}: {error}", target.name)))?,
             };
-            known.push((server.clone(), address));
+            known.push((server.clone(), hops));
         }
     }
     Ok(known)
+}
+
+/// How TLS is done with each server, where it may be.
+fn security(servers: &[(Server, Vec<Hop>)], lab: Option<&Lab>) -> Result<Security, NotStarted> {
+    let client = |(server, hops): &(Server, Vec<Hop>)| {
+        let wanted = hops.iter().any(|hop| hop.transport == Transport::Tls);
+        let client = || Client::new(&server.tls, lab.map(|lab| lab.ca.as_str()));
+        let wrong = |error| NotStarted::environment(format!("server {server}: {error}"));
+        wanted.then(client).transpose().map_err(wrong)
+    };
+    let clients = servers.iter().map(client).collect::<Result<_, _>>()?;
+    Ok(Security { clients, acceptor: None })
 }

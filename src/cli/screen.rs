@@ -30,6 +30,8 @@ pub(super) struct Screen {
     terminal: bool,
     few: bool,
     last: Option<Instant>,
+    /// What the last plain line said: started, going on, dropped, held back.
+    told: Option<(u64, u64, u64, u64)>,
     /// Columns of each line that is drawn now, above the cursor.
     drawn: Vec<usize>,
 }
@@ -37,7 +39,8 @@ pub(super) struct Screen {
 impl Screen {
     pub(super) fn new(plan: &Plan, quiet: bool) -> Self {
         let few = plan.load.planned().is_some_and(|planned| planned <= FEW);
-        let screen = Self { quiet, terminal: std::io::stderr().is_terminal(), few, last: None, drawn: Vec::new() };
+        let screen =
+            Self { quiet, terminal: std::io::stderr().is_terminal(), few, last: None, told: None, drawn: Vec::new() };
         if !quiet && !screen.terminal {
             let target = plan.actors.first().map(|actor| actor.target.name.as_str()).unwrap_or_default();
             let planned =
@@ -70,6 +73,14 @@ impl Screen {
         );
     }
 
+    /// Something that happens once and whoever looks should know.
+    pub(super) fn say(&mut self, text: &str) {
+        if !self.quiet {
+            self.wipe();
+            eprintln!("  {text}");
+        }
+    }
+
     /// Whether it is time to [`Screen::draw`]; a snapshot costs more than asking.
     pub(super) fn is_due(&mut self, now: Instant, elapsed: Duration) -> bool {
         let due = match (self.last, self.terminal) {
@@ -84,7 +95,12 @@ impl Screen {
     pub(super) fn draw(&mut self, snapshot: &Snapshot) {
         self.last = Some(clock::now());
         if !self.terminal {
-            eprintln!("{}", screen::line(snapshot));
+            // Ten seconds in which nothing happened are no news: an idle far end must not fill a log.
+            let state = (snapshot.started, snapshot.concurrent, snapshot.dropped, snapshot.held_back);
+            if self.told != Some(state) || snapshot.concurrent > 0 {
+                eprintln!("{}", screen::line(snapshot));
+                self.told = Some(state);
+            }
             return;
         }
         let (width, height) = size();

@@ -1,5 +1,6 @@
 //! What every command that hosts workers shares: interruption, and the loop that counts what workers tell.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,22 +12,26 @@ use jiff::Timestamp;
 
 use super::exit;
 use super::screen::Screen;
-use crate::call::{Finished, Progress};
+use crate::call::{Finished, NotBegun, Pause, Progress};
 use crate::engine::{Beat, Told, Workers};
 use crate::evidence::File;
-use crate::measure::{LatencyFrom, Tally, Totals, Window, WindowBuilder};
+use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
 use crate::net::clock;
 use crate::pace::Schedule;
-use crate::record::CallRecord;
+use crate::record::{CallRecord, Class, RegistrationRecord};
 use crate::report::{
-    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, html, junit,
+    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, all_hold, html,
+    junit,
 };
 use crate::scenario::plan::Plan;
+use crate::sink::influx::InfluxTarget;
 use crate::sink::line::WindowPoint;
 use crate::sink::{Collector, Item, RunFolder};
 
 /// Successes that are written one by one; of longer runs a sample is.
 const WRITTEN_SUCCESSES: u64 = 10_000;
+/// Records of each class beside the attempts that are written; all are counted.
+const WRITTEN_BESIDE: u64 = 1_000;
 /// Between two times that results are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(5);
 /// Between two looks at the run as a whole.
@@ -34,6 +39,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// How long a sink may take to deliver the last results before they are left in its spool.
 const LAST_DELIVERY: Duration = Duration::from_secs(10);
 
+/// Legs whose media has a point for each second, at the same time at most: a leg that opens its media while there is
+/// room has them to its end. With fewer legs at a time that is every leg.
+const WATCHED_LEGS: u32 = 50;
 /// Windows of which the live screen shows a course.
 const HISTORY: usize = 40;
 
@@ -82,6 +90,13 @@ pub(super) struct Session<'a> {
     beats: Vec<Beat>,
     malformed: Vec<u64>,
     dropped: u64,
+    back_off: BackOff,
+    closed: bool,
+    beside: BTreeMap<Class, u64>,
+    /// Attempts of which the result has come.
+    counted: u64,
+    /// Datagrams that the kernel dropped of our sockets.
+    lost_datagrams: u64,
     started_in_windows: u64,
     dropped_in_windows: u64,
     peak_cps: f64,
@@ -111,6 +126,7 @@ impl<'a> Session<'a> {
             Schedule::Closed { .. } | Schedule::OnDemand => LatencyFrom::Actual,
         };
         let begun = clock::now();
+        let serving = plan.load.schedule == Schedule::OnDemand && plan.load.stop.calls.is_none();
         Self {
             plan,
             folder,
@@ -120,7 +136,7 @@ impl<'a> Session<'a> {
             site,
             begun,
             tally: Tally::new(latency_from),
-            checker: Checker::new(&plan.expect),
+            checker: if serving { Checker::new(&plan.expect).serving() } else { Checker::new(&plan.expect) },
             window: WindowBuilder::new(latency_from),
             windows: Vec::new(),
             window_began: begun,
@@ -128,6 +144,11 @@ impl<'a> Session<'a> {
             beats: vec![Beat::default(); workers],
             malformed: vec![0; workers],
             dropped: 0,
+            back_off: BackOff::default(),
+            closed: false,
+            beside: BTreeMap::new(),
+            counted: 0,
+            lost_datagrams: 0,
             started_in_windows: 0,
             dropped_in_windows: 0,
             peak_cps: 0.0,
@@ -173,8 +194,9 @@ impl<'a> Session<'a> {
                 workers.stop();
                 self.hanging_up = true;
             }
-            self.tick(now)?;
+            self.tick(now, workers)?;
         }
+        self.lost_datagrams = workers.lost_datagrams();
         let now = clock::now();
         self.close_window(now)?;
         let snapshot = self.snapshot(now);
@@ -186,7 +208,15 @@ impl<'a> Session<'a> {
     fn take(&mut self, told: Told) -> anyhow::Result<bool> {
         match told {
             Told::Finished(finished, files) => self.finish_attempt(*finished, files)?,
-            Told::Dropped => self.dropped += 1,
+            Told::NotBegun(NotBegun::Late) => self.dropped += 1,
+            Told::NotBegun(NotBegun::HeldBack) => self.back_off.held_back += 1,
+            Told::Paused(pause) => self.note_pause(&pause),
+            Told::Closed => self.note_end_of_window(),
+            Told::Second(second) => {
+                if let Some(collector) = &self.collector {
+                    collector.offer(Item::Second(&second));
+                }
+            }
             Told::Beat { worker, progress, beat, malformed } => {
                 (self.progress[worker], self.beats[worker], self.malformed[worker]) = (progress, beat, malformed);
             }
@@ -202,12 +232,30 @@ impl<'a> Session<'a> {
         Ok(false)
     }
 
-    fn finish_attempt(&mut self, finished: Finished, files: Option<Vec<File>>) -> anyhow::Result<()> {
-        let record = finished.record;
-        self.look_for_dead_target(&record);
-        for file in files.iter().flatten() {
-            self.folder.evidence(&record.call_id, file.name, &file.bytes)?;
+    /// The far side wants no calls for a while.
+    fn note_pause(&mut self, pause: &Pause) {
+        self.back_off.pauses += 1;
+        let target = self.plan.actors.get(pause.actor).map_or("", |actor| actor.target.name.as_str());
+        let trunk = pause.trunk.as_ref().map_or_else(String::new, |trunk| format!(" over {trunk}"));
+        let left = pause.until.saturating_duration_since(clock::now()).as_secs_f64();
+        self.screen.say(&format!("{target} wants no calls{trunk} for {left:.0} s (503 with Retry-After)"));
+    }
+
+    /// Lines may not be filled any more.
+    fn note_end_of_window(&mut self) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.screen.say("the time in which lines may be filled is over: no more calls are started");
         }
+    }
+
+    fn finish_attempt(&mut self, finished: Finished, files: Option<Vec<File>>) -> anyhow::Result<()> {
+        let Finished { record, registration, primary, beside, .. } = finished;
+        if beside {
+            return self.finish_beside(record, registration, files);
+        }
+        self.counted += u64::from(primary);
+        self.look_for_dead_target(&record);
+        self.keep_evidence(&record, files)?;
         self.tally.add(&record);
         self.checker.add(&record);
         self.window.end(&record);
@@ -215,10 +263,44 @@ impl<'a> Session<'a> {
         let every = self.plan.load.planned().map_or(1, |planned| planned.div_ceil(WRITTEN_SUCCESSES));
         let written = failed || self.successes.is_multiple_of(every.max(1));
         self.successes += u64::from(!failed);
+        self.write(record, registration, written)
+    }
+
+    /// What is of no attempt is recorded and counted, and judged by thresholds alone.
+    fn finish_beside(
+        &mut self,
+        record: CallRecord,
+        registration: Option<RegistrationRecord>,
+        files: Option<Vec<File>>,
+    ) -> anyhow::Result<()> {
+        let count = self.beside.entry(record.class).or_default();
+        *count += 1;
+        // Anybody may call a port that is open to the world.
+        let written = *count <= WRITTEN_BESIDE;
+        if written {
+            self.keep_evidence(&record, files)?;
+        }
+        self.write(record, registration, written)
+    }
+
+    fn keep_evidence(&self, record: &CallRecord, files: Option<Vec<File>>) -> anyhow::Result<()> {
+        for file in files.iter().flatten() {
+            self.folder.evidence(&record.call_id, file.name, &file.bytes)?;
+        }
+        Ok(())
+    }
+
+    fn write(
+        &mut self,
+        record: CallRecord,
+        registration: Option<RegistrationRecord>,
+        written: bool,
+    ) -> anyhow::Result<()> {
+        let failed = record.is_failed();
         if written {
             self.folder.call(&record)?;
             if let Some(collector) = &self.collector {
-                collector.offer(Item::Call(&record));
+                collector.offer(Item::Call(&record, registration.as_ref()));
             }
             *if failed { &mut self.records.failures } else { &mut self.records.successes } += 1;
         }
@@ -231,7 +313,7 @@ impl<'a> Session<'a> {
 
     /// The first attempt tells that nobody is there: the run has not started, and goes no further (exit code 4).
     fn look_for_dead_target(&mut self, record: &CallRecord) {
-        use crate::record::{Class, Origin};
+        use crate::record::Origin;
         let transport = [
             Class::TransportDns,
             Class::TransportRefused,
@@ -242,16 +324,17 @@ impl<'a> Session<'a> {
         let first = self.tally.legs().attempted == 0;
         if first && transport.contains(&record.class) && record.code_origin != Some(Origin::Received) {
             let target = self.plan.actors.first().map(|actor| &actor.target);
-            let server = target
-                .map(|target| format!("{}, {} over {}", target.name, target.server.host, target.server.transport));
-            let meaning = record.class.meaning();
-            self.trouble = Some(format!("target {} cannot be reached: {meaning}", server.unwrap_or_default()));
+            let server = target.map(|target| format!("{}, {}", target.name, target.server));
+            let meaning = record.class.meaning().trim_end_matches('.');
+            let reason = record.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+            self.trouble = Some(format!("target {} cannot be reached: {meaning}{reason}", server.unwrap_or_default()));
         }
     }
 
-    fn tick(&mut self, now: Instant) -> anyhow::Result<()> {
+    fn tick(&mut self, now: Instant, workers: &Workers) -> anyhow::Result<()> {
         self.folder.tick(now)?;
         if now - self.window_began >= Duration::from_secs(1) {
+            self.lost_datagrams = workers.lost_datagrams();
             self.close_window(now)?;
         }
         let elapsed = now - self.begun;
@@ -293,6 +376,8 @@ impl<'a> Session<'a> {
             dropped: sum.dropped + one.dropped,
             in_progress: sum.in_progress + one.in_progress,
             peak: sum.peak + one.peak,
+            media_legs: sum.media_legs + one.media_legs,
+            media_sampled: sum.media_sampled + one.media_sampled,
         })
     }
 
@@ -328,6 +413,9 @@ impl<'a> Session<'a> {
             tally: self.tally.clone(),
             planned: self.plan.load.planned(),
             dropped: self.dropped,
+            back_off: self.back_off,
+            closed: self.closed,
+            beside: self.beside.clone(),
             peak_concurrent: self.sum().peak,
             peak_cps: self.peak_cps,
             elapsed: now - self.begun,
@@ -344,8 +432,10 @@ impl<'a> Session<'a> {
             Some(error) => Ending::NotStarted(error),
             None => ending,
         };
-        let (written, all) = (self.records.successes, self.successes);
-        self.records.successes_pct = (all > 0).then(|| 100.0 * written as f64 / all as f64);
+        self.records.successes_pct = share_pct(self.records.successes, self.successes);
+        let Progress { media_legs, media_sampled, .. } = self.sum();
+        let media_sampled_pct = share_pct(media_sampled, media_legs);
+        self.records = RecordShare { media_legs, media_sampled, media_sampled_pct, ..self.records };
         let target = self.plan.actors.first().map(|actor| actor.target.name.clone()).unwrap_or_default();
         let info = RunInfo {
             scenario: self.plan.scenario.clone(),
@@ -357,7 +447,10 @@ impl<'a> Session<'a> {
             ending,
         };
         let expectations = self.checker.finish(&totals, &[]);
-        let generator = Generator::new(&totals, self.health(lab_cpu));
+        let mut health = self.health(lab_cpu);
+        health.records_lost = self.sum().started.saturating_sub(self.counted);
+        let all_hold = all_hold(&expectations);
+        let generator = Generator::new(&totals, health, all_hold);
         let parts =
             Parts { info, totals: &totals, expectations, limits: Vec::new(), generator, sinks, records: self.records };
         let summary = Summary::new(parts, exit::code);
@@ -375,13 +468,22 @@ impl<'a> Session<'a> {
             lab_cpu_s: lab_cpu.map(|cpu| cpu.as_secs_f64()),
             sockets: Some(self.beats.iter().map(|beat| beat.health.peak_sockets).sum()),
             datagrams_received: self.beats.iter().map(|beat| beat.health.received).sum(),
-            datagrams_lost: self.beats.iter().map(|beat| beat.health.send_overflows).sum(),
+            datagrams_lost: self.lost_datagrams + self.beats.iter().map(|beat| beat.health.send_overflows).sum::<u64>(),
             malformed: self.malformed.iter().sum(),
             turn_ms_p99: self.beats.iter().filter_map(|beat| beat.turn_ms_p99).reduce(f64::max),
             records_lost: 0,
             evidence_overwritten: self.overwritten,
         }
     }
+}
+
+/// Legs whose seconds of media a run needs: none where nobody takes them.
+pub(super) fn watched_legs(sink: Option<&InfluxTarget>) -> u32 {
+    sink.map_or(0, |_| WATCHED_LEGS)
+}
+
+fn share_pct(part: u64, all: u64) -> Option<f64> {
+    (all > 0).then(|| 100.0 * part as f64 / all as f64)
 }
 
 /// A name for the run that begins every `call_id`: its time and a few characters that differ from run to run.

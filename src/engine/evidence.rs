@@ -1,12 +1,9 @@
 //! What was on the wire: kept in a bounded ring, bundled for the attempts that deserve it.
 
-use std::net::SocketAddr;
-use std::time::Instant;
-
 use crate::call::Finished;
-use crate::evidence::{Bundle, File, Ladder, Message, Ring, Secrets};
+use crate::evidence::{Bundle, File, Ladder, Mask, Message, Ring, Secrets};
 use crate::reactor::Wire;
-use crate::record::Anchor;
+use crate::record::{Anchor, MediaSecond};
 
 /// Folders of evidence that one run keeps at most: past that a load that fails as a whole would fill the disk.
 const MAX_FOLDERS: u64 = 1000;
@@ -15,27 +12,55 @@ const MAX_FOLDERS: u64 = 1000;
 pub(super) struct Keeper {
     ring: Ring,
     anchor: Anchor,
-    /// Successes deserve evidence too: a run of a few calls.
-    keep_all: bool,
+    keep: Keep,
     folders: u64,
     pub(super) overwritten: u64,
 }
 
+/// What is kept, and how.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Keep {
+    /// Successes deserve evidence too: a run of a few calls.
+    pub(super) all: bool,
+    /// Telephone numbers are masked.
+    pub(super) masked: bool,
+}
+
 impl Keeper {
-    pub(super) fn new(anchor: Anchor, keep_all: bool) -> Self {
-        Self { ring: Ring::new(crate::evidence::DEFAULT_CAPACITY), anchor, keep_all, folders: 0, overwritten: 0 }
+    pub(super) fn new(anchor: Anchor, keep: Keep) -> Self {
+        Self { ring: Ring::new(crate::evidence::DEFAULT_CAPACITY), anchor, keep, folders: 0, overwritten: 0 }
     }
 
-    /// The files of an attempt that has ended, where it deserves them; its record is told where they will be.
+    /// The files of an attempt that has ended, where it deserves them; its record is told where they will be. Record and
+    /// messages go from here to every output, so this is where numbers are masked.
     pub(super) fn bundle(&mut self, finished: &mut Finished) -> Option<Vec<File>> {
-        let wanted = (finished.record.is_failed() || self.keep_all) && self.folders < MAX_FOLDERS;
-        let files = wanted.then(|| self.files(finished)).flatten();
+        let messages: Vec<Message<'_>> = self.ring.messages_of(finished.owner).collect();
+        let mask = self.keep.masked.then(|| Mask::of(&finished.record, &messages));
+        if let Some(mask) = &mask {
+            mask.record(&mut finished.record);
+        }
+        let wanted = (finished.record.is_failed() || self.keep.all) && self.folders < MAX_FOLDERS;
+        // What is nobody's was not kept.
+        let files = (wanted && finished.owner != 0).then(|| self.files(finished, mask.as_ref())).flatten();
         self.ring.forget(finished.owner);
         files
     }
 
-    fn files(&mut self, finished: &mut Finished) -> Option<Vec<File>> {
-        let messages: Vec<Message<'_>> = self.ring.messages_of(finished.owner).collect();
+    /// A second of media goes out before its attempt has ended: whose it is, is masked alike.
+    pub(super) fn mask_second(&self, second: &mut MediaSecond) {
+        if self.keep.masked {
+            Mask::identity(&mut second.identity);
+        }
+    }
+
+    fn files(&mut self, finished: &mut Finished, mask: Option<&Mask>) -> Option<Vec<File>> {
+        let kept: Vec<Message<'_>> = self.ring.messages_of(finished.owner).collect();
+        let masked: Vec<Vec<u8>> =
+            mask.map(|mask| kept.iter().map(|message| mask.bytes(message.bytes)).collect()).unwrap_or_default();
+        let mut messages = kept;
+        for (message, bytes) in messages.iter_mut().zip(&masked) {
+            message.bytes = bytes;
+        }
         let complete = self.ring.complete(finished.owner);
         self.folders += 1;
         self.overwritten += u64::from(!complete);
@@ -47,36 +72,12 @@ impl Keeper {
             Ladder { call_id: &record.call_id, start, messages: &messages, complete, secrets: Secrets::Hidden };
         Bundle { ladder, record }.files().ok()
     }
-
-    fn keep(&mut self, owner: u64, message: &Message<'_>) {
-        if owner != 0 {
-            self.ring.push(owner, message);
-        }
-    }
 }
 
 impl Wire for Keeper {
-    fn sent(
-        &mut self,
-        owner: u64,
-        at: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        transport: &'static str,
-        bytes: &[u8],
-    ) {
-        self.keep(owner, &Message { at, sent: true, local, remote, transport, bytes });
-    }
-
-    fn received(
-        &mut self,
-        owner: u64,
-        at: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        transport: &'static str,
-        bytes: &[u8],
-    ) {
-        self.keep(owner, &Message { at, sent: false, local, remote, transport, bytes });
+    fn see(&mut self, owner: u64, message: &Message<'_>) {
+        if owner != 0 {
+            self.ring.push(owner, message);
+        }
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::net::clock;
+use crate::net::tls::TlsError;
 use crate::reactor::{Health, Reactor, Turned, Wire};
 use crate::station::Station;
 
@@ -24,6 +24,29 @@ pub enum StartError {
     /// The system gives no more file descriptors or memory.
     #[error("cannot start a worker: {0}")]
     Worker(#[source] io::Error),
+    /// TLS cannot be set up.
+    #[error(transparent)]
+    Tls(TlsError),
+    /// The machine has too little of something.
+    #[error("the run needs {needed} {what}, and there are {had}")]
+    Short {
+        /// Of what.
+        what: String,
+        /// How many are needed at least.
+        needed: u64,
+        /// How many there are.
+        had: u64,
+    },
+    /// There is no local address towards a server, or its port is taken.
+    #[error("no local address towards {server} (local port {port}): {source}")]
+    Address {
+        /// The server.
+        server: String,
+        /// The local port asked for, 0 for any.
+        port: u16,
+        /// Why.
+        source: io::Error,
+    },
     /// The listening address cannot be had.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -41,7 +64,7 @@ pub struct Beat {
     pub health: Health,
     /// CPU time of the thread.
     pub cpu: Duration,
-    /// 99th percentile of its turns, milliseconds.
+    /// 99th percentile of its turns while media ran, milliseconds.
     pub turn_ms_p99: Option<f64>,
 }
 
@@ -61,6 +84,11 @@ impl Stop {
     /// Every leg is hung up, then the thread ends.
     pub(super) fn ask(&self) {
         self.flag.store(true, Ordering::Relaxed);
+        self.wake();
+    }
+
+    /// The thread takes another turn.
+    pub(super) fn wake(&self) {
         // A thread that has ended needs no waking.
         let _ = self.waker.wake();
     }
@@ -70,20 +98,22 @@ impl Stop {
     }
 }
 
-/// Turns `reactor` until its station is done. `report` takes what it reports, `beat` is told how it is ten times a
-/// second.
+/// Turns `reactor` until its station is done. `tend` may tell it something before each turn, `report` takes what it
+/// reports, `beat` is told how it is ten times a second.
 pub(super) fn run<S: Station, W: Wire>(
     reactor: &mut Reactor<S>,
     wire: &mut W,
     stop: &Stop,
+    mut tend: impl FnMut(&mut S, Instant),
     mut report: impl FnMut(&mut W, S::Report),
     mut beat: impl FnMut(&S, Beat),
 ) -> io::Result<Beat> {
-    let mut turns = Histogram::<u64>::new_with_bounds(1, 60_000_000, 2).expect("valid bounds");
     let (mut done, mut stopping) = (false, None::<Instant>);
     let mut next_beat = clock::now();
     let mut reports = Vec::new();
     while !done {
+        let now = reactor.now();
+        tend(&mut reactor.station, now);
         reactor.turn(wire, |_, turned| match turned {
             Turned::Report(it) => reports.push(it),
             Turned::Done => done = true,
@@ -92,10 +122,9 @@ pub(super) fn run<S: Station, W: Wire>(
             report(wire, it);
         }
         let now = clock::now();
-        turns.saturating_record(now.saturating_duration_since(reactor.now()).as_micros() as u64);
         if now >= next_beat {
             next_beat = now + BEAT;
-            beat(&reactor.station, beat_of(reactor, &turns));
+            beat(&reactor.station, beat_of(reactor));
         }
         match stopping {
             None if stop.is_asked() => {
@@ -109,14 +138,13 @@ pub(super) fn run<S: Station, W: Wire>(
             _ => {}
         }
     }
-    let last = beat_of(reactor, &turns);
+    let last = beat_of(reactor);
     beat(&reactor.station, last);
     Ok(last)
 }
 
-fn beat_of<S: Station>(reactor: &Reactor<S>, turns: &Histogram<u64>) -> Beat {
+fn beat_of<S: Station>(reactor: &Reactor<S>) -> Beat {
     let spent = clock_gettime(ClockId::ThreadCPUTime);
     let cpu = Duration::new(spent.tv_sec as u64, spent.tv_nsec as u32);
-    let turn_ms_p99 = (!turns.is_empty()).then(|| turns.value_at_quantile(0.99) as f64 / 1000.0);
-    Beat { health: reactor.health(), cpu, turn_ms_p99 }
+    Beat { health: reactor.health(), cpu, turn_ms_p99: reactor.turn_ms_p99() }
 }

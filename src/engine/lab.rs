@@ -8,15 +8,19 @@ use std::time::Duration;
 use super::host::{self, StartError, Stop};
 use crate::media::clock::NtpClock;
 use crate::net::clock;
+use crate::net::tls::SelfSigned;
 use crate::pbx::{Config, Pbx};
-use crate::reactor::Reactor;
+use crate::reactor::{Reactor, Security};
 use crate::scenario::lab::LabPlan;
 use crate::sip::endpoint;
+use crate::units::Redacted;
 
 /// A running lab.
 pub struct Lab {
-    /// Where it listens, UDP and TCP.
+    /// Where it listens, UDP, TCP and TLS.
     pub address: SocketAddr,
+    /// The CA of its certificate, PEM.
+    pub ca: String,
     stop: Stop,
     thread: JoinHandle<()>,
     cpu: Arc<Mutex<Duration>>,
@@ -28,13 +32,15 @@ impl Lab {
     /// # Errors
     /// [`StartError`].
     pub fn start(plan: LabPlan, address: SocketAddr) -> Result<Self, StartError> {
+        let signed = SelfSigned::new(&plan.domain, address.ip()).map_err(StartError::Tls)?;
+        let (ca, security) = (signed.ca, Security { acceptor: Some(signed.acceptor), clients: Vec::new() });
         let now = clock::now();
         let since_epoch = clock::timestamp().as_duration().try_into().unwrap_or_default();
-        let config = Config { plan, clock: NtpClock::from_unix(now, since_epoch) };
+        let config = Config { plan, clock: NtpClock::from_unix(now, since_epoch), secret: Redacted(clock::secret()) };
         let agent = concat!("ringfleet-lab/", env!("CARGO_PKG_VERSION")).to_owned();
         let endpoint = endpoint::Config { agent, ..endpoint::Config::default() };
         let pbx = Pbx::new(config, endpoint, clock::seed(), now);
-        let mut reactor = Reactor::new(pbx, None).map_err(StartError::Worker)?;
+        let mut reactor = Reactor::new(pbx, security).map_err(StartError::Worker)?;
         let listening = reactor.listen(address).map_err(|source| StartError::Listen { address, source })?;
         let stop = Stop::of(&reactor)?;
         let cpu = Arc::new(Mutex::new(Duration::ZERO));
@@ -45,11 +51,11 @@ impl Lab {
                     *spent = beat.cpu;
                 }
             };
-            if let Err(error) = host::run(&mut reactor, &mut (), &asked, |(), ()| {}, note) {
+            if let Err(error) = host::run(&mut reactor, &mut (), &asked, |_, _| {}, |(), ()| {}, note) {
                 tracing::error!(%error, "the lab has ended");
             }
         });
-        Ok(Self { address: listening, stop, thread: thread.map_err(StartError::Worker)?, cpu })
+        Ok(Self { address: listening, ca, stop, thread: thread.map_err(StartError::Worker)?, cpu })
     }
 
     /// CPU time of the lab so far: it is not the generator's.

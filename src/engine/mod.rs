@@ -4,6 +4,7 @@
 mod evidence;
 mod host;
 mod lab;
+mod preflight;
 mod workers;
 
 pub use host::{Beat, StartError};

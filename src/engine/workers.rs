@@ -1,22 +1,27 @@
 //! The workers of a run.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::evidence::Keeper;
+use super::evidence::{Keep, Keeper};
 use super::host::{self, Beat, StartError, Stop};
-use crate::call::{Callers, Config, Finished, Progress, Report};
+use super::preflight;
+use crate::call::{Callers, Config, Finished, NotBegun, Pause, Progress, Report};
 use crate::evidence::File;
 use crate::media::clock::NtpClock;
 use crate::net::clock;
+use crate::net::drops::Drops;
 use crate::pace::Schedule;
-use crate::reactor::Reactor;
-use crate::record::Anchor;
+use crate::reactor::{Reactor, Security};
+use crate::record::{Anchor, MediaSecond};
 use crate::scenario::plan::{Plan, Server};
 use crate::sip::endpoint;
+use crate::sip::flow::Hop;
+use crate::units::Redacted;
 
 /// Results that may wait to be counted. A worker that finds the channel full waits, and its lateness shows.
 const WAITING: usize = 65_536;
@@ -28,8 +33,10 @@ const SMALL_RUN: u64 = 20;
 pub struct Settings {
     /// What to run.
     pub plan: Arc<Plan>,
-    /// Addresses of every server that the plan names.
-    pub servers: Vec<(Server, SocketAddr)>,
+    /// Where every server that the plan names is reached.
+    pub servers: Vec<(Server, Vec<Hop>)>,
+    /// How connections are secured, server by server.
+    pub security: Security,
     /// Threads.
     pub workers: usize,
     /// Where calls are waited for, by one worker (`ringfleet answer`).
@@ -40,6 +47,10 @@ pub struct Settings {
     pub anchor: Anchor,
     /// `site` of every record.
     pub site: Option<String>,
+    /// No attempt starts from then on.
+    pub closes: Option<Instant>,
+    /// Legs whose seconds of media are told, at the same time at most.
+    pub watched_legs: u32,
 }
 
 /// What workers tell.
@@ -48,7 +59,13 @@ pub enum Told {
     /// A leg has ended; the files are its evidence, where it has some.
     Finished(Box<Finished>, Option<Vec<File>>),
     /// An attempt was due and not started.
-    Dropped,
+    NotBegun(NotBegun),
+    /// The far side wants no calls for a while.
+    Paused(Pause),
+    /// No attempt may start any more, although the load is not over.
+    Closed,
+    /// A second of a leg's media has passed.
+    Second(Box<MediaSecond>),
     /// How a worker is.
     Beat {
         /// Which.
@@ -77,36 +94,64 @@ pub struct Workers {
     pub listening: Option<SocketAddr>,
     stops: Vec<Stop>,
     threads: Vec<JoinHandle<()>>,
+    drops: Drops,
 }
 
-impl Workers {
+/// Workers that have what they need of the system and have not begun.
+pub struct Prepared {
+    reactors: Vec<(Reactor<Callers>, Stop, Keeper)>,
+    listening: Option<SocketAddr>,
+    drops: Drops,
+}
+
+impl Prepared {
     /// Starts the workers; the load begins at once.
     ///
     /// # Errors
     /// [`StartError`]: nothing was dialled.
-    pub fn start(settings: &Settings) -> Result<Self, StartError> {
+    pub fn start(self) -> Result<Workers, StartError> {
         let (sender, told) = bounded(WAITING);
-        let mut workers = Self { told, listening: None, stops: Vec::new(), threads: Vec::new() };
-        let count = if settings.listen.is_some() { 1 } else { useful(&settings.plan, settings.workers) };
-        let mut reactors = Vec::new();
-        for index in 0..count {
-            let mut reactor = reactor_of(settings, index, count)?;
-            if let Some(address) = settings.listen {
-                let listening = reactor.listen(address).map_err(|source| StartError::Listen { address, source })?;
-                workers.listening = Some(listening);
-            }
-            workers.stops.push(Stop::of(&reactor)?);
-            reactors.push(reactor);
-        }
-        for (index, reactor) in reactors.into_iter().enumerate() {
-            let planned = settings.plan.load.planned();
-            let keeper = Keeper::new(settings.anchor, planned.is_some_and(|planned| planned <= SMALL_RUN));
-            let (stop, sender) = (workers.stops[index].clone(), sender.clone());
+        let stops: Vec<Stop> = self.reactors.iter().map(|(_, stop, _)| stop.clone()).collect();
+        let mail = Mail::between(&stops);
+        let mut workers = Workers { told, listening: self.listening, stops, threads: Vec::new(), drops: self.drops };
+        for (index, ((mut reactor, stop, keeper), mail)) in self.reactors.into_iter().zip(mail).enumerate() {
+            reactor.station.begin(clock::now());
+            let (sender, drops) = (sender.clone(), workers.drops.clone());
             let thread = std::thread::Builder::new().name(format!("worker-{index}"));
-            let thread = thread.spawn(move || work(index, reactor, keeper, &stop, &sender));
+            let thread = thread.spawn(move || {
+                work(index, &mut reactor, keeper, (&stop, &mail), &sender);
+                // Once more while the sockets are open.
+                drops.read();
+            });
             workers.threads.push(thread.map_err(StartError::Worker)?);
         }
         Ok(workers)
+    }
+}
+
+impl Workers {
+    /// Opens what the workers need: a run that cannot have it leaves nothing behind.
+    ///
+    /// # Errors
+    /// [`StartError`].
+    pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
+        preflight::check(settings)?;
+        let mut prepared = Prepared { reactors: Vec::new(), listening: None, drops: Drops::default() };
+        let count = if settings.listen.is_some() { 1 } else { useful(&settings.plan, settings.workers) };
+        let planned = settings.plan.load.planned();
+        let keep =
+            Keep { all: planned.is_some_and(|planned| planned <= SMALL_RUN), masked: settings.plan.mask_numbers };
+        for index in 0..count {
+            let mut reactor = reactor_of(settings, index, count)?;
+            reactor.count_drops(prepared.drops.clone());
+            if let Some(address) = settings.listen {
+                let listening = reactor.listen(address).map_err(|source| StartError::Listen { address, source })?;
+                prepared.listening = Some(listening);
+            }
+            let stop = Stop::of(&reactor)?;
+            prepared.reactors.push((reactor, stop, Keeper::new(settings.anchor, keep)));
+        }
+        Ok(prepared)
     }
 
     /// Hangs up every leg; the workers then end.
@@ -119,6 +164,11 @@ impl Workers {
     /// Workers that were started.
     pub fn count(&self) -> usize {
         self.threads.len()
+    }
+
+    /// Datagrams that the kernel dropped so far because our own sockets were not read in time.
+    pub fn lost_datagrams(&self) -> u64 {
+        self.drops.read()
     }
 
     /// Waits for the end of every worker.
@@ -138,6 +188,9 @@ fn useful(plan: &Plan, wanted: usize) -> usize {
         Schedule::Closed { concurrent } => concurrent,
         _ => u32::MAX,
     };
+    // One local port is one socket.
+    let ports = plan.actors.iter().filter(|actor| !actor.target.server.is_reliable());
+    let wanted = if ports.map(|actor| actor.target.local_port).any(|port| port != 0) { 1 } else { wanted };
     let concurrent = concurrent.min(plan.safety.max_concurrent) as usize;
     let pools = plan.actors.iter().filter_map(|actor| actor.pool.as_ref());
     pools.map(|pool| pool.accounts.len()).fold(wanted.min(concurrent), usize::min).max(1)
@@ -151,36 +204,90 @@ fn reactor_of(settings: &Settings, index: usize, count: usize) -> Result<Reactor
         servers: settings.servers.clone(),
         share: (index as u64, count as u64),
         start: now,
+        closes: settings.closes,
         anchor: settings.anchor,
         clock: NtpClock::from_unix(settings.anchor.instant, since_epoch),
+        secret: Redacted(clock::secret()),
         run_id: settings.run_id.clone(),
         site: settings.site.clone(),
         probe: None,
+        watched_legs: settings.watched_legs,
     };
     let agent = settings.plan.actors.iter().find_map(|actor| actor.target.user_agent.clone());
     let mut endpoint = endpoint::Config::default();
     endpoint.agent = agent.unwrap_or(endpoint.agent);
     let seed = clock::seed() ^ (index as u64) << 48;
-    let public: Option<IpAddr> = settings.plan.actors.iter().find_map(|actor| actor.target.public_address);
-    Reactor::new(Callers::new(config, endpoint, seed, now), public).map_err(StartError::Worker)
+    Reactor::new(Callers::new(config, endpoint, seed, now), settings.security.clone()).map_err(StartError::Worker)
 }
 
-fn work(index: usize, mut reactor: Reactor<Callers>, mut keeper: Keeper, stop: &Stop, sender: &Sender<Told>) {
+/// What workers tell each other: who wants no calls, and until when.
+struct Mail {
+    letters: Receiver<Pause>,
+    others: Vec<(Sender<Pause>, Stop)>,
+}
+
+/// Pauses that may wait to be read; a worker reads them each turn.
+const LETTERS: usize = 64;
+
+impl Mail {
+    fn between(stops: &[Stop]) -> Vec<Self> {
+        let boxes: Vec<_> = stops.iter().map(|_| bounded(LETTERS)).collect();
+        let others = |own: usize| {
+            let others = boxes.iter().zip(stops).enumerate().filter(move |(index, _)| *index != own);
+            others.map(|(_, ((sender, _), stop))| (sender.clone(), stop.clone())).collect()
+        };
+        boxes
+            .iter()
+            .enumerate()
+            .map(|(own, (_, letters))| Self { letters: letters.clone(), others: others(own) })
+            .collect()
+    }
+
+    fn send(&self, pause: &Pause) {
+        for (other, stop) in &self.others {
+            // A full box holds pauses enough; a worker that has ended reads none.
+            let _ = other.try_send(pause.clone());
+            stop.wake();
+        }
+    }
+}
+
+fn work(
+    index: usize,
+    reactor: &mut Reactor<Callers>,
+    mut keeper: Keeper,
+    (stop, mail): (&Stop, &Mail),
+    sender: &Sender<Told>,
+) {
     let tell = |told| {
         // Nobody counts any more: the run was given up.
         let _ = sender.send(told);
+    };
+    let tend = |callers: &mut Callers, now| {
+        for pause in mail.letters.try_iter() {
+            callers.handle_pause(now, pause);
+        }
     };
     let report = |keeper: &mut Keeper, report| match report {
         Report::Finished(mut finished) => {
             let files = keeper.bundle(&mut finished);
             tell(Told::Finished(finished, files));
         }
-        Report::Dropped { .. } => tell(Told::Dropped),
+        Report::Dropped { why, .. } => tell(Told::NotBegun(why)),
+        Report::Paused(pause) => {
+            mail.send(&pause);
+            tell(Told::Paused(pause));
+        }
+        Report::Closed => tell(Told::Closed),
+        Report::Second(mut second) => {
+            keeper.mask_second(&mut second);
+            tell(Told::Second(second));
+        }
     };
     let beat = |callers: &Callers, beat| {
         let malformed = callers.counters().malformed;
         tell(Told::Beat { worker: index, progress: callers.progress(), beat, malformed });
     };
-    let ended = host::run(&mut reactor, &mut keeper, stop, report, beat);
+    let ended = host::run(reactor, &mut keeper, stop, tend, report, beat);
     tell(Told::Ended { error: ended.err().map(|error| error.to_string()), overwritten: keeper.overwritten });
 }

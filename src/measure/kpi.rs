@@ -20,8 +20,8 @@ pub(super) struct Counts {
     callee_side: u64,
     /// Final responses 408, 500, 503 and 504.
     ineffective: u64,
-    /// Busy, no answer, declined.
-    reached: u64,
+    /// Answered, busy, no answer, declined.
+    effective: u64,
     registrations: u64,
     failed_registrations: u64,
 }
@@ -52,13 +52,11 @@ pub struct Kpi {
 impl Counts {
     pub(super) fn add(&mut self, record: &CallRecord) {
         self.add_registration(record);
-        if !record.invited || record.role != Role::Caller {
-            return;
-        }
+        let Some(seizure) = Seizure::of(record) else { return };
         let code = record.code.unwrap_or(408);
         self.invites += 1;
-        self.reached += u64::from(reached(record));
-        if record.is_answered() {
+        self.effective += u64::from(seizure.effective);
+        if seizure.answered {
             self.answered += 1;
             self.completed += u64::from(completed(record));
             self.answered_s += record.duration_ms.unwrap_or(0.0) / 1e3;
@@ -84,7 +82,7 @@ impl Counts {
         self.answered_s += other.answered_s;
         self.callee_side += other.callee_side;
         self.ineffective += other.ineffective;
-        self.reached += other.reached;
+        self.effective += other.effective;
         self.registrations += other.registrations;
         self.failed_registrations += other.failed_registrations;
     }
@@ -94,7 +92,7 @@ impl Counts {
         let isa = percent(self.ineffective, self.invites);
         Kpi {
             asr: percent(self.answered, self.invites),
-            ner: percent(self.answered + self.reached, self.invites),
+            ner: percent(self.effective, self.invites),
             ner_ir42: isa.map(|isa| 100.0 - isa),
             acd_s: (self.answered > 0).then(|| self.answered_s / self.answered as f64),
             ser: percent(self.answered, answerable),
@@ -103,6 +101,24 @@ impl Counts {
             scr: percent(self.completed, self.invites),
             ira: percent(self.failed_registrations, self.registrations),
         }
+    }
+}
+
+/// What one call that we placed adds to ASR and NER: their numerators over many are sums of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seizure {
+    /// It was answered (E.411).
+    pub answered: bool,
+    /// The network did its part: answered, busy, not answered or declined (E.425).
+    pub effective: bool,
+}
+
+impl Seizure {
+    /// `None` where the leg placed no call, or never sent its INVITE.
+    pub fn of(record: &CallRecord) -> Option<Self> {
+        let counts = record.invited && record.role == Role::Caller;
+        let answered = record.is_answered();
+        counts.then(|| Self { answered, effective: answered || reached(record) })
     }
 }
 

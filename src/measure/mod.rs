@@ -12,8 +12,8 @@ pub mod window;
 
 pub use figure::Figure;
 pub use histogram::{Distribution, DistributionSummary, Scale};
-pub use kpi::Kpi;
-pub use tally::{LatencyFrom, Legs, Tally, Totals};
+pub use kpi::{Kpi, Seizure};
+pub use tally::{BackOff, LatencyFrom, Legs, Tally, Totals};
 pub use threshold::{Evaluation, Threshold, ThresholdError};
 pub use total::Total;
 pub use window::{Window, WindowBuilder};

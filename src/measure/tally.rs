@@ -13,6 +13,7 @@ use crate::record::{CallRecord, Class, Origin, Role};
 use super::figure::Figure;
 use super::histogram::Distribution;
 use super::kpi::{Counts, Kpi};
+use super::window::later;
 
 /// From where latency is counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +61,8 @@ pub struct Tally {
     answering: Legs,
     unmet: u64,
     two_way: u64,
+    stalled: u64,
+    stalled_ms_max: Option<f64>,
     classes: BTreeMap<Class, u64>,
     codes: BTreeMap<(u16, bool), u64>,
     figures: Vec<Distribution>,
@@ -75,6 +78,8 @@ impl Tally {
             answering: Legs::default(),
             unmet: 0,
             two_way: 0,
+            stalled: 0,
+            stalled_ms_max: None,
             classes: BTreeMap::new(),
             codes: BTreeMap::new(),
             figures: Figure::ALL.iter().map(|figure| Distribution::new(figure.scale())).collect(),
@@ -87,6 +92,10 @@ impl Tally {
         if record.role == Role::Callee { &mut self.answering } else { &mut self.leading }.add(record);
         self.unmet += u64::from(record.unmet.is_some());
         self.two_way += u64::from(record.audio == "two_way");
+        if record.stalled_ms.is_some() {
+            self.stalled += 1;
+            self.stalled_ms_max = later(self.stalled_ms_max, record.stalled_ms);
+        }
         *self.classes.entry(record.class).or_default() += 1;
         if let Some(code) = record.code {
             *self.codes.entry((code, record.code_origin == Some(Origin::Local))).or_default() += 1;
@@ -115,6 +124,8 @@ impl Tally {
         self.answering.merge(other.answering);
         self.unmet += other.unmet;
         self.two_way += other.two_way;
+        self.stalled += other.stalled;
+        self.stalled_ms_max = later(self.stalled_ms_max, other.stalled_ms_max);
         for (class, count) in &other.classes {
             *self.classes.entry(*class).or_default() += count;
         }
@@ -158,6 +169,16 @@ impl Tally {
         self.two_way
     }
 
+    /// Legs under way while our own worker stood still.
+    pub fn stalled(&self) -> u64 {
+        self.stalled
+    }
+
+    /// The longest such time, ms.
+    pub fn stalled_ms_max(&self) -> Option<f64> {
+        self.stalled_ms_max
+    }
+
     /// Legs by class, `ok` included.
     pub fn classes(&self) -> &BTreeMap<Class, u64> {
         &self.classes
@@ -199,6 +220,13 @@ pub struct Totals {
     pub planned: Option<u64>,
     /// Starts that were due and did not happen.
     pub dropped: u64,
+    /// Starts that fell into a pause that the far side had asked for: neither it nor we fell short.
+    pub back_off: BackOff,
+    /// The time in which lines may be filled was over before the load was.
+    pub closed: bool,
+    /// What was recorded beside the attempts, by class: inbound calls that nothing waited for, standing registrations
+    /// that were lost (`reg.binding_lost`) or made again (`ok`).
+    pub beside: BTreeMap<Class, u64>,
     /// Highest number of attempts at the same time.
     pub peak_concurrent: u64,
     /// Highest number of starts in a second.
@@ -207,7 +235,22 @@ pub struct Totals {
     pub elapsed: Duration,
 }
 
+/// Pauses that the far side asked for (503 with Retry-After).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackOff {
+    /// How many began.
+    pub pauses: u64,
+    /// Starts of an open schedule that fell into one and were not made.
+    pub held_back: u64,
+}
+
 impl Totals {
+    /// Faults of these classes that were recorded beside the attempts.
+    pub fn beside_of(&self, wanted: impl Fn(Class) -> bool) -> u64 {
+        let faults = self.beside.iter().filter(|(class, _)| **class != Class::Ok && wanted(**class));
+        faults.map(|(_, count)| count).sum()
+    }
+
     /// Attempts started per second over the whole run; `None` where it had no length.
     pub fn cps(&self) -> Option<f64> {
         let seconds = self.elapsed.as_secs_f64();

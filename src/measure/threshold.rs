@@ -105,7 +105,8 @@ impl Measure {
             Self::Statistic(statistic, figure) => statistic.of(*figure, totals),
             Self::Total(total) => total.of(totals),
             Self::Count(what) => measured(what.count(totals)),
-            Self::Rate(what) => measured(what.count(totals)).map(|count| 100.0 * count / attempted as f64),
+            // Of the attempts: what was recorded beside them is no part of a whole.
+            Self::Rate(what) => measured(what.attempts(totals)).map(|count| 100.0 * count / attempted as f64),
         }
     }
 }
@@ -124,6 +125,15 @@ impl Statistic {
 
 impl What {
     fn count(&self, totals: &Totals) -> u64 {
+        let beside = match self {
+            Self::Class(class) => totals.beside_of(|it| it == *class),
+            Self::Group(prefix) => totals.beside_of(|it| it.name().starts_with(prefix.as_str())),
+            _ => 0,
+        };
+        self.attempts(totals) + beside
+    }
+
+    fn attempts(&self, totals: &Totals) -> u64 {
         let tally = &totals.tally;
         match self {
             Self::Class(class) => tally.count_of(*class),

@@ -169,7 +169,7 @@ fn add_known(distribution: &mut Distribution, value: Option<f64>) {
     }
 }
 
-fn later(one: Option<f64>, other: Option<f64>) -> Option<f64> {
+pub(super) fn later(one: Option<f64>, other: Option<f64>) -> Option<f64> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.max(other)),
         (one, other) => one.or(other),

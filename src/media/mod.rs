@@ -1,4 +1,4 @@
-//! Media of one leg: RTP, RTCP, G.711, reception statistics, the E-model, the grade, and what is *heard*.
+//! Media of one leg: RTP, RTCP, SRTP, G.711, reception statistics, the E-model, the grade, and what is *heard*.
 //!
 //! [`Session`] joins the parts for one leg. It takes packets with the moment they arrived and gives packets, events
 //! and deadlines; sockets, SDP and the judgement of a call belong to others. RFC 3550, 3551, 4733 and 5761, ITU-T
@@ -16,6 +16,7 @@ pub mod level;
 pub mod rtcp;
 pub mod rtp;
 pub mod session;
+pub mod srtp;
 pub mod stats;
 
 mod heard;

@@ -16,6 +16,13 @@ pub fn timestamp() -> Timestamp {
     Timestamp::now()
 }
 
+/// The local time of day, from midnight.
+pub fn time_of_day() -> Duration {
+    let time = timestamp().to_zoned(jiff::tz::TimeZone::system()).time();
+    let hours = Duration::from_secs(3600 * time.hour() as u64 + 60 * time.minute() as u64 + time.second() as u64);
+    hours + Duration::from_nanos(time.subsec_nanosecond() as u64)
+}
+
 /// Both clocks, read once at the beginning of a worker's turn.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn {
@@ -47,4 +54,15 @@ pub fn seed() -> u64 {
     let mut hasher = std::hash::RandomState::new().build_hasher();
     hasher.write_i128(timestamp().as_nanosecond());
     hasher.finish()
+}
+
+/// What nobody can guess: from the system's generator.
+pub fn secret() -> [u8; 32] {
+    let mut secret = [0; 32];
+    let mut filled = 0;
+    while filled < secret.len() {
+        // It fails in no other way than by being interrupted, once the system is up.
+        filled += rustix::rand::getrandom(&mut secret[filled..], rustix::rand::GetRandomFlags::empty()).unwrap_or(0);
+    }
+    secret
 }

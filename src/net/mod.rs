@@ -1,7 +1,9 @@
 //! **The** place of sockets and time.
 
 pub mod clock;
+pub mod drops;
 pub mod resolve;
 pub mod stream;
 pub mod timer;
+pub mod tls;
 pub mod udp;

@@ -1,24 +1,116 @@
-//! Names of servers to addresses. One lookup before a run; RFC 3263 procedures are not part of it.
+//! The resolver below [`crate::sip::locate`]: its questions go to DNS, before a run, on the calling thread.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-/// Why a server has no address.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot resolve {host}: {cause}")]
-pub struct ResolveError {
-    host: String,
-    cause: String,
-}
+use hickory_resolver::TokioResolver;
+use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
+use hickory_resolver::net::NetError;
+use hickory_resolver::net::runtime::TokioRuntimeProvider;
+use hickory_resolver::proto::rr::{Name, RData, RecordType};
 
-/// The first address of `host`, an address or a name; IPv4 before IPv6 where a name has both.
+use crate::sip::flow::Hop;
+use crate::sip::locate::{Answer, LocateError, Locator, Naptr, Query, Srv, Step, Wanted};
+
+/// Time for one answer; it is asked for twice.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Finds the places of a server (RFC 3263), in the order to try them. Without `nameserver` the system's are asked, and
+/// its hosts file. Blocks.
 ///
 /// # Errors
-/// [`ResolveError`] where the name has no address.
-pub fn resolve(host: &str, port: u16) -> Result<SocketAddr, ResolveError> {
-    let error = |cause: String| ResolveError { host: host.to_owned(), cause };
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let found = std::net::ToSocketAddrs::to_socket_addrs(&(bare, port)).map_err(|e| error(e.to_string()))?;
-    let mut found: Vec<SocketAddr> = found.collect();
-    found.sort_by_key(SocketAddr::is_ipv6);
-    found.first().copied().ok_or_else(|| error("the name has no address".into()))
+/// [`LocateError`].
+pub fn locate(wanted: Wanted, nameserver: Option<SocketAddr>, seed: u64) -> Result<Vec<Hop>, LocateError> {
+    let host = wanted.host.clone();
+    let failed = |text: String| LocateError::Failed(host.clone(), text);
+    let mut locator = Locator::new(wanted, seed);
+    let mut resolver = None;
+    loop {
+        match locator.poll() {
+            Step::Found(hops) => return Ok(hops),
+            Step::Failed(error) => return Err(error),
+            Step::Ask(query) => {
+                if resolver.is_none() {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+                    let made = runtime.block_on(async { resolver_of(nameserver) });
+                    resolver = Some((runtime, made.map_err(|error| failed(error.to_string()))?));
+                }
+                let Some((runtime, resolver)) = &resolver else { continue };
+                locator.handle_answer(runtime.block_on(ask(resolver, &query)));
+            }
+        }
+    }
+}
+
+fn resolver_of(nameserver: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
+    let mut builder = match nameserver {
+        None => TokioResolver::builder_tokio()?,
+        Some(address) => {
+            let connections = [ConnectionConfig::udp(), ConnectionConfig::tcp()].map(|mut connection| {
+                connection.port = address.port();
+                connection
+            });
+            let server = NameServerConfig::new(address.ip(), true, connections.to_vec());
+            let config = ResolverConfig::from_parts(None, Vec::new(), vec![server]);
+            TokioResolver::builder_with_config(config, TokioRuntimeProvider::default())
+        }
+    };
+    builder.options_mut().timeout = PATIENCE;
+    builder.options_mut().attempts = 1;
+    builder.build()
+}
+
+async fn ask(resolver: &TokioResolver, query: &Query) -> Answer {
+    match query {
+        Query::Address(host) => match resolver.lookup_ip(host.as_str()).await {
+            Ok(found) => {
+                let mut addresses: Vec<_> = found.iter().collect();
+                // IPv4 first, as most equipment has it.
+                addresses.sort_by_key(std::net::IpAddr::is_ipv6);
+                Answer::Address(addresses)
+            }
+            Err(error) if error.is_no_records_found() => Answer::Address(Vec::new()),
+            Err(error) => Answer::Failed(error.to_string()),
+        },
+        Query::Srv(name) => match records(resolver, name, RecordType::SRV).await {
+            Ok(found) => Answer::Srv(found.iter().filter_map(srv).collect()),
+            Err(text) => Answer::Failed(text),
+        },
+        Query::Naptr(name) => match records(resolver, name, RecordType::NAPTR).await {
+            Ok(found) => Answer::Naptr(found.iter().filter_map(naptr).collect()),
+            Err(text) => Answer::Failed(text),
+        },
+    }
+}
+
+async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<Vec<RData>, String> {
+    // A final dot: search domains are for hosts, not for services.
+    match resolver.lookup(format!("{}.", name.trim_end_matches('.')), kind).await {
+        Ok(found) => Ok(found.answers().iter().map(|record| record.data.clone()).collect()),
+        Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn srv(record: &RData) -> Option<Srv> {
+    let RData::SRV(record) = record else { return None };
+    let (priority, weight, port) = (record.priority, record.weight, record.port);
+    Some(Srv { priority, weight, port, target: text_of(&record.target) })
+}
+
+fn naptr(record: &RData) -> Option<Naptr> {
+    let RData::NAPTR(record) = record else { return None };
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Some(Naptr {
+        order: record.order,
+        preference: record.preference,
+        flags: text(&record.flags),
+        service: text(&record.services),
+        replacement: text_of(&record.replacement),
+    })
+}
+
+fn text_of(name: &Name) -> String {
+    name.to_ascii().trim_end_matches('.').to_ascii_lowercase()
 }

@@ -1,8 +1,15 @@
-//! TCP connections of SIP: what arrives is cut into messages, what cannot be sent yet waits, within bounds.
+//! Connections of SIP, TCP and TLS: what arrives is cut into messages, what cannot be sent yet waits, within bounds.
+//!
+//! ```text
+//! connect()  ─► Connecting ─► (Shaking) ─► Open
+//! accepted() ─► Unknown: the first byte tells TLS from SIP ─► (Shaking) ─► Open
+//! ```
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 
+use super::tls::{Acceptor, Session};
+use crate::sip::flow::Transport;
 use crate::sip::framing::{Frame, Framer};
 
 /// Bytes that may wait for a slow peer before the connection is given up.
@@ -11,26 +18,52 @@ const MAX_WAITING: usize = 4 * 1024 * 1024;
 const CHUNK: usize = 64 * 1024;
 /// Chunks read in one turn, so that one busy connection does not hold up the others.
 const CHUNKS_A_TURN: usize = 16;
+/// Content type of a TLS handshake record (RFC 8446 §5.1). No SIP message and no keep-alive begins so.
+const HANDSHAKE: u8 = 22;
 
 /// A connection.
 #[derive(Debug)]
 pub struct Stream {
     socket: mio::net::TcpStream,
     remote: SocketAddr,
+    state: State,
+    tls: Option<Box<Session>>,
+    /// For a peer that begins with TLS.
+    acceptor: Option<Acceptor>,
     framer: Framer,
     waiting: Vec<u8>,
-    connected: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Connecting,
+    Unknown,
+    Shaking,
+    Open,
+}
+
+/// How far a connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// It waits for its peer.
+    Waiting,
+    /// A step of its handshake is done, and more may be there to do.
+    Again,
+    /// It is open from now on, with our own address.
+    Opened(SocketAddr),
+    /// It was open already.
+    Open,
 }
 
 /// What reading came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum ReadState {
     /// Everything that was there is read.
     Drained,
     /// More is there: read again next turn.
     More,
     /// The peer closed, the connection broke, or it does not speak SIP.
-    Closed,
+    Closed(io::Error),
 }
 
 impl Stream {
@@ -38,18 +71,20 @@ impl Stream {
     ///
     /// # Errors
     /// The system's.
-    pub fn connect(remote: SocketAddr) -> io::Result<Self> {
-        Ok(Self::of(mio::net::TcpStream::connect(remote)?, remote, false))
+    pub fn connect(remote: SocketAddr, tls: Option<Session>) -> io::Result<Self> {
+        let socket = mio::net::TcpStream::connect(remote)?;
+        Ok(Self { tls: tls.map(Box::new), ..Self::of(socket, remote, State::Connecting) })
     }
 
-    /// A connection that was accepted.
-    pub fn accepted(socket: mio::net::TcpStream, remote: SocketAddr) -> Self {
-        Self::of(socket, remote, true)
+    /// A connection that was accepted. With an `acceptor` its peer may speak TLS or not, as it likes.
+    pub fn accepted(socket: mio::net::TcpStream, remote: SocketAddr, acceptor: Option<Acceptor>) -> Self {
+        Self { acceptor, ..Self::of(socket, remote, State::Unknown) }
     }
 
-    fn of(socket: mio::net::TcpStream, remote: SocketAddr, connected: bool) -> Self {
+    fn of(socket: mio::net::TcpStream, remote: SocketAddr, state: State) -> Self {
         let _ = socket.set_nodelay(true);
-        Self { socket, remote, framer: Framer::new(), waiting: Vec::new(), connected }
+        let (framer, waiting) = (Framer::new(), Vec::new());
+        Self { socket, remote, state, tls: None, acceptor: None, framer, waiting }
     }
 
     /// For readiness.
@@ -62,27 +97,81 @@ impl Stream {
         self.remote
     }
 
-    /// Whether the connection stands.
-    pub fn is_connected(&self) -> bool {
-        self.connected
+    /// TCP or TLS.
+    pub fn transport(&self) -> Transport {
+        if self.tls.is_some() { Transport::Tls } else { Transport::Tcp }
     }
 
-    /// The socket became writable: once, that tells how connecting ended, with our own address.
+    /// Whether messages can be exchanged.
+    pub fn is_open(&self) -> bool {
+        self.state == State::Open
+    }
+
+    /// Whether the connection is past TCP's own handshake, and in that of TLS.
+    pub fn is_shaking(&self) -> bool {
+        self.state == State::Shaking
+    }
+
+    /// Takes one step towards being open.
     ///
     /// # Errors
     /// Why the connection could not be made.
-    pub fn finish_connecting(&mut self) -> io::Result<Option<SocketAddr>> {
+    pub fn advance(&mut self) -> io::Result<Advance> {
+        match self.state {
+            State::Open => Ok(Advance::Open),
+            State::Connecting => self.finish_connecting(),
+            State::Unknown => self.look(),
+            State::Shaking => self.shake(),
+        }
+    }
+
+    fn finish_connecting(&mut self) -> io::Result<Advance> {
         if let Some(error) = self.socket.take_error()? {
             return Err(error);
         }
         match self.socket.peer_addr() {
-            Ok(_) => {
-                self.connected = true;
-                self.socket.local_addr().map(Some)
+            Ok(_) if self.tls.is_some() => {
+                self.state = State::Shaking;
+                Ok(Advance::Again)
             }
-            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(None),
+            Ok(_) => self.open(),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(Advance::Waiting),
             Err(error) => Err(error),
         }
+    }
+
+    fn look(&mut self) -> io::Result<Advance> {
+        let mut first = [0];
+        match self.socket.peek(&mut first) {
+            Ok(0) => Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(_) => match &self.acceptor {
+                Some(acceptor) if first == [HANDSHAKE] => {
+                    self.tls = Some(Box::new(acceptor.accept()?));
+                    self.state = State::Shaking;
+                    Ok(Advance::Again)
+                }
+                _ => self.open(),
+            },
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Advance::Waiting),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn shake(&mut self) -> io::Result<Advance> {
+        let Some(tls) = &mut self.tls else { return self.open() };
+        let heard = tls.shake(&mut self.socket)?;
+        match (tls.is_handshaking(), heard) {
+            (false, _) => self.open(),
+            (true, true) => Ok(Advance::Again),
+            (true, false) => Ok(Advance::Waiting),
+        }
+    }
+
+    fn open(&mut self) -> io::Result<Advance> {
+        self.state = State::Open;
+        self.acceptor = None;
+        self.flush()?;
+        self.socket.local_addr().map(Advance::Opened)
     }
 
     /// Sends bytes, or keeps them until the peer takes them.
@@ -102,9 +191,17 @@ impl Stream {
     /// # Errors
     /// The connection broke.
     pub fn flush(&mut self) -> io::Result<()> {
+        match (&mut self.tls, self.state) {
+            (_, State::Connecting | State::Unknown | State::Shaking) => Ok(()),
+            (Some(tls), State::Open) => tls.flush(&mut self.socket, &mut self.waiting),
+            (None, State::Open) => self.flush_plain(),
+        }
+    }
+
+    fn flush_plain(&mut self) -> io::Result<()> {
         let mut sent = 0;
         let result = loop {
-            if !self.connected || sent == self.waiting.len() {
+            if sent == self.waiting.len() {
                 break Ok(());
             }
             match self.socket.write(&self.waiting[sent..]) {
@@ -123,12 +220,12 @@ impl Stream {
     pub fn receive(&mut self, buffer: &mut Vec<u8>, mut each: impl FnMut(&[u8])) -> ReadState {
         buffer.resize(CHUNK, 0);
         for _ in 0..CHUNKS_A_TURN {
-            match self.socket.read(buffer) {
-                Ok(0) => return ReadState::Closed,
+            match self.read(buffer) {
+                Ok(0) => return ReadState::Closed(self.cut_off()),
                 Ok(count) => self.framer.push(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadState::Drained,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(_) => return ReadState::Closed,
+                Err(error) => return ReadState::Closed(error),
             }
             let mut pings = 0;
             loop {
@@ -136,15 +233,39 @@ impl Stream {
                     Ok(Some(Frame::Message(bytes))) => each(bytes),
                     Ok(Some(Frame::Ping)) => pings += 1,
                     Ok(None) => break,
-                    Err(_) => return ReadState::Closed,
+                    Err(error) => return ReadState::Closed(io::Error::new(io::ErrorKind::InvalidData, error)),
                 }
             }
             for _ in 0..pings {
-                if self.send(b"\r\n").is_err() {
-                    return ReadState::Closed;
+                if let Err(error) = self.send(b"\r\n") {
+                    return ReadState::Closed(error);
                 }
             }
         }
         ReadState::More
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.tls {
+            Some(tls) => tls.read(&mut self.socket, buffer),
+            None => self.socket.read(buffer),
+        }
+    }
+
+    /// What the peer's closing says.
+    fn cut_off(&self) -> io::Error {
+        let text = match self.framer.pending() {
+            0 => "the peer closed the connection".to_owned(),
+            bytes => format!("the peer closed the connection in the middle of a message, after {bytes} bytes of it"),
+        };
+        io::Error::new(io::ErrorKind::UnexpectedEof, text)
+    }
+
+    /// Says that nothing more will come; the socket closes when this is dropped.
+    pub fn close(&mut self) {
+        let _ = self.flush();
+        if let Some(tls) = &mut self.tls {
+            tls.close(&mut self.socket);
+        }
     }
 }

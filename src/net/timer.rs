@@ -55,8 +55,10 @@ impl Timer {
     }
 }
 
-/// Sleeps until the next whole millisecond after `origin`, and at most one.
-pub fn sleep_to_tick(origin: Instant, now: Instant) {
+/// Sleeps until the next whole millisecond after `origin`, at most one, and returns that moment.
+pub fn sleep_to_tick(origin: Instant, now: Instant) -> Instant {
     let into = (now - origin).subsec_nanos() % 1_000_000;
-    std::thread::sleep(Duration::from_nanos(u64::from(1_000_000 - into)));
+    let left = Duration::from_nanos(u64::from(1_000_000 - into));
+    std::thread::sleep(left);
+    now + left
 }

@@ -10,7 +10,9 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg, sendmmsg,
 };
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
+use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
+use smallvec::SmallVec;
 
 use super::clock::Turn;
 
@@ -22,6 +24,9 @@ const MAX_DATAGRAM: usize = 65_535;
 const ERRORS_AT_ONCE: usize = 32;
 /// Messages per `sendmmsg`.
 const SEND_BATCH: usize = 64;
+
+/// First and last port of media where none are named.
+pub const MEDIA_PORTS: (u16, u16) = (16_384, 32_767);
 
 /// A UDP socket of a worker.
 #[derive(Debug)]
@@ -37,10 +42,19 @@ pub struct Buffers {
     metas: Vec<RecvMeta>,
 }
 
+/// What a batch is sent with.
+struct Sending {
+    headers: MultiHeaders<SockaddrStorage>,
+    addresses: Vec<Option<SockaddrStorage>>,
+}
+
 thread_local! {
-    /// Headers for sending, shared by all sockets of a worker. They hold raw pointers between calls, so they cannot
-    /// move between threads: each worker thread has its own.
-    static HEADERS: RefCell<MultiHeaders<SockaddrStorage>> = RefCell::new(MultiHeaders::preallocate(SEND_BATCH, None));
+    /// Shared by all sockets of a worker. Headers hold raw pointers between calls, so they cannot move between
+    /// threads: each worker thread has its own.
+    static SENDING: RefCell<Sending> = RefCell::new(Sending {
+        headers: MultiHeaders::preallocate(SEND_BATCH, None),
+        addresses: Vec::with_capacity(SEND_BATCH),
+    });
 }
 
 /// A datagram as it arrived.
@@ -63,8 +77,10 @@ impl Udp {
         let udp = Self::bind(local)?;
         udp.state.enable_transport_errors(UdpSockRef::from(&udp.socket))?;
         let socket = socket2::SockRef::from(&udp.socket);
-        // Best effort: the system's limit applies, and our own drops are counted.
-        let _ = socket.set_recv_buffer_size(SIP_BUFFER);
+        // Best effort: the system's limit applies where we may not pass it, and our own drops are counted.
+        if set_socket_recv_buffer_size_force(&udp.socket, SIP_BUFFER).is_err() {
+            let _ = socket.set_recv_buffer_size(SIP_BUFFER);
+        }
         let _ = socket.set_send_buffer_size(SIP_BUFFER);
         // The batch receiver forbids fragmentation; SIP above the MTU needs it (RFC 3261 §18.1.1).
         match local {
@@ -109,6 +125,14 @@ impl Udp {
         found
     }
 
+    /// The kernel's number of the socket, as in `/proc/net/udp`.
+    ///
+    /// # Errors
+    /// The system's; none is known for an open socket.
+    pub fn inode(&self) -> io::Result<u64> {
+        Ok(rustix::fs::fstat(&self.socket)?.st_ino)
+    }
+
     /// Its own address.
     pub fn local(&self) -> SocketAddr {
         self.local
@@ -119,8 +143,9 @@ impl Udp {
         &mut self.socket
     }
 
-    /// Receives a batch and gives each datagram to `each`. False when the socket is empty; a pending error (ICMP) is
-    /// not the end of what is there.
+    /// Receives a batch and gives each datagram to `each`. False when the socket was empty after it: what comes later,
+    /// a pending error (ICMP) included, makes the socket ready again. An error in place of a batch is not the end of
+    /// what is there.
     pub fn receive(&self, buffers: &mut Buffers, turn: &Turn, mut each: impl FnMut(Datagram<'_>)) -> bool {
         let mut slices = buffers.bytes.iter_mut().map(|bytes| IoSliceMut::new(bytes));
         let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
@@ -138,45 +163,52 @@ impl Udp {
                 each(Datagram { arrived, from: meta.addr, bytes: &[] });
             }
         }
-        count > 0
-    }
-
-    /// Sends one datagram.
-    ///
-    /// # Errors
-    /// The system's; `WouldBlock` when its buffer is full.
-    pub fn send(&self, to: SocketAddr, bytes: &[u8]) -> io::Result<()> {
-        self.socket.send_to(bytes, to).map(drop)
+        count == BATCH_SIZE
     }
 
     /// Sends datagrams in as few system calls as may be. Returns how many the system took; what it did not take is
     /// lost, as any datagram may be.
-    pub fn send_all(&self, datagrams: &[(SocketAddr, &[u8])]) -> usize {
-        HEADERS.with_borrow_mut(|headers| self.send_chunks(headers, datagrams))
-    }
-
-    fn send_chunks(&self, headers: &mut MultiHeaders<SockaddrStorage>, datagrams: &[(SocketAddr, &[u8])]) -> usize {
-        let mut taken = 0;
-        for chunk in datagrams.chunks(SEND_BATCH) {
-            let slices: Vec<[IoSlice<'_>; 1]> = chunk.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
-            let addresses: Vec<Option<SockaddrStorage>> = chunk.iter().map(|(to, _)| Some((*to).into())).collect();
-            let none: [ControlMessage<'_>; 0] = [];
-            let fd = self.socket.as_raw_fd();
-            let mut begin = 0;
-            while begin < chunk.len() {
-                let sent = sendmmsg(fd, headers, &slices[begin..], &addresses[begin..], none, MsgFlags::empty());
-                match sent.map(Iterator::count) {
-                    Ok(0) | Err(nix::errno::Errno::EAGAIN) => return taken,
-                    Ok(count) => {
-                        begin += count;
-                        taken += count;
-                    }
-                    // One destination's error (as an ICMP that came for it) must not hold up the others.
-                    Err(_) => begin += 1,
+    pub fn send_all<'a>(&self, mut datagrams: impl ExactSizeIterator<Item = (SocketAddr, &'a [u8])>) -> usize {
+        if datagrams.len() == 1 {
+            return datagrams.filter(|(to, bytes)| self.socket.send_to(bytes, *to).is_ok()).count();
+        }
+        SENDING.with_borrow_mut(|sending| {
+            let mut taken = 0;
+            while datagrams.len() > 0 {
+                let chunk: SmallVec<[_; SEND_BATCH]> = datagrams.by_ref().take(SEND_BATCH).collect();
+                match self.send_chunk(sending, &chunk) {
+                    Ok(count) => taken += count,
+                    // Its buffer is full: the rest would not be taken either.
+                    Err(count) => return taken + count,
                 }
             }
+            taken
+        })
+    }
+
+    /// Sends at most [`SEND_BATCH`] datagrams. Both results say how many the system took.
+    fn send_chunk(&self, sending: &mut Sending, chunk: &[(SocketAddr, &[u8])]) -> Result<usize, usize> {
+        let slices: SmallVec<[[IoSlice<'_>; 1]; SEND_BATCH]> =
+            chunk.iter().map(|(_, bytes)| [IoSlice::new(bytes)]).collect();
+        sending.addresses.clear();
+        sending.addresses.extend(chunk.iter().map(|(to, _)| Some(SockaddrStorage::from(*to))));
+        let none: [ControlMessage<'_>; 0] = [];
+        let (mut begin, mut taken) = (0, 0);
+        while begin < chunk.len() {
+            let (slices, addresses) = (&slices[begin..], &sending.addresses[begin..]);
+            let fd = self.socket.as_raw_fd();
+            let sent = sendmmsg(fd, &mut sending.headers, slices, addresses, none, MsgFlags::empty());
+            match sent.map(Iterator::count) {
+                Ok(0) | Err(nix::errno::Errno::EAGAIN) => return Err(taken),
+                Ok(count) => {
+                    begin += count;
+                    taken += count;
+                }
+                // One destination's error (as an ICMP that came for it) must not hold up the others.
+                Err(_) => begin += 1,
+            }
         }
-        taken
+        Ok(taken)
     }
 }
 
@@ -205,13 +237,27 @@ pub fn local_address_towards(remote: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// The address that this machine is known by where it listens at `listening`: that one, or, where it is every address,
+/// that of the default route, else the loopback address.
+pub fn own_address(listening: IpAddr) -> IpAddr {
+    if !listening.is_unspecified() {
+        return listening;
+    }
+    // Documentation addresses (RFC 5737, RFC 3849): they are routed as the internet is, and nothing is sent.
+    let (elsewhere, loopback): (IpAddr, IpAddr) = match listening {
+        IpAddr::V4(_) => (Ipv4Addr::new(192, 0, 2, 1).into(), Ipv4Addr::LOCALHOST.into()),
+        IpAddr::V6(_) => (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1).into(), Ipv6Addr::LOCALHOST.into()),
+    };
+    local_address_towards(SocketAddr::new(elsewhere, 9)).unwrap_or(loopback)
+}
+
 /// Binds a pair of sockets, RTP on an even port and RTCP on the next (RFC 3550 §11), from `range` or from the
 /// system's usual media ports. `cursor` walks through the range so that a port just closed is used last.
 ///
 /// # Errors
 /// A text that says what was tried.
 pub fn bind_media_pair(local: IpAddr, range: Option<(u16, u16)>, cursor: &mut u32) -> Result<(Udp, Udp), String> {
-    let (first, last) = range.unwrap_or((16_384, 32_767));
+    let (first, last) = range.unwrap_or(MEDIA_PORTS);
     let first = u32::from(first).next_multiple_of(2);
     let pairs = (u32::from(last) + 1).saturating_sub(first) / 2;
     let mut failure = format!("no even port and its neighbour in {first}-{last}");
@@ -229,4 +275,40 @@ pub fn bind_media_pair(local: IpAddr, range: Option<(u16, u16)>, cursor: &mut u3
         }
     }
     Err(failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::clock;
+
+    #[test]
+    fn a_batch_that_is_sent_and_received_allocates_nothing() {
+        let bind = || Udp::bind(([127, 0, 0, 1], 0).into()).expect("loopback");
+        let (from, to) = (bind(), bind());
+        let (mut buffers, turn, bytes) = (Buffers::default(), Turn::begin(clock::now()), [7; 172]);
+        let mut round = || {
+            let sent = from.send_all((0..20).map(|_| (to.local(), &bytes[..])));
+            let mut received = 0;
+            // Loopback delivers while it sends.
+            let more = to.receive(&mut buffers, &turn, |datagram| received += usize::from(datagram.bytes == bytes));
+            assert_eq!((sent, received, more), (20, 20, false));
+        };
+        round();
+        let counted = allocation_counter::measure(round);
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+    }
+
+    #[test]
+    fn a_batch_goes_on_behind_a_destination_that_is_refused() {
+        let bind = || Udp::bind(([127, 0, 0, 1], 0).into()).expect("loopback");
+        let (from, to) = (bind(), bind());
+        // Nothing is sent to port 0: the system refuses it.
+        let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
+        let batch = [(to.local(), &b"a"[..]), (nowhere, b"b"), (to.local(), b"c")];
+        assert_eq!(from.send_all(batch.into_iter()), 2);
+        let (mut buffers, turn, mut seen) = (Buffers::default(), Turn::begin(clock::now()), Vec::new());
+        to.receive(&mut buffers, &turn, |datagram| seen.extend_from_slice(datagram.bytes));
+        assert_eq!(seen, b"ac");
+    }
 }

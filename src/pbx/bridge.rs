@@ -4,16 +4,22 @@ use std::time::Instant;
 
 use super::station::Pbx;
 use crate::scenario::plan::Reject;
-use crate::sip::header;
+use crate::sip::endpoint::Event;
+use crate::sip::header::{self, Name};
 use crate::sip::message::Message;
-use crate::sip::session::{Invite, Response};
+use crate::sip::session::{Invite, Means, Response};
 use crate::sip::token::Handle;
 
 impl Pbx {
     /// Calls the contact of a registered account for a call that came in.
     pub(super) fn connect(&mut self, now: Instant, session: Handle, user: &str, invite: &Message<'_>) {
         let Some(binding) = self.registrar.find(now, user).cloned() else {
-            return self.end_with(now, session, &Reject { code: 480, reason: None, q850: Some(20) });
+            return self.end_with(now, session, &Reject::new(480, Some(20)));
+        };
+        // RFC 7332 §3: what goes through a back-to-back user agent has one hop less before it.
+        let hops = invite.header(Name::MaxForwards).and_then(header::number).unwrap_or(70).min(255) as u8;
+        let Some(max_forwards) = hops.checked_sub(1) else {
+            return self.end_with(now, session, &Reject { code: 483, reason: None, q850: None, retry_after: None });
         };
         self.endpoint.respond(now, session, &Response { code: 100, ..Response::default() });
         let from = invite.from().map(|from| header::text(from.uri)).unwrap_or_default();
@@ -27,11 +33,14 @@ impl Pbx {
             uri: &binding.contact,
             from: &format!("<{from}>"),
             to: &format!("<sip:{user}@{}>", self.config.plan.domain),
-            contact_user: "lab",
-            route: &[],
+            contact: "lab",
+            route: &binding.path,
+            max_forwards,
+            extensions: self.config.plan.speaks,
             headers: &headers,
             sdp: invite.sdp().unwrap_or(b""),
             credentials: None,
+            raw: None,
         };
         match self.endpoint.invite(now, &call) {
             Some(onward) => {
@@ -40,7 +49,7 @@ impl Pbx {
                     call.onward = Some(onward);
                 }
             }
-            None => self.end_with(now, session, &Reject { code: 480, reason: None, q850: Some(20) }),
+            None => self.end_with(now, session, &Reject::new(480, Some(20))),
         }
     }
 
@@ -61,9 +70,11 @@ impl Pbx {
         let Some(session) = self.placed.get(&onward).copied() else {
             return self.endpoint.bye(now, onward, None);
         };
-        let sdp = message.and_then(Message::sdp).unwrap_or(b"");
+        // RFC 3262 §5: the answer may have come in a provisional response that was acknowledged.
+        let early = || self.endpoint.early_answer(onward);
+        let sdp = message.and_then(Message::sdp).or_else(early).unwrap_or(b"").to_vec();
         self.mark_bridged(session);
-        self.endpoint.respond(now, session, &Response { code: 200, contact: "lab", sdp, ..Response::default() });
+        self.endpoint.respond(now, session, &Response { code: 200, contact: "lab", sdp: &sdp, ..Response::default() });
     }
 
     pub(super) fn handle_refused(&mut self, now: Instant, onward: Handle, code: u16, message: Option<&Message<'_>>) {
@@ -72,11 +83,59 @@ impl Pbx {
             crate::sip::message::Start::Response { reason, .. } => Some(header::text(reason)),
             crate::sip::message::Start::Request { .. } => None,
         });
-        self.end_with(now, session, &Reject { code, reason, q850: None });
+        self.end_with(now, session, &Reject { reason, ..Reject::new(code, None) });
+    }
+
+    /// The other side of a call that is connected to an account.
+    fn other_side(&self, session: Handle) -> Option<Handle> {
+        self.placed.get(&session).copied().or_else(|| self.calls.get(&session)?.onward)
+    }
+
+    /// One side wants to change what flows: the other is asked. False where there is no other side.
+    pub(super) fn pass_offer(
+        &mut self,
+        now: Instant,
+        session: Handle,
+        by: Means,
+        message: Option<&Message<'_>>,
+    ) -> bool {
+        let Some(other) = self.other_side(session) else { return false };
+        let sdp = message.and_then(Message::sdp).unwrap_or(b"");
+        let passed = !sdp.is_empty() && self.endpoint.change(now, other, sdp, by);
+        if passed {
+            self.asked.insert(other, (session, by));
+        } else {
+            self.answer_change(now, session, by, 488, b"");
+        }
+        true
+    }
+
+    /// The other side has answered the change.
+    pub(super) fn handle_changed(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) {
+        let Event::Changed { session, code, .. } = event else { return };
+        let Some((asker, by)) = self.asked.remove(&session) else { return };
+        let sdp = message.and_then(Message::sdp).filter(|_| code < 300).unwrap_or(b"");
+        self.answer_change(now, asker, by, code, sdp);
+    }
+
+    pub(super) fn answer_change(&mut self, now: Instant, session: Handle, by: Means, code: u16, sdp: &[u8]) {
+        let response = Response { code, contact: "lab", sdp, ..Response::default() };
+        match by {
+            Means::Reinvite => self.endpoint.respond(now, session, &response),
+            Means::Update => self.endpoint.answer_offer(now, session, &response),
+        }
+    }
+
+    /// The ACK of one side has the answer to an offer of the other.
+    pub(super) fn pass_answer(&mut self, now: Instant, session: Handle, answer: &[u8]) {
+        if let Some(other) = self.other_side(session) {
+            self.endpoint.acknowledge(now, other, answer);
+        }
     }
 
     /// One side of a call has ended: so does the other.
     pub(super) fn handle_ended(&mut self, now: Instant, ended: Handle) {
+        self.asked.remove(&ended);
         if let Some(session) = self.placed.get(&ended).copied() {
             return self.hang_up(now, session, None);
         }

@@ -10,14 +10,18 @@ use crate::scenario::lab::Behaviour;
 use crate::scenario::plan::Reject;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Start};
-use crate::sip::sdp::{Direction, Local, Order, Sdp};
-use crate::sip::session::Response;
+use crate::sip::sdp::crypto::{Key, Policy, Protection, Suite};
+use crate::sip::sdp::{Local, Negotiated, Order, Sdp};
+use crate::sip::session::{Means, Response};
 use crate::sip::token::Handle;
 use crate::station::PortId;
 use crate::station::streams::{config_of, described};
 
 /// How long a call that gets no response is remembered: longer than its caller repeats the INVITE (Timer B).
 const NO_RESPONSE: Duration = Duration::from_secs(40);
+
+/// The longest ringing: a caller that vanished without CANCEL is not kept for ever.
+const RING_LIMIT: Duration = Duration::from_secs(600);
 
 /// A call that came in.
 #[derive(Debug)]
@@ -27,6 +31,11 @@ pub(super) struct Call {
     pub(super) offer: Option<Box<[u8]>>,
     pub(super) port: Option<PortId>,
     pub(super) local_rtp: Option<SocketAddr>,
+    /// Descriptions that were sent: the version of the next.
+    descriptions: u64,
+    acknowledged: bool,
+    /// Keys of what we send, one for each suite, where the caller offers any.
+    keys: Vec<Key>,
     /// Index of the trunk that it counts on.
     trunk: Option<usize>,
     state: State,
@@ -53,12 +62,12 @@ impl Pbx {
         let number = user_of(uri).unwrap_or_default();
         // A number that never answers does not even challenge: only a time-out tells.
         let (trunk, inner) = self.trunk_of(&number);
-        let behaviour = self.behaviour_of(&inner);
+        let behaviour = self.behaviour_of(trunk, &inner);
         if behaviour == Some(Behaviour::NoResponse) {
             self.keep(session, Call::new(behaviour, flow, None, None));
             return self.set_deadline(session, now + NO_RESPONSE);
         }
-        if !self.admit(now, session, invite) {
+        if !self.admit(now, session, invite) || !self.endpoint.speak(now, session, self.config.plan.speaks) {
             return;
         }
         if let Some(index) = trunk {
@@ -75,7 +84,7 @@ impl Pbx {
         match behaviour {
             Some(behaviour) => self.begin(now, session, &behaviour),
             None if known => self.connect(now, session, &inner, invite),
-            None => self.end_with(now, session, &Reject { code: 404, reason: None, q850: Some(1) }),
+            None => self.end_with(now, session, &Reject::new(404, Some(1))),
         }
     }
 
@@ -87,10 +96,12 @@ impl Pbx {
         longest.map_or_else(|| (None, number.to_owned()), |(index, inner)| (Some(index), inner.to_owned()))
     }
 
-    /// What a number does. A number behind a trunk that no extension has is answered by an echo, as the outside world.
-    fn behaviour_of(&self, number: &str) -> Option<Behaviour> {
+    /// What a number does. A number behind a trunk that nobody here has is answered by an echo, as the outside world.
+    fn behaviour_of(&self, trunk: Option<usize>, number: &str) -> Option<Behaviour> {
         let found = self.config.plan.extensions.iter().find(|extension| extension.number == number);
-        found.map(|extension| extension.behaviour.clone())
+        let outside = trunk.is_some() && !number.is_empty() && !self.registrar.knows(number);
+        let echo = || outside.then_some(Behaviour::Echo { answer_after: Duration::ZERO });
+        found.map(|extension| extension.behaviour.clone()).or_else(echo)
     }
 
     fn begin(&mut self, now: Instant, session: Handle, behaviour: &Behaviour) {
@@ -104,7 +115,10 @@ impl Pbx {
                 ring(self);
                 self.set_deadline(session, now);
             }
-            Behaviour::RingForever => ring(self),
+            Behaviour::RingForever => {
+                ring(self);
+                self.set_deadline(session, now + RING_LIMIT);
+            }
             Behaviour::EarlyMedia { .. } => self.open_port(session),
             Behaviour::Reject { after, ring: rings, .. } => {
                 if *rings {
@@ -136,6 +150,9 @@ impl Pbx {
                 self.forget(now, session);
             }
             (State::Alerting, Some(Behaviour::Reject { reject, .. })) => self.end_with(now, session, &reject),
+            (State::Alerting, Some(Behaviour::RingForever)) => {
+                self.end_with(now, session, &Reject { code: 480, reason: None, q850: Some(19), retry_after: None });
+            }
             (State::Alerting, Some(Behaviour::NoMedia)) => self.answer(now, session),
             (State::Alerting, _) => self.open_port(session),
             (State::Announcing, Some(Behaviour::EarlyMedia { then, .. })) => self.end_with(now, session, &then),
@@ -149,7 +166,7 @@ impl Pbx {
         let Some(call) = self.calls.get_mut(&session) else { return };
         call.local_rtp = opened;
         match (opened, call.behaviour.clone()) {
-            (None, _) => self.end_with(now, session, &Reject { code: 500, reason: None, q850: None }),
+            (None, _) => self.end_with(now, session, &Reject::new(500, None)),
             (Some(_), Some(Behaviour::EarlyMedia { announce, .. })) => self.announce(now, session, announce),
             (Some(_), _) => self.answer(now, session),
         }
@@ -157,7 +174,7 @@ impl Pbx {
 
     fn announce(&mut self, now: Instant, session: Handle, length: Duration) {
         let Some(sdp) = self.negotiate(now, session, Source::Speech) else {
-            return self.end_with(now, session, &Reject { code: 488, reason: None, q850: None });
+            return self.end_with(now, session, &Reject::new(488, None));
         };
         self.endpoint.respond(now, session, &Response { code: 183, contact: "lab", sdp: &sdp, ..Response::default() });
         if let Some(call) = self.calls.get_mut(&session) {
@@ -167,13 +184,9 @@ impl Pbx {
     }
 
     fn answer(&mut self, now: Instant, session: Handle) {
-        let source = match self.calls.get(&session).and_then(|call| call.behaviour.as_ref()) {
-            Some(Behaviour::Silence) => Source::Silence,
-            Some(Behaviour::NoMedia) => Source::Nothing,
-            _ => Source::Echo,
-        };
+        let source = self.source_of(session);
         let Some(sdp) = self.negotiate(now, session, source) else {
-            return self.end_with(now, session, &Reject { code: 488, reason: None, q850: None });
+            return self.end_with(now, session, &Reject::new(488, None));
         };
         self.endpoint.respond(now, session, &Response { code: 200, contact: "lab", sdp: &sdp, ..Response::default() });
         if let Some(call) = self.calls.get_mut(&session) {
@@ -181,54 +194,95 @@ impl Pbx {
         }
     }
 
-    /// Our answer to the offer; media begins. An INVITE without offer gets none back.
+    fn source_of(&self, session: Handle) -> Source {
+        match self.calls.get(&session).and_then(|call| call.behaviour.as_ref()) {
+            Some(Behaviour::Silence) => Source::Silence,
+            Some(Behaviour::NoMedia) => Source::Nothing,
+            _ => Source::Echo,
+        }
+    }
+
+    /// Our answer to the offer; media begins. To an INVITE without one it is our offer.
     fn negotiate(&mut self, now: Instant, session: Handle, source: Source) -> Option<Vec<u8>> {
-        let call = self.calls.get(&session)?;
-        let Some(offer) = &call.offer else { return Some(Vec::new()) };
-        let codecs = [Codec::Pcma, Codec::Pcmu].map(described);
-        let ip = self.endpoint.local_address(call.flow.link)?;
-        let local = Local {
-            rtp: SocketAddr::new(ip, call.local_rtp.map_or(9, |local| local.port())),
-            codecs: &codecs,
-            telephone_event: Some(101),
-            ptime: Some(20),
-            rtcp_mux: false,
-            direction: Direction::SendRecv,
-            session_id: u64::from(session.index) + 1,
-            version: 1,
+        let call = self.calls.get_mut(&session)?;
+        call.descriptions += 1;
+        let (offer, mut sdp) = (call.offer.take(), Vec::with_capacity(300));
+        let offer = match &offer {
+            Some(offer) => Some(Sdp::parse(offer).ok()?),
+            None => None,
         };
-        let mut sdp = Vec::with_capacity(300);
-        let agreed = local.answer(&Sdp::parse(offer).ok()?, Order::Theirs, &mut sdp).ok()?;
-        let marker = session.index as u16 | audio::FAR_END;
-        if let (Some(port), Some(config)) =
-            (call.port.filter(|_| call.local_rtp.is_some()), config_of(&agreed, source, marker, self.config.clock))
-        {
-            if self.streams.is_running(port) {
-                let (rtp, rtcp) = (config.remote_rtp, config.remote_rtcp);
-                self.streams.with_session(port, |stream| stream.set_remote(rtp, rtcp, now));
-            } else {
-                self.streams.start(now, port, config);
+        let srtp = self.config.plan.srtp.as_ref();
+        let (policy, accepts) =
+            srtp.map_or_else(|| (Policy::Offered, &Suite::ALL[..]), |srtp| (srtp.policy, &srtp.accepts));
+        if call.keys.is_empty() && offer.as_ref().map_or(policy == Policy::Required, Sdp::has_crypto) {
+            call.keys = accepts.iter().map(|suite| self.key_source.next(*suite)).collect();
+        }
+        let agreed = self.describe(session, |local| match &offer {
+            Some(offer) => local.answer(offer, Order::Theirs, &mut sdp).ok().map(Some),
+            None => {
+                local.write_offer(&mut sdp);
+                Some(None)
             }
+        })?;
+        if let Some(agreed) = agreed {
+            self.run_media(now, session, &agreed, source);
         }
         Some(sdp)
     }
 
-    /// ACK came: a call that the far end ends counts from here.
-    pub(super) fn handle_acknowledged(&mut self, now: Instant, session: Handle) {
-        if let Some(Behaviour::FarEndBye { after, .. }) =
-            self.calls.get(&session).and_then(|call| call.behaviour.as_ref())
-        {
-            let at = now + *after;
-            self.set_deadline(session, at);
+    fn describe<R>(&self, session: Handle, with: impl FnOnce(&Local<'_>) -> Option<R>) -> Option<R> {
+        let call = self.calls.get(&session)?;
+        let codecs = [Codec::Pcma, Codec::Pcmu].map(described);
+        let ip = self.endpoint.public_address(call.flow.link)?;
+        let rtp = SocketAddr::new(ip, call.local_rtp.map_or(9, |local| local.port()));
+        let policy = self.config.plan.srtp.as_ref().map_or(Policy::Offered, |srtp| srtp.policy);
+        let protection = Protection { policy, keys: &call.keys };
+        let local = Local::new(rtp, &codecs, u64::from(session.index) + 1);
+        with(&Local { protection, version: call.descriptions, ..local })
+    }
+
+    fn run_media(&mut self, now: Instant, session: Handle, agreed: &Negotiated, source: Source) {
+        let Some(call) = self.calls.get(&session) else { return };
+        let marker = session.index as u16 | audio::FAR_END;
+        let Some(port) = call.port.filter(|_| call.local_rtp.is_some()) else { return };
+        match config_of(agreed, source, marker, self.config.clock) {
+            Some(config) => self.streams.run(now, port, config),
+            // On hold at address 0.0.0.0: nothing can be sent.
+            None => self.streams.with_session(port, |stream| stream.set_direction(agreed.direction, now)),
         }
     }
 
-    pub(super) fn handle_reinvite(&mut self, now: Instant, session: Handle, message: Option<&Message<'_>>) {
-        if let (Some(call), Some(offer)) = (self.calls.get_mut(&session), message.and_then(Message::sdp)) {
-            call.offer = Some(offer.into());
+    /// ACK came, perhaps with the answer to our offer: a call that the far end ends counts from here.
+    pub(super) fn handle_acknowledged(&mut self, now: Instant, session: Handle, message: Option<&Message<'_>>) {
+        if let Some(answer) = message.and_then(Message::sdp) {
+            self.pass_answer(now, session, answer);
+            let agreed = self.describe(session, |local| local.negotiated(&Sdp::parse(answer).ok()?).ok());
+            let source = self.source_of(session);
+            if let Some(agreed) = agreed {
+                self.run_media(now, session, &agreed, source);
+            }
         }
-        let sdp = self.negotiate(now, session, Source::Echo).unwrap_or_default();
-        self.endpoint.respond(now, session, &Response { code: 200, contact: "lab", sdp: &sdp, ..Response::default() });
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        if let Some(Behaviour::FarEndBye { after, .. }) = call.behaviour
+            && !std::mem::replace(&mut call.acknowledged, true)
+        {
+            self.set_deadline(session, now + after);
+        }
+    }
+
+    /// An offer in a re-INVITE, UPDATE or PRACK.
+    pub(super) fn handle_offer(&mut self, now: Instant, session: Handle, by: Means, message: Option<&Message<'_>>) {
+        if self.pass_offer(now, session, by, message) {
+            return;
+        }
+        if let Some(call) = self.calls.get_mut(&session) {
+            call.offer = message.and_then(Message::sdp).map(Box::from);
+        }
+        let source = self.source_of(session);
+        match self.negotiate(now, session, source) {
+            Some(sdp) => self.answer_change(now, session, by, 200, &sdp),
+            None => self.answer_change(now, session, by, 488, b""),
+        }
     }
 
     /// Ends a call that was answered, or refuses one that was not.
@@ -240,7 +294,7 @@ impl Pbx {
                 self.endpoint.bye(now, session, reason.as_deref());
             }
             State::Alerting | State::Announcing => {
-                self.refuse(now, session, &Reject { code: 480, reason: None, q850: None });
+                self.refuse(now, session, &Reject::new(480, None));
             }
         }
         self.forget(now, session);
@@ -252,8 +306,8 @@ impl Pbx {
     }
 
     fn refuse(&mut self, now: Instant, session: Handle, reject: &Reject) {
-        let cause = reject.q850.map(|cause| format!("Q.850;cause={cause}"));
-        let headers: Vec<(&str, &str)> = cause.iter().map(|cause| ("Reason", cause.as_str())).collect();
+        let headers = reject.headers();
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let reason = reject.reason.as_deref().unwrap_or("");
         let refusal = Response { code: reject.code, reason, headers: &headers, ..Response::default() };
         self.endpoint.respond(now, session, &refusal);
@@ -266,7 +320,6 @@ impl Pbx {
             self.trunks[trunk] -= 1;
         }
         if let Some(port) = call.port {
-            self.ports.remove(&port);
             self.streams.finish(now, port);
         }
         if let Some(onward) = call.onward {
@@ -283,9 +336,7 @@ impl Pbx {
     fn open_port(&mut self, session: Handle) {
         let Some(call) = self.calls.get_mut(&session) else { return };
         let Some(local) = self.endpoint.local_address(call.flow.link) else { return };
-        let port = self.streams.open(None, local);
-        call.port = Some(port);
-        self.ports.insert(port, session);
+        call.port = Some(self.streams.open(session, None, local));
     }
 
     fn set_deadline(&mut self, session: Handle, at: Instant) {
@@ -304,7 +355,20 @@ impl Call {
     fn new(behaviour: Option<Behaviour>, flow: Flow, offer: Option<Box<[u8]>>, trunk: Option<usize>) -> Self {
         let state = State::Alerting;
         let (port, local_rtp, deadline, onward) = (None, None, None, None);
-        Self { behaviour, flow, offer, port, local_rtp, trunk, state, deadline, onward }
+        Self {
+            behaviour,
+            flow,
+            offer,
+            port,
+            local_rtp,
+            keys: Vec::new(),
+            descriptions: 0,
+            acknowledged: false,
+            trunk,
+            state,
+            deadline,
+            onward,
+        }
     }
 }
 

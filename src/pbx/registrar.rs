@@ -10,7 +10,7 @@ use crate::sip::auth::{Algorithm, Verdict, Verifier};
 use crate::sip::flow::Flow;
 use crate::sip::header::{self, Name};
 use crate::sip::message::Message;
-use crate::sip::uri::{NameAddr, Uri};
+use crate::sip::uri::{self, NameAddr, Uri};
 use crate::units::{Random, Secret};
 
 /// Expiry where a REGISTER asks for none, seconds.
@@ -36,6 +36,8 @@ pub(super) struct Registrar {
 pub(super) struct Binding {
     pub(super) contact: String,
     pub(super) flow: Flow,
+    /// Route towards it (RFC 3327), in order.
+    pub(super) path: Vec<String>,
     until: Instant,
 }
 
@@ -106,6 +108,7 @@ impl Registrar {
     ) -> Answer {
         self.bindings.retain(|_, binding| binding.until > now);
         let default = request.header(Name::Expires).and_then(header::number).unwrap_or(DEFAULT_EXPIRES);
+        let path: Vec<String> = request.headers(Name::Path).flat_map(header::split_list).map(header::text).collect();
         for value in request.headers(Name::Contact).flat_map(header::split_list) {
             if value == b"*" {
                 self.bindings.retain(|(owner, _), _| owner != user);
@@ -128,9 +131,13 @@ impl Registrar {
                 return Answer::rejected(&licence.refuse);
             }
             let until = now + Duration::from_secs(expires.into());
-            self.bindings.insert(key, Binding { contact: header::text(contact.uri), flow, until });
+            let path = path.clone();
+            self.bindings.insert(key, Binding { contact: header::text(contact.uri), flow, path, until });
         }
-        Answer { code: 200, reason: String::new(), headers: self.contacts(now, user) }
+        let mut headers = self.contacts(now, user);
+        // RFC 3327 §5.3: the path is shown to whom it was made for.
+        headers.extend(path.into_iter().map(|value| ("Path", value)));
+        Answer { code: 200, reason: String::new(), headers }
     }
 
     fn contacts(&self, now: Instant, user: &str) -> Vec<(&'static str, String)> {
@@ -169,5 +176,5 @@ impl Answer {
 
 /// The user part of an address of record.
 pub(super) fn user_of(uri: &[u8]) -> Option<String> {
-    Uri::parse(uri).map(|uri| header::text(uri.user).replace("%23", "#"))
+    Uri::parse(uri).map(|uri| header::text(&uri::unescape(uri.user)))
 }

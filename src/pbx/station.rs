@@ -13,12 +13,15 @@ use crate::sip::endpoint::{self, Endpoint, Event};
 use crate::sip::flow::{Flow, LinkId};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, ParseError};
-use crate::sip::session::Response;
+use crate::sip::outbox::Reply;
+use crate::sip::sdp::crypto::KeySource;
+use crate::sip::session::{Means, Response};
 use crate::sip::token::Handle;
+use crate::sip::uri::Uri;
 use crate::station::streams::Streams;
 use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
 use crate::timer::Wheel;
-use crate::units::Random;
+use crate::units::{Random, Redacted};
 
 /// How a PBX is set up.
 #[derive(Clone, Debug)]
@@ -27,6 +30,8 @@ pub struct Config {
     pub plan: LabPlan,
     /// The wall clock of RTCP.
     pub clock: NtpClock,
+    /// What keys of SRTP are made from: unpredictable.
+    pub secret: Redacted<[u8; 32]>,
 }
 
 /// The simulated PBX.
@@ -34,13 +39,15 @@ pub struct Config {
 pub struct Pbx {
     pub(super) config: Config,
     pub(super) endpoint: Endpoint,
-    pub(super) streams: Streams,
+    pub(super) key_source: KeySource,
+    pub(super) streams: Streams<Handle>,
     pub(super) registrar: Registrar,
     /// Calls by the session that came in.
     pub(super) calls: FxHashMap<Handle, Call>,
     /// Sessions that we placed, and the call they belong to.
     pub(super) placed: FxHashMap<Handle, Handle>,
-    pub(super) ports: FxHashMap<PortId, Handle>,
+    /// Sessions that were asked to change, by whom and with what.
+    pub(super) asked: FxHashMap<Handle, (Handle, Means)>,
     /// Calls under way on each trunk.
     pub(super) trunks: Vec<u32>,
     pub(super) timers: Wheel<Handle>,
@@ -52,12 +59,13 @@ impl Pbx {
     pub fn new(config: Config, endpoint: endpoint::Config, seed: u64, now: Instant) -> Self {
         let mut random = Random::new(seed);
         Self {
+            key_source: KeySource::new(config.secret.0),
             endpoint: Endpoint::new(endpoint, random.next_u64(), now),
-            streams: Streams::new(random.next_u64(), now),
+            streams: Streams::new(random.next_u64(), 0, now),
             registrar: Registrar::new(&config.plan, &mut random, now),
             calls: FxHashMap::default(),
             placed: FxHashMap::default(),
-            ports: FxHashMap::default(),
+            asked: FxHashMap::default(),
             trunks: vec![0; config.plan.trunks.len()],
             timers: Wheel::new(now),
             over: false,
@@ -76,8 +84,10 @@ impl Pbx {
             match (event, at_hand) {
                 (Event::RegisterReceived, Some((flow, message))) => self.handle_register(now, flow, message),
                 (Event::Invited { session }, Some((flow, message))) => self.handle_invite(now, session, flow, message),
-                (Event::Acknowledged { session }, _) => self.handle_acknowledged(now, session),
-                (Event::Reinvited { session }, _) => self.handle_reinvite(now, session, message),
+                (Event::Acknowledged { session }, _) => self.handle_acknowledged(now, session, message),
+                (Event::Reinvited { session }, _) => self.handle_offer(now, session, Means::Reinvite, message),
+                (Event::Offered { session }, _) => self.handle_offer(now, session, Means::Update, message),
+                (Event::Changed { .. }, _) => self.handle_changed(now, event, message),
                 (Event::Provisional { session, code }, _) => self.handle_provisional(now, session, code, message),
                 (Event::Answered { session }, _) => self.handle_answered(now, session, message),
                 (Event::Refused { session, code, .. }, _) => self.handle_refused(now, session, code, message),
@@ -86,6 +96,8 @@ impl Pbx {
                     | Event::ByeReceived { session }
                     | Event::ByeAnswered { session, .. }
                     | Event::NotAcknowledged { session }
+                    | Event::ProvisionalNotAcknowledged { session }
+                    | Event::SessionExpired { session }
                     | Event::AnsweredAfterCancel { session }
                     | Event::LinkLost { session },
                     _,
@@ -96,6 +108,10 @@ impl Pbx {
     }
 
     fn handle_register(&mut self, now: Instant, flow: Flow, request: &Message<'_>) {
+        // RFC 3261 §10.3: the address of record is a SIP or SIPS URI (RFC 4475 §3.3.4).
+        if !request.to().and_then(|to| Uri::parse(to.uri)).is_some_and(|aor| aor.is_sip()) {
+            return self.endpoint.reply(flow, request, &Reply { code: 400, ..Reply::default() });
+        }
         let aor = request.to().and_then(|to| user_of(to.uri));
         let access = match (&aor, self.config.plan.challenge) {
             (Some(user), false) => Access::Granted(user.clone()),
@@ -109,7 +125,8 @@ impl Pbx {
             Access::Unknown => Answer::refuse(404, "", Vec::new()),
             Access::Challenge(value) => Answer::refuse(401, "", vec![("WWW-Authenticate", value)]),
         };
-        self.endpoint.reply(flow, request, answer.code, &answer.reason, &answer.headers);
+        let headers: Vec<(&str, &str)> = answer.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        self.endpoint.reply(flow, request, &Reply { code: answer.code, reason: &answer.reason, headers: &headers });
     }
 
     /// Challenges a caller. True where the call may go on.
@@ -153,11 +170,10 @@ impl Station for Pbx {
         bytes: &[u8],
     ) {
         self.streams.handle_packet(arrived, port, channel, from, bytes);
-        while self.streams.poll_event().is_some() {}
     }
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
-        if let Some(session) = self.ports.get(&port).copied() {
+        if let Some(session) = self.streams.owner(port) {
             self.handle_port_of(now, session, opened.ok());
         }
     }
@@ -185,7 +201,6 @@ impl Station for Pbx {
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now, None);
         self.streams.handle_timeout(now);
-        while self.streams.poll_event().is_some() {}
     }
 
     fn stop(&mut self, now: Instant) {

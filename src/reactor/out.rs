@@ -2,40 +2,20 @@
 
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::time::Instant;
 
 use super::Health;
 use super::sockets::{Kind, Sockets};
-use crate::station::LinkFault;
+use crate::evidence::Message;
 
 /// Who sees the messages of SIP on the wire: the evidence.
 pub trait Wire {
-    /// A message was sent for the attempt `owner` (0: nobody's).
-    fn sent(
-        &mut self,
-        owner: u64,
-        at: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        transport: &'static str,
-        bytes: &[u8],
-    );
-    /// A message arrived for the attempt `owner` (0: nobody's).
-    fn received(
-        &mut self,
-        owner: u64,
-        at: Instant,
-        local: SocketAddr,
-        remote: SocketAddr,
-        transport: &'static str,
-        bytes: &[u8],
-    );
+    /// A message was sent or arrived for the attempt `owner` (0: nobody's).
+    fn see(&mut self, owner: u64, message: &Message<'_>);
 }
 
 /// Nobody looks.
 impl Wire for () {
-    fn sent(&mut self, _: u64, _: Instant, _: SocketAddr, _: SocketAddr, _: &'static str, _: &[u8]) {}
-    fn received(&mut self, _: u64, _: Instant, _: SocketAddr, _: SocketAddr, _: &'static str, _: &[u8]) {}
+    fn see(&mut self, _: u64, _: &Message<'_>) {}
 }
 
 /// Packets of this turn, in order.
@@ -79,21 +59,16 @@ impl Outgoing {
             let (now, later) = rest.split_at(run);
             rest = later;
             let taken = match sockets.get_mut(*socket) {
-                Some(Kind::Sip { udp, .. } | Kind::Media { udp, .. }) => match now {
-                    [(_, to, bytes)] => usize::from(udp.send(*to, &self.arena[bytes.clone()]).is_ok()),
-                    many => {
-                        let datagrams: Vec<(SocketAddr, &[u8])> =
-                            many.iter().map(|(_, to, bytes)| (*to, &self.arena[bytes.clone()])).collect();
-                        udp.send_all(&datagrams)
-                    }
-                },
+                Some(Kind::Sip { udp, .. } | Kind::Media { udp, .. }) => {
+                    udp.send_all(now.iter().map(|(_, to, bytes)| (*to, &self.arena[bytes.clone()])))
+                }
                 Some(Kind::Stream { stream, link, .. }) => {
                     let link = *link;
                     let mut bytes = now.iter().map(|(_, _, bytes)| &self.arena[bytes.clone()]);
                     match bytes.try_for_each(|bytes| stream.send(bytes)) {
                         Ok(()) => now.len(),
                         Err(error) => {
-                            sockets.lose(link, LinkFault::Broken, error.to_string());
+                            sockets.lose_by(link, &error);
                             0
                         }
                     }

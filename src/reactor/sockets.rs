@@ -1,15 +1,23 @@
 //! The sockets of one worker, found by token, link or media port.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
 use rustc_hash::FxHashMap;
 
+use super::fault_of;
+use crate::net::drops::Drops;
 use crate::net::stream::Stream;
+use crate::net::tls::{self, Session};
 use crate::net::udp::{self, Udp};
 use crate::sip::flow::{LinkId, Transport};
 use crate::station::{Channel, LinkFault, PortId};
+
+/// A connection, TLS included, that is not open by then is given up.
+pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// A socket.
 pub(super) enum Kind {
@@ -17,7 +25,7 @@ pub(super) enum Kind {
     Sip { link: LinkId, udp: Udp },
     /// One of a pair of media sockets.
     Media { port: PortId, channel: Channel, udp: Udp },
-    /// SIP over TCP.
+    /// SIP over TCP or TLS.
     Stream { link: LinkId, stream: Stream, local: SocketAddr },
     /// Waits for connections.
     Listener(mio::net::TcpListener),
@@ -33,6 +41,10 @@ pub(super) struct Sockets {
     next_media_port: u32,
     lost: Vec<(LinkId, LinkFault, String)>,
     open: usize,
+    /// Connections that have to be open by then; some are, or are gone.
+    pub(super) opening: VecDeque<(Instant, LinkId)>,
+    /// Who counts what the kernel drops.
+    pub(super) drops: Option<Drops>,
 }
 
 impl Sockets {
@@ -67,6 +79,9 @@ impl Sockets {
         if let Kind::Sip { link, .. } | Kind::Stream { link, .. } = &socket {
             self.links.insert(*link, index);
         }
+        if let (Some(drops), Some(inode)) = (&self.drops, inode_of(&socket)) {
+            drops.add(inode);
+        }
         self.places[index] = Some(socket);
         self.open += 1;
         Ok(index)
@@ -90,7 +105,7 @@ impl Sockets {
         let index = *self.links.get(&link)?;
         match self.places[index].as_ref()? {
             Kind::Sip { udp, .. } => Some((index, udp.local(), Transport::Udp.name())),
-            Kind::Stream { local, .. } => Some((index, *local, Transport::Tcp.name())),
+            Kind::Stream { local, stream, .. } => Some((index, *local, stream.transport().name())),
             _ => None,
         }
     }
@@ -124,30 +139,62 @@ impl Sockets {
         }
     }
 
-    /// Opens a link. A UDP socket tells its own address at once, a connection later.
-    pub(super) fn open_link(
+    /// Opens a UDP socket towards a server. Returns its own address.
+    pub(super) fn open_udp(
         &mut self,
         registry: &Registry,
         link: LinkId,
-        transport: Transport,
         remote: SocketAddr,
         local_port: u16,
-    ) -> io::Result<Option<SocketAddr>> {
-        match transport {
-            Transport::Udp => {
-                let local = SocketAddr::new(udp::local_address_towards(remote)?, local_port);
-                let udp = Udp::bind_sip(local)?;
-                let local = udp.local();
-                self.add(registry, Kind::Sip { link, udp })?;
-                Ok(Some(local))
-            }
-            Transport::Tcp => {
-                let stream = Stream::connect(remote)?;
-                let local = SocketAddr::new(udp::local_address_towards(remote)?, 0);
-                self.add(registry, Kind::Stream { link, stream, local })?;
-                Ok(None)
+    ) -> io::Result<SocketAddr> {
+        let local = SocketAddr::new(udp::local_address_towards(remote)?, local_port);
+        let udp = Udp::bind_sip(local)?;
+        let local = udp.local();
+        self.add(registry, Kind::Sip { link, udp })?;
+        Ok(local)
+    }
+
+    /// Begins to connect to a server.
+    pub(super) fn open_stream(
+        &mut self,
+        registry: &Registry,
+        link: LinkId,
+        remote: SocketAddr,
+        tls: Option<Session>,
+        now: Instant,
+    ) -> io::Result<()> {
+        let stream = Stream::connect(remote, tls)?;
+        let local = SocketAddr::new(udp::local_address_towards(remote)?, 0);
+        self.add(registry, Kind::Stream { link, stream, local })?;
+        self.opening.push_back((now + OPEN_WITHIN, link));
+        Ok(())
+    }
+
+    /// When the oldest connection that may still be opening has to be open.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.opening.front().map(|(until, _)| *until)
+    }
+
+    /// Gives up connections that did not open in time.
+    pub(super) fn expire(&mut self, now: Instant) {
+        while let Some((_, link)) = self.opening.pop_front_if(|(until, _)| *until <= now) {
+            let Some(Kind::Stream { stream, .. }) =
+                self.links.get(&link).and_then(|index| self.places[*index].as_ref())
+            else {
+                continue;
+            };
+            let within = OPEN_WITHIN.as_secs();
+            match stream.is_shaking() {
+                _ if stream.is_open() => {}
+                true => self.lose(link, LinkFault::Tls, format!("the TLS handshake did not end within {within} s")),
+                false => self.lose(link, LinkFault::Broken, format!("no connection within {within} s")),
             }
         }
+    }
+
+    /// Notes that a connection is lost by an error.
+    pub(super) fn lose_by(&mut self, link: LinkId, error: &io::Error) {
+        self.lose(link, fault_of(error), tls::describe(error));
     }
 
     pub(super) fn close_link(&mut self, registry: &Registry, link: LinkId) {
@@ -174,12 +221,57 @@ impl Sockets {
 
     fn close(&mut self, registry: &Registry, index: usize) {
         let Some(mut socket) = self.places.get_mut(index).and_then(Option::take) else { return };
+        if let (Some(drops), Some(inode)) = (&self.drops, inode_of(&socket)) {
+            drops.remove(inode);
+        }
         let _ = match &mut socket {
             Kind::Sip { udp, .. } | Kind::Media { udp, .. } => registry.deregister(udp.source()),
-            Kind::Stream { stream, .. } => registry.deregister(stream.source()),
+            Kind::Stream { stream, .. } => {
+                stream.close();
+                registry.deregister(stream.source())
+            }
             Kind::Listener(listener) => registry.deregister(listener),
         };
         self.free.push(index);
         self.open -= 1;
+    }
+}
+
+/// The kernel's number of a UDP socket.
+fn inode_of(socket: &Kind) -> Option<u64> {
+    match socket {
+        Kind::Sip { udp, .. } | Kind::Media { udp, .. } => udp.inode().ok(),
+        Kind::Stream { .. } | Kind::Listener(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::net::clock;
+    use crate::net::stream::Advance;
+    use crate::net::tls::{Client, SelfSigned};
+    use crate::scenario::plan::{Roots, TlsSettings};
+    use crate::sip::flow::LinkId;
+
+    #[test]
+    fn a_server_that_never_answers_the_handshake_is_given_up_after_ten_seconds() {
+        let poll = mio::Poll::new().expect("a poll");
+        // The system accepts the connection; nobody ever speaks.
+        let listener = mio::net::TcpListener::bind("127.0.0.1:0".parse().expect("valid")).expect("a port");
+        let remote = listener.local_addr().expect("bound");
+        let ca = SelfSigned::new("lab", remote.ip()).expect("a certificate").ca;
+        let settings = TlsSettings { name: "lab".into(), roots: Roots::Given(ca), ..TlsSettings::default() };
+        let session = Client::new(&settings, None).expect("settings").connect().expect("a session");
+        let (mut sockets, now) = (Sockets::default(), clock::now());
+        sockets.open_stream(poll.registry(), LinkId(1), remote, Some(session), now).expect("a socket");
+        let Some(Kind::Stream { stream, .. }) = sockets.get_mut(0) else { panic!("there is one") };
+        while stream.advance().expect("no error") != Advance::Waiting {}
+        assert_eq!(sockets.deadline(), Some(now + OPEN_WITHIN));
+        sockets.expire(now + OPEN_WITHIN - Duration::from_millis(1));
+        assert!(sockets.take_lost(poll.registry()).is_empty());
+        sockets.expire(now + OPEN_WITHIN);
+        let text = "the TLS handshake did not end within 10 s".to_owned();
+        assert_eq!(sockets.take_lost(poll.registry()), [(LinkId(1), LinkFault::Tls, text)]);
     }
 }

@@ -9,7 +9,7 @@ use crate::units::millis;
 
 use super::call_record::{CallRecord, Direction, Retry, Role};
 use super::classify::classify;
-use super::facts::{Facts, FinalResponse, MediaFacts, Moments, Party};
+use super::facts::{Facts, FinalResponse, LocalFailure, MediaFacts, Moments, Party};
 
 /// Who and where: what is known of an attempt without looking at what happened.
 #[derive(Clone, Debug, Default)]
@@ -47,6 +47,8 @@ pub struct Identity {
 #[expect(missing_docs, reason = "the fields of the record, under the same names")]
 pub struct MediaFigures {
     pub codec: Option<String>,
+    pub srtp: Option<String>,
+    pub srtp_replayed: Option<u64>,
     pub grade: Option<String>,
     pub grade_by: Option<String>,
     pub grade_missing: Option<String>,
@@ -124,6 +126,7 @@ impl CallRecord {
             started_at: moments.started.map(|moment| anchor.timestamp_of(moment)),
             ended_at: anchor.timestamp_of(ended.or_else(|| first_moment(moments)).unwrap_or(anchor.instant)),
             late_ms: between(moments.intended, moments.started),
+            stalled_ms: facts.stalled.map(millis),
             class: classify(facts),
             code: response.map(|response| response.code),
             code_origin: response.map(|response| response.origin),
@@ -145,6 +148,9 @@ impl CallRecord {
             sdd_ms: between(moments.bye, moments.bye_answered),
             hangup_by: facts.ended.map(|ended| party(ended.by).to_owned()),
             codec: figures.codec,
+            srtp: figures.srtp,
+            srtp_unauthenticated: media.unauthenticated,
+            srtp_replayed: figures.srtp_replayed,
             grade: figures.grade,
             grade_by: figures.grade_by,
             grade_missing: figures.grade_missing,
@@ -200,7 +206,11 @@ fn registration_delay(facts: &Facts) -> Option<f64> {
 /// The reason phrase, with the text of the Reason or Warning header behind it where that says more.
 fn reason(facts: &Facts, response: Option<&FinalResponse>) -> Option<String> {
     let phrase = response.map(|response| response.reason.as_str()).filter(|phrase| !phrase.is_empty());
-    let text = facts.reason_text.as_deref().filter(|text| !text.is_empty());
+    let transport = match &facts.local_failure {
+        Some(LocalFailure::Transport(failure)) => failure.text.as_deref(),
+        _ => None,
+    };
+    let text = facts.reason_text.as_deref().or(transport).filter(|text| !text.is_empty());
     match (phrase, text) {
         (Some(phrase), Some(text)) if !phrase.eq_ignore_ascii_case(text) => Some(format!("{phrase}; {text}")),
         (phrase, text) => phrase.or(text).map(str::to_owned),

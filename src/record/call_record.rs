@@ -83,6 +83,9 @@ pub struct CallRecord {
     pub started_at: Option<Timestamp>,
     pub ended_at: Timestamp,
     pub late_ms: Option<f64>,
+    /// The longest time that our own worker stood still during the attempt, where it was 100 ms or more.
+    #[serde(default)]
+    pub stalled_ms: Option<f64>,
     pub class: Class,
     pub code: Option<u16>,
     pub code_origin: Option<Origin>,
@@ -107,6 +110,15 @@ pub struct CallRecord {
     pub sdd_ms: Option<f64>,
     pub hangup_by: Option<String>,
     pub codec: Option<String>,
+    /// Crypto suite of SRTP; `null` for plain RTP.
+    #[serde(default)]
+    pub srtp: Option<String>,
+    /// Packets that the far end's key does not prove.
+    #[serde(default)]
+    pub srtp_unauthenticated: Option<u64>,
+    /// Packets that came a second time, or too late to tell.
+    #[serde(default)]
+    pub srtp_replayed: Option<u64>,
     pub grade: Option<String>,
     pub grade_by: Option<String>,
     pub grade_missing: Option<String>,

@@ -52,7 +52,7 @@ classes! {
     CallAuthFailed = "call.auth_failed";
     /// The server forbids the call.
     CallForbidden = "call.forbidden";
-    /// The offered media or content was not acceptable.
+    /// The offered media, content or extensions were not acceptable.
     CallNotAcceptable = "call.not_acceptable";
     /// The call was rejected as unwanted or by analytics.
     CallScreened = "call.screened";
@@ -68,10 +68,14 @@ classes! {
     CallDroppedImmediately = "call.dropped_immediately";
     /// The call was ended by the far end or by a loss before its planned end.
     CallDroppedMidway = "call.dropped_midway";
+    /// The session timer ran out: nobody refreshed the call in time, and it was ended.
+    CallSessionExpired = "call.session_expired";
     /// The caller heard ringing, but no INVITE reached the called party.
     CallFalseRinging = "call.false_ringing";
     /// An expected inbound call did not arrive.
     CallInboundNotDelivered = "call.inbound_not_delivered";
+    /// A call came in that nothing in the scenario waited for; it was refused.
+    CallInboundUnexpected = "call.inbound_unexpected";
     /// The answer could not be used: no SDP, no audio line, or a codec that was not offered.
     CallBadAnswer = "call.bad_answer";
 
@@ -105,6 +109,8 @@ classes! {
 
     /// No RTP arrived although the call was answered.
     MediaNoRtp = "media.no_rtp";
+    /// Encrypted audio arrived that the negotiated key does not prove.
+    MediaSrtpFailed = "media.srtp_failed";
     /// Audio was heard in one direction only.
     MediaOneWay = "media.one_way";
     /// RTP arrived, but it carried silence.
@@ -124,6 +130,10 @@ classes! {
     ProbeNoAccount = "probe.no_account";
     /// Our machine had no RTP port left: the attempt says nothing about the target.
     ProbeNoMediaPort = "probe.no_media_port";
+    /// The far side had asked for no calls (503 with Retry-After), so this one was not placed.
+    ProbeBackedOff = "probe.backed_off";
+    /// Our own machine stood still during the attempt, which alone may have caused the fault.
+    ProbeStalled = "probe.stalled";
     /// The run was interrupted before the attempt came to a result.
     ProbeInterrupted = "probe.interrupted";
 

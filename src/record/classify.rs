@@ -3,7 +3,8 @@
 //! One attempt has one class. The questions stand in order and the first that has an answer decides: our own machine,
 //! the transport, the registration, the call's final response, how the established call ended, what was heard.
 //! What was *received* is believed before what was concluded here, and a local time-out is never taken for a received
-//! 408. What many attempts show together (a line is down, a trunk is full) is a finding and not decided here.
+//! 408. Last comes a doubt: where our own worker stood still meanwhile, a fault that this may have caused is ours.
+//! What many attempts show together (a line is down, a trunk is full) is a finding and not decided here.
 
 use std::time::Duration;
 
@@ -16,12 +17,42 @@ use super::refusal;
 /// An answered call that the far end ends before this is [`Class::CallDroppedImmediately`].
 const IMMEDIATE: Duration = Duration::from_secs(2);
 
+/// A worker that stands still for this long may miss calls, answers and audio altogether.
+const LONG_STALL: Duration = Duration::from_secs(1);
+
 /// What this attempt showed.
 pub fn classify(facts: &Facts) -> Class {
+    if facts.unexpected {
+        return Class::CallInboundUnexpected;
+    }
     let own = call(facts);
-    match facts.far_leg_invited {
+    let class = match facts.far_leg_invited {
         Some(false) => undelivered(facts, own),
         _ => own,
+    };
+    if facts.stalled.is_some_and(|stood| may_be_ours(class, stood)) { Class::ProbeStalled } else { class }
+}
+
+/// Whether a worker that stood still so long may have caused the fault itself. What the far end said stays as it is.
+fn may_be_ours(class: Class, stood: Duration) -> bool {
+    match class {
+        // Heard or measured in fractions of a second, the echo of what we sent late included.
+        Class::MediaChoppy | Class::MediaPoorNetwork => true,
+        Class::CallTimeout
+        | Class::CallDroppedImmediately
+        | Class::CallDroppedMidway
+        | Class::CallFalseRinging
+        | Class::CallInboundNotDelivered
+        | Class::RegTimeout
+        | Class::RegBindingLost
+        | Class::TransportOptions
+        | Class::MediaNoRtp
+        | Class::MediaOneWay
+        | Class::MediaSilenceWithRtp
+        | Class::MediaNoise
+        | Class::MediaLowLevel
+        | Class::MediaRtpTimeout => stood >= LONG_STALL,
+        _ => false,
     }
 }
 
@@ -66,9 +97,10 @@ fn refused(facts: &Facts) -> Option<Class> {
 
 fn local(facts: &Facts) -> Option<Class> {
     match facts.local_failure.as_ref()? {
-        LocalFailure::Transport(fault) => Some(transport(*fault)),
+        LocalFailure::Transport(failure) => Some(transport(failure.fault)),
         LocalFailure::NoAccount => Some(Class::ProbeNoAccount),
         LocalFailure::NoMediaPort(_) => Some(Class::ProbeNoMediaPort),
+        LocalFailure::BackedOff => Some(Class::ProbeBackedOff),
         // A call that stood when the run was stopped is judged by what it was until then.
         LocalFailure::Interrupted => facts.moments.answered.is_none().then_some(Class::ProbeInterrupted),
     }
@@ -145,6 +177,7 @@ fn dropped(facts: &Facts) -> Option<Class> {
         return Some(Class::CallCancelled);
     }
     match facts.ended {
+        _ if facts.session_expired => Some(Class::CallSessionExpired),
         _ if facts.end_awaited => None,
         Some(ended) if ended.by == Party::FarEnd && ended.after < IMMEDIATE => Some(Class::CallDroppedImmediately),
         _ if facts.ended_early => Some(Class::CallDroppedMidway),

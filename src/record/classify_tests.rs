@@ -82,14 +82,14 @@ fn each_code_has_its_class() {
         (C::CallCalleeBusy, &[486, 600]),
         (C::CallCalleeDeclined, &[603]),
         (C::CallCalleeUnreachable, &[480, 408]),
-        (C::CallNetworkFailed, &[502, 503, 504]),
+        (C::CallNetworkFailed, &[482, 483, 502, 503, 504]),
         (C::CallAuthFailed, &[401, 407]),
         (C::CallForbidden, &[403]),
-        (C::CallNotAcceptable, &[488, 606, 415]),
+        (C::CallNotAcceptable, &[488, 606, 415, 420, 421, 422]),
         (C::CallScreened, &[607, 608]),
         (C::CallRedirected, &[300, 301, 302, 305, 380]),
         (C::CallServerError, &[500, 501, 505, 513, 580]),
-        (C::Unknown, &[400, 402, 405, 406, 420, 481, 482, 483, 485, 487, 491, 699]),
+        (C::Unknown, &[400, 402, 405, 406, 481, 485, 487, 491, 699]),
     ];
     for (class, codes) in table {
         for code in codes {
@@ -171,7 +171,7 @@ fn a_text_that_names_a_limit_wins_over_code_and_cause() {
 fn other_limits_and_ordinary_phrases_are_no_congestion() {
     for (code, text, class) in [
         (408, "Time limit exceeded", Class::CallCalleeUnreachable),
-        (483, "Hop limit exceeded", Class::Unknown),
+        (483, "Hop limit exceeded", Class::CallNetworkFailed),
         (503, "Service Unavailable", Class::CallNetworkFailed),
         (486, "Busy Here", Class::CallCalleeBusy),
     ] {
@@ -213,7 +213,7 @@ fn a_transport_error_names_its_transport() {
         (TransportFault::Tls, Class::TransportTls),
     ];
     for (fault, class) in table {
-        let failure = Some(LocalFailure::Transport(fault));
+        let failure = Some(LocalFailure::Transport(fault.into()));
         let at_invite = Facts { response: Some(local_code(503)), local_failure: failure.clone(), ..refused_with(503) };
         assert_eq!(classify(&at_invite), class);
         let at_register = Facts { local_failure: failure.clone(), ..registered(local_code(503)) };
@@ -344,6 +344,21 @@ fn each_fault_of_the_sound_has_its_class() {
         (C::MediaOneWay, MediaFacts { audio_rx: H::Silent, ..good_media() }),
         (C::MediaNoRtp, MediaFacts { audio_rx: H::None, audio_tx: H::Unknown, rx_packets: 0, ..good_media() }),
         (C::MediaNoRtp, MediaFacts { audio_rx: H::Unknown, audio_tx: H::Unknown, rx_packets: 0, ..good_media() }),
+        (
+            C::MediaSrtpFailed,
+            MediaFacts { audio_rx: H::None, rx_packets: 0, unauthenticated: Some(200), ..good_media() },
+        ),
+        (C::MediaSrtpFailed, MediaFacts { stopped_for: Some(secs(3)), unauthenticated: Some(200), ..good_media() }),
+        (
+            C::MediaNoRtp,
+            MediaFacts {
+                audio_rx: H::None,
+                audio_tx: H::Unknown,
+                rx_packets: 0,
+                unauthenticated: Some(0),
+                ..good_media()
+            },
+        ),
         (C::MediaRtpTimeout, MediaFacts { stopped_for: Some(secs(3)), ..good_media() }),
         (C::MediaSilenceWithRtp, MediaFacts { audio_rx: H::Silent, audio_tx: H::Unknown, ..good_media() }),
         (

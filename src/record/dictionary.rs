@@ -127,9 +127,16 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         sources: "002-02, 002-03; 403"
     }
     CallNotAcceptable {
-        causes: ["No codec in common.", "The server wants SRTP where we offer RTP, or the reverse."],
-        next: ["Compare the codecs in our INVITE (evidence, ladder) with what the platform accepts."],
-        sources: "000-12; 415, 488, 606; RFC 3261 §21.4.26"
+        causes: [
+            "No codec in common.",
+            "The server wants SRTP where we offer RTP, or the reverse.",
+            "One side requires an extension (`100rel`, `session_timer`) that the other does not speak: 420, 421, 422.",
+        ],
+        next: [
+            "Compare the codecs in our INVITE (evidence, ladder) with what the platform accepts.",
+            "With 420 look at Unsupported, with 421 at Require, with 422 at Min-SE of the refusal, and set the target's `sip:`.",
+        ],
+        sources: "000-12; 415, 420, 421, 422, 488, 606; RFC 3261 §21.4"
     }
     CallScreened {
         causes: ["The callee's network judged the caller number as spam.", "The callee blocks this caller."],
@@ -194,6 +201,19 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         ],
         sources: "000-05, 001-06"
     }
+    CallSessionExpired {
+        causes: [
+            "The side that has to refresh the call (RFC 4028) never did, or its refreshes are lost on the way.",
+            "A border element passes on Session-Expires but not the re-INVITE or UPDATE that refreshes.",
+            "Our refresh was not answered, or was refused with 408 or 481: the far end has lost the call.",
+        ],
+        next: [
+            "Look in the ladder for who is the refresher (Session-Expires of the 200) and whether it sent anything.",
+            "If refreshes leave and get no answer, compare the Route and Contact of the refresh with those of the ACK.",
+            "Ask the platform for its session timer; an interval of 1800 s is usual.",
+        ],
+        sources: "RFC 4028"
+    }
     CallFalseRinging {
         causes: [
             "The platform plays ringing although the call was never delivered (wrong call mode).",
@@ -216,6 +236,19 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Check where the hotline is routed; call an extension directly to leave the routing out.",
         ],
         sources: "000-11"
+    }
+    CallInboundUnexpected {
+        causes: [
+            "Somebody else calls a number that leads here: a person, a scanner, another test.",
+            "A hotline or forwarding leads more calls here than the scenario waits for.",
+            "The call is ours, but it came after its attempt had ended, or without the header that pairs both legs.",
+        ],
+        next: [
+            "See from and to in the record: who called which number.",
+            "If it is a call of this run, give its answering actor more time (`within`) or name `pairing_header` in the \
+             target file.",
+        ],
+        sources: "design 2, pairing of legs"
     }
     CallBadAnswer {
         causes: ["The far end answers without SDP, without audio, or with a codec that was not offered."],
@@ -324,6 +357,18 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         ],
         sources: "000-10, 000-19"
     }
+    MediaSrtpFailed {
+        causes: [
+            "The far end, or a gateway on the way, encrypts with another key than its SDP names.",
+            "The far end agreed to SRTP and sends plain RTP.",
+            "The key was changed by a re-INVITE on one side only.",
+        ],
+        next: [
+            "Compare a=crypto in both SDPs (ladder) hop by hop: each element that relays media answers with a key of its own.",
+            "Try another suite (media: { crypto: … } of the target): some equipment has faults in one of them.",
+        ],
+        sources: "RFC 3711, RFC 4568 §5"
+    }
     MediaOneWay {
         causes: [
             "NAT or firewall passes media in one direction only.",
@@ -405,6 +450,25 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         causes: ["The range rtp_ports is too small for the concurrency, or the open-file limit is too low."],
         next: ["Widen rtp_ports, raise ulimit -n, or lower the concurrency."],
         sources: "requirements 3, row 13"
+    }
+    ProbeBackedOff {
+        causes: ["The server or trunk is overloaded or full and said for how long it wants no calls."],
+        next: [
+            "Look at the 503 before it: its reason and how many calls were up say what is full.",
+            "A scenario that measures how calls are refused says `honour_retry_after: false` under `load`.",
+        ],
+        sources: "RFC 3261 §21.5.4"
+    }
+    ProbeStalled {
+        causes: [
+            "Our machine gave the worker no CPU: other work on it, too few cores, a virtual machine that was paused.",
+            "The load is more than this machine can place.",
+        ],
+        next: [
+            "See stalled_ms in the record and generator in summary.json: the attempt says nothing about the target.",
+            "Stop other work on the machine, lower the load, or spread it over more machines.",
+        ],
+        sources: "design 3, generator_limited"
     }
     ProbeInterrupted {
         causes: ["Somebody pressed Ctrl-C, or the run reached its time limit."],

@@ -33,6 +33,8 @@ pub struct Facts {
     pub ended: Option<Ended>,
     /// The scenario still wanted to talk when the far end hung up.
     pub ended_early: bool,
+    /// The session was not refreshed in time (RFC 4028), so we ended it.
+    pub session_expired: bool,
     /// The scenario left it to the far end to hang up, and it did: however soon, that is no drop.
     pub end_awaited: bool,
     /// The answer's SDP could not be used; the text says why.
@@ -43,8 +45,12 @@ pub struct Facts {
     pub media: Option<MediaFacts>,
     /// Facts of the other leg of the same call, where both are ours: did an INVITE arrive there?
     pub far_leg_invited: Option<bool>,
+    /// The longest time that our own worker stood still while the leg was under way, where it was 100 ms or more.
+    pub stalled: Option<Duration>,
     /// This leg waited for an inbound call (an `answer` step).
     pub awaited_inbound: bool,
+    /// An inbound call that nothing of the scenario waited for; it was refused.
+    pub unexpected: bool,
 }
 
 /// When things happened on a leg. All are moments on the worker's clock.
@@ -123,13 +129,30 @@ pub struct RegistrationFacts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LocalFailure {
     /// The transport failed while a request was under way.
-    Transport(TransportFault),
+    Transport(TransportFailure),
     /// The account pool had no free account.
     NoAccount,
     /// No RTP port could be opened; the text says why.
     NoMediaPort(String),
     /// The run was interrupted or reached its time limit.
     Interrupted,
+    /// The far side had asked for no calls (503 with Retry-After).
+    BackedOff,
+}
+
+/// A failure of the transport.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TransportFailure {
+    /// What kind.
+    pub fault: TransportFault,
+    /// What the system or TLS said of it, for people.
+    pub text: Option<String>,
+}
+
+impl From<TransportFault> for TransportFailure {
+    fn from(fault: TransportFault) -> Self {
+        Self { fault, text: None }
+    }
 }
 
 /// How a transport failed.
@@ -163,6 +186,8 @@ pub struct MediaFacts {
     pub tx_packets: u64,
     /// RTP packets received.
     pub rx_packets: u64,
+    /// Packets that the far end's SRTP key does not prove; `None` for plain RTP.
+    pub unauthenticated: Option<u64>,
     /// Packets lost over the call, percent; `None` where fewer than two packets arrived.
     pub loss_pct: Option<f64>,
     /// Mean active level of received audio, dBov; `None` where nothing was decoded.

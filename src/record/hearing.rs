@@ -4,6 +4,7 @@
 //!
 //! | order | class | why here |
 //! |---|---|---|
+//! | 0 | `media.srtp_failed` | packets came that cannot be heard: it explains silence and one-way audio |
 //! | 1 | `media.one_way` | both directions are known: it says more than each direction's own fault |
 //! | 2 | `media.no_rtp` | nothing arrived, so nothing below can be judged |
 //! | 3 | `media.rtp_timeout` | what is judged below would judge a fraction of the call |
@@ -32,7 +33,9 @@ pub(super) fn fault(media: &MediaFacts) -> Option<Class> {
     // Nothing is missing where nothing was expected; what arrived is judged all the same.
     let expected = media.listened >= MIN_LISTENED;
     let MediaFacts { audio_rx: rx, audio_tx: tx, .. } = *media;
-    if expected && (one_way(rx, tx) || one_way(tx, rx)) {
+    if expected && unproved(media) {
+        Some(Class::MediaSrtpFailed)
+    } else if expected && (one_way(rx, tx) || one_way(tx, rx)) {
         Some(Class::MediaOneWay)
     } else if expected && (rx == Heard::None || media.rx_packets == 0) {
         Some(Class::MediaNoRtp)
@@ -49,6 +52,12 @@ pub(super) fn fault(media: &MediaFacts) -> Option<Class> {
     } else {
         media.grade_poor_or_worse.then_some(Class::MediaPoorNetwork)
     }
+}
+
+/// Nothing that could be proved came, or nothing more, while packets did.
+fn unproved(media: &MediaFacts) -> bool {
+    let stopped = media.stopped_for.is_some_and(|stopped| stopped > STOPPED);
+    media.unauthenticated.is_some_and(|packets| packets > 0) && (media.rx_packets == 0 || stopped)
 }
 
 /// One direction is known to be heard and the other is known not to be.

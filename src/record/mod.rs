@@ -3,6 +3,7 @@
 //! [`classify()`] is the only place that says why an attempt failed. It looks at [`Facts`] of one
 //! attempt; what many attempts show together is a *finding* and is decided elsewhere.
 
+mod beside;
 mod build;
 mod call_record;
 mod class;
@@ -13,11 +14,13 @@ mod facts;
 mod hearing;
 mod refusal;
 
+pub use beside::{MediaSecond, RegistrationRecord};
 pub use build::{Anchor, Identity, MediaFigures};
 pub use call_record::{CallRecord, Direction, Origin, Retry, Role};
 pub use class::{Class, UnknownClass};
 pub use classify::classify;
 pub use explain::{Explanation, explain};
 pub use facts::{
-    Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, RegistrationFacts, TransportFault,
+    Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, RegistrationFacts, TransportFailure,
+    TransportFault,
 };

@@ -98,10 +98,11 @@ fn by_code(code: u16, rang: bool) -> Class {
         603 => Class::CallCalleeDeclined,
         480 | 408 if rang => Class::CallNoAnswer,
         480 | 408 => Class::CallCalleeUnreachable,
-        502..=504 => Class::CallNetworkFailed,
+        // 482 and 483 are calls that went in circles.
+        482 | 483 | 502..=504 => Class::CallNetworkFailed,
         401 | 407 => Class::CallAuthFailed,
         403 => Class::CallForbidden,
-        488 | 606 | 415 => Class::CallNotAcceptable,
+        415 | 420..=422 | 488 | 606 => Class::CallNotAcceptable,
         607 | 608 => Class::CallScreened,
         300..=399 => Class::CallRedirected,
         500..=599 => Class::CallServerError,

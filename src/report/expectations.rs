@@ -30,6 +30,11 @@ pub struct ExpectationResult {
     pub implied: bool,
 }
 
+/// Whether every expectation holds.
+pub fn all_hold(results: &[ExpectationResult]) -> bool {
+    results.iter().all(|result| result.pass)
+}
+
 /// What was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -56,6 +61,8 @@ pub struct Checker {
     /// One for each expectation; used by `each:` only.
     each: Vec<EachCount>,
     first_unmet: Option<String>,
+    /// A run without an attempt is as good as any: it only serves those who call.
+    serving: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -69,7 +76,12 @@ impl Checker {
     /// A checker of a plan's expectations.
     pub fn new(expectations: &[Expectation]) -> Self {
         let each = vec![EachCount::default(); expectations.len()];
-        Self { expectations: expectations.to_vec(), each, first_unmet: None }
+        Self { expectations: expectations.to_vec(), each, first_unmet: None, serving: false }
+    }
+
+    /// A checker of a far end that owes no attempt: nobody may have called it.
+    pub fn serving(self) -> Self {
+        Self { serving: true, ..self }
     }
 
     /// Checks one attempt.
@@ -95,7 +107,7 @@ impl Checker {
         results.extend(shortfall(totals));
         results.extend(self.unmet(totals));
         if self.expectations.is_empty() {
-            results.push(none_failed(totals));
+            results.push(none_failed(totals, self.serving));
         }
         results
     }
@@ -114,18 +126,25 @@ fn implied(text: &str, actual: String, note: Option<String>) -> ExpectationResul
 
 /// Attempts that were planned, not dropped, and not made: a run that does less than it says must not pass.
 fn shortfall(totals: &Totals) -> Option<ExpectationResult> {
-    let (planned, attempted) = (totals.planned?, totals.tally.legs().attempted);
-    let missing = planned.saturating_sub(attempted + totals.dropped);
-    (missing > 0).then(|| implied("every planned attempt is made", format!("{attempted} of {planned}"), None))
+    let attempted = totals.tally.legs().attempted;
+    let missing = totals.planned.map_or(0, |planned| planned.saturating_sub(attempted + totals.dropped));
+    let actual = totals.planned.map_or_else(|| attempted.to_string(), |planned| format!("{attempted} of {planned}"));
+    let held_back = totals.back_off.held_back;
+    let closed = totals.closed.then(|| "the time in which lines may be filled was over before the load".to_owned());
+    let paused = (held_back > 0)
+        .then(|| format!("{held_back} fell into pauses that the far side had asked for (503 with Retry-After)"));
+    let why: Vec<String> = closed.into_iter().chain(paused).collect();
+    let note = (!why.is_empty()).then(|| why.join("; "));
+    (missing > 0 || totals.closed).then(|| implied("every planned attempt is made", actual, note))
 }
 
-fn none_failed(totals: &Totals) -> ExpectationResult {
+fn none_failed(totals: &Totals, serving: bool) -> ExpectationResult {
     let (failed, attempted) = (totals.tally.failed_legs(), totals.tally.legs().attempted);
     let (actual, note) = match attempted {
-        0 => (None, Some("not measured".to_owned())),
+        0 if !serving => (None, Some("not measured".to_owned())),
         _ => (Some(Actual::Text(format!("{failed} of {attempted} failed"))), None),
     };
-    let pass = attempted > 0 && failed == 0;
+    let pass = (attempted > 0 || serving) && failed == 0;
     ExpectationResult { text: "no attempt fails".to_owned(), actual, pass, note, implied: true }
 }
 

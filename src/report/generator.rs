@@ -2,12 +2,16 @@
 //!
 //! A run is `generator_limited` when at least 1 % of the starts were dropped or more than 100 ms late, or at least
 //! 0.1 % of the datagrams were lost in our own sockets, or the 99th percentile of a worker's turn was above 20 ms
-//! while media ran. A run of fewer than 100 starts is too small for shares: it is limited only if a start was dropped
-//! or more than a second late.
+//! while media ran. A turn counts from the moment it was due. An attempt that was under way while its worker stood
+//! still for more than 100 ms counts as a late start. A run of fewer than 100 starts is too small for shares: it is
+//! limited only if a start was dropped or more than a second late, or a worker stood still for more than a second.
+//! Whatever the size, a run in which an expectation failed is limited if every failure in it may come from a standstill
+//! of ours.
 
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{DistributionSummary, Figure, Totals};
+use crate::record::Class;
 
 /// A start is late above this, ms.
 const LATE_MS: f64 = 100.0;
@@ -41,7 +45,7 @@ pub struct Health {
     pub malformed: u64,
     /// 99th percentile of a worker's turn while media ran, ms.
     pub turn_ms_p99: Option<f64>,
-    /// Results that found their channel full and were lost on the way to the report.
+    /// Attempts that were started and whose result never came: a worker ended by a bug, or legs did not end in time.
     pub records_lost: u64,
     /// Calls whose raw messages were overwritten in the ring before they could be kept.
     pub evidence_overwritten: u64,
@@ -56,6 +60,12 @@ pub struct Generator {
     pub late_starts: u64,
     /// Starts that were due and did not happen.
     pub dropped_starts: u64,
+    /// Attempts under way while their worker stood still for 100 ms or more.
+    #[serde(default)]
+    pub stalled_attempts: u64,
+    /// The longest standstill of a worker with attempts under way, ms; `null` where there was none of 100 ms.
+    #[serde(default)]
+    pub stalled_ms_max: Option<f64>,
     /// What the workers know of themselves.
     #[serde(flatten)]
     pub health: Health,
@@ -64,14 +74,31 @@ pub struct Generator {
 }
 
 impl Generator {
-    /// Judges a run.
-    pub fn new(totals: &Totals, health: Health) -> Self {
+    /// Judges a run; `all_hold` says whether every expectation holds.
+    pub fn new(totals: &Totals, health: Health, all_hold: bool) -> Self {
         let late = totals.tally.figure(Figure::LateMs);
         let late_starts = late.count_above(LATE_MS);
         let late_ms = late.summary();
-        let due = totals.tally.legs().attempted + totals.dropped;
-        let limited_by = limits(due, totals.dropped, late_starts, late_ms.max, &health);
-        Self { late_ms, late_starts, dropped_starts: totals.dropped, health, limited_by }
+        let starts = Starts {
+            due: totals.tally.legs().attempted + totals.dropped,
+            dropped: totals.dropped,
+            late: late_starts,
+            worst_ms: late_ms.max,
+            stalled: totals.tally.stalled(),
+            stalled_ms: totals.tally.stalled_ms_max(),
+            failed: totals.tally.failed_legs(),
+            excused: totals.tally.count_of(Class::ProbeStalled),
+            all_hold,
+        };
+        Self {
+            late_ms,
+            late_starts,
+            dropped_starts: totals.dropped,
+            stalled_attempts: starts.stalled,
+            stalled_ms_max: starts.stalled_ms,
+            limited_by: limits(&starts, &health),
+            health,
+        }
     }
 
     /// Whether a run of `attempted` starts is too small for shares.
@@ -85,9 +112,33 @@ impl Generator {
     }
 }
 
+/// How the attempts of a run fared with us.
+#[derive(Clone, Copy, Debug, Default)]
+struct Starts {
+    /// Starts that were due.
+    due: u64,
+    dropped: u64,
+    /// More than 100 ms late.
+    late: u64,
+    worst_ms: Option<f64>,
+    /// Under way during a standstill.
+    stalled: u64,
+    stalled_ms: Option<f64>,
+    /// Failed for whatever cause.
+    failed: u64,
+    /// Failed in a way that a standstill explains.
+    excused: u64,
+    /// What was asked of the run holds all the same.
+    all_hold: bool,
+}
+
 /// The rule of the module's page, each broken bound as a sentence.
-fn limits(due: u64, dropped: u64, late: u64, worst_ms: Option<f64>, health: &Health) -> Vec<String> {
+fn limits(starts: &Starts, health: &Health) -> Vec<String> {
+    let Starts { due, dropped, late, worst_ms, stalled, stalled_ms, failed, excused, all_hold } = *starts;
     let mut broken = Vec::new();
+    if excused > 0 && excused == failed && !all_hold {
+        broken.push(format!("{excused} attempts failed, each while our own machine stood still"));
+    }
     if due < SMALL_RUN {
         if dropped > 0 {
             broken.push(format!("{dropped} of {due} starts were dropped"));
@@ -95,13 +146,19 @@ fn limits(due: u64, dropped: u64, late: u64, worst_ms: Option<f64>, health: &Hea
         if let Some(worst) = worst_ms.filter(|worst| *worst > LATE_IN_SMALL_RUN_MS) {
             broken.push(format!("a start was {worst:.0} ms late (bound {LATE_IN_SMALL_RUN_MS:.0} ms)"));
         }
+        if let Some(stood) = stalled_ms.filter(|stood| *stood > LATE_IN_SMALL_RUN_MS) {
+            broken.push(format!(
+                "a worker stood still for {stood:.0} ms with {stalled} attempts under way (bound \
+                 {LATE_IN_SMALL_RUN_MS:.0} ms)"
+            ));
+        }
         return broken;
     }
-    let starts = share(dropped + late, due);
+    let starts = share(dropped + late + stalled, due);
     if starts >= STARTS_PCT {
         broken.push(format!(
-            "{starts:.1} % of the starts were dropped ({dropped}) or more than {LATE_MS:.0} ms late ({late}); \
-             bound {STARTS_PCT} %"
+            "{starts:.1} % of the starts were dropped ({dropped}) or more than {LATE_MS:.0} ms late ({late}), or their \
+             worker stood still so long ({stalled}); bound {STARTS_PCT} %"
         ));
     }
     let lost = share(health.datagrams_lost, health.datagrams_received + health.datagrams_lost);
@@ -123,7 +180,39 @@ mod tests {
     use super::*;
 
     fn limited(due: u64, dropped: u64, late: u64, worst_ms: f64, health: &Health) -> usize {
-        limits(due, dropped, late, Some(worst_ms), health).len()
+        limits(&Starts { due, dropped, late, worst_ms: Some(worst_ms), ..Starts::default() }, health).len()
+    }
+
+    #[test]
+    fn a_standstill_counts_as_a_late_start_and_in_a_small_run_from_a_second_on() {
+        let limited = |due, stalled, stood| {
+            let starts = Starts { due, stalled, stalled_ms: Some(stood), ..Starts::default() };
+            limits(&starts, &Health::default()).len()
+        };
+        assert_eq!(limited(1000, 9, 1500.0), 0, "nine attempts of a thousand");
+        assert_eq!(limited(1000, 10, 100.0), 1);
+        assert_eq!(limited(10, 10, 1000.0), 0);
+        assert_eq!(limited(10, 1, 1000.1), 1);
+    }
+
+    #[test]
+    fn failures_that_a_standstill_explains_never_blame_the_target() {
+        let limited = |due, failed, excused| {
+            let stalled_ms = Some(150.0);
+            let starts = Starts { due, failed, excused, stalled: excused, stalled_ms, ..Starts::default() };
+            limits(&starts, &Health::default()).len()
+        };
+        assert_eq!(limited(10, 1, 1), 1);
+        assert_eq!(limited(100_000, 3, 3), 1);
+        assert_eq!(limited(100_000, 4, 3), 0, "one failure is the target's");
+        assert_eq!(limited(100_000, 0, 0), 0);
+    }
+
+    #[test]
+    fn a_standstill_that_leaves_every_expectation_standing_does_not_undo_the_run() {
+        let starts = Starts { due: 1, failed: 1, excused: 1, stalled: 1, stalled_ms: Some(171.0), ..Starts::default() };
+        assert_eq!(limits(&starts, &Health::default()).len(), 1);
+        assert_eq!(limits(&Starts { all_hold: true, ..starts }, &Health::default()).len(), 0);
     }
 
     #[test]
@@ -163,11 +252,13 @@ mod tests {
     fn every_bound_that_is_broken_is_named() {
         let health =
             Health { datagrams_received: 10, datagrams_lost: 10, turn_ms_p99: Some(25.0), ..Health::default() };
-        let broken = limits(200, 1, 3, Some(300.0), &health);
+        let starts = Starts { due: 200, dropped: 1, late: 3, worst_ms: Some(300.0), stalled: 2, ..Starts::default() };
+        let broken = limits(&starts, &health);
         assert_eq!(
             broken,
             [
-                "2.0 % of the starts were dropped (1) or more than 100 ms late (3); bound 1 %",
+                "3.0 % of the starts were dropped (1) or more than 100 ms late (3), or their worker stood still so \
+                 long (2); bound 1 %",
                 "50.00 % of the datagrams were lost in our own sockets; bound 0.1 %",
                 "the 99th percentile of a worker's turn was 25.0 ms; bound 20 ms",
             ]

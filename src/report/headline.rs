@@ -20,6 +20,9 @@ pub(super) fn headline(summary: &Summary, ending: &Ending) -> String {
 
 /// `997 of 1,000 calls were answered`, or without calls `20 of 20 attempts succeeded`.
 fn counted(summary: &Summary) -> String {
+    if summary.attempted == 0 {
+        return "No call was made or taken".to_owned();
+    }
     let (attempted, noun) = (thousands(summary.attempted), plural(summary.attempted));
     if summary.kpi.asr.is_some() || summary.answered > 0 {
         let verb = if summary.attempted == 1 { "was" } else { "were" };

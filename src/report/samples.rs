@@ -1,9 +1,10 @@
 //! Runs for tests.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::measure::samples::{answered, refused, timed_out};
-use crate::measure::{LatencyFrom, Tally, Totals, Window, WindowBuilder};
+use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
 use crate::record::{CallRecord, Class, Heard};
 use crate::scenario::plan::{Each, Expectation, ExpectationKind, WantedOutcome};
 
@@ -52,6 +53,9 @@ pub(super) fn totals(records: &[CallRecord]) -> Totals {
         tally,
         planned: Some(records.len() as u64),
         dropped: 0,
+        back_off: BackOff::default(),
+        closed: false,
+        beside: BTreeMap::new(),
         peak_concurrent: 17,
         peak_cps: 10.0,
         elapsed: Duration::from_secs(10),
@@ -91,14 +95,16 @@ pub(super) fn summary(records: &[CallRecord], expected: &[Expectation], ending: 
         counts: SinkCounts { measured: 10, written: 8, spooled: 2, ..SinkCounts::default() },
         ..SinkReport::default()
     };
+    let expectations = checker.finish(&totals, &[]);
+    let all_hold = all_hold(&expectations);
     let parts = Parts {
         info: info(ending),
         totals: &totals,
-        expectations: checker.finish(&totals, &[]),
+        expectations,
         limits: Vec::new(),
-        generator: Generator::new(&totals, health),
+        generator: Generator::new(&totals, health, all_hold),
         sinks: vec![sink],
-        records: RecordShare { failures: 3, successes: 10, successes_pct: Some(100.0) },
+        records: RecordShare { failures: 3, successes: 10, successes_pct: Some(100.0), ..RecordShare::default() },
     };
     let code = |verdict| if verdict == Verdict::Pass { 0 } else { 1 };
     Summary::new(parts, code)

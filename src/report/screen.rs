@@ -51,6 +51,8 @@ pub struct Snapshot {
     pub late_ms: Option<f64>,
     /// Starts that were due and did not happen.
     pub dropped: u64,
+    /// Starts that fell into a pause that the far side had asked for.
+    pub held_back: u64,
     /// CPU of our workers over the last second, percent of one core.
     pub cpu_pct: Option<f64>,
     /// Datagrams lost in our own sockets.
@@ -72,6 +74,7 @@ impl Snapshot {
         self.planned = totals.planned;
         self.elapsed = totals.elapsed;
         self.dropped = totals.dropped;
+        self.held_back = totals.back_off.held_back;
         self.answered = tally.legs().answered;
         self.failed = tally.legs().failed;
         self.classes.clone_from(tally.classes());
@@ -133,6 +136,9 @@ pub fn line(snapshot: &Snapshot) -> String {
     parts.push(format!("late p99 {} ms", figure(snapshot.late_ms)));
     if snapshot.dropped > 0 {
         parts.push(format!("{} dropped", thousands(snapshot.dropped)));
+    }
+    if snapshot.held_back > 0 {
+        parts.push(format!("{} held back", thousands(snapshot.held_back)));
     }
     if snapshot.hanging_up {
         parts.push("hanging up".to_owned());

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::measure::{DistributionSummary, Figure, Kpi, LatencyFrom, Legs, Totals};
+use crate::measure::{BackOff, DistributionSummary, Figure, Kpi, LatencyFrom, Legs, Totals};
 use crate::record::Class;
 
-use super::expectations::ExpectationResult;
+use super::expectations::{ExpectationResult, all_hold};
 use super::generator::Generator;
 use super::verdict::{Ending, Verdict};
 
@@ -43,6 +43,13 @@ pub struct Summary {
     pub failed: u64,
     /// Legs that answered our own calls, beside the attempts.
     pub answering_legs: Legs,
+    /// What was recorded beside the attempts, by class: inbound calls that nothing waited for
+    /// (`call.inbound_unexpected`), standing registrations that were lost (`reg.binding_lost`) or made again (`ok`).
+    #[serde(default)]
+    pub beside: BTreeMap<Class, u64>,
+    /// Pauses that the far side asked for, and starts that fell into them.
+    #[serde(default)]
+    pub back_off: BackOff,
     /// Legs by class.
     pub classes: BTreeMap<Class, u64>,
     /// Legs by SIP code; `408 local` was concluded here and never received.
@@ -67,7 +74,7 @@ pub struct Summary {
     pub generator: Generator,
     /// Whether every result arrived.
     pub sinks: Vec<SinkReport>,
-    /// What `calls.jsonl` holds of the attempts.
+    /// What `calls.jsonl` and the `media` points hold of the run.
     pub records: RecordShare,
 }
 
@@ -150,7 +157,7 @@ impl SinkReport {
     }
 }
 
-/// What `calls.jsonl` holds of the attempts.
+/// What `calls.jsonl` and the `media` points hold of the run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct RecordShare {
     /// Records of failures; all are written.
@@ -159,6 +166,15 @@ pub struct RecordShare {
     pub successes: u64,
     /// Share of the successes that was written, percent; `null` without successes.
     pub successes_pct: Option<f64>,
+    /// Legs that opened media.
+    #[serde(default)]
+    pub media_legs: u64,
+    /// Of them, those that have a `media` point for each second; none where no sink wants them.
+    #[serde(default)]
+    pub media_sampled: u64,
+    /// Their share, percent; `null` without media.
+    #[serde(default)]
+    pub media_sampled_pct: Option<f64>,
 }
 
 /// The parts that a summary is put together from.
@@ -184,7 +200,7 @@ impl Summary {
     /// Decides the verdict and puts the summary together; `exit_code` maps the verdict (see `cli::exit`).
     pub fn new(parts: Parts<'_>, exit_code: impl FnOnce(Verdict) -> u8) -> Self {
         let Parts { info, totals, expectations, limits, generator, sinks, records } = parts;
-        let all_hold = expectations.iter().all(|expectation| expectation.pass);
+        let all_hold = all_hold(&expectations);
         let verdict = Verdict::decide(&info.ending, generator.is_limited(), all_hold);
         let legs = totals.tally.legs();
         let mut summary = Self {
@@ -202,6 +218,8 @@ impl Summary {
             answered: legs.answered,
             failed: legs.failed,
             answering_legs: totals.tally.answering_legs(),
+            beside: totals.beside.clone(),
+            back_off: totals.back_off,
             classes: totals.tally.classes().clone(),
             codes: totals.tally.codes(),
             peak_concurrent: totals.peak_concurrent,

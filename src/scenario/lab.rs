@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use super::plan::{Account, Reject};
+use super::plan::{Account, Reject, Srtp, Transport};
+use crate::sip::session::Extensions;
 use crate::units::Secret;
 
 /// A simulated PBX.
@@ -21,6 +22,12 @@ pub struct LabPlan {
     pub licence: Option<LabLimit>,
     /// Whether calls and registrations are challenged (digest).
     pub challenge: bool,
+    /// Extensions of SIP that its calls speak.
+    pub speaks: Extensions,
+    /// Transport that scenarios reach it over.
+    pub transport: Transport,
+    /// Encryption of audio on both sides; `None`: its callers do not encrypt, and the lab takes both.
+    pub srtp: Option<Srtp>,
 }
 
 /// A number of the lab and what it does.
@@ -80,8 +87,8 @@ pub enum Behaviour {
     },
 }
 
-/// A way out of the lab: numbers with its prefix count against its limit; the rest of the number is looked up among
-/// the extensions.
+/// A way out of the lab: numbers with its prefix count against its limit. The rest of the number is looked up among
+/// the extensions and accounts; where it is neither, an echo answers, as the outside world.
 #[derive(Clone, Debug)]
 pub struct LabTrunk {
     /// Its name in the `trunks:` of the target `lab`.
@@ -104,12 +111,8 @@ pub struct LabLimit {
 impl Default for LabPlan {
     /// The number plan that every scenario under `scenarios/` runs against.
     fn default() -> Self {
-        let reject = |code, q850| Reject { code, reason: None, q850 };
-        let at_once = |code, q850| Behaviour::Reject {
-            after: Duration::ZERO,
-            ring: false,
-            reject: Reject { code, reason: None, q850 },
-        };
+        let at_once =
+            |code, q850| Behaviour::Reject { after: Duration::ZERO, ring: false, reject: Reject::new(code, q850) };
         let extension = |name: &str, number: &str, behaviour| Extension {
             name: name.to_owned(),
             number: number.to_owned(),
@@ -135,7 +138,7 @@ impl Default for LabPlan {
                 extension(
                     "early_media",
                     "2183",
-                    Behaviour::EarlyMedia { announce: secs(2), then: reject(486, Some(17)) },
+                    Behaviour::EarlyMedia { announce: secs(2), then: Reject::new(486, Some(17)) },
                 ),
                 extension("no_response", "2999", Behaviour::NoResponse),
                 extension("redirect", "3302", Behaviour::Redirect { contact: "sip:2000@lab.ringfleet.invalid".into() }),
@@ -147,7 +150,7 @@ impl Default for LabPlan {
                 extension(
                     "no_answer",
                     "3481",
-                    Behaviour::Reject { after: secs(2), ring: true, reject: reject(480, Some(19)) },
+                    Behaviour::Reject { after: secs(2), ring: true, reject: Reject::new(480, Some(19)) },
                 ),
                 extension("incomplete", "3484", at_once(484, Some(28))),
                 extension("busy", "3486", at_once(486, Some(17))),
@@ -165,17 +168,19 @@ impl Default for LabPlan {
                 limit: LabLimit {
                     places: 5,
                     refuse: Reject {
-                        code: 503,
                         reason: Some("call attempt had over the max concurrent calls".into()),
-                        q850: None,
+                        ..Reject::new(503, None)
                     },
                 },
             }],
             licence: Some(LabLimit {
                 places: 20,
-                refuse: Reject { code: 403, reason: Some("license limit exceeded".into()), q850: None },
+                refuse: Reject { reason: Some("license limit exceeded".into()), ..Reject::new(403, None) },
             }),
             challenge: true,
+            speaks: Extensions::default(),
+            transport: Transport::Udp,
+            srtp: None,
         }
     }
 }

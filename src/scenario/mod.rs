@@ -8,6 +8,7 @@ pub mod compile;
 pub mod diagnostic;
 pub mod emergency;
 pub mod file;
+pub mod filled;
 pub mod lab;
 pub mod plan;
 pub mod preview;

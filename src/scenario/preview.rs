@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::compile::concurrency;
+use super::filled::Filled;
 use super::plan::{Account, Actor, Dial, MediaMode, Plan, Step};
 use super::text::Values;
 use crate::pace::Schedule;
+use crate::units::masked;
 
 /// What a plan would do.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +31,8 @@ pub struct Preview {
     pub number_count: usize,
     /// Not every attempt was looked at.
     pub number_count_open: bool,
+    /// Lines that the load fills, and when that is allowed.
+    pub fills: Vec<String>,
     /// What has to hold.
     pub expectations: Vec<String>,
 }
@@ -66,15 +70,14 @@ impl Preview {
             number_count: numbers.len(),
             number_count_open: open,
             numbers: numbers.iter().take(SHOWN).map(show).collect(),
+            fills: plan.filled.iter().map(fills).collect(),
             expectations: plan.expect.iter().map(|expectation| expectation.text.clone()).collect(),
         }
     }
 }
 
-/// A number with all but its last two characters hidden.
-fn masked(number: &str) -> String {
-    let count = number.chars().count();
-    number.chars().enumerate().map(|(i, c)| if i + 2 < count && c.is_alphanumeric() { '*' } else { c }).collect()
+fn fills(filled: &Filled) -> String {
+    filled.window().map_or_else(|| filled.what.clone(), |window| format!("{}, {window} only", filled.what))
 }
 
 fn has_audio(actor: &Actor) -> bool {
@@ -160,20 +163,12 @@ impl fmt::Display for Preview {
             0 => writeln!(f, "  numbers           none are dialled")?,
             count => writeln!(f, "  numbers           {count}{open}: {}{more}", self.numbers.join(", "))?,
         }
+        for filled in &self.fills {
+            writeln!(f, "  fills             {filled}")?;
+        }
         for expectation in &self.expectations {
             writeln!(f, "  expects           {expectation}")?;
         }
         Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_masked_number_keeps_its_last_two_digits() {
-        assert_eq!(masked("0800123456"), "********56");
-        assert_eq!(masked("12"), "12");
     }
 }

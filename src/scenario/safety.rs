@@ -9,6 +9,7 @@ use std::time::Duration;
 use regex_lite::Regex;
 
 use super::emergency::{self, Country};
+use crate::sip::raw::Raw;
 
 /// Bounds on every dialled number and on the run as a whole.
 #[derive(Clone, Debug)]
@@ -118,6 +119,39 @@ impl Safety {
         }
     }
 
+    /// Whether a request may be sent with these changes: what its first line calls must be allowed, and no URI in its
+    /// fields, and no line of its body that could be taken for a request, may reach an emergency service.
+    ///
+    /// # Errors
+    /// [`Refusal`] says why not.
+    pub fn permits_raw(&self, raw: &Raw) -> Result<(), Refusal> {
+        let first_line = raw.start_line.iter().chain(&raw.method);
+        for word in first_line.flat_map(|line| line.split_whitespace().skip(1)) {
+            if !word.to_ascii_uppercase().starts_with("SIP/") {
+                self.permits(word)?;
+            }
+        }
+        let values = raw.headers.iter().flat_map(|(_, values)| values).map(String::as_str);
+        let lines = raw.body.iter().flat_map(|body| body.lines());
+        for text in values.chain(lines) {
+            // Wherever in the text it stands: in brackets, behind a name, as a parameter.
+            let starts = ["sip:", "sips:", "tel:"].into_iter().flat_map(|scheme| {
+                let lower = text.to_ascii_lowercase();
+                let found: Vec<usize> = lower.match_indices(scheme).map(|(at, _)| at).collect();
+                found
+            });
+            for start in starts {
+                let uri = text[start..].split(|c: char| c.is_whitespace() || "<>\",".contains(c)).next();
+                if let Err(refusal @ (Refusal::Emergency { .. } | Refusal::Unreadable(_))) =
+                    self.permits(uri.unwrap_or(""))
+                {
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The bounds of two targets of one run together: the smaller cap, the emergency numbers of both, and a number may
     /// be dialled where either allows it. The exact check of one target is that target's own.
     pub fn join(&self, other: &Self) -> Self {
@@ -181,7 +215,15 @@ impl Saturate {
                 if from <= to { (from..to).contains(&time_of_day) } else { time_of_day >= from || time_of_day < to }
             })
     }
+
+    /// How long the window stays open from this local time of day on; `None` where there is none.
+    pub fn closes_in(&self, time_of_day: Duration) -> Option<Duration> {
+        let (_, to) = self.window?;
+        Some(if time_of_day < to { to - time_of_day } else { to + DAY - time_of_day })
+    }
 }
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
 
 /// A pattern that has to match the whole number.
 ///
@@ -294,6 +336,31 @@ mod tests {
     }
 
     #[test]
+    fn a_request_made_wrong_on_purpose_calls_no_emergency_service_either() {
+        let field =
+            |name: &str, value: &str| Raw { headers: vec![(name.into(), vec![value.into()])], ..Raw::default() };
+        let line = |text: &str| Raw { start_line: Some(text.into()), ..Raw::default() };
+        let body = |text: &str| Raw { body: Some(text.into()), ..Raw::default() };
+        for raw in [
+            line("INVITE sip:110@pbx SIP/2.0"),
+            line("INVITE  sip:9110@pbx"),
+            line("INVITE 119 SIP/9.9"),
+            Raw { method: Some("INVITE sip:110@pbx".into()), ..Raw::default() },
+            field("To", "<sip:110@pbx>"),
+            field("Route", "<sip:pbx;lr>, \"x\" <SIP:1%310@pbx;lr>"),
+            field("Refer-To", "tel:119"),
+            body("v=0\r\n\r\nINVITE sip:110@pbx SIP/2.0\r\n"),
+        ] {
+            assert!(matches!(taiwan().permits_raw(&raw), Err(Refusal::Emergency { .. })), "{raw:?}");
+        }
+        assert_eq!(taiwan().permits_raw(&field("Contact", "<sip:1001@192.0.2.1:5060>;expires=1")), Ok(()));
+        let mut safety = taiwan();
+        safety.numbers.allow = Some(vec![whole("2000").expect("valid")]);
+        assert_eq!(safety.permits_raw(&line("INVITE sip:2000@pbx SIP/2.0")), Ok(()));
+        assert_eq!(safety.permits_raw(&line("INVITE sip:2001@pbx SIP/2.0")), Err(Refusal::NotAllowed("2001".into())));
+    }
+
+    #[test]
     fn ordinary_numbers_pass() {
         for number in ["2000", "0800000123", "91100", "+886212345678", "9002000", "sip:echo@pbx.example", "1001"] {
             assert_eq!(taiwan().permits(number), Ok(()), "{number}");
@@ -354,5 +421,12 @@ mod tests {
         assert!(open(2, 4, 3) && !open(2, 4, 4) && !open(2, 4, 1));
         assert!(open(23, 1, 0) && open(23, 1, 23) && !open(23, 1, 12));
         assert!(!Saturate::default().open_at(hours(3)));
+        let closes = |from, to, at| {
+            Saturate { allowed: true, window: Some((hours(from), hours(to))), exclusive: false }.closes_in(hours(at))
+        };
+        assert_eq!(
+            (closes(2, 4, 3), closes(23, 1, 23), closes(23, 1, 0)),
+            (Some(hours(1)), Some(hours(2)), Some(hours(1)))
+        );
     }
 }

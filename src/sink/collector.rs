@@ -20,13 +20,15 @@ use super::line::{self, WindowPoint};
 use super::spool::{Counts, Spool, SpoolError, pending_siblings, spool_of};
 use super::spooler::{Shared, Spooler};
 use super::{Settings, Sink, SinkError, SinkReport};
-use crate::record::CallRecord;
+use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
 
 /// A result on its way to a sink.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {
-    /// An attempt that ended.
-    Call(&'a CallRecord),
+    /// An attempt that ended, and how its registration went where it had one.
+    Call(&'a CallRecord, Option<&'a RegistrationRecord>),
+    /// A second of a leg's media that passed.
+    Second(&'a MediaSecond),
     /// A window that ended.
     Window(&'a WindowPoint),
 }
@@ -61,7 +63,8 @@ impl Collector {
     /// Takes a result. Never waits for disk or network; on disk within [`Settings::flush_every`] and one write.
     pub fn offer(&self, item: Item<'_>) {
         let points = match item {
-            Item::Call(record) => line::points_of(record),
+            Item::Call(record, registration) => line::points_of(record, registration),
+            Item::Second(second) => line::point_of_second(second).into_iter().collect(),
             Item::Window(window) => line::point_of_window(window).into_iter().collect(),
         };
         self.shared.add(points);

@@ -13,8 +13,8 @@ use jiff::Timestamp;
 use rustc_hash::FxHasher;
 use serde_json::Value;
 
-use crate::measure::Window;
-use crate::record::{CallRecord, Class, Role};
+use crate::measure::{Seizure, Window};
+use crate::record::{CallRecord, Direction, Identity, MediaSecond, RegistrationRecord};
 
 /// Names of a record that are tags; everything else is a field. Sorted, as the server stores them.
 const TAGS: [&str; 14] = [
@@ -177,12 +177,23 @@ impl Point {
 }
 
 /// The `call` point of an attempt, at the attempt's end; and a `registration` point where it registered.
-pub fn points_of(record: &CallRecord) -> Vec<Point> {
+pub fn points_of(record: &CallRecord, registration: Option<&RegistrationRecord>) -> Vec<Point> {
     let Ok(Value::Object(values)) = serde_json::to_value(record) else { return Vec::new() };
     let values: Vec<(&str, &Value)> = values.iter().map(|(name, value)| (name.as_str(), value)).collect();
     let time = nanoseconds(record.ended_at);
-    let call = Point::new("call", tags_of(&values), fields_of(&values), time);
-    call.into_iter().chain(registration_of(record, &values)).collect()
+    let fields = fields_of(&values).chain(seizure_of(record));
+    let call = Point::new("call", tags_of(&values), fields, time);
+    let registration = registration.and_then(|registration| point_of_registration(record, registration, &values));
+    call.into_iter().chain(registration).collect()
+}
+
+/// 1 or 0 for each call that counts, so that `100 * mean("answered")` is its ASR and `100 * mean("effective")` its NER:
+/// InfluxQL cannot divide counts of different conditions.
+fn seizure_of<'a>(record: &CallRecord) -> impl Iterator<Item = (&'a str, Field)> + use<'a> {
+    let fields = Seizure::of(record).map(|Seizure { answered, effective }| {
+        [("answered", Field::Integer(answered.into())), ("effective", Field::Integer(effective.into()))]
+    });
+    fields.into_iter().flatten()
 }
 
 /// The `window` point.
@@ -197,26 +208,64 @@ pub fn point_of_window(window: &WindowPoint) -> Option<Point> {
     Point::new("window", tags, fields, nanoseconds(window.time))
 }
 
-/// An attempt registered when it only did that, when it knows how long that took, or when that is why it failed.
-fn registration_of(record: &CallRecord, values: &[(&str, &Value)]) -> Option<Point> {
-    let refused = record.class.name().starts_with("reg.");
-    if record.role != Role::Registration && record.rrd_ms.is_none() && !refused {
-        return None;
-    }
-    // A call that went wrong later than its registration must not count as a failed registration.
-    let own = record.role == Role::Registration || refused;
-    let class = if own { record.class } else { Class::Ok };
-    let code = if own { record.code } else { Some(200) };
+/// The `media` point of one second of a leg. Without class and code: they are not known before the end.
+pub fn point_of_second(MediaSecond { identity, at, second }: &MediaSecond) -> Option<Point> {
+    let fields = [
+        ("call_id", Some(Field::Text(identity.call_id.clone()))),
+        ("loss_pct", second.loss_pct.map(Field::Float)),
+        ("jitter_ms", second.jitter_ms.map(Field::Float)),
+        ("rtt_ms", second.rtt_ms.map(Field::Float)),
+        ("mos_lq", second.mos_lq.map(Field::Float)),
+        ("mos_cq", second.mos_cq.map(Field::Float)),
+        ("level_dbov", second.level_dbov.map(Field::Float)),
+        ("grade", second.grade.map(|grade| Field::Text(grade.name().to_owned()))),
+    ];
+    let fields = fields.into_iter().filter_map(|(key, field)| Some((key, field?)));
+    Point::new("media", tags_of_leg(identity), fields, nanoseconds(*at))
+}
+
+fn tags_of_leg(identity: &Identity) -> [(&'static str, &str); 11] {
+    let direction = match identity.direction {
+        Direction::Outbound => "outbound",
+        Direction::Inbound => "inbound",
+    };
+    [
+        ("carrier", text(&identity.carrier)),
+        ("direction", direction),
+        ("gateway", text(&identity.gateway)),
+        ("hotline", text(&identity.hotline)),
+        ("probe", text(&identity.probe)),
+        ("scenario", &identity.scenario),
+        ("site", text(&identity.site)),
+        ("target", &identity.target),
+        ("transport", text(&identity.transport)),
+        ("trunk", text(&identity.trunk)),
+        ("unit", text(&identity.unit)),
+    ]
+}
+
+/// A tag that is empty is left out.
+fn text(value: &Option<String>) -> &str {
+    value.as_deref().unwrap_or("")
+}
+
+fn point_of_registration(
+    record: &CallRecord,
+    registration: &RegistrationRecord,
+    values: &[(&str, &Value)],
+) -> Option<Point> {
+    let class = registration.class.name();
     let tags = tags_of(values)
         // Here the code is a field: a name that is both makes InfluxQL rename one of them.
         .filter(|(key, _)| !matches!(*key, "code" | "grade"))
-        .map(|(key, value)| if key == "class" { (key, Cow::Borrowed(class.name())) } else { (key, value) });
+        .map(|(key, value)| if key == "class" { (key, Cow::Borrowed(class)) } else { (key, value) });
     let fields = [
         ("call_id", Some(Field::Text(record.call_id.clone()))),
         ("agent", record.agent.clone().map(Field::Text)),
         ("account", record.account.clone().map(Field::Text)),
-        ("rrd_ms", record.rrd_ms.map(Field::Float)),
-        ("code", code.map(|code| Field::Integer(code.into()))),
+        ("rrd_ms", registration.rrd_ms.map(Field::Float)),
+        ("code", registration.code.map(|code| Field::Integer(code.into()))),
+        ("expires_s", registration.expires_s.map(|expires| Field::Integer(expires.into()))),
     ];
     let fields = fields.into_iter().filter_map(|(key, field)| Some((key, field?)));
     Point::new("registration", tags, fields, nanoseconds(record.ended_at))
@@ -278,6 +327,9 @@ fn nanoseconds(time: Timestamp) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::media::grade::Grade;
+    use crate::media::session::Second;
+    use crate::record::Class;
 
     fn line(tags: &[(&str, &str)], fields: Vec<(&str, Field)>) -> Option<String> {
         let point = Point::new("m", tags.iter().copied(), fields, 7)?;
@@ -286,11 +338,41 @@ mod tests {
         Some(String::from_utf8(out).expect("UTF-8"))
     }
 
+    const REGISTERED: RegistrationRecord =
+        RegistrationRecord { class: Class::Ok, code: Some(200), rrd_ms: Some(3.5), expires_s: Some(300) };
+
+    fn second() -> MediaSecond {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let end = std::time::Instant::now();
+        MediaSecond {
+            identity: Identity {
+                call_id: "01JG-7-1".into(),
+                scenario: "outbound dial".into(),
+                target: "lab".into(),
+                trunk: Some("cht,main".into()),
+                unit: Some(String::new()),
+                transport: Some("udp".into()),
+                ..Identity::default()
+            },
+            at: "2026-01-02T03:04:05.25Z".parse().expect("valid"),
+            second: Second {
+                end,
+                loss_pct: Some(0.0),
+                jitter_ms: Some(0.125),
+                rtt_ms: None,
+                level_dbov: Some(-20.5),
+                mos_lq: Some(4.41),
+                mos_cq: None,
+                grade: Some(Grade::Medium),
+            },
+        }
+    }
+
     fn record() -> CallRecord {
         serde_json::from_str(include_str!("../../tests/data/influx/record.json")).expect("a complete record")
     }
 
-    fn text(points: &[Point]) -> String {
+    fn lines_of(points: &[Point]) -> String {
         let mut out = Vec::new();
         points.iter().for_each(|point| point.write(point.time(), &mut out));
         String::from_utf8(out).expect("UTF-8")
@@ -311,14 +393,15 @@ mod tests {
                 ("srd_ms_p50".into(), Field::Float(12.25)),
             ],
         };
-        let mut points = points_of(&record());
+        let mut points = points_of(&record(), Some(&REGISTERED));
         points.extend(point_of_window(&window));
-        assert_eq!(text(&points), include_str!("../../tests/data/influx/points.lp"));
+        points.extend(point_of_second(&second()));
+        assert_eq!(lines_of(&points), include_str!("../../tests/data/influx/points.lp"));
     }
 
     #[test]
     fn each_line_is_read_back_by_a_parser_of_line_protocol() {
-        let lines = text(&points_of(&record()));
+        let lines = lines_of(&points_of(&record(), Some(&REGISTERED)));
         for line in influxdb_line_protocol::parse_lines(&lines) {
             let line = line.expect("valid");
             assert_eq!(line.timestamp, Some(1_767_323_045_123_456_789));
@@ -369,22 +452,28 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_failed_after_its_registration_counts_as_registered() {
-        let mut record = record();
-        record.class = Class::CallCalleeBusy;
-        record.code = Some(486);
-        let lines = text(&points_of(&record));
+    fn a_registration_has_a_class_and_code_of_its_own() {
+        let refused = RegistrationRecord { class: Class::RegForbidden, code: Some(403), rrd_ms: None, expires_s: None };
+        let lines = lines_of(&points_of(&record(), Some(&refused)));
         let registration = lines.lines().find(|line| line.starts_with("registration,")).expect("one");
-        assert!(registration.contains("class=ok,") && registration.contains(",code=200i "), "{registration}");
+        assert!(registration.contains("class=reg.forbidden,"), "{registration}");
+        assert!(registration.contains(",code=403i ") && !registration.contains("_ms"), "{registration}");
     }
 
     #[test]
-    fn a_refused_registration_has_a_point_with_its_own_class_and_code() {
-        let mut record = record();
-        (record.rrd_ms, record.class, record.code) = (None, Class::RegForbidden, Some(403));
-        let lines = text(&points_of(&record));
-        let registration = lines.lines().find(|line| line.starts_with("registration,")).expect("one");
-        assert!(registration.contains("class=reg.forbidden,"), "{registration}");
-        assert!(registration.contains(",code=403i ") && !registration.contains("rrd_ms"), "{registration}");
+    fn a_call_that_counts_says_whether_it_was_answered_and_whether_the_network_did_its_part() {
+        let lines = |class, setup_ms| {
+            let record = CallRecord { class, setup_ms, invited: true, ..record() };
+            lines_of(&points_of(&record, None))
+        };
+        assert!(lines(Class::Ok, Some(1.0)).contains(",answered=1i,effective=1i "));
+        assert!(lines(Class::CallCalleeBusy, None).contains(",answered=0i,effective=1i "));
+        assert!(lines(Class::CallTimeout, None).contains(",answered=0i,effective=0i "));
+        assert!(!lines_of(&points_of(&record(), None)).contains("answered="), "nothing was placed");
+    }
+
+    #[test]
+    fn an_attempt_without_registration_is_one_point() {
+        assert_eq!(points_of(&record(), None).len(), 1);
     }
 }

@@ -47,7 +47,27 @@ impl Dialog {
         }
     }
 
-    /// A 2xx to our INVITE completes the dialog: the far end's tag, its Contact and the route set (§12.1.2).
+    /// The same call with another far end: what a response of a fork completes.
+    pub fn fork(&self) -> Self {
+        Self {
+            call_id: self.call_id.clone(),
+            local: self.local.clone(),
+            remote: Box::default(),
+            target: self.target.clone(),
+            route: Vec::new(),
+            local_cseq: self.local_cseq,
+            remote_cseq: None,
+        }
+    }
+
+    /// A request or a 2xx within the dialog may move the far end to another Contact; the route set stays (§12.2).
+    pub fn refresh_target(&mut self, message: &Message<'_>) {
+        if let Some(target) = contact_uri(message) {
+            self.target = target.into();
+        }
+    }
+
+    /// A response with a tag to our INVITE completes the dialog: the far end's tag, its Contact and the route set (§12.1.2).
     pub fn complete(&mut self, response: &Message<'_>) {
         if let Some(to) = response.header(Name::To) {
             self.remote = to.into();

@@ -1,11 +1,8 @@
-//! A request other than INVITE and its final response, one answered challenge included (RFC 3261 §17.1.2, §22).
+//! A request other than INVITE and its final response, answered challenges included (RFC 3261 §17.1.2, §22).
 
-use std::sync::Arc;
-
-use super::auth;
+use super::authenticator::{Authenticator, Rounds};
 use super::flow::Flow;
-use super::header::{self, Name};
-use super::message::{Message, Start};
+use super::message::Message;
 use super::outbox::Context;
 use super::transaction::{Client, Due};
 use super::write;
@@ -36,8 +33,7 @@ pub struct Login {
 pub struct Exchange {
     client: Client,
     cseq: u32,
-    credentials: Option<Arc<Login>>,
-    challenged: bool,
+    rounds: Rounds,
 }
 
 impl Exchange {
@@ -46,13 +42,12 @@ impl Exchange {
         context: &mut Context<'_>,
         (flow, owner): (Flow, u64),
         (number, cseq): (u32, u32),
-        credentials: Option<Arc<Login>>,
         bytes: Vec<u8>,
     ) -> Self {
         context.out.send(flow, owner, &bytes);
         let reliable = context.link(flow).is_some_and(|link| link.transport.is_reliable());
         let client = Client::new(context.now, context.timers, reliable, false, number, bytes);
-        Self { client, cseq, credentials, challenged: false }
+        Self { client, cseq, rounds: Rounds::default() }
     }
 
     /// CSeq number of the last request sent.
@@ -67,7 +62,7 @@ impl Exchange {
 
     /// Whether a challenge has been answered.
     pub fn was_challenged(&self) -> bool {
-        self.challenged
+        self.rounds.any()
     }
 
     /// The next moment at which [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -75,23 +70,30 @@ impl Exchange {
         self.client.deadline()
     }
 
-    /// A response to the transaction under way: its code where it is final. A first challenge is answered instead,
-    /// in a transaction with the number that `next_number` gives.
+    /// A response to the transaction under way: its code where it is final. A challenge that can be answered is, in a
+    /// transaction with the number that `next_number` gives.
     pub fn handle_response(
         &mut self,
         context: &mut Context<'_>,
         (flow, owner): (Flow, u64),
         response: &Message<'_>,
-        next_number: &mut u32,
+        (authenticator, next_number): (&mut Authenticator, &mut u32),
     ) -> Option<u16> {
         let code = response.code()?;
         if code < 200 {
             self.client.handle_provisional(context.now, context.timers);
             return None;
         }
-        if matches!(code, 401 | 407) && !self.challenged && self.answer(context, (flow, owner), response, next_number) {
-            return None;
+        if matches!(code, 401 | 407) && authenticator.take(response, &mut self.rounds) {
+            let (number, cseq) = (*next_number, self.cseq + 1);
+            if let Some(bytes) = again(context, flow, self.client.bytes(), authenticator, (number, cseq)) {
+                *next_number += 1;
+                let rounds = std::mem::take(&mut self.rounds);
+                *self = Self { rounds, ..Self::start(context, (flow, owner), (number, cseq), bytes) };
+                return None;
+            }
         }
+        authenticator.take_next_nonce(response);
         Some(code)
     }
 
@@ -106,62 +108,33 @@ impl Exchange {
             None => false,
         }
     }
-
-    fn answer(
-        &mut self,
-        context: &mut Context<'_>,
-        (flow, owner): (Flow, u64),
-        response: &Message<'_>,
-        next_number: &mut u32,
-    ) -> bool {
-        let Some(credentials) = self.credentials.clone() else { return false };
-        let number = *next_number;
-        let Some(bytes) =
-            answer_challenge(context, flow, response, self.client.bytes(), &credentials, (number, self.cseq + 1))
-        else {
-            return false;
-        };
-        *next_number += 1;
-        *self = Self::start(context, (flow, owner), (number, self.cseq + 1), Some(credentials), bytes);
-        self.challenged = true;
-        true
-    }
 }
 
-/// The request `original` again with an answer to the challenge in `response`; `None` where the challenge cannot be
-/// answered (unknown scheme or algorithm, link closed).
-pub fn answer_challenge(
+/// The request `original` once more in a new transaction, with credentials for what was asked so far; `None` where the
+/// flow's link is closed.
+pub fn again(
     context: &mut Context<'_>,
     flow: Flow,
-    response: &Message<'_>,
     original: &[u8],
-    login: &Login,
+    authenticator: &mut Authenticator,
     (number, cseq): (u32, u32),
 ) -> Option<Vec<u8>> {
     let link = context.link(flow)?;
     let original = Message::parse(original).ok()?;
-    let cnonce = format!("{:016x}", context.random.next_u64());
-    let (name, value) = authorization(response, &original, login, &cnonce)?;
     let branch = context.salt.branch(context.handle, number);
-    Some(write::with_credentials(&original, (link.transport.name(), link.advertised, &branch), cseq, (name, &value)))
+    // Before it is protected: the address in its Contact and body may be corrected, which `auth-int` covers.
+    let anew = write::again(&original, link, &branch, cseq, &[]);
+    let anew = Message::parse(&anew).ok()?;
+    let fields = authenticator.fields(context.random, &anew);
+    Some(write::with_fields(&anew, &fields))
 }
 
-/// Name and value of the field that answers the challenges of a 401 (Authorization) or 407 (Proxy-Authorization).
-fn authorization(
-    response: &Message<'_>,
-    original: &Message<'_>,
-    login: &Login,
-    cnonce: &str,
-) -> Option<(&'static str, String)> {
-    let (asked, name) = match response.code()? {
-        401 => (Name::WwwAuthenticate, "Authorization"),
-        _ => (Name::ProxyAuthenticate, "Proxy-Authorization"),
-    };
-    let values: Vec<String> = response.headers(asked).map(header::text).collect();
-    let challenge = auth::strongest(values.iter().map(String::as_str))?;
-    let Start::Request { method, uri } = original.start() else { return None };
-    let (method, uri) = (header::text(method.as_bytes()), header::text(uri));
-    let request = auth::Request { method: &method, uri: &uri, body: original.body() };
-    let credentials = auth::Credentials { user: &login.user, password: &login.password };
-    Some((name, challenge.respond(&credentials, &request, cnonce, 1)))
+/// Adds the credentials for what was asked before to a request that is written up to its body.
+pub fn with_known_credentials(context: &mut Context<'_>, bytes: Vec<u8>, authenticator: &mut Authenticator) -> Vec<u8> {
+    if authenticator.is_empty() {
+        return bytes;
+    }
+    let Ok(request) = Message::parse(&bytes) else { return bytes };
+    let fields = authenticator.fields(context.random, &request);
+    write::with_fields(&request, &fields)
 }

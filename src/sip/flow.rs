@@ -2,9 +2,11 @@
 //! RFC 5626 §2).
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use rustc_hash::FxHashMap;
+
+use super::message::Via;
 
 /// Transports of SIP (RFC 3261 §18).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -14,6 +16,8 @@ pub enum Transport {
     Udp,
     /// Streams: the transport retransmits.
     Tcp,
+    /// Streams within TLS.
+    Tls,
 }
 
 /// A local socket or connection, by the number that its opener gave it.
@@ -25,8 +29,37 @@ pub struct LinkId(pub u32);
 pub struct Link {
     /// Its transport.
     pub transport: Transport,
-    /// The address to write into Via and Contact: the local one, or the public one that stands for it.
+    /// Its own address.
+    pub local: SocketAddr,
+    /// The address to write into Via: the local one, or a public one that was given.
     pub advertised: SocketAddr,
+    /// The address to write into Contact and SDP. It differs from that of Via once a public one was learned.
+    pub contact: SocketAddr,
+    /// The public address is learned from responses.
+    pub learns: bool,
+    /// Contacts over it are `sips:` (RFC 3261 §8.1.1.8).
+    pub sips: bool,
+}
+
+/// How we are known from outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum PublicAddress {
+    /// By our local address.
+    #[default]
+    Local,
+    /// By the address that servers say our requests come from (RFC 3581 §4).
+    Learned,
+    /// By this address, at the local port.
+    Fixed(IpAddr),
+}
+
+/// Where a server is reached: one of the places that it may have (RFC 3263).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Hop {
+    /// By which transport.
+    pub transport: Transport,
+    /// At which address.
+    pub address: SocketAddr,
 }
 
 /// A link and the address at its other end.
@@ -50,6 +83,7 @@ impl Transport {
         match self {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
+            Self::Tls => "TLS",
         }
     }
 
@@ -63,7 +97,13 @@ impl Transport {
         match self {
             Self::Udp => "",
             Self::Tcp => ";transport=tcp",
+            Self::Tls => ";transport=tls",
         }
+    }
+
+    /// Its port where none is written (RFC 3261 §19.1.2).
+    pub const fn default_port(self) -> u16 {
+        if matches!(self, Self::Tls) { 5061 } else { 5060 }
     }
 }
 
@@ -72,11 +112,57 @@ impl fmt::Display for Transport {
         f.write_str(match self {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
+            Self::Tls => "tls",
         })
     }
 }
 
+impl Link {
+    /// A link that is known by its local address.
+    pub fn new(transport: Transport, local: SocketAddr) -> Self {
+        Self { transport, local, advertised: local, contact: local, learns: false, sips: false }
+    }
+
+    /// The same link as it is known from outside.
+    #[must_use]
+    pub fn known_as(self, public: PublicAddress) -> Self {
+        match public {
+            PublicAddress::Local => self,
+            PublicAddress::Learned => Self { learns: true, ..self },
+            PublicAddress::Fixed(ip) => {
+                let advertised = SocketAddr::new(ip, self.local.port());
+                Self { advertised, contact: advertised, ..self }
+            }
+        }
+    }
+
+    /// The URI of our Contact.
+    pub fn contact_uri(&self, user: &str) -> String {
+        let (at, address, transport) = (if user.is_empty() { "" } else { "@" }, self.contact, self.transport);
+        if self.sips {
+            // TLS goes without saying.
+            return format!("sips:{user}{at}{address}");
+        }
+        format!("sip:{user}{at}{address}{}", transport.uri_param())
+    }
+}
+
 impl Links {
+    /// A server tells in the topmost Via of its response where our request came from (RFC 3581 §4). Via itself keeps
+    /// the local address, so that every response tells anew, and a mapping that moved is seen.
+    pub fn learn(&mut self, id: LinkId, via: &Via<'_>) {
+        let Some(link) = self.open.get_mut(&id).filter(|link| link.learns) else { return };
+        let (ip, port) = (via.received(), via.rport());
+        if ip.is_none() && port.is_none() {
+            return;
+        }
+        let seen =
+            SocketAddr::new(ip.unwrap_or_else(|| link.advertised.ip()), port.unwrap_or_else(|| link.advertised.port()));
+        if !seen.ip().is_unspecified() && !seen.ip().is_multicast() && seen.port() != 0 {
+            link.contact = seen;
+        }
+    }
+
     /// Makes a link known.
     pub fn add(&mut self, id: LinkId, link: Link) {
         self.open.insert(id, link);

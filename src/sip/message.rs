@@ -1,7 +1,10 @@
 //! A SIP message read in place (RFC 3261 §7): an index of slices into the datagram, no copy and no allocation.
 //!
-//! Lenient: bare LF, white space before the colon, folding, unknown versions in lower case and broken header lines
-//! (skipped and counted) are all read; what cannot be told apart from garbage is refused.
+//! Lenient: bare LF, white space before the colon or after the version, folding, a version in lower case, brackets
+//! around the Request-URI and broken header lines (skipped and counted) are all read. What can be read but not trusted
+//! has a [`Fault`], so that its sender can be told; what cannot be told apart from garbage is refused.
+
+use std::net::IpAddr;
 
 use smallvec::SmallVec;
 
@@ -19,6 +22,7 @@ pub struct Message<'a> {
     headers: SmallVec<[Field<'a>; 24]>,
     body: &'a [u8],
     skipped: u32,
+    fault: Option<Fault>,
 }
 
 /// The first line.
@@ -83,6 +87,18 @@ pub enum ParseError {
     /// More header lines than are indexed.
     #[error("more than {MAX_HEADERS} header fields")]
     TooManyHeaders,
+}
+
+/// What is wrong with a message whose header fields can be read all the same. A request is answered with an error, a
+/// response is dropped (RFC 3261 §18.3).
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Fault {
+    /// A request of another version than SIP/2.0.
+    #[error("the version is not SIP/2.0")]
+    Version,
+    /// Content-Length is no number, or several differ: the body is unknown and read as empty.
+    #[error("Content-Length cannot be read")]
+    ContentLength,
     /// Content-Length promises more than arrived.
     #[error("Content-Length is {need} but {have} bytes of body arrived")]
     Truncated {
@@ -115,10 +131,11 @@ impl<'a> Message<'a> {
         let begin = raw.iter().position(|byte| !header::is_space(*byte)).ok_or(ParseError::KeepAlive)?;
         let raw = &raw[begin..];
         let (line, mut rest) = take_line(raw).ok_or(ParseError::StartLine)?;
-        let start = Start::parse(line).ok_or(ParseError::StartLine)?;
+        let (start, fault) = Start::parse(line).ok_or(ParseError::StartLine)?;
         let mut headers: SmallVec<[Field<'a>; 24]> = SmallVec::new();
         let mut skipped = 0;
-        loop {
+        // A datagram that ends with its last header line only lacks the empty line (RFC 4475, `baddn`).
+        while headers.is_empty() || !rest.is_empty() {
             let (line, after) = take_folded_line(rest).ok_or(ParseError::NoEndOfHeaders)?;
             rest = after;
             if line.is_empty() {
@@ -130,12 +147,33 @@ impl<'a> Message<'a> {
                 None => skipped += 1,
             }
         }
-        let mut message = Self { raw, start, headers, body: rest, skipped };
-        if let Some(length) = message.header(Name::ContentLength).and_then(header::number) {
-            let need = length as usize;
-            message.body = rest.get(..need).ok_or(ParseError::Truncated { need, have: rest.len() })?;
+        let mut message = Self { raw, start, headers, body: rest, skipped, fault };
+        if let Err(fault) = message.cut_body() {
+            message.fault = message.fault.or(Some(fault));
         }
         Ok(message)
+    }
+
+    /// What makes the message one that must not be acted on.
+    pub fn fault(&self) -> Option<Fault> {
+        self.fault
+    }
+
+    /// Cuts the body to Content-Length, where there is one (RFC 3261 §18.3).
+    fn cut_body(&mut self) -> Result<(), Fault> {
+        let Some(first) = self.header(Name::ContentLength) else { return Ok(()) };
+        let agreed = self.headers(Name::ContentLength).all(|other| other == first);
+        let length = header::whole_number(first).filter(|_| agreed);
+        let have = self.body.len();
+        let cut = match length {
+            Some(length) => {
+                let need = usize::try_from(length).unwrap_or(usize::MAX);
+                self.body.get(..need).ok_or(Fault::Truncated { need, have })
+            }
+            None => Err(Fault::ContentLength),
+        };
+        self.body = cut.as_ref().copied().unwrap_or(b"");
+        cut.map(drop)
     }
 
     /// The bytes it was read from.
@@ -248,20 +286,23 @@ impl<'a> Message<'a> {
 }
 
 impl<'a> Start<'a> {
-    fn parse(line: &'a [u8]) -> Option<Self> {
-        let (first, rest) = split_word(line);
+    /// The first line, and what is wrong with it.
+    fn parse(line: &'a [u8]) -> Option<(Self, Option<Fault>)> {
+        let (first, rest) = split_word(header::trim(line));
         if is_version(first) {
             let (code, reason) = split_word(rest);
             let code = std::str::from_utf8(code).ok()?.parse().ok()?;
-            return (100..700).contains(&code).then_some(Self::Response { code, reason });
+            return (100..700).contains(&code).then_some((Self::Response { code, reason }, None));
         }
         // The Request-URI may hold spaces in broken messages: the version is the last word.
         let at = rest.iter().rposition(|byte| matches!(byte, b' ' | b'\t'))?;
         let (uri, version) = (header::trim(&rest[..at]), header::trim(&rest[at..]));
+        let uri = uri.strip_prefix(b"<").and_then(|uri| uri.strip_suffix(b">")).unwrap_or(uri);
+        let fault = (!is_version(version)).then_some(Fault::Version);
         let token =
             !first.is_empty() && first.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(byte));
-        (token && is_version(version) && !uri.is_empty())
-            .then(|| Self::Request { method: Method::from_bytes(first), uri })
+        let sip = version.len() > 4 && version[..4].eq_ignore_ascii_case(b"SIP/");
+        (token && sip && !uri.is_empty()).then(|| (Self::Request { method: Method::from_bytes(first), uri }, fault))
     }
 }
 
@@ -326,6 +367,17 @@ impl<'a> Via<'a> {
         header::param(self.params, "branch")
     }
 
+    /// Where the request came from, as the server saw it (RFC 3261 §18.2.1).
+    pub fn received(&self) -> Option<IpAddr> {
+        let text = std::str::from_utf8(header::param(self.params, "received")?).ok()?;
+        text.trim_start_matches('[').trim_end_matches(']').parse().ok()
+    }
+
+    /// From which port the request came, as the server saw it (RFC 3581 §4); `None` where only asked for.
+    pub fn rport(&self) -> Option<u16> {
+        std::str::from_utf8(header::param(self.params, "rport")?).ok()?.parse().ok()
+    }
+
     /// Whether the sender asked for responses to the port it sends from (RFC 3581).
     pub fn wants_rport(&self) -> bool {
         header::param(self.params, "rport").is_some()
@@ -356,7 +408,7 @@ fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 
 /// A line without its end, and what follows. A line ends with CRLF or LF.
 fn take_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
-    let end = text.iter().position(|byte| *byte == b'\n')?;
+    let end = memchr::memchr(b'\n', text)?;
     let line = text[..end].strip_suffix(b"\r").unwrap_or(&text[..end]);
     Some((line, &text[end + 1..]))
 }
@@ -416,10 +468,28 @@ mod tests {
             (b"hello\r\n\r\n", ParseError::StartLine),
             (b"SIP/2.0 99 Low\r\n\r\n", ParseError::StartLine),
             (b"OPTIONS sip:a HTTP/1.1\r\n\r\n", ParseError::StartLine),
-            (b"OPTIONS sip:a SIP/2.0\r\nVia: x\r\n", ParseError::NoEndOfHeaders),
-            (b"OPTIONS sip:a SIP/2.0\r\nl: 9\r\n\r\nabc", ParseError::Truncated { need: 9, have: 3 }),
+            (b"OPTIONS sip:a SIP/2.0\r\nVia: x\r\nTo", ParseError::NoEndOfHeaders),
+            (b"OPTIONS sip:a SIP/2.0\r\n", ParseError::NoEndOfHeaders),
+            (b"SIP/7.0 200 OK\r\n\r\n", ParseError::StartLine),
         ] {
             assert_eq!(Message::parse(bytes).err(), Some(error), "{}", bytes.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_trusted_is_read_with_its_fault() {
+        for (bytes, fault) in [
+            (&b"OPTIONS sip:a SIP/7.0\r\nl: 0\r\n\r\n"[..], Some(Fault::Version)),
+            (b"OPTIONS sip:a SIP/2.0\r\nl: 9\r\n\r\nabc", Some(Fault::Truncated { need: 9, have: 3 })),
+            (b"OPTIONS sip:a SIP/2.0\r\nl: -3\r\n\r\nabc", Some(Fault::ContentLength)),
+            (b"OPTIONS sip:a SIP/2.0\r\nl: 3 4\r\n\r\nabc", Some(Fault::ContentLength)),
+            (b"OPTIONS sip:a SIP/2.0\r\nl: 3\r\nl: 2\r\n\r\nabc", Some(Fault::ContentLength)),
+            (b"OPTIONS sip:a SIP/2.0\r\nl: 99999999999999999999\r\n\r\nabc", Some(Fault::ContentLength)),
+            (b"OPTIONS sip:a SIP/2.0\r\nl: 3\r\nl: 3\r\n\r\nabc", None),
+        ] {
+            let message = Message::parse(bytes).expect("readable");
+            assert_eq!(message.fault(), fault, "{}", bytes.escape_ascii());
+            assert_eq!(message.body().is_empty(), fault.is_some());
         }
     }
 

@@ -7,21 +7,26 @@
 //! | retransmission and time-outs (§17) | [`transaction`] |
 //! | INVITE sessions and their dialogs (§12–15) | [`session`] |
 //! | registrations (§10) | [`registration`] |
+//! | what may be acted on at all | [`validity`] |
 //! | which message belongs to whom | [`endpoint`] |
 
 pub mod auth;
+pub mod authenticator;
 pub mod dialog;
 pub mod endpoint;
 pub mod exchange;
 pub mod flow;
 pub mod framing;
 pub mod header;
+pub mod locate;
 pub mod message;
 pub mod outbox;
+pub mod raw;
 pub mod registration;
 pub mod sdp;
 pub mod session;
 pub mod token;
 pub mod transaction;
 pub mod uri;
+pub mod validity;
 pub mod write;

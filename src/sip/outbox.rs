@@ -6,8 +6,10 @@ use std::time::Instant;
 
 use super::endpoint::Event;
 use super::flow::{Flow, Link, Links};
+use super::message::Message;
 use super::token::{Handle, Salt};
 use super::transaction::Timers;
+use super::write::{self, Writer};
 use crate::units::Random;
 
 /// Bytes to send and events to tell, in order. Its buffers are reused.
@@ -34,6 +36,17 @@ pub struct Transmit<'a> {
     pub owner: u64,
     /// The bytes.
     pub bytes: &'a [u8],
+}
+
+/// A response that is sent once and not remembered.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reply<'a> {
+    /// Status code.
+    pub code: u16,
+    /// Reason phrase; empty for the standard's.
+    pub reason: &'a str,
+    /// Further header fields.
+    pub headers: &'a [(&'a str, &'a str)],
 }
 
 /// What an entry of the endpoint sees of the endpoint while it works.
@@ -70,6 +83,26 @@ impl Outbox {
         self.transmits.push_back(Pending { flow, owner, range: start..self.arena.len() });
     }
 
+    /// Answers a request that nothing is kept of. `tag` is ours, for a To without one.
+    pub fn reply(
+        &mut self,
+        (flow, owner): (Flow, u64),
+        request: &Message<'_>,
+        tag: &str,
+        agent: &str,
+        with: &Reply<'_>,
+    ) {
+        let to = Flow { link: flow.link, remote: write::response_destination(request, flow.remote) };
+        self.write(to, owner, |arena| {
+            let mut writer = Writer::response(arena, with.code, with.reason);
+            writer.lines(&write::response_head(request, flow.remote, tag, false));
+            for (name, value) in with.headers {
+                writer.field(name, value);
+            }
+            writer.field("Server", agent).body("", b"");
+        });
+    }
+
     /// Tells an event.
     pub fn tell(&mut self, event: Event) {
         self.events.push_back(event);
@@ -94,6 +127,12 @@ impl Context<'_> {
     /// The link of a flow, while it is open.
     pub fn link(&self, flow: Flow) -> Option<Link> {
         self.links.get(flow.link)
+    }
+
+    /// Answers a request of this entry's peer that nothing is kept of.
+    pub fn reply(&mut self, flow: (Flow, u64), request: &Message<'_>, with: &Reply<'_>) {
+        let tag = self.salt.tag(self.handle).to_string();
+        self.out.reply(flow, request, &tag, self.agent, with);
     }
 
     /// Tells an event.

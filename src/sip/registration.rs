@@ -1,16 +1,18 @@
 //! One registration: REGISTER, refresh before expiry, and removal (RFC 3261 §10.2).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::authenticator::Authenticator;
 use super::endpoint::Event;
-use super::exchange::{Cause, Exchange, Login};
-use super::flow::Flow;
+use super::exchange::{self, Cause, Exchange, Login};
+use super::flow::{Flow, Link};
 use super::header::{self, Name};
 use super::message::Message;
 use super::outbox::Context;
 use super::transaction::soonest;
-use super::uri::Uri;
+use super::uri::{NameAddr, Uri};
 use super::write::Writer;
 
 /// A binding to make.
@@ -36,12 +38,15 @@ pub struct Binding {
     pub credentials: Option<Arc<Login>>,
     /// Whether it is refreshed before it expires.
     pub refresh: bool,
+    /// Value of `+sip.instance`, as `urn:uuid:…`: asks for a GRUU (RFC 5627).
+    pub instance: Option<String>,
 }
 
 /// A binding and the request that makes, keeps or removes it.
 #[derive(Debug)]
 pub struct Registration {
     binding: Binding,
+    authenticator: Authenticator,
     call_id: String,
     cseq: u32,
     state: State,
@@ -49,6 +54,15 @@ pub struct Registration {
     refresh_at: Option<Instant>,
     next_number: u32,
     interval_raised: bool,
+    /// The address that the REGISTER under way has in its Contact.
+    contact: SocketAddr,
+    /// The address of the binding that stands.
+    bound: Option<SocketAddr>,
+    /// The binding was made anew because our public address is another one; once, as a NAT may give one per request.
+    corrected: bool,
+    /// Route that requests of the account are to take (RFC 3608).
+    service_route: Vec<String>,
+    gruu: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,9 +77,10 @@ enum State {
 impl Registration {
     /// Sends the first REGISTER. `None` where the flow's link is closed.
     pub fn start(context: &mut Context<'_>, binding: Binding) -> Option<Self> {
-        context.link(binding.flow)?;
+        let contact = context.link(binding.flow)?.contact;
         let call_id = format!("{:016x}{:08x}@ringfleet", context.random.next_u64(), context.random.next_u32());
         let mut registration = Self {
+            authenticator: Authenticator::new(binding.credentials.clone()),
             binding,
             call_id,
             cseq: 0,
@@ -74,6 +89,11 @@ impl Registration {
             refresh_at: None,
             next_number: 1,
             interval_raised: false,
+            contact,
+            bound: None,
+            corrected: false,
+            service_route: Vec::new(),
+            gruu: None,
         };
         registration.send(context);
         Some(registration)
@@ -87,6 +107,21 @@ impl Registration {
     /// Call-ID.
     pub fn call_id(&self) -> &str {
         &self.call_id
+    }
+
+    /// Address of record.
+    pub fn aor(&self) -> &str {
+        &self.binding.aor
+    }
+
+    /// Route that requests of the account are to take (RFC 3608), in order.
+    pub fn service_route(&self) -> &[String] {
+        &self.service_route
+    }
+
+    /// The public GRUU that the registrar gave our Contact.
+    pub fn gruu(&self) -> Option<&str> {
+        self.gruu.as_deref()
     }
 
     /// Link of its flow.
@@ -128,8 +163,15 @@ impl Registration {
     pub fn handle_response(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32) {
         let flow = (self.binding.flow, self.binding.owner);
         let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.number() == number) else { return };
-        let code = exchange.handle_response(context, flow, response, &mut self.next_number);
+        let code = exchange.handle_response(context, flow, response, (&mut self.authenticator, &mut self.next_number));
         self.cseq = self.cseq.max(exchange.cseq());
+        if exchange.number() != number
+            && let Some(link) = context.link(self.binding.flow)
+            && self.state != State::Removing
+        {
+            // The answer to the challenge has the address that the challenge told.
+            self.contact = link.contact;
+        }
         match code {
             None => {}
             Some(423) if !self.interval_raised => self.raise_interval(context, response),
@@ -171,8 +213,19 @@ impl Registration {
             self.state = State::Over;
             return context.tell(Event::Unregistered { registration: context.handle, code, cause: Cause::Response });
         }
+        self.bound = Some(self.contact);
+        let moved = context.link(self.binding.flow).is_some_and(|link| link.contact != self.contact);
+        if moved && !self.corrected {
+            self.corrected = true;
+            return self.send(context);
+        }
+        self.corrected = false;
         let refreshed = self.state == State::Refreshing;
-        let expires = granted(response, context, &self.binding);
+        let mine = own_contact(response, self.contact, &self.binding);
+        let expires = granted(response, mine);
+        self.gruu = mine.and_then(|params| header::param(params, "pub-gruu")).map(header::text);
+        let route = response.headers(Name::ServiceRoute).flat_map(header::split_list);
+        self.service_route = route.map(header::text).collect();
         self.state = State::Registered;
         if self.binding.refresh {
             self.refresh_at = Some(context.now + refresh_after(expires.unwrap_or(self.binding.expires)));
@@ -219,29 +272,44 @@ impl Registration {
         writer.field("From", format!("<{}>;tag={}", binding.aor, context.salt.tag(context.handle)));
         writer.field("To", format!("<{}>", binding.aor)).field("Call-ID", &self.call_id);
         writer.field_fmt("CSeq", format_args!("{} REGISTER", self.cseq));
-        let (user, address, transport) = (&binding.user, link.advertised, link.transport.uri_param());
-        writer.field("Contact", format!("<sip:{user}@{address}{transport}>;expires={expires}"));
+        let at = |contact: SocketAddr| Link { contact, ..link }.contact_uri(&binding.user);
+        self.contact = match (self.state, self.bound) {
+            (State::Removing, Some(bound)) => bound,
+            _ => link.contact,
+        };
+        if let Some(bound) = self.bound.filter(|bound| *bound != self.contact) {
+            // First of the two, so that a registrar with a limit has room for the other.
+            writer.field("Contact", format!("<{}>;expires=0", at(bound)));
+        }
+        let instance = binding.instance.as_ref().map(|urn| format!(";+sip.instance=\"<{urn}>\"")).unwrap_or_default();
+        writer.field("Contact", format!("<{}>{instance};expires={expires}", at(self.contact)));
+        writer.field("Supported", if binding.instance.is_some() { "path, gruu" } else { "path" });
         writer.field_fmt("Expires", format_args!("{expires}"));
         writer.field("User-Agent", context.agent);
         for (name, value) in &binding.headers {
             writer.field(name, value);
         }
         writer.body("", b"");
-        let (flow, credentials) = ((binding.flow, binding.owner), binding.credentials.clone());
-        self.exchange = Some(Exchange::start(context, flow, (number, self.cseq), credentials, bytes));
+        let flow = (binding.flow, binding.owner);
+        let bytes = exchange::with_known_credentials(context, bytes, &mut self.authenticator);
+        self.exchange = Some(Exchange::start(context, flow, (number, self.cseq), bytes));
     }
 }
 
-/// The expiry that the registrar granted our Contact: its `expires` parameter, else the Expires field (§10.2.4).
-fn granted(response: &Message<'_>, context: &Context<'_>, binding: &Binding) -> Option<u32> {
-    let ours = context.link(binding.flow)?.advertised;
-    let mine = response.headers(Name::Contact).flat_map(header::split_list).find_map(|value| {
-        let contact = super::uri::NameAddr::parse(value);
+/// The parameters of our Contact in a 2xx (§10.2.4).
+fn own_contact<'m>(response: &Message<'m>, ours: SocketAddr, binding: &Binding) -> Option<&'m [u8]> {
+    response.headers(Name::Contact).flat_map(header::split_list).find_map(|value| {
+        let contact = NameAddr::parse(value);
         let uri = Uri::parse(contact.uri)?;
         let same = uri.user == binding.user.as_bytes() && uri.port.unwrap_or(5060) == ours.port();
-        same.then(|| header::param(contact.params, "expires").and_then(header::number)).flatten()
-    });
-    mine.or_else(|| response.header(Name::Expires).and_then(header::number))
+        same.then_some(contact.params)
+    })
+}
+
+/// The expiry that the registrar granted our Contact: its `expires` parameter, else the Expires field (§10.2.4).
+fn granted(response: &Message<'_>, mine: Option<&[u8]>) -> Option<u32> {
+    let own = mine.and_then(|params| header::param(params, "expires")).and_then(header::number);
+    own.or_else(|| response.header(Name::Expires).and_then(header::number))
 }
 
 /// When to refresh: with a tenth of the time left, but at least five seconds before the end where there is room.

@@ -5,6 +5,11 @@
 //! | [`Client`], INVITE | A (T1, doubling) until any response; B (64·T1) until any response | response or time-out |
 //! | [`Client`], other | E (T1, doubling to T2; T2 once a 1xx came); F (64·T1) | final response or time-out |
 //! | [`Server`], INVITE | G (T1, doubling to T2) for a final response, 2xx included; H (64·T1) | ACK or time-out |
+//! | [`Server`], reliable 1xx | T1, doubling without end (RFC 3262 §3); 64·T1 | PRACK or time-out |
+//!
+//! What RFC 6026 adds is the session's, which knows the dialogs: for 64·T1 after the first 2xx to an INVITE of ours
+//! (Timer M) each 2xx of it is still acknowledged, and for as long after a 2xx of ours (Timer L) copies of the INVITE
+//! are absorbed.
 //!
 //! On a reliable transport A, E and G never run, except that a 2xx is always repeated (§13.3.1.4).
 
@@ -59,6 +64,8 @@ pub struct Client {
 /// A final response of ours to an INVITE, until it is acknowledged.
 #[derive(Debug)]
 pub struct Server {
+    /// Longest interval; `None` doubles without end.
+    longest: Option<Duration>,
     interval: Duration,
     retransmit_at: Option<Instant>,
     expires_at: Instant,
@@ -126,7 +133,12 @@ impl Server {
     /// A final response that has just been sent. `repeats` is false for a refusal over a reliable transport.
     pub fn new(now: Instant, timers: &Timers, repeats: bool) -> Self {
         let retransmit_at = repeats.then(|| now + timers.t1);
-        Self { interval: timers.t1, retransmit_at, expires_at: now + timers.timeout() }
+        Self { longest: Some(timers.t2), interval: timers.t1, retransmit_at, expires_at: now + timers.timeout() }
+    }
+
+    /// A reliable provisional response that has just been sent, over whatever transport (RFC 3262 §3).
+    pub fn provisional(now: Instant, timers: &Timers) -> Self {
+        Self { longest: None, ..Self::new(now, timers, true) }
     }
 
     /// The next moment at which [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -135,13 +147,14 @@ impl Server {
     }
 
     /// What is due at `now`.
-    pub fn handle_timeout(&mut self, now: Instant, timers: &Timers) -> Option<Due> {
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Due> {
         if self.expires_at <= now {
             self.retransmit_at = None;
             return Some(Due::TimedOut);
         }
         if self.retransmit_at.is_some_and(|at| at <= now) {
-            self.interval = (self.interval * 2).min(timers.t2);
+            let doubled = self.interval * 2;
+            self.interval = self.longest.map_or(doubled, |longest| doubled.min(longest));
             self.retransmit_at = Some(now + self.interval);
             return Some(Due::Retransmit);
         }
@@ -226,7 +239,7 @@ mod tests {
     fn a_final_response_is_repeated_up_to_4_s_apart_until_timer_h() {
         let (t0, timers) = (start(), Timers::default());
         let server = std::cell::RefCell::new(Server::new(t0, &timers, true));
-        let seen = run(|at| server.borrow_mut().handle_timeout(at, &timers), || server.borrow().deadline());
+        let seen = run(|at| server.borrow_mut().handle_timeout(at), || server.borrow().deadline());
         // 0.5, 1.5, 3.5, 7.5, 11.5 … 31.5 s, then H.
         assert_eq!(seen.len(), 11);
         assert_eq!(seen.last(), Some(&Due::TimedOut));

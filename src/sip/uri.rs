@@ -1,5 +1,7 @@
 //! SIP, SIPS and tel URIs and the name-addr form around them (RFC 3261 §19.1, §20.10; RFC 3966). Read, not copied.
 
+use std::borrow::Cow;
+
 use super::header;
 
 /// A URI split at its outermost marks. Nothing is unescaped.
@@ -7,9 +9,10 @@ use super::header;
 pub struct Uri<'a> {
     /// `sip`, `sips`, `tel` or another scheme, as written.
     pub scheme: &'a [u8],
-    /// User part without password; for `tel:` the number. Empty where there is none.
+    /// User part without password; for `tel:` the number, for unknown schemes all up to the first `;`. Empty where
+    /// there is none.
     pub user: &'a [u8],
-    /// Host name or address, brackets of IPv6 cut; empty for `tel:`.
+    /// Host name or address, brackets of IPv6 cut; empty for all but `sip` and `sips`.
     pub host: &'a [u8],
     /// Port, where written.
     pub port: Option<u16>,
@@ -29,7 +32,7 @@ pub struct NameAddr<'a> {
 }
 
 impl<'a> Uri<'a> {
-    /// Reads a URI; `None` where it has no scheme, no host or a port that is no number.
+    /// Reads a URI; `None` where it has no scheme, or a SIP URI no host or a port that is no number.
     pub fn parse(text: &'a [u8]) -> Option<Self> {
         let text = header::trim(text);
         let colon = text.iter().position(|byte| *byte == b':')?;
@@ -37,7 +40,7 @@ impl<'a> Uri<'a> {
         if scheme.is_empty() || !scheme.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)) {
             return None;
         }
-        if scheme.eq_ignore_ascii_case(b"tel") {
+        if !scheme.eq_ignore_ascii_case(b"sip") && !scheme.eq_ignore_ascii_case(b"sips") {
             let (user, params) = cut(rest, b';');
             return Some(Self { scheme, user, host: b"", port: None, params });
         }
@@ -50,6 +53,11 @@ impl<'a> Uri<'a> {
         let (hostport, params) = cut(rest, b';');
         let (host, port) = split_host_port(hostport)?;
         Some(Self { scheme, user, host, port, params })
+    }
+
+    /// Whether it is a SIP or SIPS URI.
+    pub fn is_sip(&self) -> bool {
+        !self.host.is_empty()
     }
 
     /// The value of a URI parameter, `Some("")` where it stands without value.
@@ -79,6 +87,30 @@ impl<'a> NameAddr<'a> {
     pub fn tag(&self) -> Option<&'a [u8]> {
         header::param(self.params, "tag").filter(|tag| !tag.is_empty())
     }
+}
+
+/// A part of a URI with its `%HH` escapes resolved, once and never again (RFC 3986 §2.4); what is no escape stays.
+pub fn unescape(part: &[u8]) -> Cow<'_, [u8]> {
+    if !part.contains(&b'%') {
+        return Cow::Borrowed(part);
+    }
+    let digit = |byte: u8| char::from(byte).to_digit(16).map(|digit| digit as u8);
+    let mut plain = Vec::with_capacity(part.len());
+    let mut rest = part;
+    while let [first, after @ ..] = rest {
+        let escaped = match after {
+            [high, low, ..] if *first == b'%' => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        plain.push(escaped.map_or(*first, |(high, low)| high << 4 | low));
+        rest = &after[if escaped.is_some() { 2 } else { 0 }..];
+    }
+    Cow::Owned(plain)
+}
+
+/// A host as it stands in a URI: an IPv6 address in brackets (RFC 3261 §25.1, IPv6reference).
+pub fn bracketed(host: &str) -> Cow<'_, str> {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]").into() } else { host.into() }
 }
 
 /// Splits `host`, `host:port`, `[v6]` or `[v6]:port`; `None` where the host is empty or the port is no number.
@@ -139,6 +171,26 @@ mod tests {
     fn a_tel_uri_has_a_number_and_no_host() {
         let uri = Uri::parse(b"tel:+886-2-1234;phone-context=x").expect("valid");
         assert_eq!((uri.user, uri.host, uri.param("phone-context")), (&b"+886-2-1234"[..], &b""[..], Some(&b"x"[..])));
+    }
+
+    #[test]
+    fn other_schemes_are_not_taken_apart() {
+        let uri = Uri::parse(b"soap.beep://192.0.2.103:3002").expect("valid");
+        assert_eq!((uri.scheme, uri.user, uri.host), (&b"soap.beep"[..], &b"//192.0.2.103:3002"[..], &b""[..]));
+        assert!(!uri.is_sip());
+    }
+
+    #[test]
+    fn escapes_are_resolved_once_and_what_is_none_stays() {
+        for (part, plain) in [
+            (&b"%75se%72"[..], &b"user"[..]),
+            (b"v%61lue%25%34%31", b"value%41"),
+            (b"null-%00-null", b"null-\0-null"),
+            (b"%Z%45%4", b"%ZE%4"),
+            (b"plain", b"plain"),
+        ] {
+            assert_eq!(unescape(part), plain, "{}", part.escape_ascii());
+        }
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! Writing messages: strict in form, into a buffer that the caller reuses.
 
+use std::borrow::Cow;
 use std::io::Write as _;
 use std::net::SocketAddr;
 
+use super::flow::Link;
 use super::header::{self, Name};
 use super::message::{Message, Start};
+use super::uri::{NameAddr, Uri};
 
 /// Methods that we answer with something else than 405, for Allow.
-pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, UPDATE, INFO, MESSAGE, NOTIFY";
+pub const ALLOW: &str = "INVITE, ACK, BYE, CANCEL, OPTIONS, PRACK, UPDATE, INFO, MESSAGE, NOTIFY, SUBSCRIBE, REFER";
 
 /// Appends a message to a buffer: first line, header fields, body.
 #[derive(Debug)]
@@ -56,7 +59,12 @@ impl<'b> Writer<'b> {
 
     /// The Via of a request of ours.
     pub fn via(&mut self, transport: &str, sent_by: SocketAddr, branch: impl std::fmt::Display) -> &mut Self {
-        self.field_fmt("Via", format_args!("SIP/2.0/{transport} {sent_by};branch=z9hG4bK{branch};rport"))
+        self.buffer.extend_from_slice(b"Via: SIP/2.0/");
+        self.buffer.extend_from_slice(transport.as_bytes());
+        self.buffer.push(b' ');
+        address(self.buffer, sent_by);
+        write!(self.buffer, ";branch=z9hG4bK{branch};rport\r\n").expect("a Vec takes every write");
+        self
     }
 
     /// Ends the header fields and adds the body; `content_type` is left out where there is none.
@@ -64,8 +72,9 @@ impl<'b> Writer<'b> {
         if !body.is_empty() {
             self.field("Content-Type", content_type);
         }
-        self.field_fmt("Content-Length", format_args!("{}", body.len()));
-        self.buffer.extend_from_slice(b"\r\n");
+        self.buffer.extend_from_slice(b"Content-Length: ");
+        decimal(self.buffer, body.len());
+        self.buffer.extend_from_slice(b"\r\n\r\n");
         self.buffer.extend_from_slice(body);
     }
 
@@ -78,6 +87,35 @@ impl<'b> Writer<'b> {
             }
         }
         self.buffer.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Appends an address as `IP:PORT`. The standard library's formatter costs more than the rest of a Via.
+fn address(buffer: &mut Vec<u8>, address: SocketAddr) {
+    let std::net::IpAddr::V4(ip) = address.ip() else {
+        return write!(buffer, "{address}").expect("a Vec takes every write");
+    };
+    for (index, octet) in ip.octets().into_iter().enumerate() {
+        if index > 0 {
+            buffer.push(b'.');
+        }
+        decimal(buffer, octet.into());
+    }
+    buffer.push(b':');
+    decimal(buffer, address.port().into());
+}
+
+/// Appends a number.
+fn decimal(buffer: &mut Vec<u8>, mut number: usize) {
+    let mut digits = [0; 20];
+    let mut begin = digits.len();
+    loop {
+        begin -= 1;
+        digits[begin] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            break buffer.extend_from_slice(&digits[begin..]);
+        }
     }
 }
 
@@ -105,19 +143,26 @@ pub fn response_head(request: &Message<'_>, source: SocketAddr, tag: &str, recor
     for value in request.headers(Name::RecordRoute).filter(|_| record_route) {
         writer.field("Record-Route", value);
     }
-    writer.field("From", request.header(Name::From).unwrap_or(b""));
-    let to = request.header(Name::To).unwrap_or(b"");
-    if request.to().is_some_and(|to| to.tag().is_some()) || tag.is_empty() {
-        writer.field("To", to);
-    } else {
-        let mut value = to.to_vec();
-        value.extend_from_slice(b";tag=");
-        value.extend_from_slice(tag.as_bytes());
-        writer.field("To", value);
-    }
-    writer.field("Call-ID", request.call_id().unwrap_or(b""));
-    writer.field("CSeq", request.header(Name::CSeq).unwrap_or(b""));
+    // A request that lacks one of these is answered without it, rather than with an empty one.
+    let mut repeat = |name: &str, value: Option<&[u8]>| {
+        if let Some(value) = value {
+            writer.field(name, value);
+        }
+    };
+    repeat("From", request.header(Name::From));
+    repeat("To", to_with_tag(request, tag).as_deref());
+    repeat("Call-ID", request.call_id());
+    repeat("CSeq", request.header(Name::CSeq));
     head
+}
+
+/// To with our tag, where it has none yet.
+fn to_with_tag<'a>(request: &Message<'a>, tag: &str) -> Option<Cow<'a, [u8]>> {
+    let to = request.header(Name::To)?;
+    if tag.is_empty() || request.to().is_some_and(|to| to.tag().is_some()) {
+        return Some(Cow::Borrowed(to));
+    }
+    Some(Cow::Owned([to, b";tag=", tag.as_bytes()].concat()))
 }
 
 impl Writer<'_> {
@@ -149,34 +194,91 @@ impl Writer<'_> {
     }
 }
 
-/// A request of ours once more, in a new transaction: with another branch and CSeq number, credentials added, and
-/// everything else as it was (RFC 3261 §22.2).
-pub fn with_credentials(
+/// A request of ours once more, in a new transaction: with another branch and CSeq number, `fields` in place of those
+/// of the same names, and everything else as it was (RFC 3261 §22.2). Only a public address that the challenge told is
+/// corrected, in Contact and SDP.
+pub fn again(
     original: &Message<'_>,
-    via: (&str, SocketAddr, &dyn std::fmt::Display),
+    link: Link,
+    branch: &dyn std::fmt::Display,
     cseq: u32,
-    credentials: (&str, &str),
+    fields: &[(&str, String)],
 ) -> Vec<u8> {
+    rewritten(original, Some((link, branch, cseq)), fields)
+}
+
+/// A request of ours, not sent yet, with `fields` in place of those of the same names.
+pub fn with_fields(original: &Message<'_>, fields: &[(&str, String)]) -> Vec<u8> {
+    rewritten(original, None, fields)
+}
+
+type Transaction<'a> = (Link, &'a dyn std::fmt::Display, u32);
+
+fn rewritten(original: &Message<'_>, transaction: Option<Transaction<'_>>, fields: &[(&str, String)]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(original.raw().len() + 300);
     let Start::Request { method, uri } = original.start() else { return bytes };
     let mut writer = Writer::request(&mut bytes, method.as_bytes(), uri);
-    writer.via(via.0, via.1, via.2);
+    if let Some((link, branch, _)) = transaction {
+        writer.via(link.transport.name(), link.advertised, branch);
+    }
     for (name, value) in original.fields() {
-        match Name::from_bytes(name) {
-            Name::Via | Name::ContentLength | Name::ContentType => {}
-            Name::CSeq => {
+        match (Name::from_bytes(name), transaction) {
+            (Name::ContentLength | Name::ContentType, _) | (Name::Via, Some(_)) => {}
+            (Name::CSeq, Some((.., cseq))) => {
                 writer.field_fmt("CSeq", format_args!("{cseq} {}", method.as_bytes().escape_ascii()));
             }
-            _ if name.eq_ignore_ascii_case(credentials.0.as_bytes()) => {}
+            _ if fields.iter().any(|(replaced, _)| name.eq_ignore_ascii_case(replaced.as_bytes())) => {}
+            (Name::Contact, Some((link, ..))) if link.learns => {
+                writer.field("Contact", moved_contact(value, link).as_deref().unwrap_or(value));
+            }
             _ => {
                 writer.field(&header::text(name), value);
             }
         }
     }
-    writer.field(credentials.0, credentials.1);
+    for (name, value) in fields {
+        writer.field(name, value);
+    }
     let content_type = original.header(Name::ContentType).map(header::text).unwrap_or_default();
-    writer.body(&content_type, original.body());
+    let learns = transaction.map(|(link, ..)| link).filter(|link| link.learns);
+    let was = original.contact().and_then(|contact| Uri::parse(contact.uri)).map(|uri| uri.host);
+    match learns.zip(was).and_then(|(link, was)| moved_description(original.sdp()?, was, link)) {
+        Some(sdp) => writer.body(&content_type, &sdp),
+        None => writer.body(&content_type, original.body()),
+    }
     bytes
+}
+
+/// A Contact of ours with the address that we have now; `None` where it is to stay, as one that is being removed.
+fn moved_contact(value: &[u8], link: Link) -> Option<Vec<u8>> {
+    let contact = NameAddr::parse(value);
+    if header::param(contact.params, "expires") == Some(b"0") {
+        return None;
+    }
+    let uri = Uri::parse(contact.uri)?;
+    let mut moved = format!("<{}>", link.contact_uri(&header::text(uri.user))).into_bytes();
+    moved.extend_from_slice(contact.params);
+    Some(moved)
+}
+
+/// A description of ours with the address that we have now instead of the one we had.
+fn moved_description(sdp: &[u8], was: &[u8], link: Link) -> Option<Vec<u8>> {
+    let address = link.contact.ip();
+    if was == address.to_string().as_bytes() {
+        return None;
+    }
+    let mut moved = Vec::with_capacity(sdp.len() + 16);
+    for line in sdp.split_inclusive(|byte| *byte == b'\n') {
+        let bare = line.trim_ascii_end();
+        match bare.strip_suffix(was).filter(|_| matches!(line.first(), Some(b'c' | b'o'))) {
+            Some(head) => {
+                moved.extend_from_slice(head);
+                write!(moved, "{address}\r\n").expect("a Vec takes every write");
+            }
+            None => moved.extend_from_slice(line),
+        }
+    }
+    Some(moved)
 }
 
 /// The reason phrase of RFC 3261 §21 and of later RFCs.
@@ -187,8 +289,10 @@ pub fn reason_phrase(code: u16) -> &'static str {
         181 => "Call Is Being Forwarded",
         182 => "Queued",
         183 => "Session Progress",
+        199 => "Early Dialog Terminated",
         200 => "OK",
         202 => "Accepted",
+        204 => "No Notification",
         300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Moved Temporarily",
@@ -208,9 +312,23 @@ pub fn reason_phrase(code: u16) -> &'static str {
         414 => "Request-URI Too Long",
         415 => "Unsupported Media Type",
         416 => "Unsupported URI Scheme",
+        417 => "Unknown Resource-Priority",
         420 => "Bad Extension",
         421 => "Extension Required",
+        422 => "Session Interval Too Small",
         423 => "Interval Too Brief",
+        424 => "Bad Location Information",
+        428 => "Use Identity Header",
+        429 => "Provide Referrer Identity",
+        430 => "Flow Failed",
+        433 => "Anonymity Disallowed",
+        436 => "Bad Identity-Info",
+        437 => "Unsupported Certificate",
+        438 => "Invalid Identity Header",
+        439 => "First Hop Lacks Outbound Support",
+        440 => "Max-Breadth Exceeded",
+        469 => "Bad Info Package",
+        470 => "Consent Needed",
         480 => "Temporarily Unavailable",
         481 => "Call/Transaction Does Not Exist",
         482 => "Loop Detected",
@@ -220,8 +338,10 @@ pub fn reason_phrase(code: u16) -> &'static str {
         486 => "Busy Here",
         487 => "Request Terminated",
         488 => "Not Acceptable Here",
+        489 => "Bad Event",
         491 => "Request Pending",
         493 => "Undecipherable",
+        494 => "Security Agreement Required",
         500 => "Server Internal Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
@@ -229,6 +349,7 @@ pub fn reason_phrase(code: u16) -> &'static str {
         504 => "Server Time-out",
         505 => "Version Not Supported",
         513 => "Message Too Large",
+        580 => "Precondition Failure",
         600 => "Busy Everywhere",
         603 => "Decline",
         604 => "Does Not Exist Anywhere",
@@ -242,6 +363,7 @@ pub fn reason_phrase(code: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::flow::Transport;
 
     fn source() -> SocketAddr {
         "192.0.2.7:4321".parse().expect("valid")
@@ -282,8 +404,8 @@ mod tests {
         let raw = b"REGISTER sip:r SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bKold;rport\r\nCall-ID: x\r\n\
             CSeq: 1 REGISTER\r\nX-Tenant: acme\r\nContent-Length: 0\r\n\r\n";
         let original = Message::parse(raw).expect("valid");
-        let local = "127.0.0.1:1".parse().expect("valid");
-        let bytes = with_credentials(&original, ("UDP", local, &"new"), 2, ("Authorization", "Digest x"));
+        let link = Link::new(Transport::Udp, "127.0.0.1:1".parse().expect("valid"));
+        let bytes = again(&original, link, &"new", 2, &[("Authorization", "Digest x".into())]);
         assert_eq!(
             String::from_utf8(bytes).expect("ASCII"),
             "REGISTER sip:r SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bKnew;rport\r\nCall-ID: x\r\n\

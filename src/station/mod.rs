@@ -65,6 +65,8 @@ pub enum Output<R> {
         remote: SocketAddr,
         /// Local port; 0 takes a free one.
         local_port: u16,
+        /// Index of the server that the station was given, for TLS.
+        server: u16,
     },
     /// Close a link.
     CloseLink(LinkId),
@@ -94,6 +96,8 @@ pub enum LinkFault {
     Unreachable,
     /// The connection timed out, was reset or was closed.
     Broken,
+    /// TLS was not agreed on, or the peer is not who it should be.
+    Tls,
 }
 
 /// A machine that a worker hosts.

@@ -1,5 +1,6 @@
-//! The media streams of one worker: a pair of sockets and a [`media::Session`] each, spread in
-//! phase over the packet time so that no tick has to send them all.
+//! The media host of a station: for each stream a pair of sockets and a [`media::Session`], spread in phase over the
+//! packet time so that no tick has to send them all. Callers and the simulated PBX both use it; `O` is what a stream
+//! belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -21,6 +22,8 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
         payload_type: agreed.payload_type,
         telephone_event: agreed.dtmf_pt,
         rtcp_mux: agreed.rtcp_mux,
+        direction: agreed.direction,
+        srtp: agreed.srtp,
         send,
         marker_id,
         ..Config::new(codec, rtp, agreed.remote_rtcp.unwrap_or(rtp), clock)
@@ -37,23 +40,39 @@ const PTIME_MS: u32 = 20;
 
 /// The media streams of one worker.
 #[derive(Debug)]
-pub struct Streams {
-    places: Vec<Place>,
+pub struct Streams<O> {
+    places: Vec<Place<O>>,
     free: Vec<u32>,
     timers: Wheel<(u32, u32)>,
     random: Random,
     arena: Vec<u8>,
     packet: Vec<u8>,
     out: VecDeque<Pending>,
-    events: VecDeque<(PortId, media::Event)>,
+    events: VecDeque<(O, media::Event)>,
     next_phase: u32,
+    /// Streams that may still be watched.
+    room: u32,
+    counts: Counts,
     /// Packets for a pair that is closed.
     stray: u64,
 }
 
-#[derive(Debug, Default)]
-struct Place {
+/// How many streams there were.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All that were started.
+    pub started: u64,
+    /// Of them, those whose events were kept.
+    pub watched: u64,
+}
+
+#[derive(Debug)]
+struct Place<O> {
     generation: u32,
+    /// Whom the open pair belongs to.
+    owner: Option<O>,
+    /// Its events are kept.
+    watched: bool,
     session: Option<Box<Session>>,
     armed: Option<Instant>,
 }
@@ -65,9 +84,10 @@ enum Pending {
     Packet { port: PortId, channel: Channel, to: SocketAddr, bytes: Range<usize> },
 }
 
-impl Streams {
-    /// No streams yet.
-    pub fn new(seed: u64, now: Instant) -> Self {
+impl<O: Copy> Streams<O> {
+    /// No streams yet. As many as `watched` at the same time have their events kept: a stream that starts while there
+    /// is room, for its whole life. So which are does not depend on how they fare.
+    pub fn new(seed: u64, watched: u32, now: Instant) -> Self {
         Self {
             places: Vec::new(),
             free: Vec::new(),
@@ -78,28 +98,54 @@ impl Streams {
             out: VecDeque::new(),
             events: VecDeque::new(),
             next_phase: 0,
+            room: watched,
+            counts: Counts::default(),
             stray: 0,
         }
     }
 
     /// Asks for a pair of sockets.
-    pub fn open(&mut self, range: Option<(u16, u16)>, local: IpAddr) -> PortId {
+    pub fn open(&mut self, owner: O, range: Option<(u16, u16)>, local: IpAddr) -> PortId {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
+            self.places.push(Place { generation: 0, owner: None, watched: false, session: None, armed: None });
             self.places.len() as u32 - 1
         });
         let port = PortId(index);
+        self.places[index as usize].owner = Some(owner);
         self.out.push_back(Pending::Open { port, range, local });
         port
     }
 
-    /// Begins to send and to listen. The phase of the stream is set here.
-    pub fn start(&mut self, now: Instant, port: PortId, config: Config) {
+    /// Whom an open pair belongs to.
+    pub fn owner(&self, port: PortId) -> Option<O> {
+        self.places.get(port.0 as usize).and_then(|place| place.owner)
+    }
+
+    /// How many streams there were so far.
+    pub fn counts(&self) -> Counts {
+        self.counts
+    }
+
+    /// Begins to send and to listen; a stream that runs goes on towards the addresses of `config`, with its keys. The phase of the
+    /// stream is set here.
+    pub fn run(&mut self, now: Instant, port: PortId, config: Config) {
+        if self.is_running(port) {
+            return self.with_session(port, |session| {
+                session.set_remote(config.remote_rtp, config.remote_rtcp, now);
+                session.set_direction(config.direction, now);
+                session.set_srtp(config.srtp, now);
+            });
+        }
         // 7 and 20 have no common factor: neighbours in time are far apart in phase.
         self.next_phase = (self.next_phase + 7) % PTIME_MS;
         let config = Config { phase: Duration::from_millis(u64::from(self.next_phase)), ..config };
         let seed = self.random.next_u64();
-        self.places[port.0 as usize].session = Some(Box::new(Session::new(config, seed, now)));
+        let place = &mut self.places[port.0 as usize];
+        place.session = Some(Box::new(Session::new(config, seed, now)));
+        place.watched = self.room > 0;
+        self.room -= u32::from(place.watched);
+        self.counts.started += 1;
+        self.counts.watched += u64::from(place.watched);
         self.drain(port);
     }
 
@@ -122,7 +168,8 @@ impl Streams {
         let place = self.places.get_mut(port.0 as usize)?;
         let session = place.session.take();
         place.generation += 1;
-        place.armed = None;
+        self.room += u32::from(place.watched);
+        (place.owner, place.watched, place.armed) = (None, false, None);
         self.free.push(port.0);
         self.out.push_back(Pending::Close(port));
         session.map(|session| session.report(now))
@@ -161,8 +208,8 @@ impl Streams {
         self.timers.next_deadline()
     }
 
-    /// The next event of a stream.
-    pub fn poll_event(&mut self) -> Option<(PortId, media::Event)> {
+    /// The next event of a stream that is watched, in the turn in which it happened.
+    pub fn poll_event(&mut self) -> Option<(O, media::Event)> {
         self.events.pop_front()
     }
 
@@ -197,7 +244,10 @@ impl Streams {
                     self.out.push_back(Pending::Packet { port, channel, to, bytes: start..self.arena.len() });
                 }
                 media::Output::Idle => break,
-                media::Output::Event(event) => self.events.push_back((port, event)),
+                media::Output::Event(event) => {
+                    let owner = place.owner.filter(|_| place.watched);
+                    self.events.extend(owner.map(|owner| (owner, event)));
+                }
                 media::Output::Timeout(at) => {
                     if place.armed.is_none_or(|armed| at < armed) {
                         place.armed = Some(at);

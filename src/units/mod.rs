@@ -1,9 +1,11 @@
 //! Units as types inside, suffixes (`_ms`, `_pct`) at the edge.
 
+mod masked;
 mod period;
 mod random;
 mod redacted;
 
+pub use masked::masked;
 pub use period::{Period, PeriodError};
 pub use random::Random;
 pub use redacted::{Redacted, Secret};

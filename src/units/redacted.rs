@@ -3,6 +3,7 @@
 use std::fmt;
 
 /// Wraps what a log line may not show: it prints as `***`.
+#[derive(Clone, Copy)]
 pub struct Redacted<T>(pub T);
 
 impl<T> fmt::Display for Redacted<T> {

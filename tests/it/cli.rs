@@ -11,17 +11,18 @@ use ringfleet::record::{CallRecord, Class, Heard};
 use ringfleet::report::Summary;
 use serde_json::Value;
 
+use crate::influx_front::{Config, Front};
 use crate::scenarios::root;
 
 /// A folder of its own with the scenarios in it.
-struct Desk {
+pub(crate) struct Desk {
     folder: tempfile::TempDir,
 }
 
 /// A process that listens; it ends with the test.
-struct Listening {
+pub(crate) struct Listening {
     child: Child,
-    address: SocketAddr,
+    pub(crate) address: SocketAddr,
 }
 
 impl Drop for Listening {
@@ -44,15 +45,15 @@ fn signal(child: &Child) {
 }
 
 impl Desk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { folder: tempfile::tempdir().expect("writable") }
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn write(&self, name: &str, text: &str) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().expect("it has one")).expect("writable");
         fs::write(&path, text).expect("writable");
@@ -65,12 +66,12 @@ impl Desk {
         command
     }
 
-    fn run(&self, arguments: &[&str]) -> Output {
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("it starts")
     }
 
     /// Starts a command that prints the address it listens on in its first line.
-    fn listen(&self, arguments: &[&str]) -> Listening {
+    pub(crate) fn listen(&self, arguments: &[&str]) -> Listening {
         let mut child =
             self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it starts");
         let mut line = String::new();
@@ -98,11 +99,11 @@ impl Desk {
     }
 }
 
-fn example(name: &str) -> String {
+pub(crate) fn example(name: &str) -> String {
     root().join("scenarios").join(name).display().to_string()
 }
 
-fn text(bytes: &[u8]) -> String {
+pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
@@ -113,12 +114,12 @@ fn summary(folder: &Path) -> Value {
     serde_json::from_str(&text).expect("it is JSON")
 }
 
-fn records(folder: &Path) -> Vec<CallRecord> {
+pub(crate) fn records(folder: &Path) -> Vec<CallRecord> {
     let text = fs::read_to_string(folder.join("calls.jsonl")).expect("written");
     text.lines().map(|line| serde_json::from_str(line).expect("a record")).collect()
 }
 
-fn code(output: &Output) -> Option<i32> {
+pub(crate) fn code(output: &Output) -> Option<i32> {
     output.status.code()
 }
 
@@ -157,6 +158,35 @@ fn a_run_that_passes_leaves_every_file_of_its_folder_and_its_commands_read_them(
 }
 
 #[test]
+fn a_run_with_a_database_writes_calls_windows_registrations_and_the_seconds_of_their_media() {
+    let front = Front::start(Config::default()).expect("starts");
+    let desk = Desk::new();
+    desk.write(
+        "talk.yaml",
+        "scenario: talk\ntarget: lab\ncaller: { account: agents, steps: [register, { dial: { number: internal } }, \
+         { talk: { for: 2200ms } }, hangup] }\nload: { concurrent: 2, calls: 2 }\n",
+    );
+    let url = format!("http://{}?org=o&bucket=b", front.addr);
+    let mut run = desk.command(&["run", "talk.yaml", "--out", "out", "--influx", &url]);
+    let output = run.env("INFLUX_TOKEN", "t0ken").output().expect("it starts");
+    assert_eq!(code(&output), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    let summary = summary(&desk.path("out"));
+    let sink = &summary["sinks"][0];
+    assert_eq!((&sink["measured"], &sink["spooled"]), (&sink["written"], &Value::from(0)));
+    let store = front.store();
+    assert_eq!(sink["written"], store.points.len());
+    let records = &summary["records"];
+    assert_eq!((&records["media_legs"], &records["media_sampled"]), (&Value::from(2), &Value::from(2)));
+    assert_eq!(records["media_sampled_pct"], 100.0);
+    let calls = store.values("call", "call_id");
+    assert_eq!(calls.len(), 2);
+    // Two whole seconds of each call.
+    assert_eq!(store.values("media", "call_id"), [&calls[0], &calls[0], &calls[1], &calls[1]].map(Clone::clone));
+    assert_eq!(store.values("registration", "expires_s"), ["300i", "300i"]);
+    assert!(!store.values("window", "concurrent").is_empty());
+}
+
+#[test]
 fn an_expectation_that_fails_is_exit_1_and_says_which() {
     let desk = Desk::new();
     let path = desk.write(
@@ -169,6 +199,73 @@ fn an_expectation_that_fails_is_exit_1_and_says_which() {
     let summary = summary(&desk.path("out"));
     assert_eq!(summary["verdict"], "fail");
     assert_eq!(summary["expectations"][0]["pass"], false);
+}
+
+#[test]
+fn a_process_that_is_stopped_in_mid_run_is_exit_3_and_never_blames_a_perfect_far_end() {
+    use nix::sys::signal::{Signal, kill};
+    let desk = Desk::new();
+    let lab = desk.listen(&["lab", "--listen", "127.0.0.1:0"]);
+    desk.target(lab.address, "udp", "");
+    desk.write(
+        "echo.yaml",
+        "scenario: echo\ntarget: pbx\ncaller: { account: agents, steps: [{ dial: { number: echo } }, \
+         { talk: { for: 4s } }, hangup] }\nload: { rate: 10/s, calls: 10 }\n\
+         expect: [{ each: { outcome: answered, audio: two_way } }, { run: \"p(95) of setup_ms < 500\" }]\n",
+    );
+    let mut child = desk.command(&["run", "echo.yaml", "--out", "out", "--quiet"]).spawn().expect("it starts");
+    let pid = nix::unistd::Pid::from_raw(child.id() as i32);
+    // Real time, as this is about a real process: every call is up after two seconds and none has ended.
+    std::thread::sleep(Duration::from_millis(2500));
+    kill(pid, Signal::SIGSTOP).expect("it runs");
+    std::thread::sleep(Duration::from_millis(1500));
+    kill(pid, Signal::SIGCONT).expect("it is stopped");
+    let code = child.wait().expect("it ends").code();
+    let summary = summary(&desk.path("out"));
+    assert_eq!((code, &summary["verdict"]), (Some(3), &Value::from("generator_limited")), "{summary:#}");
+    let generator = &summary["generator"];
+    assert!(generator["stalled_ms_max"].as_f64().is_some_and(|stood| stood > 1400.0), "{generator:#}");
+    for record in records(&desk.path("out")) {
+        assert!(matches!(record.class, Class::Ok | Class::ProbeStalled), "{record:#?}");
+    }
+}
+
+#[test]
+fn a_run_that_needs_more_descriptors_than_there_are_is_exit_4_with_both_numbers_and_dials_nothing() {
+    let desk = Desk::new();
+    desk.target("127.0.0.1:5060".parse().expect("valid"), "udp", "");
+    desk.write(
+        "many.yaml",
+        "scenario: many\ntarget: pbx\ncaller: { account: agents, steps: [{ dial: { number: echo } }, \
+         { talk: { for: 10s } }, hangup] }\nload: { rate: 2/s, calls: 100 }\n",
+    );
+    let mut shell = Command::new("sh");
+    let run = format!("ulimit -n 64 && exec {} run many.yaml --out out", env!("CARGO_BIN_EXE_ringfleet"));
+    shell.args(["-c", &run]).current_dir(desk.folder.path()).env("PROBE_PASSWORD", "ringfleet");
+    let output = shell.output().expect("it starts");
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), Some(4), "{said}");
+    assert!(said.contains("file descriptors (ulimit -n), and there are 64"), "{said}");
+    // Twenty calls at the same time, two sockets each, and what every run has.
+    let needed = said.split_whitespace().skip_while(|word| *word != "needs").nth(1).and_then(|word| word.parse().ok());
+    assert!(needed.is_some_and(|needed: u64| (89..120).contains(&needed)), "{said}");
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "another program's socket")]
+fn a_run_that_needs_more_rtp_ports_than_are_free_is_exit_4_with_both_numbers_and_dials_nothing() {
+    let desk = Desk::new();
+    let _taken = UdpSocket::bind("127.0.0.1:30010").expect("below the ephemeral ports");
+    desk.target("127.0.0.1:5060".parse().expect("valid"), "udp", ", rtp_ports: 30000-30039");
+    desk.write(
+        "many.yaml",
+        "scenario: many\ntarget: pbx\ncaller: { account: agents, steps: [{ dial: { number: echo } }, \
+         { talk: { for: 10s } }, hangup] }\nload: { rate: 2/s, calls: 100 }\n",
+    );
+    let output = desk.run(&["run", "many.yaml", "--out", "out"]);
+    assert_eq!(code(&output), Some(4), "{}", text(&output.stderr));
+    let said = text(&output.stderr);
+    assert!(said.contains("needs 20 pairs of RTP ports in 30000-30039 (rtp_ports), and there are 19"), "{said}");
 }
 
 #[test]
@@ -195,7 +292,7 @@ fn a_server_whose_name_has_no_address_is_exit_4() {
     );
     let output = desk.run(&["run", "call.yaml", "--out", "out"]);
     assert_eq!(code(&output), Some(4), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("cannot resolve no-such-host.invalid"), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("target pbx: no-such-host.invalid "), "{}", text(&output.stderr));
 }
 
 #[test]
@@ -209,6 +306,7 @@ fn a_port_in_use_is_exit_4_and_named() {
         assert_eq!(code(&output), Some(4), "{command}");
         let expected = format!("cannot listen on {address}");
         assert!(text(&output.stderr).contains(&expected), "{command}: {}", text(&output.stderr));
+        assert!(!desk.path("runs").exists(), "nothing is left behind");
     }
 }
 
@@ -282,6 +380,22 @@ fn rtp_ports_that_do_not_suffice_are_named_before_the_first_call() {
 }
 
 #[test]
+fn a_lab_that_listens_at_every_address_is_known_by_one_that_audio_reaches() {
+    let desk = Desk::new();
+    let mut lab = desk.listen(&["lab", "--listen", "0.0.0.0:0"]);
+    let reached = SocketAddr::new("127.0.0.1".parse().expect("valid"), lab.address.port());
+    desk.target(reached, "udp", "");
+    desk.write(
+        "call.yaml",
+        "scenario: call\ntarget: pbx\ncaller: { account: one, steps: [register, { dial: { number: echo } }, \
+         { talk: { for: 1s } }, hangup] }\nload: { calls: 1 }\nexpect: [{ each: { outcome: answered, audio: two_way } }]\n",
+    );
+    let output = desk.run(&["run", "call.yaml", "--out", "out"]);
+    assert_eq!(code(&output), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    assert_eq!(lab.interrupt(), 0);
+}
+
+#[test]
 fn a_lab_of_its_own_process_is_called_over_udp_and_tcp() {
     let desk = Desk::new();
     let mut lab = desk.listen(&["lab", "--listen", "127.0.0.1:0"]);
@@ -335,14 +449,136 @@ fn a_call_to_a_running_answer_is_recorded_on_both_sides_and_garbage_harms_nothin
 }
 
 #[test]
-fn an_answer_that_is_interrupted_ends_well() {
+fn an_answer_without_an_end_of_its_own_ends_well_when_it_is_interrupted() {
     let desk = Desk::new();
     let mut answer = desk.listen(&["answer", "--listen", "127.0.0.1:0", "--out", "far"]);
-    // The interruption is its end, not the verdict.
-    let code = answer.interrupt();
+    assert_eq!(answer.interrupt(), 0, "nobody called, and nothing failed");
     let summary = summary(&desk.path("far"));
-    assert_eq!((&summary["attempted"], &summary["exit_code"]), (&Value::from(0), &Value::from(code)));
-    assert_ne!(code, 130);
+    assert_eq!((&summary["attempted"], &summary["verdict"]), (&Value::from(0), &Value::from("pass")));
+    assert_eq!(summary["headline"], "No call was made or taken; nothing failed.");
+}
+
+#[test]
+fn an_answer_that_is_interrupted_before_the_end_it_was_given_is_exit_130() {
+    let desk = Desk::new();
+    let mut answer = desk.listen(&["answer", "--listen", "127.0.0.1:0", "--out", "far", "--calls", "1"]);
+    assert_eq!(answer.interrupt(), 130);
+    assert_eq!(summary(&desk.path("far"))["verdict"], "interrupted");
+}
+
+#[test]
+fn an_answer_whose_time_is_over_before_its_calls_have_come_is_exit_1() {
+    let desk = Desk::new();
+    let arguments = ["answer", "--listen", "127.0.0.1:0", "--out", "far", "--quiet", "--for", "200ms"];
+    assert_eq!(code(&desk.run(&arguments)), Some(0));
+    let output = desk.run(&[&arguments[..], &["--calls", "1"]].concat());
+    assert_eq!(code(&output), Some(1));
+    let summary = summary(&desk.path("far"));
+    assert_eq!(summary["expectations"][0]["text"], "every planned attempt is made");
+}
+
+/// Every file below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("readable").map(|entry| entry.expect("readable").path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn numbers_are_masked_in_every_file_of_a_run_and_on_the_screen() {
+    let desk = Desk::new();
+    desk.write(
+        "lab.yaml",
+        "lab: town\naccounts: { users: \"0912345601..0912345603\" }\nextensions:\n  \
+         echo: { number: \"0223456789\", does: echo }\n  \
+         busy: { number: \"0223450007\", does: { reject: { code: 486, reason: \"0223450007 is busy\" } } }\n",
+    );
+    let lab = desk.listen(&["lab", "lab.yaml", "--listen", "127.0.0.1:0"]);
+    desk.write(
+        "targets/pbx.yaml",
+        &format!(
+            "target: pbx\nsip: {{ server: \"sip:{}\", domain: lab.ringfleet.invalid, headers: {{ X-Desk: \"0800555123\" }} }}\n\
+             accounts: {{ agents: {{ users: \"0912345601..0912345603\", password: \"${{PROBE_PASSWORD}}\" }} }}\n\
+             numbers: {{ echo: \"0223456789\", busy: \"0223450007\" }}\nsafety: {{ emergency: TW }}\nmask_numbers: true\n",
+            lab.address
+        ),
+    );
+    for (name, number) in [("echo", "echo"), ("busy", "busy")] {
+        let steps = format!("[register, {{ dial: {{ number: {number} }} }}, {{ talk: {{ for: 300ms }} }}, hangup]");
+        let scenario = format!("scenario: {name}\ntarget: pbx\ncaller: {{ account: agents, steps: {steps} }}\n");
+        desk.write(&format!("{name}.yaml"), &scenario);
+        // Nobody listens at port 9: what is for InfluxDB stays in the spool.
+        let sink = "http://127.0.0.1:9?org=o&bucket=b";
+        let mut command = desk.command(&["run", &format!("{name}.yaml"), "--out", name, "--influx", sink]);
+        let output = command.env("INFLUX_TOKEN", "t").env("RUST_LOG", "trace").output().expect("it starts");
+        let printed = text(&output.stdout) + &text(&output.stderr);
+        let shown = desk.run(&["evidence", name, &records(&desk.path(name))[0].call_id]);
+        let mut outputs = vec![("the screen".to_owned(), printed), ("evidence".to_owned(), text(&shown.stdout))];
+        let read = |path: &PathBuf| (path.display().to_string(), text(&fs::read(path).expect("readable")));
+        outputs.extend(files(&desk.path(name)).iter().map(read));
+        for kind in ["calls.jsonl", "ladder.txt", "messages.txt", "record.json", "report.html", "junit.xml", "spool"] {
+            assert!(outputs.iter().any(|(path, _)| path.contains(kind)), "{kind} is among {}", outputs.len());
+        }
+        for (path, text) in &outputs {
+            for digits in ["09123456", "02234567", "02234500", "08005551"] {
+                assert!(!text.contains(digits), "{digits} in {path}:\n{text}");
+            }
+        }
+        let record = &records(&desk.path(name))[0];
+        assert_eq!(record.from.as_deref(), Some("********01"));
+        assert_eq!(record.to.as_deref(), Some(if name == "echo" { "********89" } else { "********07" }));
+        assert_eq!(record.code, Some(if name == "echo" { 200 } else { 486 }), "masked on paper, not on the wire");
+    }
+}
+
+#[test]
+fn a_line_whose_window_is_closed_is_not_filled() {
+    let desk = Desk::new();
+    let from = jiff::Zoned::now().time().hour() + 2;
+    let window = format!("{:02}:00-{:02}:00", from.rem_euclid(24), (from + 1).rem_euclid(24));
+    desk.write(
+        "targets/pbx.yaml",
+        &format!(
+            "target: pbx\nsip: {{ server: \"sip:127.0.0.1:9\" }}\n\
+             accounts: {{ agents: {{ users: \"1001..1020\", password: \"${{PROBE_PASSWORD}}\" }} }}\n\
+             trunks: {{ main: {{ contracted_calls: 2 }} }}\nnumbers: {{ echo: \"2000\" }}\n\
+             saturate: {{ allowed: true, window: \"{window}\" }}\n",
+        ),
+    );
+    desk.write(
+        "fill.yaml",
+        "scenario: fill\ntarget: pbx\ncaller: { account: agents, steps: [{ dial: { number: echo, trunk: main } }, \
+         { talk: { for: 1s } }] }\nload: { concurrent: 3, calls: 3 }\n",
+    );
+    let output = desk.run(&["run", "fill.yaml", "--out", "out"]);
+    assert_eq!(code(&output), Some(2), "{}", text(&output.stderr));
+    assert!(text(&output.stderr).contains("the load fills trunk `main` of `pbx` (3 calls, it has 2)"));
+    assert!(text(&output.stderr).trim_end().ends_with("nothing was dialled") && !desk.path("out").exists());
+    let checked = desk.run(&["check", "fill.yaml"]);
+    assert!(text(&checked.stdout).contains("fills             trunk `main` of `pbx`"), "{}", text(&checked.stdout));
+}
+
+#[test]
+fn a_pause_that_the_far_side_asks_for_is_kept_by_every_worker_and_is_no_lateness_of_ours() {
+    let desk = Desk::new();
+    desk.write(
+        "overloaded.yaml",
+        "lab: overloaded\nextensions: { full: { number: 3503, does: { reject: { code: 503, retry_after: 60 } } } }\n",
+    );
+    desk.write(
+        "call.yaml",
+        "scenario: call\ntarget: ./overloaded.yaml\ncaller: { account: agents, steps: [{ dial: { number: full } }] }\n\
+         load: { rate: 4/s, calls: 6 }\n",
+    );
+    let output = desk.run(&["run", "call.yaml", "--out", "out", "--workers", "2"]);
+    assert_eq!(code(&output), Some(1), "{}", text(&output.stderr));
+    let summary = summary(&desk.path("out"));
+    assert_eq!((&summary["verdict"], &summary["attempted"]), (&Value::from("fail"), &Value::from(1)));
+    assert_eq!((&summary["back_off"]["pauses"], &summary["back_off"]["held_back"]), (&Value::from(1), &Value::from(5)));
+    assert_eq!(summary["generator"]["dropped_starts"], 0);
+    let note = "5 fell into pauses that the far side had asked for (503 with Retry-After)";
+    assert!(summary["expectations"].as_array().expect("a list").iter().any(|it| it["note"] == note), "{summary:#}");
+    let said = "overloaded wants no calls for 60 s (503 with Retry-After)";
+    assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
 }
 
 #[test]

@@ -3,15 +3,45 @@
 mod bad_files;
 mod check_output;
 mod cli;
+mod dashboards;
+mod dns;
+mod docker;
+mod fuzz_corpus;
 mod garbage_files;
+mod hostile;
 mod influx;
 mod layers;
+mod packages;
 mod pair;
+mod random_calls;
+mod random_loads;
+mod registrar_peer;
 mod scenarios;
 mod sip_calls;
+mod sip_extensions;
+mod sip_peer;
+mod tls;
+mod tls_calls;
+mod torture;
+mod virtual_ends;
 mod virtual_faults;
+mod virtual_guards;
 mod virtual_lab;
+mod virtual_media;
+mod virtual_nat;
 mod virtual_net;
+mod virtual_raw;
+mod virtual_sessions;
+mod virtual_srtp;
+mod virtual_starved;
 
 #[path = "../support/influx_front/mod.rs"]
 mod influx_front;
+
+#[path = "../support/fuzz_entries.rs"]
+#[expect(unreachable_pub, reason = "the fuzz targets have it as a library")]
+mod fuzz_entries;
+
+#[path = "../support/torture_messages.rs"]
+#[expect(unreachable_pub, reason = "tests/interop has it as a library")]
+mod torture_messages;

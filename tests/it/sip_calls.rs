@@ -5,29 +5,19 @@ use std::time::Duration;
 use ringfleet::sip::endpoint::Event;
 use ringfleet::sip::exchange::Cause;
 use ringfleet::sip::flow::Transport;
-use ringfleet::sip::session::{Invite, Response};
+use ringfleet::sip::message::Message;
+use ringfleet::sip::session::Response;
 use ringfleet::sip::token::Handle;
 
-use crate::pair::{Network, Pair};
+use crate::pair::{Network, Pair, invite};
 
-const OK: Response<'static> = Response { code: 200, reason: "", contact: "b", headers: &[], sdp: b"" };
+const ANSWER: &[u8] = b"v=0\r\nm=audio 5000 RTP/AVP 8\r\n";
+const OK: Response<'static> = Response { code: 200, reason: "", contact: "b", headers: &[], sdp: ANSWER };
 const RINGING: Response<'static> = Response { code: 180, ..OK };
 
 fn dial(pair: &mut Pair) -> Handle {
     let (now, flow) = (pair.now, pair.flow(0));
-    let call = Invite {
-        flow,
-        owner: 7,
-        uri: "sip:b@127.0.0.1:5061",
-        from: "<sip:a@lab>",
-        to: "<sip:b@lab>",
-        contact_user: "a",
-        route: &[],
-        headers: &[],
-        sdp: b"",
-        credentials: None,
-    };
-    pair.ends[0].invite(now, &call).expect("the link is open")
+    pair.ends[0].invite(now, &invite(flow)).expect("the link is open")
 }
 
 /// Answers at once, hangs up once acknowledged.
@@ -163,21 +153,6 @@ fn a_200_that_crosses_our_cancel_is_acknowledged_and_ended() {
 }
 
 #[test]
-fn a_180_after_the_200_breaks_nothing() {
-    let mut pair = Pair::new(Network::default(), Transport::Udp);
-    dial(&mut pair);
-    pair.run(Duration::from_secs(5), |pair, end, event| {
-        if let Event::Invited { session } = event {
-            let now = pair.now;
-            pair.ends[end].respond(now, session, &OK);
-            pair.ends[end].respond(now, session, &RINGING);
-        }
-    });
-    let answers = pair.told[0].iter().filter(|(_, event)| matches!(event, Event::Answered { .. })).count();
-    assert_eq!((answers, pair.sent("ACK").len()), (1, 1));
-}
-
-#[test]
 fn byes_that_cross_end_the_call_once_on_both_sides() {
     let mut pair = Pair::new(Network::default(), Transport::Udp);
     let caller = dial(&mut pair);
@@ -220,4 +195,80 @@ fn over_tcp_nothing_is_repeated_but_the_200() {
     pair.run(Duration::from_secs(60), answer_and_hang_up);
     assert_eq!((pair.sent("INVITE").len(), pair.sent("BYE").len()), (1, 1));
     assert_eq!(pair.sent("SIP/2.0 200").len(), 3, "700, 1200 ms, and the one to BYE: {:?}", pair.wire);
+}
+
+/// Everything that an end wants sent.
+fn drain(pair: &mut Pair, end: usize) -> usize {
+    std::iter::from_fn(|| pair.ends[end].poll_transmit().map(|_| ())).count()
+}
+
+#[test]
+fn a_request_that_is_sent_again_allocates_nothing() {
+    let mut pair = Pair::new(Network::default(), Transport::Udp);
+    let turn = |pair: &mut Pair| {
+        pair.ends[0].handle_timeout(pair.now);
+        while pair.ends[0].poll_event().is_some() {}
+        drain(pair, 0)
+    };
+    // Many calls until each has timed out: by then every slot of the timers has been used.
+    for tick in 0..4_250 {
+        pair.now = pair.start + Duration::from_millis(8) * tick;
+        dial(&mut pair);
+        turn(&mut pair);
+    }
+    for _ in 0..9_000 {
+        pair.now += Duration::from_millis(4);
+        turn(&mut pair);
+    }
+    dial(&mut pair);
+    assert_eq!(turn(&mut pair), 1);
+    let mut copies = 0;
+    let counted = allocation_counter::measure(|| {
+        for _ in 0..4_000 {
+            pair.now += Duration::from_millis(4);
+            copies += turn(&mut pair);
+        }
+    });
+    assert_eq!((copies, counted.count_total), (5, 0), "after 0.5, 1.5, 3.5, 7.5 and 15.5 s: {counted:?}");
+}
+
+#[test]
+fn a_response_that_comes_again_allocates_nothing() {
+    let mut pair = Pair::new(Network::default(), Transport::Udp);
+    dial(&mut pair);
+    let mut ringing = Vec::new();
+    let (now, flow) = (pair.now, pair.flow(0));
+    if let Some(invite) = pair.ends[0].poll_transmit() {
+        let text = String::from_utf8_lossy(invite.bytes).into_owned();
+        let head = text.lines().filter(|line| ["Via", "From", "Call-ID", "CSeq"].iter().any(|it| line.starts_with(it)));
+        let head: Vec<&str> = head.collect();
+        ringing = format!("SIP/2.0 180 Ringing\r\n{}\r\nTo: <sip:b@lab>;tag=b\r\n\r\n", head.join("\r\n")).into_bytes();
+    }
+    let mut receive = || {
+        let message = Message::parse(&ringing).expect("a response");
+        assert_eq!(pair.ends[0].handle_message(now, flow, &message), Some(7));
+        while pair.ends[0].poll_event().is_some() {}
+    };
+    receive();
+    receive();
+    let counted = allocation_counter::measure(|| (0..100).for_each(|_| receive()));
+    assert_eq!(counted.count_total, 0, "{counted:?}");
+}
+
+#[test]
+fn an_answer_to_what_is_acknowledged_already_is_not_sent() {
+    let mut pair = Pair::new(Network::default(), Transport::Udp);
+    dial(&mut pair);
+    pair.run(Duration::from_secs(5), |pair, end, event| {
+        let now = pair.now;
+        match event {
+            Event::Invited { session } => pair.ends[end].respond(now, session, &OK),
+            Event::Acknowledged { session } => {
+                pair.ends[end].respond(now, session, &OK);
+                pair.ends[end].respond(now, session, &RINGING);
+            }
+            _ => {}
+        }
+    });
+    assert_eq!(lines(&pair)[1..], ["SIP/2.0 200 OK", "ACK sip:b@127.0.0.1:5061"]);
 }

@@ -2,26 +2,30 @@
 //! and a queue of datagrams here, with delay, loss, reorder and duplication.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use ringfleet::call::{self, Callers, Report};
+use ringfleet::call::{self, Callers, NotBegun, Report};
 use ringfleet::media::clock::NtpClock;
 use ringfleet::pbx::{self, Pbx};
-use ringfleet::record::{Anchor, CallRecord};
+use ringfleet::record::{Anchor, CallRecord, MediaSecond, RegistrationRecord};
 use ringfleet::scenario::compile::{self, Compiled, Input};
 use ringfleet::scenario::plan::{Plan, Transport};
 use ringfleet::sip::endpoint;
-use ringfleet::sip::flow::{Flow, Link, LinkId};
+use ringfleet::sip::flow::{Flow, Hop, Link, LinkId};
 use ringfleet::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
-use ringfleet::units::Random;
+use ringfleet::units::{Random, Redacted};
 
-use crate::pair::Network;
+use crate::pair::{Network, assert_strict};
 
 /// Where the PBX listens.
-pub(crate) const PBX: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 5060);
+pub(crate) const PBX: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 5060);
+/// Where the callers are.
+const CALLERS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+/// Legs whose seconds of media are reported, at the same time at most.
+pub(crate) const WATCHED_LEGS: u32 = 2;
 const LISTENER: LinkId = LinkId(0);
 /// Connections that the PBX accepted, as in the reactor.
 const ACCEPTED: u32 = 1 << 31;
@@ -32,9 +36,22 @@ pub(crate) enum Side {
     Pbx,
 }
 
+/// A peer made of what it answers.
+pub(crate) type Script = Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>>>;
+
 enum Packet {
     Sip { side: Side, flow: Flow, bytes: Vec<u8> },
     Media { to: SocketAddr, from: SocketAddr, bytes: Vec<u8> },
+}
+
+impl Packet {
+    fn is_for(&self, wanted: Side) -> bool {
+        match self {
+            Self::Sip { side, .. } => *side == wanted,
+            // Media of either side has an address in the network of that side.
+            Self::Media { to, .. } => (to.ip() == PBX.ip()) == (wanted == Side::Pbx),
+        }
+    }
 }
 
 /// A SIP message that was sent: when, by whom, where to, and its first line.
@@ -44,6 +61,7 @@ pub(crate) struct Sent {
     pub(crate) by: Side,
     pub(crate) to: SocketAddr,
     pub(crate) line: String,
+    pub(crate) text: String,
 }
 
 /// Both stations and what is between them.
@@ -53,18 +71,41 @@ pub(crate) struct World {
     pub(crate) callers: Callers,
     pub(crate) pbx: Pbx,
     pub(crate) network: Network,
+    /// A NAT before the callers: the address that it shows, and what it adds to their SIP ports.
+    pub(crate) nat: Option<(IpAddr, u16)>,
     /// Links that callers ask for are lost at once.
     pub(crate) refuse_links: Option<LinkFault>,
     /// Pairs of media sockets that callers may have open at the same time.
     pub(crate) max_ports: usize,
+    /// Stands in the PBX's place and gives the datagrams that answer one of the callers'.
+    pub(crate) script: Option<Script>,
     /// SIP messages whose first line begins so are lost, this many times.
     pub(crate) drop_next: Vec<(String, usize)>,
+    /// Callers send nothing that is wrong.
+    pub(crate) strict: bool,
+    /// What becomes of the descriptions in messages of the PBX on their way.
+    pub(crate) rewrite_answers: Option<fn(&str) -> String>,
+    /// The next BYE of the callers gets this challenge instead of reaching the PBX: a code and a header field.
+    pub(crate) challenge_bye: Option<(u16, &'static str)>,
+    /// BYE requests of the callers as they were sent.
+    pub(crate) byes: Vec<String>,
     /// SIP messages in the order in which they were sent.
     pub(crate) wire: Vec<Sent>,
     pub(crate) records: Vec<CallRecord>,
     pub(crate) primary: Vec<CallRecord>,
     pub(crate) dropped: u64,
+    /// When starts were held back because the far side wanted no calls.
+    pub(crate) held_back: Vec<Duration>,
+    /// When the load was ended because lines may not be filled any more.
+    pub(crate) closed: Option<Duration>,
+    /// Records of no attempt.
+    pub(crate) beside: Vec<CallRecord>,
+    /// Seconds of media that were reported.
+    pub(crate) seconds: Vec<MediaSecond>,
+    pub(crate) registrations: Vec<RegistrationRecord>,
     pub(crate) done: bool,
+    /// Until when the callers' process does not run, and what has arrived for it meanwhile.
+    frozen: Option<(Instant, Vec<(Instant, Packet)>)>,
     links: HashMap<LinkId, (Transport, SocketAddr)>,
     ports: HashMap<SocketAddr, (Side, PortId, Channel)>,
     own: HashMap<(Side, PortId), SocketAddr>,
@@ -83,7 +124,7 @@ pub(crate) fn compiled(text: &str, lab: &str) -> Compiled {
         text,
         target: None,
         set: &[],
-        env: &|_| None,
+        env: &|name| (name == "P").then(|| "secret".to_owned()),
         read: &|_| Ok(lab.to_owned()),
     };
     compile::scenario(&input).unwrap_or_else(|mistakes| panic!("{mistakes}"))
@@ -97,7 +138,7 @@ pub(crate) fn caller(steps: &str, load: &str) -> Compiled {
 /// Lets every actor use this transport.
 pub(crate) fn over(transport: Transport, mut compiled: Compiled) -> Compiled {
     for actor in &mut compiled.plan.actors {
-        Arc::make_mut(&mut actor.target).server.transport = transport;
+        Arc::make_mut(&mut actor.target).server.transport = Some(transport);
     }
     compiled
 }
@@ -109,34 +150,46 @@ impl World {
 
     /// Nobody resolved the servers of the scenario.
     pub(crate) fn unresolved(compiled: Compiled) -> Self {
-        Self::with_servers(Network::default(), compiled, &[])
+        Self::with_servers(Network::default(), compiled, &[], None)
     }
 
     pub(crate) fn through(network: Network, compiled: Compiled) -> Self {
-        Self::with_servers(network, compiled, &[PBX])
+        Self::with_servers(network, compiled, &[PBX], None)
     }
 
-    fn with_servers(network: Network, compiled: Compiled, addresses: &[SocketAddr]) -> Self {
+    /// No attempt may start after this time.
+    pub(crate) fn closing(compiled: Compiled, after: Duration) -> Self {
+        Self::with_servers(Network::default(), compiled, &[PBX], Some(after))
+    }
+
+    fn with_servers(network: Network, compiled: Compiled, addresses: &[SocketAddr], closes: Option<Duration>) -> Self {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
         let start = Instant::now();
         let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
         let lab = compiled.lab.map(|lab| (*lab).clone()).unwrap_or_default();
-        let config = pbx::Config { plan: lab, clock };
+        let config = pbx::Config { plan: lab, clock, secret: Redacted([2; 32]) };
         let mut pbx = Pbx::new(config, endpoint::Config::default(), 2, start);
-        pbx.handle_link(start, LISTENER, LinkEvent::Opened(Link { transport: Transport::Udp, advertised: PBX }));
+        pbx.handle_link(start, LISTENER, LinkEvent::Opened(Link::new(Transport::Udp, PBX)));
         let plan: Arc<Plan> = Arc::new(compiled.plan);
         let servers = plan.actors.iter().map(|actor| actor.target.server.clone());
-        let servers = servers.flat_map(|server| addresses.iter().map(move |at| (server.clone(), *at))).collect();
+        let servers = servers.map(|server| {
+            let transport = server.transport.unwrap_or_default();
+            (server, addresses.iter().map(|at| Hop { transport, address: *at }).collect())
+        });
+        let servers = servers.collect();
         let config = call::Config {
             plan,
             servers,
             share: (0, 1),
             start,
+            closes: closes.map(|after| start + after),
             anchor: Anchor { instant: start, timestamp: jiff::Timestamp::UNIX_EPOCH },
             clock,
+            secret: Redacted([1; 32]),
             run_id: "run".into(),
             site: None,
             probe: None,
+            watched_legs: WATCHED_LEGS,
         };
         Self {
             now: start,
@@ -144,14 +197,26 @@ impl World {
             callers: Callers::new(config, endpoint::Config::default(), 1, start),
             pbx,
             network,
+            nat: None,
             refuse_links: None,
             max_ports: usize::MAX,
+            script: None,
             drop_next: Vec::new(),
+            strict: true,
+            rewrite_answers: None,
+            challenge_bye: None,
+            byes: Vec::new(),
             wire: Vec::new(),
             records: Vec::new(),
             primary: Vec::new(),
             dropped: 0,
+            held_back: Vec::new(),
+            closed: None,
+            beside: Vec::new(),
+            seconds: Vec::new(),
+            registrations: Vec::new(),
             done: false,
+            frozen: None,
             links: HashMap::new(),
             ports: HashMap::new(),
             own: HashMap::new(),
@@ -203,6 +268,20 @@ impl World {
         self.now = until;
     }
 
+    /// Stops the callers' process for a while, as SIGSTOP and SIGCONT do: their sockets go on receiving.
+    pub(crate) fn freeze(&mut self, period: Duration) {
+        self.frozen = Some((self.now + period, Vec::new()));
+    }
+
+    /// The callers' process runs again: it reads its sockets first, as the reactor does.
+    fn thaw(&mut self) {
+        let Some((_, held)) = self.frozen.take() else { return };
+        for (arrived, packet) in held {
+            self.deliver(packet, arrived);
+        }
+        self.callers.handle_timeout(self.now);
+    }
+
     /// Interrupts the callers.
     pub(crate) fn stop(&mut self) {
         self.callers.stop(self.now);
@@ -214,6 +293,13 @@ impl World {
         let remote = self.links.values().next().map(|(_, address)| *address).expect("a link is open");
         self.pbx.handle_sip(self.now, self.now, Flow { link: LISTENER, remote }, bytes);
         self.drain_both();
+    }
+
+    /// The same, where a link is open.
+    pub(crate) fn inject_if_open(&mut self, bytes: &[u8]) {
+        if !self.links.is_empty() {
+            self.inject(bytes);
+        }
     }
 
     /// A connection of the callers breaks.
@@ -246,31 +332,50 @@ impl World {
         self.own.len()
     }
 
-    fn next_moment(&self) -> Option<Instant> {
+    /// Pairs of media sockets that a side has open now.
+    pub(crate) fn open_ports_of(&self, side: Side) -> usize {
+        self.own.keys().filter(|(owner, _)| *owner == side).count()
+    }
+
+    /// When something is due next.
+    pub(crate) fn next_moment(&self) -> Option<Instant> {
         let datagram = self.under_way.keys().next().map(|(at, _)| *at);
-        self.idle.into_iter().flatten().chain(datagram).min()
+        let callers = match &self.frozen {
+            Some((until, _)) => Some(*until),
+            None => self.idle[Side::Callers as usize],
+        };
+        callers.into_iter().chain(self.idle[Side::Pbx as usize]).chain(datagram).min()
     }
 
     fn turn(&mut self) {
         let due = self.under_way.keys().next().is_some_and(|(at, _)| *at <= self.now);
-        if due {
+        if self.frozen.as_ref().is_some_and(|(until, _)| *until <= self.now) {
+            self.thaw();
+        } else if due {
             let (_, packet) = self.under_way.pop_first().expect("one is due");
-            self.deliver(packet);
+            match &mut self.frozen {
+                Some((_, held)) if packet.is_for(Side::Callers) => held.push((self.now, packet)),
+                _ => self.deliver(packet, self.now),
+            }
         } else {
-            self.callers.handle_timeout(self.now);
+            if self.frozen.is_none() {
+                self.callers.handle_timeout(self.now);
+            }
             self.pbx.handle_timeout(self.now);
         }
         self.drain_both();
     }
 
-    fn deliver(&mut self, packet: Packet) {
+    fn deliver(&mut self, packet: Packet, arrived: Instant) {
         let now = self.now;
         match packet {
-            Packet::Sip { side: Side::Callers, flow, bytes } => drop(self.callers.handle_sip(now, now, flow, &bytes)),
+            Packet::Sip { side: Side::Callers, flow, bytes } => {
+                self.callers.handle_sip(now, arrived, flow, &bytes);
+            }
             Packet::Sip { side: Side::Pbx, flow, bytes } => drop(self.pbx.handle_sip(now, now, flow, &bytes)),
             Packet::Media { to, from, bytes } => match self.ports.get(&to).copied() {
                 Some((Side::Callers, port, channel)) => {
-                    self.callers.handle_media(now, now, port, channel, from, &bytes);
+                    self.callers.handle_media(now, arrived, port, channel, from, &bytes);
                 }
                 Some((Side::Pbx, port, channel)) => self.pbx.handle_media(now, now, port, channel, from, &bytes),
                 None => {}
@@ -279,7 +384,7 @@ impl World {
     }
 
     fn drain_both(&mut self) {
-        while self.drain(Side::Callers) | self.drain(Side::Pbx) {}
+        while (self.frozen.is_none() && self.drain(Side::Callers)) | self.drain(Side::Pbx) {}
     }
 
     /// Does what a station wants; false where it wanted nothing.
@@ -308,7 +413,8 @@ impl World {
         match output {
             Output::Sip { flow, .. } => self.send_sip(side, flow, bytes),
             Output::Media { port, channel, to } => self.send_media(side, port, channel, to, bytes),
-            Output::OpenPort { port, .. } => {
+            Output::OpenPort { port, local, .. } => {
+                assert!(side == Side::Pbx || local == CALLERS, "the callers have no address {local}");
                 let taken = self.own.keys().filter(|(owner, _)| *owner == side).count();
                 let opened = if side == Side::Callers && taken >= self.max_ports {
                     Err("every port pair is in use".to_owned())
@@ -328,13 +434,19 @@ impl World {
             }
             Output::OpenLink { link, transport, remote, .. } => self.open_link(link, transport, remote),
             Output::CloseLink(link) => drop(self.links.remove(&link)),
+            Output::Report(Report::Finished(finished)) if finished.beside => self.beside.push(finished.record),
             Output::Report(Report::Finished(finished)) => {
                 if finished.primary {
                     self.primary.push(finished.record.clone());
                 }
+                self.registrations.extend(finished.registration);
                 self.records.push(finished.record);
             }
-            Output::Report(Report::Dropped { .. }) => self.dropped += 1,
+            Output::Report(Report::Dropped { why: NotBegun::Late, .. }) => self.dropped += 1,
+            Output::Report(Report::Dropped { why: NotBegun::HeldBack, .. }) => self.held_back.push(now - self.start),
+            Output::Report(Report::Closed) => self.closed = Some(now - self.start),
+            Output::Report(Report::Paused(_)) => {}
+            Output::Report(Report::Second(second)) => self.seconds.push(*second),
             Output::Idle(at) => {
                 self.idle[side as usize] = at;
                 return false;
@@ -368,19 +480,38 @@ impl World {
         let address = SocketAddr::from(([10, 0, 0, 1], 20_000 + link.0 as u16));
         self.links.insert(link, (transport, address));
         if transport.is_reliable() {
-            let theirs = Link { transport, advertised: PBX };
+            let theirs = Link::new(transport, PBX);
             self.pbx.handle_link(now, LinkId(ACCEPTED + link.0), LinkEvent::Opened(theirs));
         }
-        self.callers.handle_link(now, link, LinkEvent::Opened(Link { transport, advertised: address }));
+        self.callers.handle_link(now, link, LinkEvent::Opened(Link::new(transport, address)));
     }
 
     fn send_sip(&mut self, by: Side, flow: Flow, bytes: &[u8]) {
-        let line = String::from_utf8_lossy(bytes).lines().next().unwrap_or("").to_owned();
-        self.wire.push(Sent { at: self.now - self.start, by, to: flow.remote, line: line.clone() });
+        if self.strict || by == Side::Pbx {
+            assert_strict(bytes);
+        }
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let line = text.lines().next().unwrap_or("").to_owned();
+        self.wire.push(Sent { at: self.now - self.start, by, to: flow.remote, line: line.clone(), text });
         let forced = self.drop_next.iter_mut().find(|(begin, left)| *left > 0 && line.starts_with(begin.as_str()));
         if let Some((_, left)) = forced {
             *left -= 1;
             return;
+        }
+        if let Some(mut script) = self.script.take_if(|_| by == Side::Callers) {
+            let flow = Flow { link: flow.link, remote: PBX };
+            for bytes in script(bytes) {
+                self.carry(false, || Packet::Sip { side: Side::Callers, flow, bytes: bytes.clone() });
+            }
+            self.script = Some(script);
+            return;
+        }
+        if by == Side::Callers && line.starts_with("BYE ") {
+            self.byes.push(String::from_utf8_lossy(bytes).into_owned());
+            if let Some((code, field)) = self.challenge_bye.take() {
+                let challenge = challenge(bytes, code, field);
+                return self.carry(true, || Packet::Sip { side: Side::Callers, flow, bytes: challenge.clone() });
+            }
         }
         let (side, flow, reliable) = match by {
             Side::Callers => {
@@ -389,21 +520,36 @@ impl World {
                     return;
                 }
                 let link = if transport.is_reliable() { LinkId(ACCEPTED + flow.link.0) } else { LISTENER };
-                (Side::Pbx, Flow { link, remote: from }, transport.is_reliable())
+                (Side::Pbx, Flow { link, remote: self.outside(from) }, transport.is_reliable())
             }
             Side::Pbx if flow.link == LISTENER => {
-                let found = self.links.iter().find(|(_, (_, address))| *address == flow.remote);
+                let found = self.links.iter().find(|(_, (_, address))| self.outside(*address) == flow.remote);
                 let Some(link) = found.map(|(link, _)| *link) else { return };
                 (Side::Callers, Flow { link, remote: PBX }, false)
             }
             Side::Pbx => (Side::Callers, Flow { link: LinkId(flow.link.0 - ACCEPTED), remote: PBX }, true),
         };
+        let rewritten = self.rewrite_answers.filter(|_| by == Side::Pbx).and_then(|rewrite| rewritten(bytes, rewrite));
+        let bytes = rewritten.as_deref().unwrap_or(bytes);
         self.carry(reliable, || Packet::Sip { side, flow, bytes: bytes.to_vec() });
+    }
+
+    /// What an address of the callers looks like from outside.
+    fn outside(&self, address: SocketAddr) -> SocketAddr {
+        self.nat.map_or(address, |(ip, more)| SocketAddr::new(ip, address.port() + more))
     }
 
     fn send_media(&mut self, by: Side, port: PortId, channel: Channel, to: SocketAddr, bytes: &[u8]) {
         let Some(own) = self.own.get(&(by, port)).copied() else { return };
-        let from = SocketAddr::new(own.ip(), own.port() + u16::from(channel == Channel::Rtcp));
+        let mut from = SocketAddr::new(own.ip(), own.port() + u16::from(channel == Channel::Rtcp));
+        let mut to = to;
+        match self.nat {
+            // Ports of media stay as they are. A private address leads nowhere from outside.
+            Some((ip, _)) if by == Side::Callers => from.set_ip(ip),
+            Some((ip, _)) if to.ip() == ip => to.set_ip(CALLERS),
+            Some(_) if to.ip() == CALLERS => return,
+            _ => {}
+        }
         self.carry(false, || Packet::Media { to, from, bytes: bytes.to_vec() });
     }
 
@@ -423,6 +569,23 @@ impl World {
     }
 }
 
+/// A message with another body and the Content-Length of that; `None` where it has no body.
+fn rewritten(message: &[u8], rewrite: fn(&str) -> String) -> Option<Vec<u8>> {
+    let (head, body) = std::str::from_utf8(message).expect("text").split_once("\r\n\r\n")?;
+    let body = Some(body).filter(|body| !body.is_empty()).map(rewrite)?;
+    let (before, _) = head.split_once("Content-Length:").expect("the last field");
+    Some(format!("{before}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
+}
+
+/// The challenge of a request: what a response repeats (RFC 3261 §8.2.6.2), and the header field.
+fn challenge(request: &[u8], code: u16, field: &str) -> Vec<u8> {
+    let request = String::from_utf8_lossy(request);
+    let repeated = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
+    let lines = request.lines().filter(|line| repeated.iter().any(|name| line.starts_with(name)));
+    let lines: Vec<&str> = lines.collect();
+    format!("SIP/2.0 {code} Challenge\r\n{}\r\n{field}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n")).into_bytes()
+}
+
 /// The PBX reports nothing; its outputs are those of callers otherwise.
 trait MapReport {
     fn map_report(self) -> Output<Report>;
@@ -435,8 +598,8 @@ impl MapReport for Output<()> {
             Self::Media { port, channel, to } => Output::Media { port, channel, to },
             Self::OpenPort { port, range, local } => Output::OpenPort { port, range, local },
             Self::ClosePort(port) => Output::ClosePort(port),
-            Self::OpenLink { link, transport, remote, local_port } => {
-                Output::OpenLink { link, transport, remote, local_port }
+            Self::OpenLink { link, transport, remote, local_port, server } => {
+                Output::OpenLink { link, transport, remote, local_port, server }
             }
             Self::CloseLink(link) => Output::CloseLink(link),
             Self::Report(()) => unreachable!("the PBX reports nothing"),

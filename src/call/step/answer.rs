@@ -1,6 +1,6 @@
 //! `answer`: an inbound call, taken or refused.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::record::{Ended, FinalResponse, Origin, Party};
@@ -54,7 +54,15 @@ impl Leg {
 
     fn ring(&mut self, tools: &mut Tools<'_>, step: &Answer) -> Flowing {
         let Some(session) = self.session else { return Flowing::Over };
-        let contact = contact(tools);
+        if !tools.endpoint.speak(tools.now, session, step.speaks) {
+            self.session = None;
+            self.unmet.get_or_insert_with(|| {
+                "answer: the caller does not speak what `100rel` or `session_timer` wants".to_owned()
+            });
+            self.note_refusal(tools.now, 421, "");
+            return Flowing::Over;
+        }
+        let contact = tools.contact();
         if step.ring {
             let ringing = Response { code: 180, contact: &contact, ..Response::default() };
             tools.endpoint.respond(tools.now, session, &ringing);
@@ -72,15 +80,15 @@ impl Leg {
         let Some(Step::Answer(step)) = tools.actor.steps.get(self.step) else { return };
         self.deadline = None;
         if let Some(reject) = &step.reject {
-            let reason = reject.q850.map(|cause| format!("Q.850;cause={cause}"));
-            let headers: Vec<(&str, &str)> = reason.iter().map(|reason| ("Reason", reason.as_str())).collect();
+            let headers = reject.headers();
+            let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let phrase = reject.reason.as_deref().unwrap_or("");
             self.send_refusal(tools, reject.code, phrase, &headers);
             self.as_expected = Some(self.as_expected != Some(false));
             self.facts.q850 = reject.q850;
             return self.step_done(tools);
         }
-        if step.media == MediaMode::Audio && self.offer.is_some() {
+        if step.media == MediaMode::Audio {
             self.open_port(tools);
             self.phase = Phase::OpeningAnswerPort;
         } else {
@@ -92,7 +100,8 @@ impl Leg {
     pub(in crate::call) fn accept(&mut self, tools: &mut Tools<'_>) {
         let Some(session) = self.session else { return };
         let (sdp, agreed) = match self.offer.take() {
-            None => (Vec::new(), None),
+            // The offer is ours then (RFC 3261 §13.3.1); the ACK has the answer.
+            None => (self.write_offer(tools, 9), None),
             Some(offer) => match self.write_answer(tools, &offer) {
                 Ok((sdp, agreed)) => (sdp, Some(agreed)),
                 Err(error) => {
@@ -101,7 +110,7 @@ impl Leg {
                 }
             },
         };
-        let contact = contact(tools);
+        let contact = tools.contact();
         tools.endpoint.respond(
             tools.now,
             session,
@@ -128,13 +137,22 @@ impl Leg {
     fn send_refusal(&mut self, tools: &mut Tools<'_>, code: u16, reason: &str, headers: &[(&str, &str)]) {
         let Some(session) = self.session.take() else { return };
         tools.endpoint.respond(tools.now, session, &Response { code, reason, headers, ..Response::default() });
-        self.facts.moments.status.get_or_insert(tools.now);
-        self.facts.moments.finished.get_or_insert(tools.now);
+        self.note_refusal(tools.now, code, reason);
+    }
+
+    pub(in crate::call) fn note_refusal(&mut self, now: Instant, code: u16, reason: &str) {
+        self.facts.moments.status.get_or_insert(now);
+        self.facts.moments.finished.get_or_insert(now);
         self.facts.response = Some(sent_response(code, reason));
     }
 
     /// ACK: the call is up on both sides.
-    pub(in crate::call) fn handle_acknowledged(&mut self, tools: &mut Tools<'_>) {
+    pub(in crate::call) fn handle_acknowledged(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
+        if let Some(answer) = message.and_then(Message::sdp)
+            && let Err(error) = self.start_media(tools, answer)
+        {
+            self.facts.bad_answer = Some(error);
+        }
         if self.phase == Phase::AwaitingAck {
             self.step_done(tools);
         }
@@ -162,35 +180,10 @@ impl Leg {
         self.unmet.get_or_insert_with(|| "answer: no call came in".to_owned());
         self.wind_down(tools);
     }
-
-    /// An INVITE within the dialog: the same media goes on, at the far end's new address.
-    pub(in crate::call) fn handle_reinvite(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
-        let Some(session) = self.session else { return };
-        let contact = contact(tools);
-        let sdp = match message.and_then(Message::sdp) {
-            Some(offer) => match self.write_answer(tools, offer) {
-                Ok((sdp, agreed)) => {
-                    self.run_media(tools, &agreed);
-                    sdp
-                }
-                Err(_) => {
-                    let refusal = Response { code: 488, ..Response::default() };
-                    return tools.endpoint.respond(tools.now, session, &refusal);
-                }
-            },
-            None => self.write_offer(tools, 9),
-        };
-        let accepted = Response { code: 200, contact: &contact, sdp: &sdp, ..Response::default() };
-        tools.endpoint.respond(tools.now, session, &accepted);
-    }
-}
-
-fn contact(tools: &Tools<'_>) -> String {
-    tools.account.map_or_else(|| "ringfleet".to_owned(), |account| account.user.clone())
 }
 
 /// A final response that we sent: its origin is this side.
-fn sent_response(code: u16, reason: &str) -> FinalResponse {
+pub(in crate::call) fn sent_response(code: u16, reason: &str) -> FinalResponse {
     let reason = if reason.is_empty() { write::reason_phrase(code) } else { reason };
     FinalResponse { code, origin: Origin::Local, reason: reason.to_owned(), retry_after: None }
 }

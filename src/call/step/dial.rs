@@ -1,20 +1,31 @@
 //! `dial`: an INVITE, what comes back, and giving up.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
-use crate::record::{Party, TransportFault};
+use crate::record::{LocalFailure, Party, TransportFailure, TransportFault};
 use crate::scenario::plan::{Dial, MediaMode, Server, Step, Trunk};
+use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
 use crate::sip::exchange::Cause;
 use crate::sip::message::Message;
 use crate::sip::session::Invite;
+use crate::sip::uri::bracketed;
 use crate::station::PortId;
 
 /// The port that an offer names when no socket stands behind it (RFC 863, discard).
 const NO_SOCKET: u16 = 9;
 
+/// Numbers whose verdict is remembered; a load that dials more different ones asks again.
+const MOST_PERMITTED: usize = 10_000;
+
 impl Leg {
     pub(in crate::call) fn begin_dial(&mut self, tools: &mut Tools<'_>, step: &Dial) -> Flowing {
+        if let Some(until) = tools.back_off.until(tools.now, tools.me.actor.into(), step.trunk.as_deref()) {
+            return self.back_off(until - tools.now);
+        }
         let trunk = step.trunk.as_ref().and_then(|label| tools.actor.target.trunks.get(label));
         let peer = trunk.and_then(|trunk| trunk.peer.as_ref());
         let Some(flow) = self.access(tools, peer) else { return Flowing::Blocked };
@@ -26,6 +37,14 @@ impl Leg {
                 self.block(Phase::OpeningPort, None)
             }
         }
+    }
+
+    /// The far side had asked for no calls: this one is not placed.
+    fn back_off(&mut self, left: Duration) -> Flowing {
+        let left = left.as_secs_f64();
+        self.unmet.get_or_insert_with(|| format!("dial: no calls are wanted for another {left:.1} s (Retry-After)"));
+        self.facts.local_failure.get_or_insert(LocalFailure::BackedOff);
+        Flowing::Over
     }
 
     /// The RTP port is open: the INVITE goes out.
@@ -40,9 +59,16 @@ impl Leg {
         let trunk = step.trunk.as_ref().and_then(|label| target.trunks.get(label));
         let values = Values { n: tools.n, account: tools.account };
         let number = target.final_number(&step.number.text.render(&values), step.trunk.as_deref());
-        let uri = request_uri(&number, trunk, &target.domain);
+        let uri = request_uri(&number, trunk, (target.server.scheme(), &target.domain));
         let dialled = user_of(&uri);
-        if let Err(refusal) = target.safety.permits(&uri) {
+        self.identity.to = Some(dialled.clone());
+        if let Err(refusal) = permits(tools, &uri) {
+            self.unmet.get_or_insert_with(|| format!("dial: {refusal}"));
+            self.interrupt();
+            return Flowing::Over;
+        }
+        let raw = step.raw.as_ref().map(|raw| Arc::new(raw.render(&values)));
+        if let Some(Err(refusal)) = raw.as_ref().map(|raw| target.safety.permits_raw(raw)) {
             self.unmet.get_or_insert_with(|| format!("dial: {refusal}"));
             self.interrupt();
             return Flowing::Over;
@@ -54,7 +80,7 @@ impl Leg {
         let mut headers: Vec<(String, String)> = target.headers.clone();
         headers.extend(step.headers.iter().map(|(name, text)| (name.clone(), text.render(&values))));
         if let Some(asserted) = &shown {
-            headers.push(("P-Asserted-Identity".into(), format!("<sip:{asserted}@{}>", target.domain)));
+            headers.push(("P-Asserted-Identity".into(), format!("<sip:{asserted}@{}>", bracketed(&target.domain))));
         }
         if let Some(header) = &target.pairing_header {
             headers.push((header.clone(), self.identity.call_id.clone()));
@@ -62,17 +88,23 @@ impl Leg {
         self.name_call(step, trunk, &user, &dialled);
         let sdp = self.write_offer(tools, NO_SOCKET);
         let Some(flow) = self.flow else { return Flowing::Over };
+        // A trunk is another server: what the registrar says of the way out is not meant for it.
+        let reached = tools.account.filter(|_| trunk.is_none_or(|trunk| trunk.peer.is_none()));
+        let route = reached.map_or_else(Vec::new, |account| tools.endpoint.service_route(&tools.aor(account)).to_vec());
         let call = Invite {
             flow,
             owner: tools.owner,
             uri: &uri,
-            from: &format!("<sip:{user}@{}>", target.domain),
+            from: &format!("<{}:{user}@{}>", target.server.scheme(), bracketed(&target.domain)),
             to: &format!("<{uri}>"),
-            contact_user: tools.account.map_or("ringfleet", |account| &account.user),
-            route: &[],
+            contact: &tools.contact(),
+            route: &route,
+            max_forwards: 70,
+            extensions: step.speaks,
             headers: &headers,
             sdp: &sdp,
             credentials: tools.login,
+            raw: raw.as_ref(),
         };
         let Some(handle) = tools.endpoint.invite(tools.now, &call) else {
             return self.lose_link(TransportFault::Unreachable);
@@ -135,6 +167,11 @@ impl Leg {
         let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
         let usable = match message.and_then(Message::sdp) {
             Some(sdp) => self.start_media(tools, sdp),
+            // RFC 3262 §5: the answer was in a provisional response that was acknowledged.
+            None if self.early_answer(tools).is_some() => {
+                let answer = self.early_answer(tools).unwrap_or_default();
+                self.start_media(tools, &answer)
+            }
             None if tools.streams.is_running(self.port.unwrap_or(PortId(u32::MAX))) => Ok(()),
             None => Err("the 2xx carries no SDP".to_owned()),
         };
@@ -169,7 +206,7 @@ impl Leg {
         let challenged_again = self.session.is_some_and(|session| tools.endpoint.was_challenged(session));
         self.session = None;
         if cause == Cause::Transport {
-            self.lose_link(tools.fault);
+            self.lose_link(tools.fault.clone());
         }
         let moments = &mut self.facts.moments;
         moments.finished.get_or_insert(tools.at);
@@ -178,14 +215,14 @@ impl Leg {
         }
         self.facts.challenged_again = matches!(code, 401 | 407) && challenged_again;
         self.facts.response = Some(observe::final_response(code, cause, message));
-        if cause == Cause::Transport {
-            self.lose_link(TransportFault::Tcp);
-        }
         if let Some(message) = message.filter(|_| cause == Cause::Response) {
             observe::reason(&mut self.facts, message);
         }
         self.finish_media(tools);
         let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
+        if let (503, Some(response)) = (code, &self.facts.response) {
+            tools.back_off.note(tools.now, tools.me.actor.into(), step.trunk.as_deref(), response.retry_after);
+        }
         let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
         let met = self.meets(step.expect.as_ref(), ("dial", observe::received(code, cause), took), false);
         self.go_on(tools, if met { Flowing::Next } else { Flowing::Over });
@@ -198,6 +235,10 @@ impl Leg {
         self.phase = Phase::Cancelling;
         self.facts.cancelled_by_us = true;
         tools.endpoint.cancel(tools.now, session);
+    }
+
+    fn early_answer(&self, tools: &Tools<'_>) -> Option<Vec<u8>> {
+        tools.endpoint.early_answer(self.session?).map(<[u8]>::to_vec)
     }
 
     fn note_answer(&mut self, tools: &Tools<'_>, message: Option<&Message<'_>>) {
@@ -221,15 +262,15 @@ impl Leg {
     ) -> Option<crate::sip::flow::Flow> {
         use crate::call::links::{Access, Purpose};
         let server = peer.unwrap_or(&tools.actor.target.server);
-        let Some((_, remote)) = tools.servers.iter().find(|(known, _)| known == server) else {
+        let known = tools.servers.iter().position(|(known, _)| known == server);
+        let Some((index, hop)) = known.and_then(|index| Some((index, *tools.servers[index].1.first()?))) else {
             self.lose_link(TransportFault::Dns);
             self.wind_down(tools);
             return None;
         };
-        self.identity.transport = Some(server.transport.to_string());
-        let account = server.transport.is_reliable().then(|| (tools.pool, self.account.unwrap_or(0)));
-        let local_port = tools.actor.target.local_port;
-        let purpose = Purpose { transport: server.transport, remote: *remote, local_port, account };
+        self.identity.transport = Some(hop.transport.to_string());
+        let account = (tools.pool, self.account.unwrap_or(0));
+        let purpose = Purpose::new(hop, (index, server), &tools.actor.target, account);
         match tools.links.access(purpose) {
             Access::Open(flow) => return Some(flow),
             Access::Ask(link) => {
@@ -243,21 +284,35 @@ impl Leg {
     }
 
     /// Notes that nothing can be sent.
-    pub(in crate::call) fn lose_link(&mut self, fault: TransportFault) -> Flowing {
-        self.facts.local_failure.get_or_insert(crate::record::LocalFailure::Transport(fault));
+    pub(in crate::call) fn lose_link(&mut self, failure: impl Into<TransportFailure>) -> Flowing {
+        self.facts.local_failure.get_or_insert_with(|| LocalFailure::Transport(failure.into()));
         Flowing::Over
     }
 }
 
+/// Whether a Request-URI may be dialled. A verdict stands for the whole run, so the patterns see each number once.
+fn permits(tools: &mut Tools<'_>, uri: &str) -> Result<(), Refusal> {
+    let key = (tools.me.actor, uri.to_owned());
+    if tools.permitted.contains(&key) {
+        return Ok(());
+    }
+    tools.actor.target.safety.permits(uri)?;
+    if tools.permitted.len() < MOST_PERMITTED {
+        tools.permitted.insert(key);
+    }
+    Ok(())
+}
+
 /// What is dialled, as a Request-URI.
-fn request_uri(number: &str, trunk: Option<&Trunk>, domain: &str) -> String {
+fn request_uri(number: &str, trunk: Option<&Trunk>, own: (&str, &str)) -> String {
     let is_uri = ["sip:", "sips:", "tel:"].iter().any(|scheme| number.starts_with(scheme));
     if is_uri {
         return number.to_owned();
     }
-    let domain = trunk.and_then(|trunk| trunk.peer.as_ref()).map_or(domain, |peer| &peer.host);
+    let peer = trunk.and_then(|trunk| trunk.peer.as_ref());
+    let (scheme, domain) = peer.map_or(own, |peer| (peer.scheme(), &peer.host));
     // `#` would begin a fragment: RFC 3261 §25.1 has it escaped in a user part.
-    format!("sip:{}@{domain}", number.replace('#', "%23"))
+    format!("{scheme}:{}@{}", number.replace('#', "%23"), bracketed(domain))
 }
 
 fn user_of(uri: &str) -> String {
@@ -272,11 +327,12 @@ mod tests {
 
     #[test]
     fn a_number_becomes_a_request_uri_through_its_trunk() {
-        let peer = Server { host: "192.0.2.1".into(), port: None, transport: Transport::Udp };
+        let peer = Server::new("192.0.2.1", None, Transport::Udp);
         let trunk = Trunk { peer: Some(peer), ..Trunk::default() };
-        assert_eq!(request_uri("2000", None, "pbx"), "sip:2000@pbx");
-        assert_eq!(request_uri("0800*1#", Some(&trunk), "pbx"), "sip:0800*1%23@192.0.2.1");
-        assert_eq!(request_uri("tel:+886", Some(&trunk), "pbx"), "tel:+886");
+        assert_eq!(request_uri("2000", None, ("sips", "pbx")), "sips:2000@pbx");
+        assert_eq!(request_uri("2000", None, ("sip", "::1")), "sip:2000@[::1]");
+        assert_eq!(request_uri("0800*1#", Some(&trunk), ("sips", "pbx")), "sip:0800*1%23@192.0.2.1");
+        assert_eq!(request_uri("tel:+886", Some(&trunk), ("sips", "pbx")), "tel:+886");
         assert_eq!(user_of("sip:2000@pbx;transport=tcp"), "2000");
     }
 }

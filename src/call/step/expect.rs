@@ -13,7 +13,7 @@ impl Leg {
             }
             Check::StillUp => {
                 self.miss("expect: the call is not up any more");
-                Flowing::Over
+                self.find_call_gone()
             }
             Check::EndedBy { party, within } => match self.facts.ended {
                 Some(ended) if ended.by == *party => {

@@ -6,11 +6,9 @@ use crate::call::leg::{Leg, Tools};
 use crate::call::observe;
 use crate::media::{Source, audio};
 use crate::scenario::plan::Step;
-use crate::sip::sdp::{AudioCodec, Direction, Local, Negotiated, Order, Sdp};
+use crate::sip::sdp::crypto::{Policy, Protection, Suite};
+use crate::sip::sdp::{AudioCodec, Local, Negotiated, Order, Sdp};
 use crate::station::streams::{config_of, described};
-
-/// Payload type that telephone-event is offered with.
-const TELEPHONE_EVENT: u8 = 101;
 
 impl Leg {
     /// Asks for a pair of media sockets.
@@ -20,14 +18,15 @@ impl Leg {
         }
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let local = self.flow.map_or(any, |flow| tools.endpoint.local_address(flow.link).unwrap_or(any));
-        let port = tools.streams.open(tools.actor.target.rtp_ports, local);
-        tools.ports.insert(port, tools.me);
-        self.port = Some(port);
+        self.port = Some(tools.streams.open(tools.me, tools.actor.target.rtp_ports, local));
     }
 
     /// Our offer. Without a port of our own it names one that nothing is sent to.
-    pub(in crate::call) fn write_offer(&self, tools: &Tools<'_>, without: u16) -> Vec<u8> {
+    pub(in crate::call) fn write_offer(&mut self, tools: &mut Tools<'_>, without: u16) -> Vec<u8> {
+        self.make_keys(tools, &tools.actor.target.srtp.offers);
         let codecs = codecs(tools);
+        // RFC 3264 §8: a description that may differ from the one before has the next version.
+        self.descriptions += 1;
         let mut sdp = Vec::with_capacity(300);
         self.describe(tools, &codecs, without).write_offer(&mut sdp);
         sdp
@@ -35,30 +34,35 @@ impl Leg {
 
     /// Our answer to the far end's offer, and what was agreed on.
     pub(in crate::call) fn write_answer(
-        &self,
-        tools: &Tools<'_>,
+        &mut self,
+        tools: &mut Tools<'_>,
         offer: &[u8],
     ) -> Result<(Vec<u8>, Negotiated), String> {
         let offer = Sdp::parse(offer).map_err(|error| error.to_string())?;
+        if offer.has_crypto() {
+            self.make_keys(tools, &tools.actor.target.srtp.accepts);
+        }
         let codecs = codecs(tools);
+        // RFC 3264 §8: a description that may differ from the one before has the next version.
+        self.descriptions += 1;
         let mut sdp = Vec::with_capacity(300);
         let agreed = self.describe(tools, &codecs, 9).answer(&offer, Order::Theirs, &mut sdp);
         agreed.map(|agreed| (sdp, agreed)).map_err(|error| error.to_string())
     }
 
-    fn describe<'c>(&self, tools: &Tools<'_>, codecs: &'c [AudioCodec], without: u16) -> Local<'c> {
-        let advertised = self.flow.and_then(|flow| tools.endpoint.local_address(flow.link));
-        let ip = tools.actor.target.public_address.or(advertised).unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        Local {
-            rtp: SocketAddr::new(ip, self.local_rtp.map_or(without, |local| local.port())),
-            codecs,
-            telephone_event: Some(TELEPHONE_EVENT),
-            ptime: Some(20),
-            rtcp_mux: false,
-            direction: Direction::SendRecv,
-            session_id: tools.owner,
-            version: 1,
+    fn make_keys(&mut self, tools: &mut Tools<'_>, suites: &[Suite]) {
+        if self.keys.is_empty() && tools.actor.target.srtp.policy != Policy::Off {
+            self.keys = suites.iter().map(|suite| tools.key_source.next(*suite)).collect();
         }
+    }
+
+    fn describe<'c>(&'c self, tools: &Tools<'_>, codecs: &'c [AudioCodec], without: u16) -> Local<'c> {
+        let known = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
+        let ip = known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        let port = self.local_rtp.map_or(without, |local| local.port());
+        let protection = Protection { policy: tools.actor.target.srtp.policy, keys: &self.keys };
+        let local = Local::new(SocketAddr::new(ip, port), codecs, tools.owner);
+        Local { protection, direction: self.direction, version: self.descriptions, ..local }
     }
 
     /// The far end answered our offer: media begins, or goes on where it began early.
@@ -74,16 +78,15 @@ impl Leg {
     /// so that the far end (and a relay on the way) hears from us.
     pub(in crate::call) fn run_media(&mut self, tools: &mut Tools<'_>, agreed: &Negotiated) {
         let Some(port) = self.port.filter(|_| self.local_rtp.is_some()) else { return };
-        let Some(rtp) = agreed.remote_rtp else { return };
-        let rtcp = agreed.remote_rtcp.unwrap_or(rtp);
-        let now = tools.now;
-        if tools.streams.is_running(port) {
-            return tools.streams.with_session(port, |session| session.set_remote(rtp, rtcp, now));
-        }
         let far_end = if self.offer_was_theirs { audio::FAR_END } else { 0 };
         let marker = (tools.n as u16 & !audio::FAR_END) | far_end;
+        if agreed.remote_rtp.is_none() {
+            // On hold at address 0.0.0.0: nothing can be sent, and the old address stays for later.
+            let (now, direction) = (tools.now, agreed.direction);
+            return tools.streams.with_session(port, |stream| stream.set_direction(direction, now));
+        }
         let Some(config) = config_of(agreed, self.first_source(tools), marker, tools.clock) else { return };
-        tools.streams.start(now, port, config);
+        tools.streams.run(tools.now, port, config);
     }
 
     fn first_source(&self, tools: &Tools<'_>) -> Source {
@@ -97,12 +100,11 @@ impl Leg {
     /// Ends media and takes what is known of it.
     pub(in crate::call) fn finish_media(&mut self, tools: &mut Tools<'_>) {
         let Some(port) = self.port.take() else { return };
-        tools.ports.remove(&port);
         self.local_rtp = None;
         if let Some(report) = tools.streams.finish(tools.now, port) {
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
             self.facts.media = Some(facts);
-            self.figures = figures;
+            self.figures = Some(Box::new(figures));
         }
     }
 }

@@ -2,10 +2,12 @@
 
 mod answer;
 mod dial;
+mod direct;
 mod expect;
 mod media;
 mod options;
 mod register;
 mod talk;
 
+pub(super) use answer::sent_response;
 pub(super) use register::binding_of;

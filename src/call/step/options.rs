@@ -39,7 +39,7 @@ impl Leg {
     ) {
         self.ping = None;
         if cause == Cause::Transport {
-            self.lose_link(tools.fault);
+            self.lose_link(tools.fault.clone());
         }
         self.facts.response = Some(observe::final_response(code, cause, message));
         self.facts.moments.finished.get_or_insert(tools.at);

@@ -11,6 +11,7 @@ use crate::sip::exchange::{Cause, Login};
 use crate::sip::flow::Flow;
 use crate::sip::message::Message;
 use crate::sip::registration::Binding;
+use crate::sip::uri::bracketed;
 
 /// The binding of an account at its actor's registrar.
 pub(in crate::call) fn binding_of(
@@ -22,18 +23,36 @@ pub(in crate::call) fn binding_of(
     owner: u64,
 ) -> Binding {
     let target = &actor.target;
+    let (scheme, domain) = (target.server.scheme(), bracketed(&target.domain));
     Binding {
         flow,
         owner,
-        registrar: format!("sip:{}", target.domain),
-        aor: format!("sip:{}@{}", account.user, target.domain),
+        registrar: format!("{scheme}:{domain}"),
+        aor: format!("{scheme}:{}@{domain}", account.user),
         user: account.user.clone(),
         expires,
         headers: target.headers.clone(),
         route: Vec::new(),
         credentials: login.cloned(),
         refresh: true,
+        instance: target.gruu.then(|| instance_of(&format!("sip:{}@{}", account.user, target.domain))),
     }
+}
+
+/// The instance of an account: a name that stays the same from run to run (RFC 5627 §3.1, RFC 9562 version 8).
+fn instance_of(aor: &str) -> String {
+    use sha2::Digest;
+    let hash = sha2::Sha256::digest(format!("ringfleet {aor}"));
+    let word = |from: usize, to: usize| hash[from..to].iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (version, variant) = (hash[6] & 0x0f | 0x80, hash[8] & 0x3f | 0x80);
+    format!(
+        "urn:uuid:{}-{}-{version:02x}{}-{variant:02x}{}-{}",
+        word(0, 4),
+        word(4, 6),
+        word(7, 8),
+        word(9, 10),
+        word(10, 16)
+    )
 }
 
 impl Leg {
@@ -77,10 +96,13 @@ impl Leg {
         self.registered = false;
         self.registration = None;
         if cause == Cause::Transport {
-            self.lose_link(tools.fault);
+            self.lose_link(tools.fault.clone());
         }
         if refresh || self.phase == Phase::Registering {
             self.note_registration(tools, code, cause, None, message);
+        }
+        if let (503, Some(registration)) = (code, &self.facts.registration) {
+            tools.back_off.note(tools.now, tools.me.actor.into(), None, registration.response.retry_after);
         }
         if self.phase == Phase::Unregistering {
             // It was lost together with the call on the same connection: there is nothing left to remove.

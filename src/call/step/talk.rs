@@ -100,8 +100,9 @@ impl Leg {
                 self.pass_check();
                 self.step_done(tools);
             }
-            // The steps after a pause say whether the call was still needed.
-            (Phase::Pausing, _) => {}
+            // The steps after a pause, or after a request that has nothing to do with the call, say whether it was
+            // still needed.
+            (Phase::Pausing | Phase::Registering | Phase::Pinging, _) => {}
             (Phase::Closing | Phase::HangingUp | Phase::Unregistering | Phase::Done, _) => {}
             _ => {
                 self.facts.ended_early = !self.stopping;
@@ -129,7 +130,7 @@ impl Leg {
         self.up = false;
         self.ended_by(tools.now, Party::FarEnd);
         self.facts.ended_early = true;
-        self.lose_link(tools.fault);
+        self.lose_link(tools.fault.clone());
         self.stop_listening(tools);
         self.finish_media(tools);
         self.wind_down(tools);

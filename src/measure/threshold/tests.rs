@@ -1,7 +1,8 @@
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::super::samples::{answered, refused, timed_out};
-use super::super::tally::{LatencyFrom, Tally};
+use super::super::tally::{BackOff, LatencyFrom, Tally};
 use super::*;
 
 /// Eight answered calls (setup 100 to 800 ms), one busy, one without response.
@@ -18,6 +19,9 @@ fn empty() -> Totals {
         tally: Tally::new(LatencyFrom::Actual),
         planned: Some(10),
         dropped: 0,
+        back_off: BackOff::default(),
+        closed: false,
+        beside: BTreeMap::new(),
         peak_concurrent: 4,
         peak_cps: 5.0,
         elapsed: Duration::from_secs(5),
@@ -108,5 +112,21 @@ fn every_figure_and_total_is_known_by_its_name() {
     }
     for class in Class::ALL {
         parse(&format!("count({class}) == 0"));
+    }
+}
+
+#[test]
+fn what_was_recorded_beside_the_attempts_is_counted_but_is_no_part_of_a_rate() {
+    let mut totals = totals();
+    totals.beside = [(Class::CallInboundUnexpected, 2), (Class::Ok, 1)].into();
+    for (text, actual) in [
+        ("count(call.inbound_unexpected) == 2", 2.0),
+        ("count(call.*) == 4", 4.0),
+        ("count(ok) == 8", 8.0),
+        ("rate(call.inbound_unexpected) == 0%", 0.0),
+        ("attempted == 10", 10.0),
+    ] {
+        let evaluation = parse(text).evaluate(&totals);
+        assert_eq!((evaluation.actual, evaluation.pass), (Some(actual), true), "{text}");
     }
 }

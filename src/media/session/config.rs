@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::media::clock::NtpClock;
 use crate::media::codec::Codec;
 use crate::media::{Source, audio};
+use crate::sip::sdp::Direction;
+use crate::sip::sdp::crypto::Keys;
 
 /// Identity, addresses and codec of one leg.
 #[derive(Clone, Debug)]
@@ -22,6 +24,8 @@ pub struct Config {
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share the RTP socket (RFC 5761).
     pub rtcp_mux: bool,
+    /// Keys of SRTP; `None` sends and takes plain RTP.
+    pub srtp: Option<Keys>,
     /// What is sent.
     pub send: Source,
     /// What the negotiated SDP direction allows.
@@ -40,32 +44,6 @@ pub struct Config {
     pub clock: NtpClock,
 }
 
-/// Directions of media, seen from here (RFC 4566 §6).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Direction {
-    /// Both.
-    #[default]
-    SendRecv,
-    /// We send.
-    SendOnly,
-    /// We receive.
-    RecvOnly,
-    /// Neither.
-    Inactive,
-}
-
-impl Direction {
-    /// Whether RTP may be sent.
-    pub fn sends(self) -> bool {
-        matches!(self, Self::SendRecv | Self::SendOnly)
-    }
-
-    /// Whether RTP is expected.
-    pub fn receives(self) -> bool {
-        matches!(self, Self::SendRecv | Self::RecvOnly)
-    }
-}
-
 impl Config {
     /// A leg that sends speech both ways, with every default.
     pub fn new(codec: Codec, remote_rtp: SocketAddr, remote_rtcp: SocketAddr, clock: NtpClock) -> Self {
@@ -76,6 +54,7 @@ impl Config {
             remote_rtp,
             remote_rtcp,
             rtcp_mux: false,
+            srtp: None,
             send: Source::Speech,
             direction: Direction::SendRecv,
             marker_id: 0,

@@ -39,6 +39,8 @@ pub(super) struct Control {
     rtt: Option<Duration>,
     rtts: Samples,
     far_block: Option<ReportBlock>,
+    /// Packets that the far end says it has sent.
+    far_sent: Option<u32>,
     bye: bool,
     /// NTP times of our last SRs: longer than four intervals no reflection takes.
     own_times: [u64; 4],
@@ -57,6 +59,7 @@ impl Control {
             rtt: None,
             rtts: Samples::default(),
             far_block: None,
+            far_sent: None,
             bye: false,
             own_times: [0; 4],
         }
@@ -117,6 +120,11 @@ impl Control {
     /// What the far end last reported on us.
     pub(super) fn far_block(&self) -> Option<&ReportBlock> {
         self.far_block.as_ref()
+    }
+
+    /// Packets that the far end said it had sent, in its last SR.
+    pub(super) fn far_sent(&self) -> Option<u64> {
+        self.far_sent.map(u64::from)
     }
 
     /// Datagrams received and sent.
@@ -201,6 +209,7 @@ impl Control {
                     let soon = arrived + self.soon();
                     self.next = self.next.map(|next| next.min(soon));
                 }
+                self.far_sent = Some(info.packets);
                 self.last_sr = Some((ssrc, compact(info.ntp), arrived));
                 self.take_blocks(config, arrived, reports, own);
             }

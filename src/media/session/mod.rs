@@ -10,6 +10,7 @@
 mod config;
 mod control;
 mod hearing;
+mod protection;
 mod report;
 mod seconds;
 mod send;
@@ -26,13 +27,17 @@ use super::rtp::{Header, Packet};
 use super::seed::Seeded;
 use super::stats::{Arrival, Reception};
 use super::{Heard, Source, rtcp};
+use crate::sip::sdp::Direction;
+use crate::sip::sdp::crypto::Keys;
 
-pub use config::{Config, Direction};
+pub use config::Config;
+pub use protection::Rejected;
 pub use report::{FarEnd, Report};
 pub use seconds::Second;
 
 use control::Control;
 use hearing::Hearing;
+use protection::Protection;
 use seconds::Seconds;
 use send::Outgoing;
 
@@ -113,6 +118,7 @@ pub struct Session {
     hearing: Hearing,
     seconds: Seconds,
     strays: Strays,
+    protection: Protection,
     /// Where RTP really comes from, once it has come.
     latched: Option<SocketAddr>,
     address_changes: u32,
@@ -138,6 +144,7 @@ impl Session {
             hearing: Hearing::new(config.marker_id, config.expected_id),
             seconds: Seconds::new(now),
             strays: Strays::default(),
+            protection: Protection::new(config.srtp),
             latched: None,
             address_changes: 0,
             told: (Heard::Unknown, Heard::Unknown),
@@ -150,6 +157,21 @@ impl Session {
 
     /// Takes a datagram from the RTP socket, `arrived` by the kernel's time stamp.
     pub fn handle_rtp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
+        self.unprotected(Channel::Rtp, packet, |session, packet| session.receive_rtp(arrived, from, packet));
+    }
+
+    /// Lets `receive` have the packet once it is proved and decrypted, where the leg speaks SRTP.
+    fn unprotected(&mut self, channel: Channel, packet: &[u8], receive: impl FnOnce(&mut Self, &[u8])) {
+        if self.protection.suite().is_none() {
+            return receive(self, packet);
+        }
+        if let Some(clear) = self.protection.take_clear(channel, packet) {
+            receive(self, &clear);
+            self.protection.put_back(clear);
+        }
+    }
+
+    fn receive_rtp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
         if rtcp::is_rtcp(packet) {
             return self.receive_rtcp(arrived, None, packet);
         }
@@ -174,14 +196,16 @@ impl Session {
         if let Some(codec) = codec.filter(|_| matches!(arrival, Arrival::Ahead(_) | Arrival::Restart)) {
             self.hear(arrived, codec, &header, payload);
         }
-        if codec.is_some() && self.config.send == Source::Echo && !self.closed {
+        // What is sent back has numbers of its own, so a copy would come back as a packet that nobody sent.
+        let echoed = self.config.send == Source::Echo && !self.closed && arrival != Arrival::Duplicate;
+        if codec.is_some() && echoed {
             self.strays.echo_overflow += u64::from(!self.outgoing.echo(self.now, &header, payload));
         }
     }
 
     /// Takes a datagram from the RTCP socket.
     pub fn handle_rtcp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
-        self.receive_rtcp(arrived, Some(from), packet);
+        self.unprotected(Channel::Rtcp, packet, |session, packet| session.receive_rtcp(arrived, Some(from), packet));
     }
 
     /// The moment of the last [`Output::Timeout`] has come, or a later one.
@@ -195,8 +219,11 @@ impl Session {
             return Output::Event(event);
         }
         buf.clear();
-        if let Some(transmit) = self.poll_rtp(buf).or_else(|| self.poll_rtcp(buf)) {
-            return transmit;
+        while let Some(transmit) = self.poll_rtp(buf).or_else(|| self.poll_rtcp(buf)) {
+            if self.protection.protect(buf) {
+                return transmit;
+            }
+            buf.clear();
         }
         if self.closed {
             return Output::Idle;
@@ -234,6 +261,13 @@ impl Session {
             self.latched = None;
             self.control.unlatch();
         }
+    }
+
+    /// A re-INVITE brought keys of SRTP, perhaps those of before.
+    pub fn set_srtp(&mut self, keys: Option<Keys>, now: Instant) {
+        self.advance(now);
+        self.config.srtp = keys;
+        self.protection.set_keys(keys);
     }
 
     /// A re-INVITE changed the codec.

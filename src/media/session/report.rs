@@ -4,11 +4,12 @@ use std::time::{Duration, Instant};
 
 use crate::media::emodel::{Impairment, Input};
 use crate::media::grade::{By, Grade, Inputs};
-use crate::media::stats::Counts;
+use crate::media::stats::{Counts, loss_pct};
 use crate::media::{Audio, Heard};
 use crate::units::millis;
 
-use super::{Session, Strays};
+use super::{Rejected, Session, Strays};
+use crate::sip::sdp::crypto::Suite;
 
 /// RTP that stops for longer than this before the end has stopped.
 const STOPPED_AFTER: Duration = Duration::from_secs(2);
@@ -28,7 +29,8 @@ pub struct Report {
     pub reception: Counts,
     /// Lost packets, percent of expected ones; `None` where fewer than two were expected.
     pub loss_pct: Option<f64>,
-    /// Where the loss comes from: `seq`, sequence numbers; `None` with `loss_pct`.
+    /// Where the loss comes from: `seq`, sequence numbers; `sr`, what the far end says it sent, where too little arrived
+    /// to count by; `None` with `loss_pct`.
     pub loss_source: Option<&'static str>,
     /// Burst ratio, at least 1; `None` where nothing was lost.
     pub burst_r: Option<f64>,
@@ -88,6 +90,10 @@ pub struct Report {
     pub tx_skipped: u64,
     /// Datagrams that were not taken.
     pub strays: Strays,
+    /// Crypto suite of SRTP; `None` for plain RTP.
+    pub srtp: Option<&'static str>,
+    /// Packets that SRTP did not let in.
+    pub srtp_rejected: Rejected,
 }
 
 /// The last report block on us.
@@ -106,10 +112,12 @@ impl Report {
         let listened = now.saturating_duration_since(session.started);
         let jitter_ms = seconds.jitter_p95_ms().or_else(|| reception.jitter_ms());
         let rtt_ms = control.median_rtt_ms();
-        let (loss_pct, one_way_ms) = (reception.loss_pct(), rtt_ms.map(|rtt| rtt / 2.0));
+        let (loss_pct, loss_source) = loss(session);
+        let one_way_ms = rtt_ms.map(|rtt| rtt / 2.0);
         let burst_r = reception.burst_r();
         let graded = Inputs { loss_pct, jitter_ms, one_way_ms }.grade();
-        let input = loss_pct.map(|loss_pct| Input {
+        // Without audio there is nothing to have an opinion of.
+        let input = reception.loss_pct().map(|loss_pct| Input {
             codec: Impairment::G711_PLC,
             loss_pct,
             burst_r: burst_r.unwrap_or(1.0),
@@ -126,7 +134,7 @@ impl Report {
             rx_packets: counts.packets,
             reception: counts,
             loss_pct,
-            loss_source: loss_pct.map(|_| "seq"),
+            loss_source,
             burst_r,
             jitter_ms,
             rtt_ms,
@@ -159,8 +167,21 @@ impl Report {
             address_changes: session.address_changes,
             tx_skipped: session.outgoing.skipped(),
             strays: session.strays,
+            srtp: session.protection.suite().map(Suite::name),
+            srtp_rejected: session.protection.rejected(),
         }
     }
+}
+
+/// Sequence numbers tell the loss between the first and the last packet that arrived; where fewer than two did, only
+/// the far end knows what it sent.
+fn loss(session: &Session) -> (Option<f64>, Option<&'static str>) {
+    let reception = &session.reception;
+    if let Some(by_numbers) = reception.loss_pct() {
+        return (Some(by_numbers), Some("seq"));
+    }
+    let by_report = session.control.far_sent().and_then(|sent| loss_pct(sent, reception.counts().unique));
+    (by_report, by_report.map(|_| "sr"))
 }
 
 /// A call on hold is not stopped.

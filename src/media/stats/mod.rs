@@ -2,7 +2,7 @@
 //!
 //! [`Reception`] joins the parts over the whole life of a leg, across changes of the source; [`Sequence`] counts one
 //! source, [`Jitter`] times it, [`Chain`] tells bursts from random loss. Loss comes from sequence numbers
-//! (`loss_source` "seq"), never from RTCP.
+//! (`loss_source` "seq").
 
 mod burst;
 mod jitter;

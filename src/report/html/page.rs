@@ -135,6 +135,7 @@ struct Sink<'a> {
 impl<'a> Page<'a> {
     pub(super) fn new(summary: &'a Summary, windows: &[Window], failures: &[CallRecord]) -> Self {
         let calls: Vec<Call> = failures.iter().take(FAILURES_SHOWN).map(call).collect();
+        let beside: u64 = summary.beside.iter().filter(|(class, _)| **class != Class::Ok).map(|(_, count)| count).sum();
         let failed_legs = summary.failed + summary.answering_legs.failed;
         Self {
             scenario: &summary.scenario,
@@ -158,7 +159,7 @@ impl<'a> Page<'a> {
             faults_title: if failed_legs > 0 { "What went wrong" } else { "Refused, as expected" },
             faults: summary.faults().into_iter().map(|(class, count)| fault(class, count, failed_legs > 0)).collect(),
             codes: summary.codes.iter().map(|(code, count)| self::code(code, *count)).collect(),
-            calls_left_out: failed_legs.saturating_sub(calls.len() as u64),
+            calls_left_out: (failed_legs + beside).saturating_sub(calls.len() as u64),
             calls,
             tables: tables(summary),
             indicators: indicators(summary),
@@ -327,11 +328,18 @@ fn generator(generator: &Generator, summary: &Summary) -> Vec<Check> {
     };
     // The same rule as `Generator`: shares say nothing in a small run.
     let bound = |large, small| if generator.is_small(summary.attempted) { small } else { large };
+    let stalled = match generator.stalled_ms_max {
+        Some(stood) => {
+            format!("{} ({} attempts)", Unit::Millis.with_sign(stood), thousands(generator.stalled_attempts))
+        }
+        None => "none of 100 ms".to_owned(),
+    };
     let mut checks = vec![
         check("Late starts, 99 % within", ms(generator.late_ms.p99), ""),
         check("Worst late start", ms(generator.late_ms.max), bound("", "1 s")),
         check("Starts more than 100 ms late", thousands(generator.late_starts), bound("1 %, with those dropped", "")),
         check("Starts dropped", thousands(generator.dropped_starts), bound("1 %, with those late", "none")),
+        check("Longest standstill of a worker", stalled, bound("", "1 s")),
         check("Packets received", thousands(health.datagrams_received), ""),
         check("Packets lost in our own sockets", thousands(health.datagrams_lost), bound("0.1 %", "")),
         check("Turn of a worker, 99 % within", ms(health.turn_ms_p99), bound("20 ms while audio runs", "")),
@@ -360,6 +368,26 @@ fn notes(summary: &Summary) -> Vec<String> {
             thousands(answering.failed)
         ));
     }
+    let beside = |class: Class| summary.beside.get(&class).copied().unwrap_or(0);
+    let unexpected = beside(Class::CallInboundUnexpected);
+    if unexpected > 0 {
+        notes.push(format!(
+            "Inbound calls that nothing in the scenario waited for: {}. They were refused and are no attempts.",
+            thousands(unexpected)
+        ));
+    }
+    let (lost, back) = (beside(Class::RegBindingLost), beside(Class::Ok));
+    if lost > 0 {
+        notes.push(format!("Standing registrations were lost {} and made again {}.", times(lost), times(back)));
+    }
+    if summary.back_off.pauses > 0 {
+        notes.push(format!(
+            "The far side asked {} for a time without calls (503 with Retry-After); {} starts fell into it and were \
+             not made.",
+            times(summary.back_off.pauses),
+            thousands(summary.back_off.held_back)
+        ));
+    }
     if let Some(share) = summary.records.successes_pct.filter(|share| *share < 100.0) {
         notes.push(format!(
             "calls.jsonl holds every failure and {} % of the successes; the figures above count all.",
@@ -367,4 +395,13 @@ fn notes(summary: &Summary) -> Vec<String> {
         ));
     }
     notes
+}
+
+fn times(count: u64) -> String {
+    match count {
+        0 => "never".to_owned(),
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{} times", thousands(count)),
+    }
 }

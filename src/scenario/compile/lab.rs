@@ -8,13 +8,17 @@ use super::accounts::users_of;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
 use super::site::Site;
-use super::{Input, server};
+use super::{Input, server, session, srtp};
 use crate::scenario::file::LabFile;
 use crate::scenario::file::lab::{BehaviourFile, LabAccountsFile};
 use crate::scenario::file::step::RejectFile;
+use crate::scenario::file::target::TransportWord;
 use crate::scenario::lab::{Behaviour, Extension, LAB_PASSWORD, LabLimit, LabPlan, LabTrunk};
-use crate::scenario::plan::{Account, Codec, Licence, Pool, Reject, Server, Target, Transport, Trunk};
+use crate::scenario::plan::{
+    Account, Codec, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings, Transport, Trunk,
+};
 use crate::scenario::safety::Safety;
+use crate::sip::session::Extensions;
 use crate::units::Period;
 
 /// Pool of the lab's accounts.
@@ -32,16 +36,20 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
     let trunks: BTreeMap<_, _> = plan.trunks.iter().map(|t| (t.name.clone(), trunk(t))).collect();
     let mut safety = Safety::lab();
     safety.numbers.prefixes = plan.trunks.iter().map(|trunk| trunk.prefix.clone()).collect();
+    let tls = TlsSettings { name: plan.domain.clone(), roots: Roots::Lab, ..TlsSettings::default() };
     let target = Target {
         name: name.to_owned(),
         lab: true,
-        server: Server { host: "127.0.0.1".into(), port: None, transport: Transport::Udp },
+        server: Server { tls: Arc::new(tls), ..Server::new("127.0.0.1", None, plan.transport) },
         domain: plan.domain.clone(),
-        public_address: None,
+        public_address: PublicAddress::Local,
         local_port: 0,
         headers: Vec::new(),
+        speaks: Extensions::default(),
+        gruu: false,
         user_agent: None,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
+        srtp: plan.srtp.clone().unwrap_or_default(),
         rtp_ports: None,
         trunks,
         pairing_header: Some("X-Ringfleet-Call".into()),
@@ -75,6 +83,17 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
         }
         plan.domain.clone_from(domain);
     }
+    plan.speaks = session::extensions(file.reliable, file.session_timer.as_ref(), Extensions::default(), at, report);
+    plan.transport = match file.transport {
+        None | Some(TransportWord::Udp) => Transport::Udp,
+        Some(TransportWord::Tcp) => Transport::Tcp,
+        Some(TransportWord::Tls) => Transport::Tls,
+        Some(TransportWord::Ws | TransportWord::Wss) => {
+            report.later(at.key("transport"), "SIP over WebSocket", "write udp, tcp or tls");
+            Transport::Udp
+        }
+    };
+    plan.srtp = srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report);
     plan.challenge = file.challenge.unwrap_or(plan.challenge);
     if let Some(accounts) = &file.accounts {
         plan.accounts = lab_accounts(input, accounts, at.key("accounts"), report);
@@ -105,12 +124,12 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
                     "write digits",
                 );
             }
-            let refuse = trunk.refuse.as_ref().map_or_else(|| plain(503), reject);
+            let refuse = trunk.refuse.as_ref().map_or_else(|| Reject::new(503, None), reject);
             plan.trunks.push(LabTrunk { name: name.clone(), prefix, limit: LabLimit { places: trunk.calls, refuse } });
         }
     }
     if let Some(licence) = &file.licence {
-        let refuse = licence.refuse.as_ref().map_or_else(|| plain(403), reject);
+        let refuse = licence.refuse.as_ref().map_or_else(|| Reject::new(403, None), reject);
         plan.licence = Some(LabLimit { places: licence.devices, refuse });
     }
     plan
@@ -143,7 +162,12 @@ fn behaviour(file: &BehaviourFile) -> Behaviour {
         BehaviourFile::Reject(refusal) => Behaviour::Reject {
             after: time(refusal.after),
             ring: refusal.ring,
-            reject: Reject { code: refusal.code, reason: refusal.reason.clone(), q850: refusal.q850 },
+            reject: Reject {
+                code: refusal.code,
+                reason: refusal.reason.clone(),
+                q850: refusal.q850,
+                retry_after: refusal.retry_after,
+            },
         },
         BehaviourFile::NoResponse => Behaviour::NoResponse,
         BehaviourFile::FarEndBye(bye) => Behaviour::FarEndBye { after: bye.after.0, q850: bye.q850 },
@@ -153,11 +177,7 @@ fn behaviour(file: &BehaviourFile) -> Behaviour {
 
 /// A refusal as a file has it.
 pub(super) fn reject(file: &RejectFile) -> Reject {
-    Reject { code: file.code, reason: file.reason.clone(), q850: file.q850 }
-}
-
-fn plain(code: u16) -> Reject {
-    Reject { code, reason: None, q850: None }
+    Reject { code: file.code, reason: file.reason.clone(), q850: file.q850, retry_after: file.retry_after }
 }
 
 fn digits(text: &str) -> bool {

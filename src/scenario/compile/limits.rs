@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
 use crate::pace::{Load, Schedule};
+use crate::scenario::filled::Filled;
 use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step, Target};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
@@ -16,21 +17,24 @@ const MAX_RENDERED: u64 = 100_000;
 /// Attempts that are rendered where their number is not known beforehand.
 const UNPLANNED_RENDERED: u64 = 1_000;
 
-/// Reports what the load asks for beyond what targets allow or have.
-pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Report) {
+/// Reports what the load asks for beyond what targets allow or have; the lines that it fills with their leave.
+pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Report) -> Vec<Filled> {
     caps(plan, at.key("load"), report);
     let concurrency = concurrency(plan);
     accounts(plan, places, concurrency, report);
     ports(plan, places, concurrency, report);
     for (actor, at) in plan.actors.iter().zip(places) {
         hold_open(plan, actor, *at, report);
-        contracted(actor, concurrency, *at, report);
         for (index, step) in actor.steps.iter().enumerate() {
             if let Step::Dial(dial) = step {
                 numbers(plan, actor, dial, at.key("steps").index(index).key("dial").key("number"), report);
             }
         }
     }
+    let Some(concurrency) = concurrency else { return Vec::new() };
+    let mut filled = trunks(plan, places, concurrency, report);
+    filled.extend(licences(plan, places, concurrency, report));
+    filled
 }
 
 fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
@@ -88,6 +92,7 @@ pub fn concurrency(plan: &Plan) -> Option<u64> {
             Some(plan.load.planned().map_or(concurrent, |calls| calls.min(concurrent)))
         }
         Schedule::Open { .. } => {
+            let shortest = |actor| shortest(actor, &plan.load);
             let shortest = plan.actors.iter().map(shortest).max().unwrap_or_default().as_secs_f64();
             let rate = plan.load.peak_rate()?.get();
             let needed = (rate * shortest).ceil().max(1.0) as u64;
@@ -96,8 +101,10 @@ pub fn concurrency(plan: &Plan) -> Option<u64> {
     }
 }
 
-fn shortest(actor: &Actor) -> Duration {
+fn shortest(actor: &Actor, load: &Load) -> Duration {
     let length = |step: &Step| match step {
+        // Until the last attempt has begun, and to the end of the load's time where it has one.
+        Step::HoldOpen => load.stop.after.max(length(load)).unwrap_or_default(),
         Step::Talk(talk) => talk.duration.unwrap_or_default(),
         Step::Wait(time) => *time,
         _ => Duration::ZERO,
@@ -149,20 +156,78 @@ fn hold_open(plan: &Plan, actor: &Actor, at: At<'_>, report: &mut Report) {
     }
 }
 
-/// A load that fills a line is refused, unless its target says that it may.
-fn contracted(actor: &Actor, concurrency: Option<u64>, at: At<'_>, report: &mut Report) {
-    let Some(concurrency) = concurrency else { return };
-    for (index, step) in actor.steps.iter().enumerate() {
-        let Step::Dial(Dial { trunk: Some(label), .. }) = step else { continue };
-        let contracted = actor.target.trunks.get(label).and_then(|trunk| trunk.contracted_calls).map(u64::from);
-        if let Some(contracted) = contracted.filter(|contracted| concurrency > *contracted)
-            && !actor.target.safety.saturate.allowed
-        {
-            let message = format!("{concurrency} calls would fill trunk `{label}`, which has {contracted}");
-            let help = "ask for less load, or write `saturate: { allowed: true }` in the target file";
-            report.add(at.key("steps").index(index).key("dial").key("trunk"), message, help);
+/// Trunks that the load fills. Actors that call over the same one fill it together.
+fn trunks(plan: &Plan, places: &[At<'_>], concurrency: u64, report: &mut Report) -> Vec<Filled> {
+    let mut filled: Vec<(Arc<Target>, &str, Filled)> = Vec::new();
+    for (actor, at) in plan.actors.iter().zip(places) {
+        for (index, label) in trunks_of(actor) {
+            let target = &actor.target;
+            let Some(places) = target.trunks.get(label).and_then(|trunk| trunk.contracted_calls) else { continue };
+            let same = |other: &&Actor| {
+                Arc::ptr_eq(&other.target, target) && trunks_of(other).any(|(_, other)| other == label)
+            };
+            let calls = concurrency * plan.actors.iter().filter(same).count() as u64;
+            let known = filled.iter().any(|(of, other, _)| Arc::ptr_eq(of, target) && *other == label);
+            if known || calls <= u64::from(places) {
+                continue;
+            }
+            let at = at.key("steps").index(index).key("dial").key("trunk");
+            let message = format!("{calls} calls would fill trunk `{label}`, which has {places}");
+            if may_fill(target, message, at, report) {
+                let what = format!("trunk `{label}` of `{}` ({calls} calls, it has {places})", target.name);
+                let when = target.safety.saturate.clone();
+                filled.push((Arc::clone(target), label, Filled { what, when }));
+            }
         }
     }
+    filled.into_iter().map(|(.., filled)| filled).collect()
+}
+
+/// The trunks that an actor calls over, each with the index of its step: as labelled, else as the number itself begins.
+fn trunks_of(actor: &Actor) -> impl Iterator<Item = (usize, &str)> {
+    let steps = actor.steps.iter().enumerate();
+    steps.filter_map(|(index, step)| {
+        let Step::Dial(dial) = step else { return None };
+        let begins = dial.number.text.literals().next().filter(|_| dial.number.text.starts_with_literal());
+        let by_prefix = || {
+            let trunks = actor.target.trunks.values();
+            let chosen = trunks.filter(|trunk| {
+                trunk.prefix.as_deref().is_some_and(|prefix| begins.is_some_and(|text| text.starts_with(prefix)))
+            });
+            chosen.max_by_key(|trunk| trunk.prefix.as_ref().map(String::len)).map(|trunk| trunk.name.as_str())
+        };
+        dial.trunk.as_deref().or_else(by_prefix).map(|label| (index, label))
+    })
+}
+
+/// Licences whose devices the load needs all and more.
+fn licences(plan: &Plan, places: &[At<'_>], concurrency: u64, report: &mut Report) -> Vec<Filled> {
+    let mut filled = Vec::new();
+    for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
+        let target = &actor.target;
+        let same = |other: &&Actor| Arc::ptr_eq(&other.target, target) && owns_account(other);
+        let Some(licence) = target.licence.filter(|_| same(&actor)) else { continue };
+        let devices = concurrency * plan.actors.iter().filter(same).count() as u64;
+        if plan.actors[..index].iter().any(|other| same(&other)) || devices <= u64::from(licence.extensions) {
+            continue;
+        }
+        let message = format!("{devices} registrations would fill the licence, which has {}", licence.extensions);
+        if may_fill(target, message, at.key("account"), report) {
+            let (has, name) = (licence.extensions, &target.name);
+            let what = format!("the licence of `{name}` ({devices} registrations, it has {has})");
+            filled.push(Filled { what, when: target.safety.saturate.clone() });
+        }
+    }
+    filled
+}
+
+/// A load that fills a line is refused, unless its target says that it may.
+fn may_fill(target: &Target, message: String, at: At<'_>, report: &mut Report) -> bool {
+    let allowed = target.safety.saturate.allowed;
+    if !allowed {
+        report.add(at, message, "ask for less load, or write `saturate: { allowed: true }` in the target file");
+    }
+    allowed
 }
 
 fn ports(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut Report) {

@@ -14,10 +14,13 @@ mod numbers;
 mod safety;
 mod secret;
 mod server;
+mod session;
 mod set;
 mod site;
 mod sites;
+mod srtp;
 mod steps;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -97,18 +100,20 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
     let load = load::compile(file.load.as_ref(), at, report);
     let expect = expect::compile(&file.expect, at.key("expect"), report);
     let safety = sites.safety()?;
-    let plan = Plan {
+    let mut plan = Plan {
         scenario: file.scenario.clone(),
         description: file.description.clone().unwrap_or_default(),
         actors,
         load,
         expect,
         safety,
+        filled: Vec::new(),
+        honour_retry_after: file.load.as_ref().and_then(|load| load.honour_retry_after).unwrap_or(true),
         mask_numbers: sites.mask_numbers(),
     };
     // With a mistake further up, figures of the whole would only confuse.
     if report.is_empty() {
-        limits::check(&plan, &places, at, report);
+        plan.filled = limits::check(&plan, &places, at, report);
     }
     Some(Compiled { plan, lab: sites.lab() })
 }

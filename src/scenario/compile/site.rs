@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
-use super::{Input, accounts, headers, safety, server};
+use super::{Input, accounts, headers, safety, server, session, srtp, tls};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::TargetFile;
 use crate::scenario::file::target::{CodecWord, SipFile, TransportWord, TrunkFile};
 use crate::scenario::lab::LabPlan;
-use crate::scenario::plan::{Codec, Licence, Pool, Server, Target, Transport, Trunk};
+use crate::scenario::plan::{Codec, Licence, Pool, PublicAddress, Server, Target, Transport, Trunk};
+use crate::sip::session::Extensions;
 
 /// A target as it is used by a scenario.
 pub(super) struct Site {
@@ -35,7 +36,7 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
     }
     let numbers = plain_numbers(file, at, report);
     let hotlines = hotlines(file, at, report);
-    let trunks = trunks(file, &numbers, &hotlines, at.key("trunks"), report);
+    let mut trunks = trunks(file, &numbers, &hotlines, at.key("trunks"), report);
     let mut pools = BTreeMap::new();
     for (name, pool) in &file.accounts {
         if let Some(pool) = accounts::pool(input, name, pool, at.key("accounts").name(name), report) {
@@ -46,17 +47,25 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
     let sip = &file.sip;
     let at_sip = at.key("sip");
     let (server, host) = servers(sip, at_sip, report);
+    let domain = domain(sip, host, at_sip, report);
+    let tls = tls::settings(input, sip, at_sip, report);
+    for trunk in trunks.values_mut() {
+        trunk.peer = trunk.peer.take().map(|peer| tls::secured(peer, &tls, &domain));
+    }
     headers::check(&sip.headers, at_sip.key("headers"), report);
     let target = Target {
         name: file.target.clone(),
         lab: false,
-        server,
-        domain: domain(sip, host, at_sip, report),
+        server: tls::secured(server, &tls, &domain),
+        domain,
         public_address: public_address(sip, at_sip, report),
         local_port: sip.local_port.unwrap_or(0),
         headers: sip.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
+        speaks: session::extensions(sip.reliable, sip.session_timer.as_ref(), Extensions::default(), at_sip, report),
+        gruu: sip.gruu,
         user_agent: sip.user_agent.clone(),
         codecs: codecs(file, at.key("media").key("codecs"), report),
+        srtp: srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report).unwrap_or_default(),
         rtp_ports: rtp_ports(file, at.key("media").key("rtp_ports"), report),
         trunks,
         pairing_header: sip.pairing_header.clone(),
@@ -183,27 +192,21 @@ fn transport(word: Option<TransportWord>) -> Option<Transport> {
     match word? {
         TransportWord::Udp => Some(Transport::Udp),
         TransportWord::Tcp => Some(Transport::Tcp),
-        TransportWord::Tls | TransportWord::Ws | TransportWord::Wss => None,
+        TransportWord::Tls => Some(Transport::Tls),
+        TransportWord::Ws | TransportWord::Wss => None,
     }
 }
 
 /// Where requests go, and the host of the server itself.
 fn servers(sip: &SipFile, at: At<'_>, report: &mut Report) -> (Server, String) {
-    match sip.transport {
-        Some(TransportWord::Tls) => report.later(at.key("transport"), "tls", "write udp or tcp"),
-        Some(TransportWord::Ws | TransportWord::Wss) => {
-            report.later(at.key("transport"), "SIP over WebSocket", "write udp or tcp");
-        }
-        _ => {}
-    }
-    if sip.ca.is_some() {
-        report.later(at.name("ca"), "TLS", "leave `ca` out");
+    if matches!(sip.transport, Some(TransportWord::Ws | TransportWord::Wss)) {
+        report.later(at.key("transport"), "SIP over WebSocket", "write udp, tcp or tls");
     }
     let transport = transport(sip.transport);
     let mut parse = |text: &str, key: &str| {
         server::parse(text, transport).unwrap_or_else(|error| {
             report.add(at.key(key), error.to_string(), SERVER_FORM);
-            Server { host: String::new(), port: None, transport: Transport::Udp }
+            Server::default()
         })
     };
     let server = parse(&sip.server, "server");
@@ -211,7 +214,7 @@ fn servers(sip: &SipFile, at: At<'_>, report: &mut Report) -> (Server, String) {
     (sip.outbound_proxy.as_ref().map_or(server, |proxy| parse(proxy, "outbound_proxy")), host)
 }
 
-const SERVER_FORM: &str = "write sip:HOST, sip:HOST:PORT, HOST:PORT or HOST";
+const SERVER_FORM: &str = "write sip:HOST, sips:HOST, sip:HOST:PORT, HOST:PORT or HOST";
 
 fn domain(sip: &SipFile, host: String, at: At<'_>, report: &mut Report) -> String {
     let Some(domain) = &sip.domain else { return host };
@@ -221,15 +224,18 @@ fn domain(sip: &SipFile, host: String, at: At<'_>, report: &mut Report) -> Strin
     domain.clone()
 }
 
-fn public_address(sip: &SipFile, at: At<'_>, report: &mut Report) -> Option<IpAddr> {
-    let text = sip.public_address.as_ref()?;
+fn public_address(sip: &SipFile, at: At<'_>, report: &mut Report) -> PublicAddress {
+    let Some(text) = &sip.public_address else { return PublicAddress::Local };
     if text == "auto" {
-        report.later(at.key("public_address"), "`public_address: auto`", "write the address itself");
-        return None;
+        return PublicAddress::Learned;
     }
-    text.parse()
-        .map_err(|_| report.add(at.key("public_address"), format!("`{text}` is no IP address"), "as 203.0.113.7"))
-        .ok()
+    text.parse().map_or_else(
+        |_| {
+            report.add(at.key("public_address"), format!("`{text}` is no IP address"), "write 203.0.113.7, or auto");
+            PublicAddress::Local
+        },
+        PublicAddress::Fixed,
+    )
 }
 
 fn codecs(file: &TargetFile, at: At<'_>, report: &mut Report) -> Vec<Codec> {

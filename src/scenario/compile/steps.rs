@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::lab::reject;
+use super::session::{extensions, means};
 use super::site::{Site, check_trunk};
 use super::{Constants, headers, numbers};
 use crate::record::Party;
 use crate::scenario::file::scalar::Digits;
 use crate::scenario::file::step::{
-    AnswerFile, CheckFile, DialFile, MediaWord, OutcomeFile, PartyWord, SendWord, StepFile,
+    AnswerFile, CheckFile, DialFile, HoldWord, MediaWord, OutcomeFile, PartyWord, RawFile, SendWord, StepFile,
 };
-use crate::scenario::plan::{Answer, Check, Dial, MediaMode, Options, Outcome, Register, Send, Step, Talk};
+use crate::scenario::plan::{
+    Answer, Check, Dial, Direct, MediaMode, Options, Outcome, RawText, Register, Send, Step, Talk,
+};
+use crate::sip::sdp::Direction;
 use crate::units::Period;
 
 /// What steps are compiled against.
@@ -34,7 +38,15 @@ fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
             expect: register.expect.as_ref().map(outcome),
         }),
         StepFile::Dial(file) => Step::Dial(dial(file, scope, at.key("dial"), report)?),
-        StepFile::Answer(file) => Step::Answer(answer(file)),
+        StepFile::Answer(file) => Step::Answer(answer(file, scope, at.key("answer"), report)),
+        StepFile::Hold(hold) => {
+            let direction = match hold.direction {
+                HoldWord::Sendonly => Direction::SendOnly,
+                HoldWord::Inactive => Direction::Inactive,
+            };
+            Step::Direct(Direct { direction, by: means(hold.by) })
+        }
+        StepFile::Resume(resume) => Step::Direct(Direct { direction: Direction::SendRecv, by: means(resume.by) }),
         StepFile::Talk(talk) => {
             Step::Talk(Talk { duration: talk.duration.map(|period| period.0), send: send(talk.send) })
         }
@@ -71,20 +83,60 @@ fn dial(file: &DialFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
     }
     let (number, hotline_trunk) =
         numbers::dialled(&file.number, scope.site, scope.others, scope.constants, at.key("number"), report)?;
+    let speaks = extensions(file.reliable, file.session_timer.as_ref(), scope.site.target.speaks, at, report);
     Some(Dial {
         number,
+        speaks,
         trunk: file.trunk.clone().or(hotline_trunk),
         from,
         answer_within,
         cancel_after: file.cancel_after.map(|period| period.0),
         headers,
+        raw: file.raw.as_ref().map(|file| Box::new(raw(file, scope.constants, at.key("raw"), report))),
         media: media(file.media),
         expect: file.expect.as_ref().map(outcome),
     })
 }
 
-fn answer(file: &AnswerFile) -> Answer {
+/// What is wrong on purpose may be anything, but a field stays one line: only a body reaches beyond the head.
+fn raw(file: &RawFile, constants: &Constants<'_>, at: At<'_>, report: &mut Report) -> RawText {
+    let one_line = |text: &str, at: At<'_>, report: &mut Report| {
+        if text.chars().any(|c| c.is_control() && c != '\t') {
+            report.add(at, "this is one line of text", "take out line breaks and control characters");
+        }
+        if text.contains("${") {
+            let help = "messages are shown in evidence: write the value itself, or leave it out";
+            report.add(at, "`${…}` is read for passwords only", help);
+        }
+    };
+    let line = |text: &Option<Digits>, key: &str, report: &mut Report| {
+        let text = text.as_ref()?;
+        one_line(&text.0, at.key(key), report);
+        numbers::template(text, constants, at.key(key), report)
+    };
+    let (method, start_line) = (line(&file.method, "method", report), line(&file.start_line, "start_line", report));
+    if file.method.is_some() && file.start_line.is_some() {
+        report.add(at.key("method"), "`start_line` has a method of its own", "leave one of the two out");
+    }
+    let headers = file.headers.iter().map(|(name, values)| {
+        let at = at.key("headers").key(name);
+        if name.is_empty() || name.contains([':', '\r', '\n']) {
+            report.add(at, format!("`{name}` is no name of a header"), "take out colons and line breaks");
+        }
+        let values = values.as_slice().iter().filter_map(|value| {
+            one_line(&value.0, at, report);
+            numbers::template(value, constants, at, report)
+        });
+        (name.clone(), values.collect())
+    });
+    let headers = headers.collect();
+    let body = file.body.as_ref().and_then(|body| numbers::template(body, constants, at.key("body"), report));
+    RawText { method, start_line, headers, body }
+}
+
+fn answer(file: &AnswerFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> Answer {
     Answer {
+        speaks: extensions(file.reliable, file.session_timer.as_ref(), scope.site.target.speaks, at, report),
         within: period(file.within, 60),
         ring: file.ring.unwrap_or(true),
         after: period(file.after, 0),
@@ -135,6 +187,8 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
         let at = at.index(index);
         let (name, needs_call) = match step {
             StepFile::Talk(_) => ("talk", true),
+            StepFile::Hold(_) => ("hold", true),
+            StepFile::Resume(_) => ("resume", true),
             StepFile::Hangup => ("hangup", true),
             StepFile::HoldOpen => ("hold_open", true),
             StepFile::Expect(_) => ("expect", true),

@@ -6,7 +6,9 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::scalar::Digits;
+use super::session::{ReliableWord, SessionTimerFile};
 use super::step::{RejectFile, allow_bare};
+use super::target::{SrtpWord, SuiteWord, TransportWord};
 use crate::units::Period;
 
 /// A simulated PBX. What is left out is as in the built-in lab.
@@ -19,8 +21,18 @@ pub struct LabFile {
     pub lab: String,
     /// Domain of its addresses of record and realm of its challenges. Default: lab.ringfleet.invalid.
     pub domain: Option<String>,
+    /// Transport that scenarios reach it over: udp, tcp or tls. Default: udp. It listens on all of them.
+    pub transport: Option<TransportWord>,
     /// Whether calls and registrations are challenged (digest). Default: true.
     pub challenge: Option<bool>,
+    /// Reliable provisional responses (RFC 3262). Default: supported.
+    #[serde(rename = "100rel")]
+    pub reliable: Option<ReliableWord>,
+    /// Session timer (RFC 4028). Default: takes what a caller wants, from 90s.
+    pub session_timer: Option<SessionTimerFile>,
+    /// Audio, on both sides: the lab's and its callers'.
+    #[serde(default)]
+    pub media: LabMediaFile,
     /// Accounts that may register and call; the pool `agents` of the target. Default: 1001..1020.
     pub accounts: Option<LabAccountsFile>,
     /// Numbers by name and what they do. Default: the built-in number plan.
@@ -29,6 +41,18 @@ pub struct LabFile {
     pub trunks: Option<BTreeMap<String, LabTrunkFile>>,
     /// Limit on devices registered at the same time. Default: 20.
     pub licence: Option<LabLicenceFile>,
+}
+
+/// `media` of a lab.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "media")]
+pub struct LabMediaFile {
+    /// Encryption of audio by keys in SDP (SDES-SRTP, RFC 4568). Default: callers do not encrypt, and the lab takes both.
+    pub srtp: Option<SrtpWord>,
+    /// Crypto suites in the order they are offered. Default: AES_CM_128_HMAC_SHA1_80 and _32 are offered, and all are
+    /// accepted.
+    pub crypto: Option<Vec<SuiteWord>>,
 }
 
 /// Accounts of the lab.
@@ -122,6 +146,8 @@ pub struct LabRejectFile {
     /// Q.850 cause of a Reason header, 1–127.
     #[schemars(range(min = 1, max = 127))]
     pub q850: Option<u16>,
+    /// Retry-After header, seconds.
+    pub retry_after: Option<u32>,
 }
 
 /// `far_end_bye`.
@@ -141,7 +167,8 @@ pub struct FarEndByeFile {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "trunk")]
 pub struct LabTrunkFile {
-    /// Digits before the number that choose it.
+    /// Digits before the number that choose it. Behind them any number is answered: by the extension or account of that
+    /// number, else by an echo. A `dial` that names the trunk may write the prefix or leave it out.
     pub prefix: Digits,
     /// Calls at the same time.
     pub calls: u32,

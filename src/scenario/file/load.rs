@@ -23,6 +23,10 @@ pub struct LoadFile {
     /// Attempts at the same time, the next as one ends. Needs `calls` or `for` beside it.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub concurrent: Option<u32>,
+    /// After a 503 with Retry-After no call goes to the one who sent it until that time is over: starts of a `rate` that
+    /// fall in it are counted and not made, `calls` and `concurrent` wait. `false` for a scenario that measures how
+    /// calls are refused. Default: true.
+    pub honour_retry_after: Option<bool>,
     /// Looks for a limit. Not supported yet.
     pub find_limit: Option<Later>,
 }

@@ -6,6 +6,7 @@ pub mod lab;
 pub mod load;
 pub mod scalar;
 pub mod scenario;
+pub mod session;
 pub mod step;
 pub mod target;
 

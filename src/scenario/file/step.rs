@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::scalar::{Digits, OneOrMany};
+use super::session::{MeansWord, ReliableWord, SessionTimerFile};
 use crate::record::Class;
 use crate::units::Period;
 
@@ -33,6 +34,10 @@ pub enum StepFile {
     Talk(TalkFile),
     /// Let time pass; audio, if any, goes on: `wait: 5s`.
     Wait(Period),
+    /// Put the far end on hold.
+    Hold(HoldFile),
+    /// Take the far end off hold.
+    Resume(ResumeFile),
     /// End the call and wait for the response to the BYE.
     Hangup,
     /// Keep the call up, sending audio, until the load lets go.
@@ -45,7 +50,7 @@ pub enum StepFile {
 
 /// Steps of which nothing has to be said may be written as a bare word.
 fn bare_words(schema: &mut Schema) {
-    allow_bare(schema, &["register", "answer", "talk", "options"]);
+    allow_bare(schema, &["register", "answer", "talk", "hold", "resume", "options"]);
 }
 
 /// Lets variants whose fields all have defaults be written as a bare word; `check` takes it for the empty mapping.
@@ -75,7 +80,8 @@ pub struct DialFile {
     /// A key of the target's `numbers:` or `hotlines:`, else digits, `+ * #`, or a `sip:` or `tel:` URI. `{{ n }}` is
     /// the attempt's index from 1, `{{ n | pad(4) }}` the same with zeros before it.
     pub number: Digits,
-    /// Label that results carry; a key of the target's `trunks:`, where it has them.
+    /// Label that results carry; a key of the target's `trunks:`, where it has them. A trunk that is selected by a prefix
+    /// gets it put before the number; for a trunk of the lab the number may begin with it already.
     pub trunk: Option<String>,
     /// Calling number (From and P-Asserted-Identity), where the account's own is not wanted.
     pub from: Option<Digits>,
@@ -86,11 +92,34 @@ pub struct DialFile {
     /// Additional headers of the INVITE.
     #[serde(default)]
     pub headers: BTreeMap<String, Digits>,
+    /// What the INVITE gets wrong on purpose, to see what the other side makes of it.
+    pub raw: Option<RawFile>,
     /// `none`: audio is offered, but not one packet is sent. Default: audio.
     #[serde(default)]
     pub media: MediaWord,
+    /// Reliable provisional responses (RFC 3262). Default: as in the target's `sip:`.
+    #[serde(rename = "100rel")]
+    pub reliable: Option<ReliableWord>,
+    /// Session timer (RFC 4028). Default: as in the target's `sip:`.
+    pub session_timer: Option<SessionTimerFile>,
     /// What the outcome must be. Default: that the call is answered. With it, a refused call can be the pass.
     pub expect: Option<OutcomeFile>,
+}
+
+/// Changes to a request that is otherwise right, in every copy that is sent of it. Guard rails hold all the same.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "raw")]
+pub struct RawFile {
+    /// Method of the first line. CSeq keeps its own unless it stands under `headers`.
+    pub method: Option<Digits>,
+    /// The whole first line, as `INVITE sip:2000@pbx.example SIP/7.0`.
+    pub start_line: Option<Digits>,
+    /// Fields by name. All of that name are replaced by the value, or by each value of a list; an empty list takes the
+    /// field out; a name that was not there is added.
+    pub headers: BTreeMap<String, OneOrMany<Digits>>,
+    /// The body. Content-Length becomes its length in bytes, unless it stands under `headers`.
+    pub body: Option<Digits>,
 }
 
 /// What a request's outcome must be; all fields given must hold.
@@ -134,6 +163,11 @@ pub struct AnswerFile {
     pub reject: Option<RejectFile>,
     /// `none`: audio is answered, but not one packet is sent. Default: audio.
     pub media: MediaWord,
+    /// Reliable provisional responses (RFC 3262). Default: as in the target's `sip:`.
+    #[serde(rename = "100rel")]
+    pub reliable: Option<ReliableWord>,
+    /// Session timer (RFC 4028). Default: as in the target's `sip:`.
+    pub session_timer: Option<SessionTimerFile>,
 }
 
 /// A refusal that we send.
@@ -149,6 +183,8 @@ pub struct RejectFile {
     /// Q.850 cause of a Reason header, 1–127.
     #[schemars(range(min = 1, max = 127))]
     pub q850: Option<u16>,
+    /// Retry-After header, seconds: for how long no further call is wanted. With 503 it is of all calls.
+    pub retry_after: Option<u32>,
 }
 
 /// `talk`.
@@ -179,6 +215,38 @@ pub enum SendWord {
     Echo,
     /// No RTP at all.
     Nothing,
+}
+
+/// `hold`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "hold")]
+pub struct HoldFile {
+    /// With what it is asked for. Default: reinvite.
+    pub by: MeansWord,
+    /// What still flows. Default: sendonly.
+    pub direction: HoldWord,
+}
+
+/// What still flows during hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "direction")]
+pub enum HoldWord {
+    /// We send, as music on hold.
+    #[default]
+    Sendonly,
+    /// Nothing.
+    Inactive,
+}
+
+/// `resume`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "resume")]
+pub struct ResumeFile {
+    /// With what it is asked for. Default: reinvite.
+    pub by: MeansWord,
 }
 
 /// `options`.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::scalar::{Digits, Later, OneOrMany};
+use super::session::{ReliableWord, SessionTimerFile};
 
 /// A target: where calls go, with which accounts, over which trunks, and what must not happen there.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -77,23 +78,39 @@ pub struct CompanyFile {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "sip")]
 pub struct SipFile {
-    /// The server: `sip:HOST`, `sip:HOST:PORT`, `HOST:PORT` or `HOST`.
+    /// The server: `sip:HOST`, `sips:HOST`, `sip:HOST:PORT`, `HOST:PORT` or `HOST`.
     pub server: String,
-    /// Transport. Default: udp.
+    /// Transport. Default: udp, or tls with `sips:`; a host name without port is looked up as RFC 3263 says.
     pub transport: Option<TransportWord>,
     /// Domain of addresses of record and Request-URIs. Default: the server's host.
     pub domain: Option<String>,
     /// Requests go here instead of to the server.
     pub outbound_proxy: Option<String>,
-    /// Address written into Via, Contact and SDP instead of the local one. `auto` is not supported yet.
+    /// Address written into Via, Contact and SDP instead of the local one; `auto` learns it from what servers say of
+    /// our requests (RFC 3581) and registers anew with it. Default: the local address.
     pub public_address: Option<String>,
     /// Local port of SIP over UDP. Default: a free one.
     pub local_port: Option<u16>,
-    /// File of trusted certificates. Not supported yet.
-    pub ca: Option<Later>,
+    /// PEM file of the certificates that are trusted for TLS. Default: those of the system.
+    pub ca: Option<String>,
+    /// PEM file of our certificate, for servers that ask for one.
+    pub cert: Option<String>,
+    /// PEM file of its private key.
+    pub key: Option<String>,
+    /// Oldest version of TLS that is spoken: 1.2 or 1.3. Default: 1.2.
+    pub tls_min: Option<Digits>,
     /// Headers in every request.
     #[serde(default)]
     pub headers: BTreeMap<String, Digits>,
+    /// Reliable provisional responses (RFC 3262). Default: supported.
+    #[serde(rename = "100rel")]
+    pub reliable: Option<ReliableWord>,
+    /// Session timer (RFC 4028). Default: takes what the far end wants, from 90s.
+    pub session_timer: Option<SessionTimerFile>,
+    /// GRUU (RFC 5627): registrations carry `+sip.instance`, and the public GRUU that the registrar gives is the Contact of
+    /// calls. Default: false.
+    #[serde(default)]
+    pub gruu: bool,
     /// User-Agent. Default: ringfleet/VERSION.
     pub user_agent: Option<String>,
     /// Header that carries our call id to the other leg, where the target lets it through.
@@ -109,7 +126,7 @@ pub enum TransportWord {
     Udp,
     /// TCP.
     Tcp,
-    /// TLS. Not supported yet.
+    /// TLS.
     Tls,
     /// WebSocket. Not supported yet.
     Ws,
@@ -127,6 +144,43 @@ pub struct MediaFile {
     /// RTP ports, first and last, as `20000-20999`. Default: the system chooses.
     #[schemars(regex(pattern = "^[0-9]{1,5}-[0-9]{1,5}$"))]
     pub rtp_ports: Option<String>,
+    /// Encryption of audio by keys in SDP (SDES-SRTP, RFC 4568). Default: off.
+    pub srtp: Option<SrtpWord>,
+    /// Crypto suites in the order they are offered. Default: AES_CM_128_HMAC_SHA1_80 and _32 are offered, and all are
+    /// accepted.
+    pub crypto: Option<Vec<SuiteWord>>,
+}
+
+/// Whether audio is encrypted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "srtp")]
+pub enum SrtpWord {
+    /// It is, or there is no call (RTP/SAVP).
+    Required,
+    /// It is where the other side does so too (RTP/AVP with keys).
+    Offered,
+    /// It is not.
+    Off,
+}
+
+/// Crypto suites of SRTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[schemars(title = "crypto")]
+#[expect(non_camel_case_types, reason = "the registered names")]
+pub enum SuiteWord {
+    /// AES-128, authentication by 80 bits: what everybody speaks.
+    AES_CM_128_HMAC_SHA1_80,
+    /// AES-128, authentication of RTP by 32 bits.
+    AES_CM_128_HMAC_SHA1_32,
+    /// AES-256, authentication by 80 bits (RFC 6188).
+    AES_256_CM_HMAC_SHA1_80,
+    /// AES-256, authentication of RTP by 32 bits (RFC 6188).
+    AES_256_CM_HMAC_SHA1_32,
+    /// AES-128 in Galois/counter mode (RFC 7714).
+    AEAD_AES_128_GCM,
+    /// AES-256 in Galois/counter mode (RFC 7714).
+    AEAD_AES_256_GCM,
 }
 
 /// Codecs.
@@ -215,7 +269,7 @@ pub enum PeerAuth {
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "select")]
 pub struct SelectFile {
-    /// Digits put before the number.
+    /// Digits put before every number, also before one that begins with the same digits.
     pub prefix: Option<Digits>,
     /// From identity: a key of `numbers:` or `hotlines:`, or a number.
     pub from: Option<Digits>,

@@ -46,33 +46,50 @@ pub struct Request<'a> {
     pub body: &'a [u8],
 }
 
-/// The strongest challenge that we can answer among all those of a 401 or 407, from the values of its
-/// WWW-Authenticate or Proxy-Authenticate headers. Of equally strong ones the first is taken. Schemes other than
-/// Digest, unknown algorithms and challenges with only unknown `qop` values are passed over; `None` when nothing is
-/// left.
+/// The strongest challenge that we can answer for each realm among those of a 401 or 407, from the values of its
+/// WWW-Authenticate or Proxy-Authenticate headers, in the order in which the realms first stand there. Of equally
+/// strong ones the first is taken. Schemes other than Digest, unknown algorithms and challenges with only unknown
+/// `qop` values are passed over.
 ///
 /// RFC 7616 §3.7 leaves the choice to the client and RFC 8760 §2.4 asks for the first one; servers list the strongest
 /// first, so both agree unless something on the way has reordered them.
-pub fn strongest<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Challenge> {
-    let mut best: Option<Challenge> = None;
-    for value in values {
-        let mut builder: Option<Builder> = None;
-        for piece in Pieces::new(value) {
-            match piece {
-                Piece::Scheme(name) => {
-                    keep_stronger(&mut best, builder.take());
-                    builder = name.eq_ignore_ascii_case("Digest").then(Builder::default);
-                }
-                Piece::Param(name, text) => {
-                    if let Some(builder) = &mut builder {
-                        builder.take(name, &text);
-                    }
+pub fn by_realm<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<Challenge> {
+    let mut best: Vec<Challenge> = Vec::new();
+    for builder in values.into_iter().flat_map(builders) {
+        let Some(next) = builder.finish() else { continue };
+        match best.iter_mut().find(|best| best.realm == next.realm) {
+            Some(best) if next.algorithm > best.algorithm => *best = next,
+            Some(_) => {}
+            None => best.push(next),
+        }
+    }
+    best
+}
+
+/// The `nextnonce` of an Authentication-Info field.
+pub fn next_nonce(value: &str) -> Option<String> {
+    // The field has parameters only; the reader wants a scheme before them.
+    let with_scheme = format!("Digest {value}");
+    Pieces::new(&with_scheme).find_map(|piece| match piece {
+        Piece::Param(name, text) if name.eq_ignore_ascii_case("nextnonce") => Some(text.into_owned()),
+        _ => None,
+    })
+}
+
+/// The digest challenges of one value, still unread.
+fn builders(value: &str) -> Vec<Builder> {
+    let mut builders: Vec<Option<Builder>> = Vec::new();
+    for piece in Pieces::new(value) {
+        match piece {
+            Piece::Scheme(name) => builders.push(name.eq_ignore_ascii_case("Digest").then(Builder::default)),
+            Piece::Param(name, text) => {
+                if let Some(Some(builder)) = builders.last_mut() {
+                    builder.take(name, &text);
                 }
             }
         }
-        keep_stronger(&mut best, builder);
     }
-    best
+    builders.into_iter().flatten().collect()
 }
 
 impl Challenge {
@@ -165,13 +182,6 @@ impl Builder {
     }
 }
 
-fn keep_stronger(best: &mut Option<Challenge>, next: Option<Builder>) {
-    let Some(next) = next.and_then(Builder::finish) else { return };
-    if best.as_ref().is_none_or(|best| next.algorithm > best.algorithm) {
-        *best = Some(next);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -183,6 +193,10 @@ mod tests {
 
     /// RFC 2617 §3.5.
     const RFC_2617: &str = r#"Digest realm="testrealm@host.com", qop="auth,auth-int", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc069c403ebaf9f0171e9517f40e41""#;
+
+    fn strongest<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<Challenge> {
+        by_realm(values).into_iter().next()
+    }
 
     #[test]
     fn the_example_of_rfc_2617_comes_out_to_the_letter() {
@@ -234,7 +248,7 @@ mod tests {
 
     #[test]
     fn the_strongest_supported_challenge_wins_over_several_headers() {
-        let first = r#"Basic realm="b", Digest realm="r", nonce="1", algorithm=MD5"#;
+        let first = r#"Basic realm="b", Digest realm="r, \"q\"", nonce="1", algorithm=MD5"#;
         let second = r#"Digest realm="r, \"q\"", nonce="2", algorithm="sha-256", QOP=auth, Stale=TRUE"#;
         let third = r#"Digest realm="r", nonce="3", algorithm=AKAv1-MD5, Digest realm="r", nonce="4", algorithm=MD5"#;
         let chosen = strongest([first, second, third]).expect("supported");
@@ -248,6 +262,8 @@ mod tests {
             stale: true,
         };
         assert_eq!(chosen, expected);
+        let realms = by_realm([first, second, third]).len();
+        assert_eq!(realms, 2, "each realm has its own");
         assert_eq!(strongest([first, third]).map(|challenge| challenge.nonce).as_deref(), Some("1"));
     }
 

@@ -1,6 +1,6 @@
 //! Digest authentication of both sides: RFC 2617 and RFC 7616 with the algorithms of RFC 8760.
 //!
-//! Header values go in and come out as text. A client reads challenges with [`strongest`] and answers with
+//! Header values go in and come out as text. A client reads challenges with [`by_realm`] and answers with
 //! [`Challenge::respond`]; a server hands out nonces and checks answers with [`Verifier`]. Which header a value came
 //! from, how often a challenge is answered and what is sent after a refusal is left to the callers. Passwords and
 //! hashes of them are never part of an error or of `Debug`.
@@ -10,7 +10,7 @@ mod digest;
 mod params;
 mod verify;
 
-pub use challenge::{Challenge, Credentials, Request, strongest};
+pub use challenge::{Challenge, Credentials, Request, by_realm, next_nonce};
 pub use digest::Algorithm;
 pub use verify::{Verdict, Verifier};
 

@@ -3,8 +3,9 @@
 use std::net::SocketAddr;
 
 use super::Direction;
+use super::crypto::{Crypto, CryptoError, Keys, Policy};
 use super::description::{Connection, Format, Media, Sdp};
-use super::local::{AudioCodec, Local, Order, write_rejected};
+use super::local::{Attributes, AudioCodec, Local, Order, write_rejected};
 
 /// What both sides agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,8 @@ pub struct Negotiated {
     pub ptime: Option<u16>,
     /// Payload type that we send telephone-event with; `None` where it was not agreed on.
     pub dtmf_pt: Option<u8>,
+    /// Keys of SRTP; `None` where audio goes in the clear.
+    pub srtp: Option<Keys>,
 }
 
 /// Why an offer is not acceptable (488).
@@ -37,8 +40,19 @@ pub enum Refused {
     #[error("the offer's audio stream is switched off (port 0)")]
     SwitchedOff,
     /// Audio is offered in another profile only.
-    #[error("the offer wants {0} audio, and only RTP/AVP is spoken here")]
-    Profile(String),
+    #[error("the offer wants {wanted} audio, and only {spoken} is spoken here")]
+    Profile {
+        /// The offer's.
+        wanted: String,
+        /// Ours.
+        spoken: &'static str,
+    },
+    /// Audio must be encrypted, and the offer has no key.
+    #[error("the offer has no a=crypto line, and encrypted audio only is spoken here")]
+    NotEncrypted,
+    /// Audio must be encrypted, and no key of the offer can be used; this is what is wrong with the last.
+    #[error("no key of the offer can be used: {0}")]
+    NoUsableKey(CryptoError),
     /// No codec in common.
     #[error("no common codec: offered {offered}, spoken here {ours}")]
     NoCommonCodec {
@@ -62,8 +76,27 @@ pub enum AnswerError {
     #[error("the answer rejects the audio stream (port 0)")]
     Rejected,
     /// The answer changes the profile.
-    #[error("the answer wants {0} audio, but RTP/AVP was offered")]
-    Profile(String),
+    #[error("the answer wants {wanted} audio, but {offered} was offered")]
+    Profile {
+        /// The answer's.
+        wanted: String,
+        /// Ours.
+        offered: &'static str,
+    },
+    /// Audio has to be encrypted, and the answer has no key.
+    #[error("the answer has no a=crypto line, but encrypted audio was required")]
+    NotEncrypted,
+    /// The answer's key cannot be used.
+    #[error("the answer's key cannot be used: {0}")]
+    Crypto(CryptoError),
+    /// The answer accepts a key that was not offered.
+    #[error("the answer accepts crypto tag {tag} with {suite}, which was not offered")]
+    ForeignCrypto {
+        /// The answer's tag.
+        tag: u32,
+        /// The answer's suite.
+        suite: String,
+    },
     /// The answer has none of our codecs.
     #[error("the answer chose {answered}, but offered was {offered}")]
     ForeignCodec {
@@ -89,8 +122,10 @@ pub enum NoAddress {
 }
 
 /// An audio stream of an offer that we take.
-struct Taken {
+struct Taken<'o> {
     negotiated: Negotiated,
+    /// Tag and name of the suite that is accepted.
+    crypto: Option<(u32, &'o str)>,
     /// Payload type and clock rate of the telephone-event format that is mirrored.
     event: Option<(u8, u32)>,
 }
@@ -120,26 +155,42 @@ impl<'s> Local<'s> {
         let Some(media) = media else {
             return Err(if answer.audio().next().is_some() { AnswerError::Rejected } else { AnswerError::NoAudio });
         };
-        if !media.is_plain_rtp() {
-            return Err(AnswerError::Profile(shown(media.proto)));
-        }
+        let srtp = self.keys_of(media)?;
         let chosen = media.formats.iter().find_map(|format| Some((format, self.codec_of(format)?)));
         let Some((format, codec)) = chosen else {
             return Err(AnswerError::ForeignCodec { answered: codecs_of(media), offered: self.codec_names() });
         };
         let dtmf_pt = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
         let dtmf_pt = dtmf_pt.map(|event| event.payload_type);
-        self.agreed(media, *codec, format.payload_type, dtmf_pt).map_err(AnswerError::NoAddress)
+        let agreed = self.agreed(media, *codec, format.payload_type, dtmf_pt).map_err(AnswerError::NoAddress)?;
+        Ok(Negotiated { srtp, ..agreed })
+    }
+
+    /// The keys that an answer comes to, which accepts one of those we offered under its tag (RFC 4568 §5.1.3).
+    fn keys_of(&self, media: &Media<'_>) -> Result<Option<Keys>, AnswerError> {
+        let policy = self.protection.policy;
+        if !(media.is_plain_rtp() || media.is_secure_rtp() && policy != Policy::Off) {
+            let offered = if policy == Policy::Required { "RTP/SAVP" } else { "RTP/AVP" };
+            return Err(AnswerError::Profile { wanted: shown(media.proto), offered });
+        }
+        let Some(text) = media.crypto.first().filter(|_| policy != Policy::Off) else {
+            let plain = policy != Policy::Required && media.is_plain_rtp();
+            return if plain { Ok(None) } else { Err(AnswerError::NotEncrypted) };
+        };
+        let theirs = Crypto::parse(text).map_err(AnswerError::Crypto)?;
+        let offered = (theirs.tag as usize).checked_sub(1).and_then(|index| self.offered_keys().nth(index));
+        match offered.filter(|ours| ours.suite == theirs.key.suite) {
+            Some(ours) => Ok(Some(Keys { ours: *ours, theirs: theirs.key })),
+            None => Err(AnswerError::ForeignCrypto { tag: theirs.tag, suite: shown(theirs.name) }),
+        }
     }
 
     /// One audio stream of an offer, with the telephone-event format that is mirrored.
-    fn take(&self, media: &Media<'_>, order: Order) -> Result<Taken, Refused> {
+    fn take<'o>(&self, media: &Media<'o>, order: Order) -> Result<Taken<'o>, Refused> {
         if media.is_rejected() {
             return Err(Refused::SwitchedOff);
         }
-        if !media.is_plain_rtp() {
-            return Err(Refused::Profile(shown(media.proto)));
-        }
+        let accepted = self.accept(media)?;
         let Some((format, codec)) = self.common(media, order) else {
             return Err(Refused::NoCommonCodec { offered: codecs_of(media), ours: self.codec_names() });
         };
@@ -148,8 +199,33 @@ impl<'s> Local<'s> {
         let event = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
         let event =
             event.and_then(|format| Some((format.payload_type, format.encoding.map(|found| found.clock_rate)?)));
-        let negotiated = self.agreed(media, codec, format.payload_type, event.map(|(number, _)| number));
-        Ok(Taken { negotiated: negotiated.map_err(Refused::NoAddress)?, event })
+        let agreed = self.agreed(media, codec, format.payload_type, event.map(|(number, _)| number));
+        let srtp = accepted.map(|(_, keys)| keys);
+        let negotiated = Negotiated { srtp, ..agreed.map_err(Refused::NoAddress)? };
+        Ok(Taken { negotiated, crypto: accepted.map(|(crypto, _)| (crypto.tag, crypto.name)), event })
+    }
+
+    /// The first key of an offer whose suite we speak (RFC 4568 §5.1.2); `None` where audio goes in the clear.
+    fn accept<'o>(&self, media: &Media<'o>) -> Result<Option<(Crypto<'o>, Keys)>, Refused> {
+        let policy = self.protection.policy;
+        let spoken = match policy {
+            Policy::Off => "RTP/AVP",
+            Policy::Offered | Policy::Required => "RTP/AVP or RTP/SAVP",
+        };
+        if !(media.is_plain_rtp() || media.is_secure_rtp() && policy != Policy::Off) {
+            return Err(Refused::Profile { wanted: shown(media.proto), spoken });
+        }
+        let mut refused = Refused::NotEncrypted;
+        for text in media.crypto.iter().filter(|_| policy != Policy::Off) {
+            match Crypto::parse(text) {
+                Ok(crypto) => match self.offered_keys().find(|ours| ours.suite == crypto.key.suite) {
+                    Some(ours) => return Ok(Some((crypto, Keys { ours: *ours, theirs: crypto.key }))),
+                    None => refused = Refused::NoUsableKey(CryptoError::Suite(shown(crypto.name))),
+                },
+                Err(error) => refused = Refused::NoUsableKey(error),
+            }
+        }
+        if policy != Policy::Required && media.is_plain_rtp() { Ok(None) } else { Err(refused) }
     }
 
     fn common<'m, 'o>(&self, media: &'m Media<'o>, order: Order) -> Option<(&'m Format<'o>, &'s AudioCodec)> {
@@ -198,21 +274,25 @@ impl<'s> Local<'s> {
             direction,
             ptime: media.ptime,
             dtmf_pt,
+            srtp: None,
         })
     }
 
     /// Each media line of the offer in its place, all but one with port 0.
-    fn write_answer(&self, offer: &Sdp<'_>, index: usize, taken: &Taken, out: &mut Vec<u8>) {
+    fn write_answer(&self, offer: &Sdp<'_>, index: usize, taken: &Taken<'_>, out: &mut Vec<u8>) {
         self.write_session(out);
         for (place, media) in offer.media.iter().enumerate() {
             if place != index {
                 write_rejected(out, media);
                 continue;
             }
-            let Negotiated { codec, direction, rtcp_mux, .. } = taken.negotiated;
+            let Negotiated { codec, direction, rtcp_mux, srtp, .. } = taken.negotiated;
             let audio = (codec.payload_type, codec.name, codec.clock_rate);
             let event = taken.event.map(|(number, clock_rate)| (number, "telephone-event", clock_rate));
-            self.write_audio(out, media.proto, [audio].into_iter().chain(event), direction, rtcp_mux);
+            // RFC 4568 §5.1.2: the tag of the line that is accepted.
+            let crypto = taken.crypto.zip(srtp).map(|((tag, name), keys)| Crypto { tag, name, key: keys.ours });
+            let attributes = Attributes { direction, rtcp_mux };
+            self.write_audio(out, media.proto, [audio].into_iter().chain(event), attributes, crypto);
         }
     }
 
@@ -245,31 +325,18 @@ fn codecs_of(media: &Media<'_>) -> String {
 }
 
 /// A word of the peer, cut to a length that fits a message.
-fn shown(word: &str) -> String {
+pub(super) fn shown(word: &str) -> String {
     word.chars().take(40).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::sdp::crypto::{Key, KeySource, Protection, Suite};
+    use crate::sip::sdp::fixtures::{PCMA, PCMU, local};
     use proptest::prelude::*;
 
-    const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 };
-    const PCMU: AudioCodec = AudioCodec { name: "PCMU", payload_type: 0, clock_rate: 8000 };
     const OPUS_LIKE: AudioCodec = AudioCodec { name: "L16", payload_type: 96, clock_rate: 16000 };
-
-    fn local() -> Local<'static> {
-        Local {
-            rtp: ([192, 0, 2, 7], 20_000).into(),
-            codecs: &[PCMA, PCMU],
-            telephone_event: Some(101),
-            ptime: Some(20),
-            rtcp_mux: true,
-            direction: Direction::SendRecv,
-            session_id: 77,
-            version: 1,
-        }
-    }
 
     fn parse(body: &str) -> Sdp<'_> {
         Sdp::parse(body.as_bytes()).expect("valid")
@@ -308,6 +375,7 @@ mod tests {
             direction: Direction::SendRecv,
             ptime: Some(30),
             dtmf_pt: Some(97),
+            srtp: None,
         };
         assert_eq!(negotiated, expected);
     }
@@ -435,6 +503,58 @@ mod tests {
             told("v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 9\n"),
             "no common codec: offered G722/8000, spoken here PCMA/8000, PCMU/8000"
         );
+    }
+
+    /// Both sides of a negotiation with keys of all suites, by their policies: the answer, and what each agreed to.
+    type Outcome = Result<(String, Negotiated, Result<Negotiated, AnswerError>), Refused>;
+
+    fn encrypted(caller: Policy, callee: Policy, suites: [&[Suite]; 2]) -> Outcome {
+        let mut source = KeySource::new([1; 32]);
+        let keys = suites.map(|suites| suites.iter().map(|suite| source.next(*suite)).collect::<Vec<Key>>());
+        let ours = Local { protection: Protection { policy: caller, keys: &keys[0] }, ..local() };
+        let theirs = Local { protection: Protection { policy: callee, keys: &keys[1] }, ..local() };
+        let (mut offer, mut answer) = (Vec::new(), Vec::new());
+        ours.write_offer(&mut offer);
+        let offer = Sdp::parse(&offer).expect("our own offer is valid");
+        let answered = theirs.answer(&offer, Order::Theirs, &mut answer)?;
+        let agreed = ours.negotiated(&Sdp::parse(&answer).expect("our own answer is valid"));
+        Ok((String::from_utf8(answer).expect("text"), answered, agreed))
+    }
+
+    #[test]
+    fn the_first_suite_that_both_speak_is_accepted_under_its_tag() {
+        let offered = [Suite::AeadAes256Gcm, Suite::AesCm128Sha1_80, Suite::AesCm128Sha1_32];
+        let accepted = [Suite::AesCm128Sha1_32, Suite::AesCm128Sha1_80];
+        let outcome = encrypted(Policy::Required, Policy::Offered, [&offered, &accepted]);
+        let (text, callee, caller) = outcome.expect("acceptable");
+        let (callee, caller) = (callee.srtp.expect("keys"), caller.expect("usable").srtp.expect("keys"));
+        assert_eq!(callee.ours.suite, Suite::AesCm128Sha1_80);
+        assert_eq!((callee.ours, callee.theirs), (caller.theirs, caller.ours));
+        assert!(text.contains(" RTP/SAVP 8 101\r\n"), "{text}");
+        assert_eq!(text.matches("a=crypto").count(), 1);
+        assert!(text.contains("a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:"), "{text}");
+    }
+
+    #[test]
+    fn keys_beside_plain_rtp_are_taken_or_left() {
+        let suites: [&[Suite]; 2] = [&[Suite::AesCm128Sha1_80]; 2];
+        let (text, callee, caller) = encrypted(Policy::Offered, Policy::Required, suites).expect("acceptable");
+        assert!(text.contains(" RTP/AVP 8 101\r\n") && callee.srtp.is_some(), "{text}");
+        assert_eq!(caller.expect("usable").srtp.map(|keys| keys.ours), callee.srtp.map(|keys| keys.theirs));
+        let (text, callee, caller) = encrypted(Policy::Offered, Policy::Off, suites).expect("acceptable");
+        assert_eq!((callee.srtp, caller.expect("usable").srtp, text.contains("crypto")), (None, None, false));
+        let refused = encrypted(Policy::Required, Policy::Off, suites).expect_err("refused");
+        assert_eq!(refused.to_string(), "the offer wants RTP/SAVP audio, and only RTP/AVP is spoken here");
+        let refused = encrypted(Policy::Off, Policy::Required, suites).expect_err("refused");
+        assert_eq!(refused, Refused::NotEncrypted);
+        let other: [&[Suite]; 2] = [&[Suite::AeadAes128Gcm], &[Suite::AesCm128Sha1_80]];
+        let refused = encrypted(Policy::Required, Policy::Offered, other).expect_err("refused");
+        assert_eq!(
+            refused.to_string(),
+            "no key of the offer can be used: the crypto suite AEAD_AES_128_GCM is not spoken here"
+        );
+        let (_, callee, _) = encrypted(Policy::Offered, Policy::Offered, other).expect("plain RTP stays");
+        assert_eq!(callee.srtp, None);
     }
 
     proptest! {

@@ -42,6 +42,8 @@ pub struct Media<'a> {
     pub rtcp_address: Option<IpAddr>,
     /// RTP and RTCP may share the port (RFC 5761).
     pub rtcp_mux: bool,
+    /// What stands after `a=crypto:`, in order; [`Crypto::parse`](super::crypto::Crypto::parse) reads it.
+    pub crypto: SmallVec<[&'a str; 2]>,
 }
 
 /// A payload type of a media line.
@@ -80,6 +82,11 @@ impl<'a> Sdp<'a> {
     pub fn audio(&self) -> impl Iterator<Item = &Media<'a>> {
         self.media.iter().filter(|media| media.is_audio())
     }
+
+    /// Whether audio comes with keys of SRTP.
+    pub fn has_crypto(&self) -> bool {
+        self.audio().any(|media| !media.crypto.is_empty())
+    }
 }
 
 impl<'a> Media<'a> {
@@ -96,6 +103,11 @@ impl<'a> Media<'a> {
     /// The profile is plain RTP. `RTP/AVPF` only allows earlier RTCP (RFC 4585), so it is plain too.
     pub fn is_plain_rtp(&self) -> bool {
         ["RTP/AVP", "RTP/AVPF"].iter().any(|plain| self.proto.eq_ignore_ascii_case(plain))
+    }
+
+    /// The profile is that of keys in the description (RFC 4568), or of DTLS-SRTP in the manner of old gateways.
+    pub fn is_secure_rtp(&self) -> bool {
+        ["RTP/SAVP", "RTP/SAVPF"].iter().any(|secure| self.proto.eq_ignore_ascii_case(secure))
     }
 
     /// The direction that holds. The address 0.0.0.0 asks that nothing be sent there: hold in the manner of RFC 2543

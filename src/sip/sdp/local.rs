@@ -4,6 +4,7 @@ use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use super::Direction;
+use super::crypto::{Crypto, Key, Policy, Protection};
 use super::description::{Encoding, Media};
 
 /// An audio codec as SDP describes it. The name is that of its RTP payload format (`PCMA`).
@@ -50,6 +51,8 @@ pub struct Local<'a> {
     pub ptime: Option<u16>,
     /// RTP and RTCP on one port: offered, and accepted where it is offered.
     pub rtcp_mux: bool,
+    /// Whether audio is encrypted, and our keys.
+    pub protection: Protection<'a>,
     /// What we want to do. An answer allows no more than this.
     pub direction: Direction,
     /// Id of the session: the same in all descriptions of one dialog.
@@ -58,7 +61,25 @@ pub struct Local<'a> {
     pub version: u64,
 }
 
-impl Local<'_> {
+/// Payload type that telephone-event is offered with.
+const TELEPHONE_EVENT: u8 = 101;
+
+impl<'a> Local<'a> {
+    /// The first description of a session: DTMF as events, packets of 20 ms, both ways.
+    pub fn new(rtp: SocketAddr, codecs: &'a [AudioCodec], session_id: u64) -> Self {
+        Self {
+            rtp,
+            codecs,
+            telephone_event: Some(TELEPHONE_EVENT),
+            ptime: Some(20),
+            rtcp_mux: false,
+            protection: Protection::default(),
+            direction: Direction::SendRecv,
+            session_id,
+            version: 1,
+        }
+    }
+
     /// Appends an offer.
     pub fn write_offer(&self, out: &mut Vec<u8>) {
         self.write_session(out);
@@ -66,7 +87,19 @@ impl Local<'_> {
         // RFC 4733 §2.5: events run on the clock of the audio.
         let clock_rate = self.codecs.first().map_or(8000, |codec| codec.clock_rate);
         let event = self.telephone_event.map(|number| (number, "telephone-event", clock_rate));
-        self.write_audio(out, "RTP/AVP", codecs.chain(event), self.direction, self.rtcp_mux);
+        // Most that can do both read keys in an offer of plain RTP as an offer to encrypt; RFC 5939, which was made for
+        // it, is spoken by hardly anybody.
+        let proto = if self.protection.policy == Policy::Required { "RTP/SAVP" } else { "RTP/AVP" };
+        let keys = self.offered_keys().enumerate();
+        let crypto = keys.map(|(index, key)| Crypto { tag: index as u32 + 1, name: key.suite.name(), key: *key });
+        let attributes = Attributes { direction: self.direction, rtcp_mux: self.rtcp_mux };
+        self.write_audio(out, proto, codecs.chain(event), attributes, crypto);
+    }
+
+    /// The keys that offers carry, tagged from 1.
+    pub(super) fn offered_keys(&self) -> impl Iterator<Item = &Key> {
+        let off = self.protection.policy == Policy::Off;
+        self.protection.keys.iter().filter(move |_| !off)
     }
 
     /// The next description of the same session: hold with [`Direction::SendOnly`] (or `Inactive`), resume with
@@ -95,8 +128,8 @@ impl Local<'_> {
         out: &mut Vec<u8>,
         proto: &str,
         formats: impl Iterator<Item = (u8, &'f str, u32)> + Clone,
-        direction: Direction,
-        rtcp_mux: bool,
+        attributes: Attributes,
+        crypto: impl IntoIterator<Item = Crypto<'f>>,
     ) {
         write!(out, "m=audio {} {proto}", self.rtp.port()).expect(NEVER_FAILS);
         for (number, ..) in formats.clone() {
@@ -113,11 +146,20 @@ impl Local<'_> {
         if let Some(ptime) = self.ptime {
             line(out, format_args!("a=ptime:{ptime}"));
         }
-        if rtcp_mux {
+        for crypto in crypto {
+            crypto.write(out);
+        }
+        if attributes.rtcp_mux {
             line(out, format_args!("a=rtcp-mux"));
         }
-        line(out, format_args!("a={direction}"));
+        line(out, format_args!("a={}", attributes.direction));
     }
+}
+
+/// What a description says of an audio line besides its formats and keys.
+pub(super) struct Attributes {
+    pub(super) direction: Direction,
+    pub(super) rtcp_mux: bool,
 }
 
 /// A stream that we do not take: RFC 3264 §6 wants its place kept, with port 0.
@@ -134,22 +176,7 @@ const NEVER_FAILS: &str = "writing to a Vec does not fail";
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 };
-    const PCMU: AudioCodec = AudioCodec { name: "PCMU", payload_type: 0, clock_rate: 8000 };
-
-    fn local() -> Local<'static> {
-        Local {
-            rtp: ([192, 0, 2, 7], 20_000).into(),
-            codecs: &[PCMA, PCMU],
-            telephone_event: Some(101),
-            ptime: Some(20),
-            rtcp_mux: true,
-            direction: Direction::SendRecv,
-            session_id: 77,
-            version: 1,
-        }
-    }
+    use crate::sip::sdp::fixtures::{PCMU, local};
 
     fn offer(local: &Local<'_>) -> String {
         let mut out = Vec::new();

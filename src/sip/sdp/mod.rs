@@ -2,8 +2,10 @@
 //!
 //! [`Sdp::parse`] reads what others write, without copying and leniently; [`Local`] is our side: it writes offers,
 //! makes answers and says what was negotiated. Hold and resume are the same description with the next version and
-//! another direction ([`Local::renewed`]). Opening ports, codecs themselves, SRTP and ICE are left to others: an
-//! offer of encrypted audio only is refused here with its profile named.
+//! another direction ([`Local::renewed`]). Keys of SRTP are agreed on by SDES ([`crypto`]); an offer of DTLS-SRTP only
+//! is refused here with its profile named. Opening ports, codecs themselves, SRTP and ICE are left to others.
+
+pub mod crypto;
 
 mod answer;
 mod description;
@@ -81,5 +83,18 @@ impl Direction {
 impl fmt::Display for Direction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
+    }
+}
+
+#[cfg(test)]
+mod fixtures {
+    use super::{AudioCodec, Local};
+
+    pub(super) const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 };
+    pub(super) const PCMU: AudioCodec = AudioCodec { name: "PCMU", payload_type: 0, clock_rate: 8000 };
+
+    /// A side that speaks PCMA and PCMU and would multiplex.
+    pub(super) fn local() -> Local<'static> {
+        Local { rtcp_mux: true, ..Local::new(([192, 0, 2, 7], 20_000).into(), &[PCMA, PCMU], 77) }
     }
 }

@@ -12,6 +12,9 @@ const MAX_MEDIA: usize = 16;
 /// Formats of one media line that are looked at; more are passed over.
 const MAX_FORMATS: usize = 32;
 
+/// Keys of one media line that are looked at; more are passed over.
+const MAX_CRYPTO: usize = 16;
+
 /// Why a body is no session description.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SdpError {
@@ -74,6 +77,7 @@ impl<'a> Media<'a> {
             rtcp_port: None,
             rtcp_address: None,
             rtcp_mux: false,
+            crypto: SmallVec::new(),
         })
     }
 
@@ -82,6 +86,7 @@ impl<'a> Media<'a> {
             "rtpmap" => self.set(value, |format, text| format.encoding = Encoding::parse(text).or(format.encoding)),
             "fmtp" => self.set(value, |format, text| format.fmtp = Some(text)),
             "rtcp-mux" => self.rtcp_mux = true,
+            "crypto" if self.crypto.len() < MAX_CRYPTO => self.crypto.push(value),
             "rtcp" => {
                 let mut words = value.split_ascii_whitespace();
                 self.rtcp_port = words.next().and_then(|port| port.parse().ok()).filter(|port| *port != 0);

@@ -12,6 +12,7 @@ use path::{Pair, Path, address, config, even, some_moment};
 use super::*;
 use crate::media::grade::{By, Grade};
 use crate::media::{Audio, Event};
+use crate::sip::sdp::crypto::{Key, KeySource, Suite};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MS: Duration = Duration::from_millis(1);
@@ -70,7 +71,7 @@ fn a_caller_that_is_not_heard_learns_it_from_our_far_end() {
     assert_eq!((report.audio_rx, report.audio_tx), (Heard::Heard, Heard::None));
     assert_eq!(report.audio, Audio::OneWayRx);
     let far = pair.ends[1].report(pair.now);
-    assert_eq!((far.audio_rx, far.loss_pct, far.mos_lq), (Heard::None, None, None));
+    assert_eq!((far.audio_rx, far.loss_pct, far.mos_lq), (Heard::None, Some(100.0), None));
     assert_eq!((far.first_packet_ms, far.level_dbov, far.poor_s), (None, None, None));
 }
 
@@ -223,4 +224,68 @@ fn a_short_call_concludes_nothing_from_nothing() {
     let report = pair.ends[0].report(pair.now);
     assert_eq!((report.audio, report.loss_pct, report.mos_model), (Audio::Unknown, None, None));
     assert_eq!((report.grade, report.grade_missing.as_deref()), (None, Some("loss,jitter,delay")));
+}
+
+#[test]
+fn encrypted_audio_is_heard_and_goes_on_under_new_keys() {
+    let mut source = KeySource::new([5; 32]);
+    let mut keys = |suite| [source.next(suite), source.next(suite)];
+    let of = |[ours, theirs]: [Key; 2], side| {
+        if side == 0 { Keys { ours, theirs } } else { Keys { ours: theirs, theirs: ours } }
+    };
+    let (first, second) = (keys(Suite::AesCm128Sha1_80), keys(Suite::AeadAes128Gcm));
+    let mut pair = Pair::new([even(20), even(20)], |side, config| {
+        config.srtp = Some(of(first, side));
+        echo(side, config);
+    });
+    pair.keep = true;
+    pair.run(3 * SECOND);
+    // The answerer changes first, as in a re-INVITE; packets under way are those of the keys before.
+    for side in [1, 0] {
+        let now = pair.now;
+        pair.ends[side].set_srtp(Some(of(second, side)), now);
+        pair.run(15 * MS);
+    }
+    pair.run(3 * SECOND);
+    for side in 0..2 {
+        let report = pair.ends[side].report(pair.now);
+        assert_eq!((report.audio, report.srtp), (Audio::TwoWay, Some("AEAD_AES_128_GCM")));
+        assert_eq!(report.srtp_rejected.replayed, 0);
+    }
+    // What the caller sent under its old key after the answerer had changed is let in; the answerer's first packet
+    // under the new key came to a caller that did not know it yet.
+    assert_eq!(pair.ends[1].report(pair.now).srtp_rejected.unauthenticated, 0);
+    assert!(pair.ends[0].report(pair.now).srtp_rejected.unauthenticated <= 1);
+    assert!(pair.sent[0].iter().all(|(_, channel, bytes)| *channel == Channel::Rtcp || bytes.len() >= 12 + 160 + 10));
+}
+
+#[test]
+fn plain_rtp_is_not_let_in_where_keys_were_agreed() {
+    let mut source = KeySource::new([5; 32]);
+    let keys = Keys { ours: source.next(Suite::AesCm128Sha1_80), theirs: source.next(Suite::AesCm128Sha1_80) };
+    let mut pair = Pair::new([even(20), even(20)], |side, config| config.srtp = (side == 0).then_some(keys));
+    pair.run(3 * SECOND);
+    let report = pair.ends[0].report(pair.now);
+    assert_eq!((report.rx_packets, report.audio_rx, report.rtt_ms), (0, Heard::None, None));
+    assert!(report.srtp_rejected.unauthenticated > 140);
+}
+
+#[test]
+fn an_echo_sends_no_copy_back() {
+    let twice: Path = Box::new(|_, _| vec![20 * MS, 23 * MS]);
+    let mut pair = Pair::new([twice, even(20)], echo);
+    pair.run(3 * SECOND);
+    let (caller, far) = (pair.ends[0].report(pair.now), pair.ends[1].report(pair.now));
+    assert!(far.reception.duplicates > 140 && far.rx_packets > 290, "{:?}", far.reception);
+    assert_eq!(far.tx_packets, far.reception.unique, "each packet once");
+    assert_eq!((caller.audio, caller.loss_pct, caller.reception.duplicates), (Audio::TwoWay, Some(0.0), 0));
+}
+
+#[test]
+fn where_nothing_arrives_the_far_ends_report_says_what_was_lost() {
+    let mut pair = Pair::new([even(20), losing(|_| true)], |_, _| {});
+    pair.run(3 * SECOND);
+    let report = pair.ends[0].report(pair.now);
+    assert_eq!((report.rx_packets, report.loss_pct, report.loss_source), (0, Some(100.0), Some("sr")));
+    assert_eq!(pair.ends[1].report(pair.now).loss_source, Some("seq"));
 }

@@ -3,7 +3,6 @@
 //! A `Plan` that exists is valid, so nothing below it checks again. It is immutable and shared by all workers.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +10,20 @@ use crate::measure::threshold::Threshold;
 pub use crate::media::{Codec, Source as Send};
 use crate::pace::Load;
 use crate::record::Class;
-pub use crate::sip::flow::Transport;
+pub use crate::sip::flow::{PublicAddress, Transport};
+pub use crate::sip::raw::Raw;
+use crate::sip::sdp::Direction;
+pub use crate::sip::sdp::crypto::{Policy, Suite};
+use crate::sip::session::{Extensions, Means};
 use crate::units::Secret;
 
+use super::filled::Filled;
 use super::safety::Safety;
-use super::text::Text;
+use super::text::{Text, Values};
+
+mod server;
+
+pub use server::{Identity, Roots, Server, TlsSettings, TlsVersion};
 
 /// One run's worth of work.
 #[derive(Clone, Debug)]
@@ -32,6 +40,10 @@ pub struct Plan {
     pub expect: Vec<Expectation>,
     /// Bounds on every dialled number and on the run as a whole.
     pub safety: Safety,
+    /// Lines that the load fills, where their targets allow it.
+    pub filled: Vec<Filled>,
+    /// Whether a 503 with Retry-After keeps further calls from the one who sent it for that long.
+    pub honour_retry_after: bool,
     /// Telephone numbers are masked in every output.
     pub mask_numbers: bool,
 }
@@ -133,6 +145,8 @@ pub enum Step {
     Talk(Talk),
     /// Let time pass; media, if any, goes on.
     Wait(Duration),
+    /// Change what flows: hold and resume.
+    Direct(Direct),
     /// End the call and wait for the BYE's response.
     Hangup,
     /// Keep the call up, sending audio, until the load lets go.
@@ -169,8 +183,50 @@ pub struct Dial {
     pub headers: Vec<(String, Text)>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
+    /// What the INVITE gets wrong on purpose.
+    pub raw: Option<Box<RawText>>,
+    /// Extensions of SIP that it speaks.
+    pub speaks: Extensions,
     /// What its outcome must be; by default that it is answered. With it, a refused call is the pass.
     pub expect: Option<Outcome>,
+}
+
+/// `hold` and `resume`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Direct {
+    /// What may flow from now on, seen from us.
+    pub direction: Direction,
+    /// With what it is asked for.
+    pub by: Means,
+}
+
+/// [`Raw`] with placeholders.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RawText {
+    /// The method of the first line.
+    pub method: Option<Text>,
+    /// The whole first line.
+    pub start_line: Option<Text>,
+    /// Values by the name of their field.
+    pub headers: Vec<(String, Vec<Text>)>,
+    /// The body.
+    pub body: Option<Text>,
+}
+
+impl RawText {
+    /// The changes in one attempt.
+    pub fn render(&self, values: &Values<'_>) -> Raw {
+        let text = |text: &Option<Text>| text.as_ref().map(|text| text.render(values));
+        let field = |(name, texts): &(String, Vec<Text>)| {
+            (name.clone(), texts.iter().map(|text| text.render(values)).collect())
+        };
+        Raw {
+            method: text(&self.method),
+            start_line: text(&self.start_line),
+            headers: self.headers.iter().map(field).collect(),
+            body: text(&self.body),
+        }
+    }
 }
 
 /// What a number is and where it came from.
@@ -207,6 +263,8 @@ pub struct Answer {
     pub reject: Option<Reject>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
+    /// Extensions of SIP that it speaks.
+    pub speaks: Extensions,
 }
 
 /// A refusal that we send.
@@ -218,6 +276,22 @@ pub struct Reject {
     pub reason: Option<String>,
     /// Q.850 cause in a Reason header.
     pub q850: Option<u16>,
+    /// Retry-After, seconds.
+    pub retry_after: Option<u32>,
+}
+
+impl Reject {
+    /// A refusal with the standard's reason phrase.
+    pub fn new(code: u16, q850: Option<u16>) -> Self {
+        Self { code, reason: None, q850, retry_after: None }
+    }
+
+    /// Header fields that say more than the code.
+    pub fn headers(&self) -> Vec<(&'static str, String)> {
+        let cause = self.q850.map(|cause| ("Reason", format!("Q.850;cause={cause}")));
+        let retry_after = self.retry_after.map(|seconds| ("Retry-After", seconds.to_string()));
+        cause.into_iter().chain(retry_after).collect()
+    }
 }
 
 /// `talk`.
@@ -318,16 +392,22 @@ pub struct Target {
     pub server: Server,
     /// Domain of addresses of record and Request-URIs.
     pub domain: String,
-    /// Address that is written into Via, Contact and SDP instead of the local one.
-    pub public_address: Option<IpAddr>,
+    /// How we are known there: what is written into Via, Contact and SDP.
+    pub public_address: PublicAddress,
     /// Local port of SIP over UDP; 0 takes a free one.
     pub local_port: u16,
     /// Headers in every request.
     pub headers: Vec<(String, String)>,
+    /// Extensions of SIP that calls speak where their step does not say.
+    pub speaks: Extensions,
+    /// Registrations ask for a GRUU, and calls use it.
+    pub gruu: bool,
     /// User-Agent; default `ringfleet/VERSION`.
     pub user_agent: Option<String>,
     /// Codecs in the order they are offered.
     pub codecs: Vec<Codec>,
+    /// Encryption of audio.
+    pub srtp: Srtp,
     /// RTP ports, first and last; `None` lets the system choose.
     pub rtp_ports: Option<(u16, u16)>,
     /// Trunks by label.
@@ -346,25 +426,37 @@ pub struct Target {
 
 impl Target {
     /// What the user part of the Request-URI is for a number (rendered) over a trunk: the trunk's prefix comes first.
-    /// A `sip:` or `tel:` URI is complete already and stays as it is.
+    /// A `sip:` or `tel:` URI is complete already and stays as it is. So does a number of the lab that begins with the
+    /// prefix: which trunk it takes is plain from the lab's own number plan, whereas elsewhere a subscriber's number
+    /// may begin with the same digits.
     pub fn final_number(&self, number: &str, trunk: Option<&str>) -> String {
         let prefix = trunk.and_then(|label| self.trunks.get(label)).and_then(|trunk| trunk.prefix.as_deref());
-        match prefix.filter(|_| !number.contains(':')) {
+        let complete = |prefix: &str| number.contains(':') || self.lab && number.starts_with(prefix);
+        match prefix.filter(|prefix| !complete(prefix)) {
             Some(prefix) => format!("{prefix}{number}"),
             None => number.to_owned(),
         }
     }
 }
 
-/// A server's address as written; names are resolved by the shell.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Server {
-    /// Host name or address.
-    pub host: String,
-    /// Port; the transport's default where left out.
-    pub port: Option<u16>,
-    /// Transport.
-    pub transport: Transport,
+/// Encryption of audio by keys in SDP (RFC 4568).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Srtp {
+    /// Whether.
+    pub policy: Policy,
+    /// Suites that are offered, best first.
+    pub offers: Vec<Suite>,
+    /// Suites that are accepted.
+    pub accepts: Vec<Suite>,
+}
+
+impl Srtp {
+    /// A policy with the suites that hold where none are named: the two that every device speaks are offered, so that
+    /// an INVITE stays below the size that UDP carries; all are accepted.
+    pub fn new(policy: Policy) -> Self {
+        let offers = vec![Suite::AesCm128Sha1_80, Suite::AesCm128Sha1_32];
+        Self { policy, offers, accepts: Suite::ALL.to_vec() }
+    }
 }
 
 /// A way out of (or into) the target.

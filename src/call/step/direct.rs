@@ -1,0 +1,99 @@
+//! `hold` and `resume`, and the same wishes of the far end: what flows is changed while the call is up.
+
+use crate::call::leg::{Flowing, Leg, Phase, Tools};
+use crate::record::Party;
+use crate::scenario::plan::Direct;
+use crate::sip::exchange::Cause;
+use crate::sip::message::Message;
+use crate::sip::session::Response;
+
+impl Leg {
+    pub(in crate::call) fn begin_direct(&mut self, tools: &mut Tools<'_>, step: &Direct) -> Flowing {
+        let Some(session) = self.session.filter(|_| self.up) else { return self.find_call_gone() };
+        self.direction = step.direction;
+        let sdp = self.write_offer(tools, 9);
+        if !tools.endpoint.change(tools.now, session, &sdp, step.by) {
+            return self.find_call_gone();
+        }
+        self.block(Phase::Directing, None)
+    }
+
+    /// The far end has answered what we wanted to change.
+    pub(in crate::call) fn handle_changed(
+        &mut self,
+        tools: &mut Tools<'_>,
+        (code, cause): (u16, Cause),
+        message: Option<&Message<'_>>,
+    ) {
+        if self.phase != Phase::Directing {
+            return;
+        }
+        let answered = match message.and_then(Message::sdp).filter(|_| code < 300) {
+            Some(answer) => self.start_media(tools, answer),
+            None if code < 300 => Err("the 2xx carries no SDP".to_owned()),
+            None if cause == Cause::Response => Err(format!("it was refused with {code}")),
+            None => Err("there was no answer".to_owned()),
+        };
+        if let Err(error) = answered {
+            self.as_expected = Some(false);
+            self.unmet.get_or_insert_with(|| format!("hold or resume: {error}"));
+            if matches!(code, 408 | 481) || cause != Cause::Response {
+                // The endpoint ends a call that the far end knows nothing of.
+                return self.await_our_bye(tools);
+            }
+            return self.wind_down(tools);
+        }
+        self.step_done(tools);
+    }
+
+    /// The session was not refreshed in time; the endpoint ends it.
+    pub(in crate::call) fn handle_session_expired(&mut self, tools: &mut Tools<'_>) {
+        self.facts.session_expired = true;
+        self.await_our_bye(tools);
+    }
+
+    /// The endpoint has sent BYE of its own accord.
+    fn await_our_bye(&mut self, tools: &mut Tools<'_>) {
+        self.up = false;
+        self.ended_by(tools.now, Party::Us);
+        self.stop_listening(tools);
+        self.finish_media(tools);
+        (self.deadline, self.cancel_at) = (None, None);
+        self.phase = Phase::Closing;
+    }
+
+    /// A reliable provisional response of ours was never acknowledged; the call is refused and over.
+    pub(in crate::call) fn handle_provisional_not_acknowledged(&mut self, tools: &mut Tools<'_>) {
+        self.session = None;
+        self.unmet.get_or_insert_with(|| "answer: our 18x was never acknowledged with PRACK".to_owned());
+        self.note_refusal(tools.now, 504, "");
+        self.wind_down(tools);
+    }
+
+    /// An INVITE, UPDATE or PRACK with an offer within the dialog: the same media goes on as the far end wants it.
+    pub(in crate::call) fn answer_within(
+        &mut self,
+        tools: &mut Tools<'_>,
+        message: Option<&Message<'_>>,
+        invite: bool,
+    ) {
+        let Some(session) = self.session else { return };
+        let contact = tools.contact();
+        let (code, sdp) = match message.and_then(Message::sdp) {
+            Some(offer) => match self.write_answer(tools, offer) {
+                Ok((sdp, agreed)) => {
+                    self.run_media(tools, &agreed);
+                    (200, sdp)
+                }
+                Err(_) => (488, Vec::new()),
+            },
+            None => (200, self.write_offer(tools, 9)),
+        };
+        let response = Response { code, contact: &contact, sdp: &sdp, ..Response::default() };
+        if invite {
+            tools.endpoint.respond(tools.now, session, &response);
+        } else {
+            tools.endpoint.answer_offer(tools.now, session, &response);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! What a run needs of this machine, before the first call: file descriptors, RTP ports, addresses.
+//!
+//! Needs are lower bounds (how long a call rings is not known beforehand), so a run that is refused here could not
+//! have been placed as it is written.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use super::host::StartError;
+use super::workers::Settings;
+use crate::net::{drops, udp};
+use crate::pace::{Load, Schedule};
+use crate::scenario::plan::{Actor, MediaMode, Plan, Step};
+
+/// Files of a run folder, poll, timers and channels.
+const OTHER_DESCRIPTORS: u64 = 48;
+/// Starts of a schedule that are looked at to know how many attempts overlap.
+const STARTS_LOOKED_AT: u64 = 200_000;
+
+/// Refuses a run that this machine cannot hold.
+pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
+    let plan = &settings.plan;
+    let at_once = at_once(plan);
+    let (limit, open) = (raise_descriptors(), open_descriptors());
+    enough("file descriptors (ulimit -n)", descriptors(plan, at_once) + open, limit)?;
+    let taken: Vec<u16> = drops::table().iter().map(|line| line.port).collect();
+    for range in ranges(plan) {
+        let (first, last) = range;
+        let what = format!("pairs of RTP ports in {first}-{last} (rtp_ports)");
+        enough(&what, port_pairs(plan, range, at_once), free_pairs(range, &taken))?;
+    }
+    for actor in &plan.actors {
+        let target = &actor.target;
+        let known = settings.servers.iter().find(|(server, _)| *server == target.server);
+        let Some((server, hop)) = known.and_then(|(server, hops)| Some((server, hops.first()?))) else { continue };
+        let refused = |source| StartError::Address { server: server.host.clone(), port: target.local_port, source };
+        let local = SocketAddr::new(udp::local_address_towards(hop.address).map_err(refused)?, target.local_port);
+        if target.local_port != 0 && !hop.transport.is_reliable() {
+            udp::Udp::bind(local).map_err(refused)?;
+        }
+    }
+    Ok(())
+}
+
+fn enough(what: &str, needed: u64, had: u64) -> Result<(), StartError> {
+    if needed <= had { Ok(()) } else { Err(StartError::Short { what: what.to_owned(), needed, had }) }
+}
+
+/// Attempts that are under way at the same time, at least.
+fn at_once(plan: &Plan) -> u64 {
+    let most = u64::from(plan.safety.max_concurrent).min(plan.load.planned().unwrap_or(u64::MAX));
+    let wanted = match &plan.load.schedule {
+        Schedule::Closed { concurrent } => u64::from(*concurrent),
+        Schedule::Open { .. } => {
+            let lasts: Option<Vec<Duration>> = plan.actors.iter().map(shortest).collect();
+            lasts.and_then(|all| all.into_iter().max()).map_or(most, |lasts| overlapping(&plan.load, lasts, most))
+        }
+        Schedule::OnDemand => 1,
+    };
+    wanted.min(most).max(1)
+}
+
+/// The most attempts that are under way at the same time where each lasts so long.
+fn overlapping(load: &Load, lasts: Duration, enough: u64) -> u64 {
+    let (mut most, mut oldest) = (0, 0);
+    for k in 0..STARTS_LOOKED_AT.min(load.planned().unwrap_or(u64::MAX)) {
+        let Some(start) = load.start_of(k).filter(|_| most < enough) else { break };
+        while load.start_of(oldest).is_some_and(|older| older + lasts <= start) && oldest < k {
+            oldest += 1;
+        }
+        most = most.max(k - oldest + 1);
+    }
+    most
+}
+
+/// How long an attempt of this actor lasts at least; `None` where it lasts as long as the load.
+fn shortest(actor: &Actor) -> Option<Duration> {
+    let of_step = |step: &Step| match step {
+        Step::Talk(talk) => Some(talk.duration.unwrap_or_default()),
+        Step::Wait(period) => Some(*period),
+        Step::HoldOpen => None,
+        _ => Some(Duration::ZERO),
+    };
+    actor.steps.iter().map(of_step).sum()
+}
+
+/// Legs with audio that one attempt has at the same time: the built-in lab's run in this process too.
+fn media_legs(actor: &Actor) -> u64 {
+    let audio = actor.steps.iter().any(|step| match step {
+        Step::Dial(dial) => dial.media == MediaMode::Audio,
+        Step::Answer(answer) => answer.media == MediaMode::Audio,
+        _ => false,
+    });
+    match (audio, actor.target.lab) {
+        (false, _) => 0,
+        (true, false) => 1,
+        (true, true) => 2,
+    }
+}
+
+fn descriptors(plan: &Plan, at_once: u64) -> u64 {
+    let of_actor = |actor: &Actor| {
+        let connections = match &actor.pool {
+            Some(pool) if actor.target.server.is_reliable() => at_once.min(pool.accounts.len() as u64),
+            _ => 1,
+        };
+        2 * media_legs(actor) * at_once + connections
+    };
+    plan.actors.iter().map(of_actor).sum::<u64>() + OTHER_DESCRIPTORS
+}
+
+fn ranges(plan: &Plan) -> Vec<(u16, u16)> {
+    let with_audio = plan.actors.iter().filter(|actor| media_legs(actor) > 0);
+    let mut ranges: Vec<(u16, u16)> = with_audio.map(range_of).collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    ranges
+}
+
+fn range_of(actor: &Actor) -> (u16, u16) {
+    actor.target.rtp_ports.unwrap_or(udp::MEDIA_PORTS)
+}
+
+fn port_pairs(plan: &Plan, range: (u16, u16), at_once: u64) -> u64 {
+    plan.actors.iter().filter(|actor| range_of(actor) == range).map(|actor| media_legs(actor) * at_once).sum()
+}
+
+/// Even ports of the range with the port after them, neither taken.
+fn free_pairs((first, last): (u16, u16), taken: &[u16]) -> u64 {
+    let mut taken: Vec<u16> = taken.iter().filter(|port| (first..=last).contains(port)).map(|port| port & !1).collect();
+    taken.sort_unstable();
+    taken.dedup();
+    let first = u32::from(first).next_multiple_of(2);
+    let pairs = (u32::from(last) + 1).saturating_sub(first) / 2;
+    u64::from(pairs).saturating_sub(taken.len() as u64)
+}
+
+/// Raises the limit of open files as far as the system lets us, and returns it.
+fn raise_descriptors() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
+    if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
+}
+
+fn open_descriptors() -> u64 {
+    std::fs::read_dir("/proc/self/fd").map_or(0, |entries| entries.count() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pace::{Ramp, Stop};
+    use crate::units::CallsPerSecond;
+
+    #[test]
+    fn a_pair_begins_at_an_even_port_and_both_must_be_free() {
+        assert_eq!(free_pairs((16_384, 16_393), &[]), 5);
+        assert_eq!(free_pairs((16_385, 16_393), &[]), 4);
+        assert_eq!(free_pairs((16_384, 16_393), &[16_384, 16_385, 16_391, 5060]), 3);
+        assert_eq!(free_pairs((16_384, 16_384), &[]), 0);
+    }
+
+    #[test]
+    fn attempts_overlap_as_long_as_each_lasts() {
+        let load = |from, to, calls| {
+            let rate = |rate| CallsPerSecond::new(rate).expect("valid");
+            let ramps = vec![Ramp { from: rate(from), to: rate(to), over: None }];
+            Load { schedule: Schedule::Open { ramps }, stop: Stop { calls: Some(calls), after: None } }
+        };
+        let seconds = Duration::from_secs;
+        assert_eq!(overlapping(&load(10.0, 10.0, 1000), seconds(5), u64::MAX), 50);
+        assert_eq!(overlapping(&load(10.0, 10.0, 20), seconds(5), u64::MAX), 20, "no more than there are");
+        assert_eq!(overlapping(&load(10.0, 10.0, 1000), Duration::ZERO, u64::MAX), 1);
+    }
+
+    #[test]
+    fn what_is_short_is_told_with_the_number_needed_and_had() {
+        let error = enough("file descriptors (ulimit -n)", 2100, 1024).expect_err("too few");
+        assert_eq!(error.to_string(), "the run needs 2100 file descriptors (ulimit -n), and there are 1024");
+        assert!(enough("x", 5, 5).is_ok());
+    }
+}

@@ -1,0 +1,70 @@
+//! What is wrong with a TLS connection, in words for the one who has to mend it.
+
+use std::io;
+
+use rustls::{AlertDescription, CertificateError, Error};
+
+/// The peer went away before the handshake ended.
+#[derive(Debug, thiserror::Error)]
+#[error("the peer closed the connection during the TLS handshake: perhaps the port does not speak TLS")]
+pub(super) struct ClosedInHandshake;
+
+/// Whether an error of a connection is one of TLS.
+pub fn is_tls(error: &io::Error) -> bool {
+    let inner = error.get_ref();
+    inner.is_some_and(|inner| inner.is::<Error>() || inner.is::<ClosedInHandshake>())
+}
+
+/// An error of a connection as a text.
+pub fn describe(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(error) => of_rustls(error),
+        None => error.to_string(),
+    }
+}
+
+fn of_rustls(error: &Error) -> String {
+    match error {
+        Error::InvalidCertificate(error) => of_certificate(error),
+        Error::InvalidMessage(_) => "what came is not TLS: the port does not speak it".to_owned(),
+        Error::AlertReceived(alert) => of_alert(*alert),
+        Error::PeerIncompatible(reason) => format!("no TLS version or cipher in common: {reason:?}"),
+        other => format!("TLS: {other}"),
+    }
+}
+
+fn of_certificate(error: &CertificateError) -> String {
+    use CertificateError as Cert;
+    match error {
+        Cert::NotValidForName => "the certificate is for another name".to_owned(),
+        Cert::NotValidForNameContext { expected, presented } => {
+            let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
+            let wildcard = presented.iter().any(|name| name.contains('*'));
+            let note = if wildcard { "; a wildcard does not count in SIP (RFC 5922 §7.2)" } else { "" };
+            format!("the certificate is for {names}, not for {}{note}", expected.to_str())
+        }
+        Cert::Expired | Cert::ExpiredContext { .. } => "the certificate has expired".to_owned(),
+        Cert::NotValidYet | Cert::NotValidYetContext { .. } => "the certificate is not valid yet".to_owned(),
+        // A CA of the same name as one that is trusted, but another one, shows as a bad signature.
+        Cert::UnknownIssuer | Cert::BadSignature => "the certificate's issuer is not trusted (unknown CA)".to_owned(),
+        Cert::Revoked => "the certificate is revoked".to_owned(),
+        other => format!("the certificate is refused: {other}"),
+    }
+}
+
+fn of_alert(alert: AlertDescription) -> String {
+    use AlertDescription as Alert;
+    match alert {
+        Alert::CertificateRequired => "the server wants a client certificate (cert and key of the target)".to_owned(),
+        Alert::BadCertificate
+        | Alert::UnsupportedCertificate
+        | Alert::CertificateRevoked
+        | Alert::CertificateExpired
+        | Alert::CertificateUnknown
+        | Alert::UnknownCA
+        | Alert::AccessDenied => format!("the server refused our client certificate (alert {alert:?})"),
+        Alert::UnrecognisedName => "the server does not know the name that we asked for (SNI)".to_owned(),
+        Alert::ProtocolVersion => "the server refused our TLS versions".to_owned(),
+        other => format!("the server ended TLS with the alert {other:?}"),
+    }
+}

@@ -1,0 +1,139 @@
+//! What a reactor sees of itself: how much it does, and how late it is.
+
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+
+/// A turn longer than this is long.
+const LONG_TURN: Duration = Duration::from_millis(20);
+/// Datagrams are counted over this time to know their rate.
+const RATE_OVER: Duration = Duration::from_millis(20);
+/// Datagrams per second from which turns wait for a tick.
+const BUSY_RATE: u32 = 2_000;
+/// Streams beyond which turns wait for a tick.
+const BUSY_STREAMS: usize = 50;
+
+/// What a reactor has seen of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Turns taken.
+    pub turns: u64,
+    /// Turns longer than 20 ms while media ran, from the moment they were due.
+    pub long_turns: u64,
+    /// Longest turn, from the moment it was due.
+    pub longest_turn: Duration,
+    /// Datagrams that the system did not take from us.
+    pub send_overflows: u64,
+    /// Datagrams received, SIP and media.
+    pub received: u64,
+    /// Datagrams and stream messages sent.
+    pub sent: u64,
+    /// Sockets open now.
+    pub sockets: u64,
+    /// Most sockets open at the same time.
+    pub peak_sockets: u64,
+}
+
+/// How long the turns were while media ran. A turn counts from the moment it was due, so a worker that the machine
+/// does not let run has long turns, however short each one was once it ran.
+#[derive(Debug)]
+pub(super) struct Turns(Histogram<u32>);
+
+/// Whether turns wait for a tick: many packets or streams share the cost of waking then.
+#[derive(Debug)]
+pub(super) struct Pace {
+    since: Instant,
+    datagrams: u32,
+    many_datagrams: bool,
+}
+
+impl Turns {
+    pub(super) fn new() -> Self {
+        Self(Histogram::new_with_bounds(1, 60_000_000, 2).expect("valid bounds"))
+    }
+
+    /// A turn that was due at `due` ended at `end`, with so many streams running.
+    pub(super) fn note(&mut self, health: &mut Health, (due, end): (Instant, Instant), streams: usize) {
+        let took = end.saturating_duration_since(due);
+        health.turns += 1;
+        health.longest_turn = health.longest_turn.max(took);
+        if streams > 0 {
+            self.0.saturating_record(took.as_micros() as u64);
+            health.long_turns += u64::from(took > LONG_TURN);
+        }
+    }
+
+    /// 99th percentile, milliseconds; `None` where no media ran.
+    pub(super) fn p99_ms(&self) -> Option<f64> {
+        (!self.0.is_empty()).then(|| self.0.value_at_quantile(0.99) as f64 / 1000.0)
+    }
+}
+
+impl Pace {
+    pub(super) fn new(now: Instant) -> Self {
+        // The first turn does not wait for anything to arrive: a station wants something before.
+        Self { since: now, datagrams: 0, many_datagrams: true }
+    }
+
+    /// So many datagrams came in the turn that began at `now`.
+    pub(super) fn note(&mut self, now: Instant, datagrams: u64) {
+        self.datagrams = self.datagrams.saturating_add(u32::try_from(datagrams).unwrap_or(u32::MAX));
+        let over = now.saturating_duration_since(self.since);
+        if over >= RATE_OVER {
+            self.many_datagrams = f64::from(self.datagrams) > f64::from(BUSY_RATE) * over.as_secs_f64();
+            (self.since, self.datagrams) = (now, 0);
+        }
+    }
+
+    /// Whether the next turn waits for a tick.
+    pub(super) fn is_busy(&self, streams: usize) -> bool {
+        self.many_datagrams || streams > BUSY_STREAMS
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
+        Instant::now()
+    }
+
+    #[test]
+    fn turns_wait_for_a_tick_above_two_thousand_datagrams_a_second() {
+        let t0 = start();
+        let after = |milliseconds, datagrams| {
+            let mut pace = Pace::new(t0);
+            pace.note(t0 + Duration::from_millis(milliseconds), datagrams);
+            pace.is_busy(0)
+        };
+        assert!(!after(20, 40), "40 in 20 ms are 2,000 a second");
+        assert!(after(20, 41));
+        assert!(!after(1000, 41), "a burst after a quiet second");
+        assert!(after(19, 0), "too early to tell: as it was");
+    }
+
+    #[test]
+    fn a_burst_of_one_turn_is_no_rate() {
+        let t0 = start();
+        let mut pace = Pace::new(t0);
+        pace.note(t0 + Duration::from_millis(100), 0);
+        pace.note(t0 + Duration::from_millis(101), 30);
+        assert!(!pace.is_busy(0));
+        assert!(pace.is_busy(51), "more than fifty streams");
+        assert!(!pace.is_busy(50));
+    }
+
+    #[test]
+    fn a_turn_counts_from_the_moment_it_was_due_and_only_while_media_runs() {
+        let (t0, mut turns, mut health) = (start(), Turns::new(), Health::default());
+        let ms = |milliseconds| t0 + Duration::from_millis(milliseconds);
+        turns.note(&mut health, (t0, ms(1500)), 0);
+        assert_eq!((turns.p99_ms(), health.long_turns), (None, 0));
+        assert_eq!(health.longest_turn, Duration::from_millis(1500));
+        turns.note(&mut health, (t0, ms(30)), 1);
+        assert_eq!(health.long_turns, 1);
+        assert!(turns.p99_ms().is_some_and(|p99| (29.0..31.0).contains(&p99)), "{:?}", turns.p99_ms());
+    }
+}

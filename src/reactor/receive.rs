@@ -1,0 +1,165 @@
+//! What arrives: datagrams, bytes of connections, connections, and errors that ICMP reports.
+
+use std::io;
+use std::net::SocketAddr;
+
+use super::out::Wire;
+use super::sockets::{Kind, OPEN_WITHIN};
+use super::{Reactor, fault_of};
+use crate::evidence::Message;
+use crate::net::clock;
+use crate::net::stream::{Advance, ReadState, Stream};
+use crate::sip::flow::{Flow, Link, LinkId};
+use crate::station::{LinkEvent, Station};
+
+/// Batches taken from one socket in a turn.
+const BATCHES_A_TURN: usize = 8;
+/// Links of accepted connections are numbered from here; those that a station opens are below.
+pub(super) const ACCEPTED: u32 = 1 << 31;
+
+impl<S: Station> Reactor<S> {
+    /// Tells the station of destinations that ICMP says are not there.
+    pub(super) fn take_failed(&mut self) {
+        while let Some(index) = self.failed.pop() {
+            let Some(Kind::Sip { link, udp }) = self.sockets.get_mut(index) else { continue };
+            let link = *link;
+            let mut told: Vec<SocketAddr> = Vec::new();
+            for (remote, error) in udp.unreachable() {
+                if !told.contains(&remote) {
+                    told.push(remote);
+                    self.station.handle_unreachable(self.turn.now, Flow { link, remote }, fault_of(&error));
+                }
+            }
+        }
+    }
+
+    pub(super) fn take_ready(&mut self, wire: &mut impl Wire) {
+        let ready = std::mem::take(&mut self.ready);
+        for index in &ready {
+            self.take(*index, wire);
+        }
+        self.ready = ready;
+    }
+
+    fn take(&mut self, index: usize, wire: &mut impl Wire) {
+        let turn = self.turn;
+        let mut oldest = self.oldest.unwrap_or(turn.now);
+        let Some(mut socket) = self.sockets.lend(index) else { return };
+        match &mut socket {
+            Kind::Sip { link, udp } => {
+                let (link, local) = (*link, udp.local());
+                let mut more = true;
+                for _ in 0..BATCHES_A_TURN {
+                    more = udp.receive(&mut self.buffers, &turn, |datagram| {
+                        self.health.received += 1;
+                        let flow = Flow { link, remote: datagram.from };
+                        let owner = self.station.handle_sip(turn.now, datagram.arrived, flow, datagram.bytes);
+                        oldest = oldest.min(datagram.arrived);
+                        wire.see(
+                            owner.unwrap_or(0),
+                            &Message {
+                                at: datagram.arrived,
+                                sent: false,
+                                local,
+                                remote: datagram.from,
+                                transport: "UDP",
+                                bytes: datagram.bytes,
+                            },
+                        );
+                    });
+                    if !more {
+                        break;
+                    }
+                }
+                if more {
+                    self.left.push(index);
+                }
+            }
+            Kind::Media { port, channel, udp } => {
+                let (port, channel) = (*port, *channel);
+                let mut more = true;
+                for _ in 0..BATCHES_A_TURN {
+                    more = udp.receive(&mut self.buffers, &turn, |datagram| {
+                        self.health.received += 1;
+                        let (arrived, from) = (datagram.arrived, datagram.from);
+                        oldest = oldest.min(arrived);
+                        self.station.handle_media(turn.now, arrived, port, channel, from, datagram.bytes);
+                    });
+                    if !more {
+                        break;
+                    }
+                }
+                if more {
+                    self.left.push(index);
+                }
+            }
+            Kind::Stream { .. } => self.take_stream(index, &mut socket, wire),
+            Kind::Listener(listener) => {
+                while let Ok((accepted, remote)) = listener.accept() {
+                    self.accept(accepted, remote);
+                }
+            }
+        }
+        self.oldest = Some(oldest);
+        self.sockets.give_back(index, socket);
+    }
+
+    fn take_stream(&mut self, index: usize, socket: &mut Kind, wire: &mut impl Wire) {
+        let now = self.turn.now;
+        let Kind::Stream { link, stream, local } = socket else { return };
+        let link = *link;
+        match self.open(stream) {
+            Ok(Advance::Open) => {}
+            Ok(Advance::Opened(address)) => {
+                *local = address;
+                let known = Link::new(stream.transport(), address);
+                self.station.handle_link(now, link, LinkEvent::Opened(known));
+            }
+            Ok(Advance::Waiting) => return,
+            Ok(Advance::Again) => return self.left.push(index),
+            Err(error) => return self.sockets.lose_by(link, &error),
+        }
+        if let Err(error) = stream.flush() {
+            return self.sockets.lose_by(link, &error);
+        }
+        let (remote, local, transport) = (stream.remote(), *local, stream.transport().name());
+        let state = stream.receive(&mut self.read_buffer, |bytes| {
+            self.health.received += 1;
+            let owner = self.station.handle_sip(now, now, Flow { link, remote }, bytes);
+            wire.see(owner.unwrap_or(0), &Message { at: now, sent: false, local, remote, transport, bytes });
+        });
+        match state {
+            ReadState::Drained => {}
+            ReadState::More => self.left.push(index),
+            ReadState::Closed(error) => self.sockets.lose_by(link, &error),
+        }
+    }
+
+    /// Takes steps towards an open connection, as far as this turn has time for handshakes.
+    fn open(&mut self, stream: &mut Stream) -> io::Result<Advance> {
+        if stream.is_open() {
+            return Ok(Advance::Open);
+        }
+        loop {
+            if self.shaking_left.is_zero() && stream.is_shaking() {
+                return Ok(Advance::Again);
+            }
+            let before = clock::now();
+            let advanced = stream.advance()?;
+            self.shaking_left = self.shaking_left.saturating_sub(clock::now().saturating_duration_since(before));
+            if advanced != Advance::Again {
+                return Ok(advanced);
+            }
+        }
+    }
+
+    fn accept(&mut self, accepted: mio::net::TcpStream, remote: SocketAddr) {
+        let Ok(local) = accepted.local_addr() else { return };
+        let link = LinkId(self.next_accepted);
+        self.next_accepted = self.next_accepted.wrapping_add(1) | ACCEPTED;
+        let stream = Stream::accepted(accepted, remote, self.tls.acceptor.clone());
+        let Ok(index) = self.sockets.add(self.poll.registry(), Kind::Stream { link, stream, local }) else { return };
+        self.sockets.opening.push_back((self.turn.now + OPEN_WITHIN, link));
+        self.left.push(index);
+    }
+}

@@ -1,0 +1,67 @@
+//! TLS towards a target: whom to trust, what to show, how old a version may be.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+
+use super::Input;
+use super::doc::{self, At, Report};
+use crate::scenario::file::target::SipFile;
+use crate::scenario::plan::{Identity, Roots, Server, TlsSettings, TlsVersion};
+use crate::units::Secret;
+
+/// What a target says of TLS; the name is that of each server.
+pub(super) fn settings(input: &Input<'_>, sip: &SipFile, at: At<'_>, report: &mut Report) -> TlsSettings {
+    let read = |path: &Option<String>, key: &str, report: &mut Report| {
+        let path = path.as_ref()?;
+        doc::read(input, &at.doc().beside(path), at.key(key), report)
+    };
+    let ca = read(&sip.ca, "ca", report);
+    let chain = read(&sip.cert, "cert", report);
+    let key = read(&sip.key, "key", report);
+    for (pem, key) in [(&ca, "ca"), (&chain, "cert")] {
+        if pem.as_ref().is_some_and(|pem| !has_certificate(pem)) {
+            report.add(at.key(key), "there is no certificate in this file", "name a PEM file: BEGIN CERTIFICATE");
+        }
+    }
+    if key.as_ref().is_some_and(|pem| PrivateKeyDer::from_pem_slice(pem.as_bytes()).is_err()) {
+        report.add(at.key("key"), "there is no private key in this file", "name a PEM file: BEGIN PRIVATE KEY");
+    }
+    if sip.cert.is_some() != sip.key.is_some() {
+        let (given, missing) = if sip.cert.is_some() { ("cert", "key") } else { ("key", "cert") };
+        report.add(
+            at.name(given),
+            format!("`{given}` is of no use without `{missing}`"),
+            format!("add `{missing}: FILE`"),
+        );
+    }
+    let minimum = match sip.tls_min.as_ref().map(|text| text.0.trim()) {
+        None | Some("1.2") => TlsVersion::V1_2,
+        Some("1.3") => TlsVersion::V1_3,
+        Some(other) => {
+            report.add(at.key("tls_min"), format!("`{other}` is no version of TLS that is spoken"), "write 1.2 or 1.3");
+            TlsVersion::V1_2
+        }
+    };
+    TlsSettings {
+        name: String::new(),
+        roots: ca.map_or(Roots::System, Roots::Given),
+        identity: chain.zip(key).map(|(chain, key)| Identity { chain, key: Secret::new(key) }),
+        minimum,
+    }
+}
+
+/// A server with its settings. It is looked for by its host name, as RFC 5922 §7 has it; one that is written as an
+/// address by the domain, where that is a name.
+pub(super) fn secured(server: Server, settings: &TlsSettings, domain: &str) -> Server {
+    let is_address = |text: &str| text.parse::<IpAddr>().is_ok();
+    let name = if is_address(&server.host) && !is_address(domain) { domain } else { &server.host };
+    let tls = Arc::new(TlsSettings { name: name.to_owned(), ..settings.clone() });
+    Server { tls, ..server }
+}
+
+fn has_certificate(pem: &str) -> bool {
+    CertificateDer::pem_slice_iter(pem.as_bytes()).any(|certificate| certificate.is_ok())
+}

@@ -1,0 +1,103 @@
+//! A server's address as written, and how TLS towards it is done.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::sip::flow::Transport;
+use crate::sip::locate::Wanted;
+use crate::sip::uri::bracketed;
+use crate::units::Secret;
+
+/// A server's address as written; names are resolved by the shell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Server {
+    /// Host name or address.
+    pub host: String,
+    /// Port; the transport's default where left out.
+    pub port: Option<u16>,
+    /// Transport; `None` where DNS decides (RFC 3263 §4.1).
+    pub transport: Option<Transport>,
+    /// It was written as `sips:`, and so is everything that is sent there.
+    pub sips: bool,
+    /// How TLS is done, where it is.
+    pub tls: Arc<TlsSettings>,
+}
+
+/// TLS towards one server.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsSettings {
+    /// Name asked for (SNI) and looked for in the certificate.
+    pub name: String,
+    /// Whose certificates are trusted.
+    pub roots: Roots,
+    /// What we show where the server asks for it.
+    pub identity: Option<Identity>,
+    /// Oldest version that is spoken.
+    pub minimum: TlsVersion,
+}
+
+/// Whose certificates are trusted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Roots {
+    /// Those of the system.
+    #[default]
+    System,
+    /// These alone, PEM.
+    Given(String),
+    /// The built-in lab's.
+    Lab,
+}
+
+/// A client's certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Identity {
+    /// The certificate and those between it and a CA, PEM.
+    pub chain: String,
+    /// Its key, PEM.
+    pub key: Secret,
+}
+
+/// Versions of TLS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    V1_2,
+    /// RFC 8446.
+    V1_3,
+}
+
+impl Server {
+    /// A server by host, port and transport.
+    pub fn new(host: impl Into<String>, port: Option<u16>, transport: Transport) -> Self {
+        Self { host: host.into(), port, transport: Some(transport), ..Self::default() }
+    }
+
+    /// Whether connections are made to it; false where DNS decides.
+    pub fn is_reliable(&self) -> bool {
+        self.transport.is_some_and(Transport::is_reliable)
+    }
+
+    /// What DNS is asked for.
+    pub fn wanted(&self) -> Wanted {
+        Wanted { host: self.host.clone(), port: self.port, transport: self.transport, sips: self.sips }
+    }
+
+    /// `sips` or `sip`.
+    pub const fn scheme(&self) -> &'static str {
+        if self.sips { "sips" } else { "sip" }
+    }
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", bracketed(&self.host))?;
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        match self.transport {
+            Some(transport) => write!(f, " over {transport}"),
+            None => Ok(()),
+        }
+    }
+}

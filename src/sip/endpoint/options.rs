@@ -1,0 +1,85 @@
+//! OPTIONS of ours outside any dialog.
+
+use std::sync::Arc;
+
+use super::Event;
+use crate::sip::authenticator::Authenticator;
+use crate::sip::exchange::{Cause, Exchange, Login};
+use crate::sip::flow::Flow;
+use crate::sip::message::Message;
+use crate::sip::outbox::Context;
+use crate::sip::session;
+use crate::sip::write::Writer;
+
+/// An OPTIONS to send.
+#[derive(Clone, Copy, Debug)]
+pub struct Ping<'a> {
+    /// Where it goes.
+    pub flow: Flow,
+    /// The application's number for it; not 0.
+    pub owner: u64,
+    /// Request-URI and To.
+    pub uri: &'a str,
+    /// From without tag.
+    pub from: &'a str,
+    /// Further header fields.
+    pub headers: &'a [(String, String)],
+    /// What to answer a challenge with.
+    pub credentials: Option<&'a Arc<Login>>,
+}
+
+/// An OPTIONS under way.
+#[derive(Debug)]
+pub(super) struct Options {
+    pub(super) flow: Flow,
+    pub(super) owner: u64,
+    pub(super) exchange: Exchange,
+    authenticator: Authenticator,
+    next_number: u32,
+    pub(super) over: bool,
+}
+
+impl Options {
+    pub(super) fn start(context: &mut Context<'_>, ping: &Ping<'_>) -> Option<Self> {
+        let link = context.link(ping.flow)?;
+        let mut bytes = Vec::with_capacity(400);
+        let mut writer = Writer::request(&mut bytes, b"OPTIONS", ping.uri.as_bytes());
+        writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, 1));
+        writer.field("Max-Forwards", "70");
+        writer.field("From", format!("{};tag={}", ping.from, context.salt.tag(context.handle)));
+        writer.field("To", format!("<{}>", ping.uri));
+        writer.field("Call-ID", format!("{:016x}@ringfleet", context.random.next_u64())).field("CSeq", "1 OPTIONS");
+        writer.field("Contact", session::contact_of(link, ""));
+        writer.field("Accept", "application/sdp").field("User-Agent", context.agent);
+        for (name, value) in ping.headers {
+            writer.field(name, value);
+        }
+        writer.body("", b"");
+        let exchange = Exchange::start(context, (ping.flow, ping.owner), (1, 1), bytes);
+        let authenticator = Authenticator::new(ping.credentials.cloned());
+        Some(Self { flow: ping.flow, owner: ping.owner, exchange, authenticator, next_number: 2, over: false })
+    }
+
+    pub(super) fn handle_response(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32) {
+        if self.exchange.number() != number {
+            return;
+        }
+        let flow = (self.flow, self.owner);
+        if let Some(code) =
+            self.exchange.handle_response(context, flow, response, (&mut self.authenticator, &mut self.next_number))
+        {
+            self.finish(context, code, Cause::Response);
+        }
+    }
+
+    pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        if self.exchange.handle_timeout(context, (self.flow, self.owner)) {
+            self.finish(context, 408, Cause::Timeout);
+        }
+    }
+
+    pub(super) fn finish(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+        self.over = true;
+        context.tell(Event::OptionsAnswered { request: context.handle, code, cause });
+    }
+}

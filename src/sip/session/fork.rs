@@ -1,0 +1,125 @@
+//! Several answers to one INVITE: early dialogs, the one that the call goes on with, and those that nobody needs
+//! (RFC 3261 §12.1, §13.2.2.4; RFC 6026 §7.2).
+
+use super::{Pending, Purpose, Session, State};
+use crate::sip::dialog::Dialog;
+use crate::sip::exchange::Exchange;
+use crate::sip::flow::Flow;
+use crate::sip::header::Name;
+use crate::sip::message::Message;
+use crate::sip::outbox::Context;
+
+/// Early dialogs and answers of one INVITE that are kept apart; those of further forks are passed over.
+const MAX_FORKS: usize = 32;
+
+/// An early dialog.
+#[derive(Debug)]
+pub(super) struct Early {
+    pub(super) tag: Box<[u8]>,
+    pub(super) dialog: Dialog,
+    /// RSeq of the last reliable provisional response that was acknowledged.
+    pub(super) rseq: Option<u32>,
+    /// The answer in one of them.
+    pub(super) answer: Option<Box<[u8]>>,
+}
+
+/// An ACK of ours, repeated when what it acknowledges comes again.
+#[derive(Debug)]
+pub(super) struct Acknowledged {
+    /// Number of the INVITE's transaction.
+    pub(super) number: u32,
+    /// Tag of the far end; for a failure any.
+    pub(super) tag: Box<[u8]>,
+    pub(super) failure: bool,
+    pub(super) flow: Flow,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Session {
+    /// The early dialog that a provisional response belongs to; a new one where its tag is new. `None` where it has no
+    /// tag, or there are too many.
+    pub(super) fn early_dialog(&mut self, response: &Message<'_>) -> Option<&mut Early> {
+        let tag = response.to().and_then(|to| to.tag())?;
+        let known = self.early.iter().position(|early| *early.tag == *tag);
+        let place = match known {
+            Some(place) => place,
+            None if self.early.len() < MAX_FORKS => {
+                let mut dialog = self.dialog.fork();
+                dialog.complete(response);
+                self.early.push(Early { tag: tag.into(), dialog, rseq: None, answer: None });
+                self.early.len() - 1
+            }
+            None => return None,
+        };
+        self.early.get_mut(place)
+    }
+
+    /// A 2xx that comes again is acknowledged again; one of another fork is acknowledged and ended. False where the
+    /// INVITE is over.
+    pub(super) fn handle_further_success(
+        &mut self,
+        context: &mut Context<'_>,
+        response: &Message<'_>,
+        number: u32,
+    ) -> bool {
+        if self.accepted.is_none_or(|(accepted, until)| accepted != number || until <= context.now) {
+            return false;
+        }
+        let tag = response.to().and_then(|to| to.tag()).unwrap_or(b"");
+        let known = self.acknowledged.iter().find(|ack| ack.number == number && *ack.tag == *tag);
+        if let Some(ack) = known {
+            context.out.send(ack.flow, self.owner, &ack.bytes);
+        } else if self.dialog.remote_tag() != Some(tag) || self.state == State::Over {
+            self.end_fork(context, response, number, tag);
+        }
+        true
+    }
+
+    fn end_fork(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32, tag: &[u8]) {
+        let (Some(link), Some((cseq, _))) = (context.link(self.flow), response.cseq()) else { return };
+        if self.acknowledged.len() >= MAX_FORKS {
+            return;
+        }
+        let mut fork = self.dialog.fork();
+        fork.complete(response);
+        let flow = fork.next_hop(self.flow, link.transport);
+        let mut ack = Vec::with_capacity(400);
+        let branch = context.salt.branch(context.handle, self.take_number());
+        fork.request(&mut ack, link, "ACK", cseq, branch).body("", b"");
+        context.out.send(flow, self.owner, &ack);
+        self.acknowledged.push(Acknowledged { number, tag: tag.into(), failure: false, flow, bytes: ack });
+
+        let mut bye = Vec::with_capacity(400);
+        let bye_number = self.take_number();
+        let branch = context.salt.branch(context.handle, bye_number);
+        fork.request(&mut bye, link, "BYE", cseq + 1, branch).field("User-Agent", context.agent).body("", b"");
+        let exchange = Exchange::start(context, (flow, self.owner), (bye_number, cseq + 1), bye);
+        self.requests.push(Pending { purpose: Purpose::ForkBye, flow, exchange });
+    }
+
+    /// Acknowledges a 2xx to our INVITE `number` with CSeq number `cseq` (§13.2.2.4): with the credentials of the INVITE
+    /// (§22.1), and with an answer where the 2xx brought the offer.
+    pub(super) fn acknowledge_success(
+        &mut self,
+        context: &mut Context<'_>,
+        invite: Option<&Message<'_>>,
+        (number, cseq): (u32, u32),
+        sdp: &[u8],
+    ) {
+        let Some(link) = context.link(self.flow) else { return };
+        let branch = context.salt.branch(context.handle, self.take_number());
+        let flow = self.dialog.next_hop(self.flow, link.transport);
+        let mut bytes = Vec::with_capacity(400 + sdp.len());
+        let mut writer = self.dialog.request(&mut bytes, link, "ACK", cseq, branch);
+        for (name, field) in [(Name::Authorization, "Authorization"), (Name::ProxyAuthorization, "Proxy-Authorization")]
+        {
+            for value in invite.into_iter().flat_map(|invite| invite.headers(name)) {
+                writer.field(field, value);
+            }
+        }
+        writer.body("application/sdp", sdp);
+        context.out.send(flow, self.owner, &bytes);
+        let tag = self.dialog.remote_tag().unwrap_or(b"").into();
+        self.acknowledged.push(Acknowledged { number, tag, failure: false, flow, bytes });
+    }
+}

@@ -1,0 +1,4 @@
+//! What the targets share with the test that replays their corpus.
+
+#[path = "../support/fuzz_entries.rs"]
+pub mod entries;

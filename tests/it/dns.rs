@@ -1,0 +1,121 @@
+//! RFC 3263 with real packets: a small name server on loopback, and a run that finds its lab through it.
+
+#![expect(clippy::disallowed_methods, reason = "the name server of these tests is not the product's")]
+
+use std::net::{SocketAddr, UdpSocket};
+
+use ringfleet::net::resolve::locate;
+use ringfleet::record::Class;
+use ringfleet::sip::locate::{LocateError, Wanted};
+
+use crate::cli::{Desk, code, records, text};
+
+const A: u16 = 1;
+const CNAME: u16 = 5;
+const SRV: u16 = 33;
+const NAPTR: u16 = 35;
+
+type Zone = Vec<(&'static str, u16, Vec<u8>)>;
+
+fn name(text: &str) -> Vec<u8> {
+    let labels = text.split('.').flat_map(|label| [&[label.len() as u8], label.as_bytes()].concat());
+    labels.chain([0]).collect()
+}
+
+fn srv(priority: u16, port: u16, target: &str) -> Vec<u8> {
+    [&priority.to_be_bytes()[..], &[0, 0], &port.to_be_bytes(), &name(target)].concat()
+}
+
+fn naptr(order: u16, flags: &str, service: &str, replacement: &str) -> Vec<u8> {
+    let text = |text: &str| [&[text.len() as u8], text.as_bytes()].concat();
+    [&order.to_be_bytes()[..], &[0, 0], &text(flags), &text(service), &[0], &name(replacement)].concat()
+}
+
+/// Answers from a zone until the test ends; what is not in it has no records.
+fn serve(zone: Zone) -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
+    let address = socket.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        let mut query = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut query) {
+            let end = 12 + query[12..length].iter().position(|byte| *byte == 0).expect("a name") + 1;
+            let asked = query[12..end].to_ascii_lowercase();
+            let kind = u16::from_be_bytes([query[end], query[end + 1]]);
+            let found: Vec<_> =
+                zone.iter().filter(|(owner, it, _)| name(owner) == asked && (*it == kind || *it == CNAME)).collect();
+            let mut answer = query[..2].to_vec();
+            answer.extend([0x81, 0x80, 0, 1, 0, found.len() as u8, 0, 0, 0, 0]);
+            answer.extend(&query[12..end + 4]);
+            for (_, it, data) in found {
+                answer.extend([0xc0, 12]);
+                answer.extend(it.to_be_bytes());
+                answer.extend([0, 1, 0, 0, 0, 60]);
+                answer.extend((data.len() as u16).to_be_bytes());
+                answer.extend(data);
+            }
+            let _ = socket.send_to(&answer, from);
+        }
+    });
+    address
+}
+
+fn wanted(host: &str) -> Wanted {
+    Wanted { host: host.to_owned(), port: None, transport: None, sips: false }
+}
+
+#[test]
+fn a_domain_is_followed_from_its_services_to_its_addresses() {
+    let server = serve(vec![
+        ("pbx.test", NAPTR, naptr(2, "s", "SIP+D2U", "_sip._udp.pbx.test")),
+        ("pbx.test", NAPTR, naptr(1, "s", "SIP+D2T", "_sip._tcp.pbx.test")),
+        ("_sip._tcp.pbx.test", SRV, srv(2, 5062, "b.pbx.test")),
+        ("_sip._tcp.pbx.test", SRV, srv(1, 5061, "a.pbx.test")),
+        ("_sip._udp.pbx.test", SRV, srv(1, 5060, "a.pbx.test")),
+        ("a.pbx.test", A, vec![127, 0, 0, 2]),
+        ("b.pbx.test", A, vec![127, 0, 0, 3]),
+    ]);
+    let hops = locate(wanted("pbx.test"), Some(server), 1).expect("found");
+    let hops: Vec<_> = hops.iter().map(|hop| format!("{} {}", hop.transport, hop.address)).collect();
+    assert_eq!(hops, ["tcp 127.0.0.2:5061", "tcp 127.0.0.3:5062", "udp 127.0.0.2:5060"]);
+}
+
+#[test]
+fn names_that_lead_in_a_circle_end_and_say_so() {
+    let server = serve(vec![
+        ("a.test", NAPTR, naptr(1, "", "SIP+D2U", "b.test")),
+        ("b.test", NAPTR, naptr(1, "", "SIP+D2U", "a.test")),
+        ("c.test", CNAME, name("d.test")),
+        ("d.test", CNAME, name("c.test")),
+    ]);
+    assert_eq!(locate(wanted("a.test"), Some(server), 1), Err(LocateError::Loop("a.test".into())));
+    let error = locate(wanted("c.test"), Some(server), 1).expect_err("a circle has no address");
+    assert!(matches!(&error, LocateError::NoAddress(host) | LocateError::Failed(host, _) if host == "c.test"));
+}
+
+#[test]
+fn a_run_finds_its_server_by_srv_and_a_name_without_address_is_exit_code_4() {
+    let desk = Desk::new();
+    let lab = desk.listen(&["lab", "--listen", "127.0.0.1:0"]);
+    let server = serve(vec![
+        ("_sip._tcp.pbx.test", SRV, srv(1, lab.address.port(), "a.pbx.test")),
+        ("a.pbx.test", A, vec![127, 0, 0, 1]),
+    ]);
+    let call = "scenario: call\ntarget: pbx\ncaller: { account: agents, steps: [{ dial: { number: busy, expect: { code: [486] } } }] }\n";
+    desk.write("call.yaml", call);
+    for (host, exit) in [("pbx.test", 0), ("none.test", 4)] {
+        let target = format!(
+            "target: pbx\nsip: {{ server: \"sip:{host}\", domain: lab.ringfleet.invalid }}\naccounts:\n  \
+             agents: {{ users: \"1001..1020\", password: \"${{PROBE_PASSWORD}}\" }}\nnumbers: {{ busy: \"3486\" }}\n\
+             safety: {{ allow: [\"^[0-9]{{4,}}$\"] }}\n"
+        );
+        desk.write("targets/pbx.yaml", &target);
+        let output = desk.run(&["run", "call.yaml", "--out", host, "--nameserver", &server.to_string()]);
+        assert_eq!(code(&output), Some(exit), "{}{}", text(&output.stdout), text(&output.stderr));
+        if exit == 0 {
+            let record = &records(&desk.path(host))[0];
+            assert_eq!((record.class, record.transport.as_deref()), (Class::CallCalleeBusy, Some("tcp")));
+        } else {
+            assert!(text(&output.stderr).contains("none.test has no address"), "{}", text(&output.stderr));
+        }
+    }
+}

@@ -1,0 +1,198 @@
+//! What the fuzz targets of `tests/fuzz` feed bytes to, and what `cargo test` feeds their corpus to: each reads whatever
+//! it is given, and checks what must hold of what it has read.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use ringfleet::media::srtp::{Inbound, Outbound};
+use ringfleet::media::{rtcp, rtp};
+use ringfleet::scenario::compile::{self, Input, kind_of};
+use ringfleet::sip::auth::{self, Algorithm, Credentials, Request, Verifier};
+use ringfleet::sip::endpoint::{Config, Endpoint};
+use ringfleet::sip::flow::{Flow, Link, LinkId, Transport};
+use ringfleet::sip::framing::{Frame, Framer, FramingError};
+use ringfleet::sip::header;
+use ringfleet::sip::message::Message;
+use ringfleet::sip::sdp::crypto::{Key, Suite};
+use ringfleet::sip::sdp::{AudioCodec, Local, Order, Sdp};
+use ringfleet::sip::uri::{NameAddr, Uri, unescape};
+use ringfleet::sip::validity;
+use ringfleet::units::Secret;
+
+/// What reads bytes, with its name: that of its target and of its folder in the corpus.
+pub type Entry = (&'static str, fn(&[u8]));
+
+/// Every entry.
+pub const ALL: [Entry; 9] = [
+    ("message", message),
+    ("uri", uri),
+    ("sdp", sdp),
+    ("challenge", challenge),
+    ("rtp", rtp),
+    ("rtcp", rtcp),
+    ("scenario", scenario),
+    ("framing", framing),
+    ("srtp", srtp),
+];
+
+fn address(text: &str) -> SocketAddr {
+    text.parse().expect("valid")
+}
+
+/// A datagram reaches an endpoint: whatever it answers can be read and is in order.
+pub fn message(bytes: &[u8]) {
+    let Ok(message) = Message::parse(bytes) else { return };
+    let _ = (message.cseq(), message.from(), message.to(), message.contact(), message.sdp(), message.skipped_lines());
+    for (name, value) in message.fields() {
+        let _ = (header::text(name), header::text(value), header::number(value), header::split_list(value).count());
+    }
+    #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
+    let now = Instant::now();
+    let mut endpoint = Endpoint::new(Config::default(), 1, now);
+    endpoint.add_link(LinkId(0), Link::new(Transport::Udp, address("192.0.2.1:5060")));
+    let flow = Flow { link: LinkId(0), remote: address("192.0.2.2:5060") };
+    endpoint.handle_message(now, flow, &message);
+    endpoint.handle_message(now, flow, &message);
+    while let Some(transmit) = endpoint.poll_transmit() {
+        let answer = Message::parse(transmit.bytes).expect("what is sent can be read");
+        assert!(answer.code().is_some_and(|code| code >= 200) && answer.fault().is_none());
+        // A request that is in order is answered in order.
+        assert!(validity::flaw(&message).is_some() || validity::is_whole(&answer));
+    }
+    while endpoint.poll_event().is_some() {}
+    endpoint.handle_timeout(now + Duration::from_secs(3600));
+}
+
+/// A URI, and a name-addr around it.
+pub fn uri(bytes: &[u8]) {
+    let named = NameAddr::parse(bytes);
+    let _ = named.tag();
+    for text in [bytes, named.uri] {
+        if let Some(uri) = Uri::parse(text) {
+            let _ = (uri.param("transport"), header::text(&unescape(uri.user)));
+            assert!(unescape(uri.user).len() <= uri.user.len());
+            assert!(!uri.is_sip() || !uri.host.is_empty());
+        }
+    }
+}
+
+/// A description as an offer and as an answer: our answer can be read and has as many media lines.
+pub fn sdp(bytes: &[u8]) {
+    const CODECS: [AudioCodec; 2] = [
+        AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 },
+        AudioCodec { name: "PCMU", payload_type: 0, clock_rate: 8000 },
+    ];
+    let Ok(theirs) = Sdp::parse(bytes) else { return };
+    let local = Local::new(address("192.0.2.1:4000"), &CODECS, 1);
+    for order in [Order::Ours, Order::Theirs] {
+        let mut out = Vec::new();
+        match local.answer(&theirs, order, &mut out) {
+            Ok(_) => {
+                let answer = Sdp::parse(&out).expect("what is sent can be read");
+                assert_eq!(answer.media.len(), theirs.media.len());
+            }
+            Err(refused) => assert!(out.is_empty() && !refused.to_string().is_empty()),
+        }
+    }
+    if let Err(error) = local.negotiated(&theirs) {
+        assert!(!error.to_string().is_empty());
+    }
+}
+
+/// Each line is a challenge, and an answer to one.
+pub fn challenge(bytes: &[u8]) {
+    let text = header::text(bytes);
+    let values = || bytes.split(|byte| *byte == b'\n').map(header::text).collect::<Vec<_>>();
+    let secret = Secret::new("secret");
+    for challenge in auth::by_realm(values().iter().map(String::as_str)) {
+        let request = Request { method: "REGISTER", uri: "sip:lab", body: b"" };
+        let answer = challenge.respond(&Credentials { user: "1001", password: &secret }, &request, "c", 1);
+        assert!(answer.starts_with("Digest ") && !answer.contains(['\r', '\n']), "{answer} of {text}");
+    }
+    let verifier = Verifier::new("lab", [7; 32], Duration::from_secs(60));
+    let _ = verifier.challenge(Algorithm::Md5, 1, false, Duration::ZERO);
+    let _ = verifier.verify(values().iter().map(String::as_str), "REGISTER", b"", |_| Some(&secret), Duration::ZERO);
+}
+
+/// An RTP packet: its header is the same when it is written again.
+pub fn rtp(bytes: &[u8]) {
+    if let Ok(packet) = rtp::Packet::parse(bytes) {
+        assert!(packet.payload.len() <= bytes.len() - 12);
+        let written = packet.header.to_bytes();
+        assert_eq!(rtp::Packet::parse(&written).map(|again| again.header), Ok(packet.header));
+    }
+}
+
+/// An RTCP compound packet.
+pub fn rtcp(bytes: &[u8]) {
+    let _ = rtcp::is_rtcp(bytes);
+    for packet in rtcp::Compound::new(bytes) {
+        match packet {
+            Ok(rtcp::Packet::SenderReport { reports, .. } | rtcp::Packet::ReceiverReport { reports, .. }) => {
+                assert!(reports.count() <= 31);
+            }
+            Ok(_) => {}
+            Err(error) => assert!(!error.to_string().is_empty()),
+        }
+    }
+}
+
+/// A file of each kind: a plan, or mistakes that can be shown.
+pub fn scenario(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else { return };
+    let read = |_: &Path| Ok("lab: open\nchallenge: false\n".to_owned());
+    let input = Input {
+        path: Path::new("scenario.yaml"),
+        text,
+        target: None,
+        set: &[],
+        env: &|_| Some("x".into()),
+        read: &read,
+    };
+    let shown = |found: ringfleet::scenario::diagnostic::Diagnostics| assert!(!found.to_string().is_empty());
+    kind_of(text);
+    compile::scenario(&input).map_or_else(shown, drop);
+    compile::target(&input).map_or_else(shown, drop);
+    compile::lab(&input).map_or_else(shown, drop);
+}
+
+/// A stream gives the same frames however it is cut; the first byte says how.
+pub fn framing(bytes: &[u8]) {
+    let Some((cut, stream)) = bytes.split_first() else { return };
+    let pieces = usize::from(*cut).max(1);
+    assert_eq!(frames(stream.chunks(pieces)), frames(std::iter::once(stream)));
+}
+
+fn frames<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> (Vec<Option<Vec<u8>>>, Option<FramingError>) {
+    let mut framer = Framer::new();
+    let mut found = Vec::new();
+    for piece in pieces {
+        framer.push(piece);
+        loop {
+            match framer.next_frame() {
+                Ok(Some(Frame::Message(message))) => found.push(Some(message.to_vec())),
+                Ok(Some(Frame::Ping)) => found.push(None),
+                Ok(None) => break,
+                Err(error) => return (found, Some(error)),
+            }
+        }
+    }
+    (found, None)
+}
+
+/// Packets of somebody without the key are not let in; packets of ours come back as they were.
+pub fn srtp(bytes: &[u8]) {
+    for suite in [Suite::AesCm128Sha1_80, Suite::AeadAes128Gcm] {
+        let Ok(key) = Key::new(suite, &[5; 46][..suite.key_len() + suite.salt_len()]) else { continue };
+        let mut inbound = Inbound::new(&key);
+        assert!(inbound.unprotect_rtp(&mut bytes.to_vec()).is_err());
+        assert!(inbound.unprotect_rtcp(&mut bytes.to_vec()).is_err());
+        let mut outbound = Outbound::new(&key);
+        let mut packet = bytes.to_vec();
+        if rtp::Packet::parse(bytes).is_ok() && outbound.protect_rtp(&mut packet).is_ok() {
+            assert_eq!(inbound.unprotect_rtp(&mut packet), Ok(()));
+            assert_eq!(packet, bytes);
+        }
+    }
+}
