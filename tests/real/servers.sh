@@ -1,8 +1,9 @@
 # Servers of the real-server stage: what they are, how they start, how they stop. Sourced by `run`.
 # shellcheck shell=bash
 
-readonly PACKAGES=(kamailio:kamailio rtpengine:rtpengine-daemon sipp:sip-tester influxd:influxdb python3:python3)
+readonly PACKAGES=(kamailio:kamailio rtpengine:rtpengine-daemon sipp:sip-tester influxd:influxdb python3:python3 openssl:openssl)
 declare -A server_pid=()
+TLS_CA=
 
 # Installs what is missing. Debian starts a service when it installs one: policy-rc.d forbids that, for this while.
 install_missing() {
@@ -10,6 +11,7 @@ install_missing() {
   for pair in "${PACKAGES[@]}"; do
     PATH=$PATH:/usr/sbin command -v "${pair%%:*}" >/dev/null || missing+=("${pair#*:}")
   done
+  compgen -G "/usr/lib/*/kamailio/modules/tls.so" >/dev/null || missing+=(kamailio-tls-modules)
   [ ${#missing[@]} -gt 0 ] || return 0
   echo "installing: ${missing[*]}"
   local as_root=() policy=/usr/sbin/policy-rc.d failed=0
@@ -51,9 +53,19 @@ start_rtpengine() {
   wait_udp rtpengine "$RTPENGINE_PORT"
 }
 
+# A CA of the stage's own, and a certificate of it for the PBX's domain.
+make_certificates() {
+  local key=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
+  TLS_CA=$work/ca.pem
+  openssl req -x509 "${key[@]}" -days 2 -subj "/CN=Stage CA" -keyout "$work/ca.key" -out "$TLS_CA" 2>"$work/openssl.log"
+  openssl req "${key[@]}" -subj "/CN=$SIP_DOMAIN" -keyout "$work/pbx.key" -out "$work/pbx.csr" 2>>"$work/openssl.log"
+  openssl x509 -req -in "$work/pbx.csr" -CA "$TLS_CA" -CAkey "$work/ca.key" -CAcreateserial -days 2 -out "$work/pbx.pem" \
+    -extfile <(echo "subjectAltName=DNS:$SIP_DOMAIN") 2>>"$work/openssl.log"
+}
+
 start_kamailio() {
   local name substitutions=() define=()
-  for name in SIP_PORT RTPENGINE_PORT FAR_PORT ROBOT_ECHO ROBOT_SILENCE ROBOT_NO_MEDIA ROBOT_BYE ROBOT_RING ROBOT_EARLY \
+  for name in SIP_PORT TLS_PORT RTPENGINE_PORT FAR_PORT ROBOT_ECHO ROBOT_SILENCE ROBOT_NO_MEDIA ROBOT_BYE ROBOT_RING ROBOT_EARLY \
     ROBOT_NO_ANSWER; do
     substitutions+=("--substdef=!$name!${!name}!g")
   done
@@ -98,12 +110,13 @@ PY
 
 start_servers() {
   set -a # the cases read the ports from the environment
-  eval "$(python3 "$here/ports.py" SIP_PORT RTPENGINE_PORT FAR_PORT ROBOT_ECHO ROBOT_SILENCE ROBOT_NO_MEDIA ROBOT_BYE \
+  eval "$(python3 "$here/ports.py" SIP_PORT TLS_PORT RTPENGINE_PORT FAR_PORT ROBOT_ECHO ROBOT_SILENCE ROBOT_NO_MEDIA ROBOT_BYE \
     ROBOT_RING ROBOT_EARLY ROBOT_NO_ANSWER RTP_BLOCK=$RTP_BLOCK_SIZE MEDIA_ECHO=4 MEDIA_SILENCE=40 MEDIA_NO_MEDIA=4 \
     MEDIA_BYE=4 MEDIA_RING=4 MEDIA_EARLY=40 MEDIA_NO_ANSWER=4 LAB_PORT INFLUX_PORT FRONT_PORT \
     ROBOT_CALLER MEDIA_CALLER=100)"
   set +a
-  start_rtpengine && start_robots && start_kamailio
+  export TLS_CA
+  make_certificates && start_rtpengine && start_robots && start_kamailio
 }
 
 # Stops the processes that were started here, by their ids, and no others.

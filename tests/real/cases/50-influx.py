@@ -74,13 +74,36 @@ checks.equal(by_class, wanted, "InfluxQL: calls by class")
 total = sum(database.count(name) for name in database.measurements())
 checks.equal(total, sum(finished.summary["sinks"][0]["measured"] for finished in runs), "points of every measurement")
 
+# Each whole second of each leg is a point; the record's jitter is their 95th percentile, with four of them the highest.
+finished = run("seconds", args=["--influx", database.influx])
+folders.append(finished.folder)
+report = sink(finished, "seconds")
+checks.equal((report.get("spooled"), report.get("written")), (0, report.get("measured")), "spooled and written")
+share = finished.summary["records"]
+checks.equal((share["media_legs"], share["media_sampled"], share["media_sampled_pct"]), (10, 10, 100.0), "media share")
+seconds = {}
+for point in database.ask("SELECT * FROM media WHERE scenario = 'seconds'"):
+    seconds.setdefault(point["call_id"], []).append(point)
+checks.equal(sorted(seconds), sorted(record["call_id"] for record in finished.calls), "calls with media points")
+for record in finished.calls:
+    points = seconds.get(record["call_id"], [])
+    if checks.equal(len(points), 4, f"{record['call_id']}: seconds"):
+        jitters = [point["jitter_ms"] for point in points if point["jitter_ms"] is not None]
+        checks.near(max(jitters, default=None), record["jitter_ms"], 1e-4, f"{record['call_id']}: jitter")
+        lost = [point["loss_pct"] for point in points]
+        checks.equal(max(lost) == 0, record["loss_pct"] == 0, f"{record['call_id']}: loss of {lost}")
+expiries = [row["expires_s"] for row in database.ask("SELECT expires_s FROM registration WHERE scenario = 'seconds'")]
+checks.equal((len(expiries), None in expiries), (10, False), "granted expiries")
+figure(f"seconds of media: {sum(map(len, seconds.values()))} points of {len(seconds)} calls; "
+       f"granted expiries: {sorted(set(expiries))}")
+
 thread = outage(after=4, length=5)
 finished = stored("killed", **{"load.rate": "10/s", "load.calls": 150})
 thread.join()
 report = sink(finished, "killed in the middle")
 checks.equal(finished.summary["answered"], 150, "answered while the database was away")
 checks.equal((report["spooled"], report["written"]), (0, report["measured"]), "killed: spooled and written")
-checks.equal(equal_points("killed in the middle")["points"], 190, "call points")
+checks.equal(equal_points("killed in the middle")["points"], 200, "call points")
 first = report
 
 database.kill()
