@@ -11,6 +11,7 @@ mod callers;
 mod events;
 mod hosted;
 mod leg;
+mod limit;
 mod links;
 mod observe;
 mod stall;
@@ -20,3 +21,4 @@ pub mod step;
 
 pub use back_off::Pause;
 pub use callers::{Callers, Config, Finished, NotBegun, Progress, Report};
+pub use limit::Found;

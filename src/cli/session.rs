@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use super::exit;
 use super::screen::Screen;
-use crate::call::{Finished, NotBegun, Pause, Progress};
+use crate::call::{Finished, Found, NotBegun, Pause, Progress};
 use crate::engine::{Beat, Told, Workers};
 use crate::evidence::File;
 use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
@@ -20,8 +20,8 @@ use crate::net::clock;
 use crate::pace::Schedule;
 use crate::record::{CallRecord, Class, RegistrationRecord};
 use crate::report::{
-    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, all_hold, html,
-    junit,
+    Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, all_hold,
+    html, junit,
 };
 use crate::scenario::plan::Plan;
 use crate::sink::influx::InfluxTarget;
@@ -83,6 +83,7 @@ pub(super) struct Session<'a> {
     begun: Instant,
     tally: Tally,
     checker: Checker,
+    limits: Vec<Limit>,
     window: WindowBuilder,
     windows: Vec<Window>,
     window_began: Instant,
@@ -123,7 +124,7 @@ impl<'a> Session<'a> {
     ) -> Self {
         let latency_from = match plan.load.schedule {
             Schedule::Open { .. } => LatencyFrom::Intended,
-            Schedule::Closed { .. } | Schedule::OnDemand => LatencyFrom::Actual,
+            Schedule::Closed { .. } | Schedule::OnDemand | Schedule::Search(_) => LatencyFrom::Actual,
         };
         let begun = clock::now();
         let serving = plan.load.schedule == Schedule::OnDemand && plan.load.stop.calls.is_none();
@@ -136,7 +137,12 @@ impl<'a> Session<'a> {
             site,
             begun,
             tally: Tally::new(latency_from),
-            checker: if serving { Checker::new(&plan.expect).serving() } else { Checker::new(&plan.expect) },
+            checker: match plan.load.search() {
+                Some(_) => Checker::new(&plan.expect).searching(),
+                None if serving => Checker::new(&plan.expect).serving(),
+                None => Checker::new(&plan.expect),
+            },
+            limits: Vec::new(),
             window: WindowBuilder::new(latency_from),
             windows: Vec::new(),
             window_began: begun,
@@ -217,6 +223,7 @@ impl<'a> Session<'a> {
                     collector.offer(Item::Second(&second));
                 }
             }
+            Told::Limit(found) => self.note_limit(&found),
             Told::Beat { worker, progress, beat, malformed } => {
                 (self.progress[worker], self.beats[worker], self.malformed[worker]) = (progress, beat, malformed);
             }
@@ -239,6 +246,15 @@ impl<'a> Session<'a> {
         let trunk = pause.trunk.as_ref().map_or_else(String::new, |trunk| format!(" over {trunk}"));
         let left = pause.until.saturating_duration_since(clock::now()).as_secs_f64();
         self.screen.say(&format!("{target} wants no calls{trunk} for {left:.0} s (503 with Retry-After)"));
+    }
+
+    fn note_limit(&mut self, found: &Found) {
+        let limit = Limit::of(found, self.plan);
+        self.screen.say(&limit.text);
+        if !found.aside.is_empty() {
+            self.screen.say(&format!("refused whenever they are tried: {}", found.aside.join(", ")));
+        }
+        self.limits.push(limit);
     }
 
     /// Lines may not be filled any more.
@@ -446,13 +462,13 @@ impl<'a> Session<'a> {
             ended_at: clock::timestamp(),
             ending,
         };
-        let expectations = self.checker.finish(&totals, &[]);
+        let expectations = self.checker.finish(&totals, &self.limits);
         let mut health = self.health(lab_cpu);
         health.records_lost = self.sum().started.saturating_sub(self.counted);
         let all_hold = all_hold(&expectations);
         let generator = Generator::new(&totals, health, all_hold);
-        let parts =
-            Parts { info, totals: &totals, expectations, limits: Vec::new(), generator, sinks, records: self.records };
+        let limits = self.limits.into_iter().map(|limit| limit.within(&generator)).collect();
+        let parts = Parts { info, totals: &totals, expectations, limits, generator, sinks, records: self.records };
         let summary = Summary::new(parts, exit::code);
         self.folder.summary(&summary)?;
         self.folder.junit(&junit::render(&summary))?;

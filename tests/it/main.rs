@@ -27,6 +27,7 @@ mod virtual_ends;
 mod virtual_faults;
 mod virtual_guards;
 mod virtual_lab;
+mod virtual_limits;
 mod virtual_media;
 mod virtual_nat;
 mod virtual_net;

@@ -98,6 +98,8 @@ pub(crate) struct World {
     pub(crate) held_back: Vec<Duration>,
     /// When the load was ended because lines may not be filled any more.
     pub(crate) closed: Option<Duration>,
+    /// What a search for a limit came to.
+    pub(crate) found: Vec<call::Found>,
     /// Records of no attempt.
     pub(crate) beside: Vec<CallRecord>,
     /// Seconds of media that were reported.
@@ -212,6 +214,7 @@ impl World {
             dropped: 0,
             held_back: Vec::new(),
             closed: None,
+            found: Vec::new(),
             beside: Vec::new(),
             seconds: Vec::new(),
             registrations: Vec::new(),
@@ -446,6 +449,7 @@ impl World {
             Output::Report(Report::Dropped { why: NotBegun::HeldBack, .. }) => self.held_back.push(now - self.start),
             Output::Report(Report::Closed) => self.closed = Some(now - self.start),
             Output::Report(Report::Paused(_)) => {}
+            Output::Report(Report::Limit(found)) => self.found.push(*found),
             Output::Report(Report::Second(second)) => self.seconds.push(*second),
             Output::Idle(at) => {
                 self.idle[side as usize] = at;

@@ -147,10 +147,10 @@ fn limits_say_what_was_bought_and_whether_it_was_proved() {
         trunk: Some("trunk_a".into()),
         measured: Some(5),
         contracted: Some(30),
-        finding: Some("call.trunk_saturated".into()),
+        finding: Some(crate::record::Finding::CallTrunkSaturated),
         code: Some(503),
         reason: Some("No lines".into()),
-        proved: true,
+        proved: 2,
         ..Limit::default()
     }];
     let page = render(&summary, &[], &[]);
