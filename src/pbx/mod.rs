@@ -1,5 +1,6 @@
-//! The simulated PBX: registrar with digest, number plan, trunks, calls between registered accounts, and limits of every
-//! kind on calls ([`limits`]) and registrations ([`registrar`]). A [`Station`](crate::station::Station), so calls against it also run in virtual time.
+//! The simulated PBX: registrar with digest, number plan, trunks, calls between registered accounts, and limits on calls
+//! (`limits`, the one place that counts them) and on registrations (`licence`). A
+//! [`Station`](crate::station::Station), so calls against it also run in virtual time.
 
 mod bridge;
 mod calls;

@@ -174,8 +174,9 @@ fn who_cannot_register_is_refused_otherwise_than_who_has_a_wrong_password() {
         let mut compiled = compiled(text, &lab);
         for actor in &mut compiled.plan.actors {
             let mut pool = (**actor.pool.as_ref().expect("it has one")).clone();
-            let known = pool.accounts.iter_mut();
-            known.for_each(|account| account.password = password.map(Secret::new).or(account.password.take()));
+            if let Some(password) = password {
+                pool.accounts.iter_mut().for_each(|account| account.password = Some(Secret::new(password)));
+            }
             actor.pool = Some(Arc::new(pool));
         }
         let mut world = World::new(compiled);

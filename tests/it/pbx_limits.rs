@@ -315,8 +315,11 @@ fn a_call_that_one_limit_refuses_takes_no_place_of_another() {
     assert_eq!(desk.pbx.places_taken(desk.now), 0);
 }
 
-/// What comes of a call that passed the trunk's limit.
-fn ended_by(what: fn(&mut Desk, Flow)) -> (usize, usize, usize) {
+/// What a caller at this flow does.
+type Doing = fn(&mut Desk, Flow);
+
+/// Places, calls and media ports that are left after it.
+fn left_after(what: Doing) -> (usize, usize, usize) {
     let lab = "calls: { all: { calls: 1 }, per_source: { calls: 1 } }\nlicence: { devices: 9 }\n";
     let mut desk = Desk::new(lab);
     let flow = desk.connect(HERE, 1);
@@ -326,7 +329,7 @@ fn ended_by(what: fn(&mut Desk, Flow)) -> (usize, usize, usize) {
 
 #[test]
 fn places_come_back_however_a_call_ends() {
-    let table: [(&str, fn(&mut Desk, Flow)); 10] = [
+    let table: [(&str, Doing); 10] = [
         ("cancelled while it rings", |desk, flow| {
             let call = desk.dial(flow, "1001", "9002100");
             desk.end(&call);
@@ -378,6 +381,6 @@ fn places_come_back_however_a_call_ends() {
         }),
     ];
     for (what, how) in table {
-        assert_eq!(ended_by(how), (0, 0, 0), "{what}");
+        assert_eq!(left_after(how), (0, 0, 0), "{what}");
     }
 }
