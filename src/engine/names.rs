@@ -63,11 +63,13 @@ impl Renewal {
         mut tell: impl FnMut(LookedUp) + Send + 'static,
     ) -> std::io::Result<Option<Self>> {
         let (now, nameserver, not_before) = (clock::now(), names.nameserver, names.not_before);
-        let known = |(number, ((server, hops), ttl)): (usize, (&(Server, Vec<Hop>), &Option<Duration>))| {
-            let due = now + (*ttl)?.max(not_before);
-            Some(Known { number, server: server.clone(), hops: hops.clone(), due })
-        };
-        let mut known: Vec<Known> = servers.iter().zip(&names.ttls).enumerate().filter_map(known).collect();
+        let mut known: Vec<Known> = Vec::new();
+        for (number, ((server, hops), ttl)) in servers.iter().zip(&names.ttls).enumerate() {
+            if let Some(ttl) = ttl {
+                let due = now + (*ttl).max(not_before);
+                known.push(Known { number, server: server.clone(), hops: hops.clone(), due });
+            }
+        }
         if known.is_empty() {
             return Ok(None);
         }
