@@ -49,9 +49,10 @@ findings! {
         "Search again with a longer `step_every` for calls at the same time.",
         "Ask how many calls per second were agreed on.",
     ];
-    /// Calls are refused even with places free, the control call too: we are shut out for a while.
+    /// Calls are refused although a place was freed, after every pause: we are shut out for a while, or the place does not come back.
     CallBlocked = "call.blocked", next: [
         "Wait, then ask the operator whether fail2ban or a fraud rule holds our address or account.",
+        "Look for calls that the other side still holds open: a BYE that did not reach it, a missing session timer.",
         "Search again with a longer `step_every`.",
     ];
     /// Each account carries so many calls: a place freed by one account is not taken by another.
@@ -68,10 +69,6 @@ findings! {
     CallLimitVaries = "call.limit_varies", next: [
         "Search again when nobody else calls.",
         "Where nobody else does, ask the carrier whether several gateways with limits of their own share the line.",
-    ];
-    /// A place that was freed could not be taken again.
-    CallPlacesNotFreed = "call.places_not_freed", next: [
-        "Look for calls that the other side still holds open: a BYE that did not reach it, a missing session timer.",
     ];
     /// Calls of one account are refused while its neighbours are accepted.
     CallAccountRefused = "call.account_refused", next: ["Check the password and the rights of the accounts named."];
@@ -93,16 +90,13 @@ findings! {
     RegSubsetRefused = "reg.subset_refused", next: ["Check the passwords and the rights of the accounts named."];
     /// Registrations are refused for coming too fast: a pause alone is enough.
     RegRateLimited = "reg.rate_limited", next: ["Search again with a longer `step_every`."];
-    /// Registrations are refused even with places free: we are shut out for a while.
+    /// Registrations are refused although a place was freed, after every pause: we are shut out for a while, or the place does not come back.
     RegBlocked = "reg.blocked", next: [
         "Wait, then ask the operator whether fail2ban or a fraud rule holds our address or account.",
+        "Ask whether a licence is held for a time after its device has logged out.",
     ];
     /// The number of registrations that were accepted differs from round to round.
     RegLimitVaries = "reg.limit_varies", next: ["Search again when nobody logs in or out."];
-    /// A place that was freed could not be taken again.
-    RegPlacesNotFreed = "reg.places_not_freed", next: [
-        "Ask whether a licence is held for a time after its device has logged out.",
-    ];
 
     /// Nothing is accepted, or all that was up is gone at once.
     LineDown = "line.down", next: ["Place one call by hand; then look at the trunk's registration and at the gateway."];

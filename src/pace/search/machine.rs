@@ -314,7 +314,7 @@ impl Search {
                 if purpose == Purpose::Control {
                     self.free(now, false);
                 } else {
-                    self.conclude(Finding::CallPlacesNotFreed, None);
+                    self.conclude(Finding::CallBlocked, None);
                 }
             }
             Purpose::Retry(freed) => {

@@ -17,7 +17,7 @@
 //! |---|---|
 //! | refused after every pause, taken once one is freed | the line's own limit |
 //! | a pause alone is enough, three times in a row | a limit on the rate |
-//! | refused although places are free, and so is the control | blocked for a while |
+//! | refused although a place was freed, after every pause | blocked for a while |
 //! | a freed place is taken by the account that had it, never by another | a limit of each account |
 //! | the control is refused too, until a place is freed | a limit of more than this line |
 //! | accepted, and another one is gone | eviction |

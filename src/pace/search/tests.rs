@@ -399,9 +399,14 @@ fn a_place_that_comes_back_late_is_waited_for() {
 }
 
 #[test]
-fn places_that_never_come_back_are_told_from_a_ban_by_the_control() {
+fn a_place_that_never_comes_back_leaves_two_explanations_and_both_are_said() {
     let (outcome, _) = Run::new(settings(), Line { frees_after: Some(None), ..line(5) }).finish();
-    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::CallPlacesNotFreed), None), "{}", outcome.text);
+    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::CallBlocked), None), "{}", outcome.text);
+    assert_eq!(
+        outcome.text,
+        "with 5 calls at the same time the next was refused, and so was every try once a place was freed, after every \
+         pause (refused with 503), although a call that does not need the line passes"
+    );
 }
 
 #[test]

@@ -211,10 +211,14 @@ impl Outcome {
                 format!("with {up} {things} the next was {refused}, and a pause alone was enough, three times in a row")
             }
             Finding::CallBlocked => {
-                format!("after {up} {things} every try was {refused}, with places free and after every pause")
-            }
-            Finding::CallPlacesNotFreed => {
-                format!("with {up} {things} the next was {refused}, and a freed place could not be taken again")
+                let control = match seen.control {
+                    Some(true) => ", although a call that does not need the line passes",
+                    Some(false) => ", and so is a call that does not need the line",
+                    None => "",
+                };
+                format!(
+                    "with {up} {things} the next was refused, and so was every try once a place was freed, after every pause ({refused}){control}"
+                )
             }
             Finding::CallEvicted => {
                 let (of, rounds) = (measured.unwrap_or_default(), times(seen.rounds));
@@ -253,7 +257,6 @@ fn named(of: Of, finding: Finding) -> Finding {
         (Of::Registrations, Finding::CallAccountLimit) => Finding::RegSubsetRefused,
         (Of::Registrations, Finding::CallEvicted) => Finding::RegLicenceEvicted,
         (Of::Registrations, Finding::CallLimitVaries) => Finding::RegLimitVaries,
-        (Of::Registrations, Finding::CallPlacesNotFreed) => Finding::RegPlacesNotFreed,
         (Of::Registrations, finding) => finding,
     }
 }

@@ -9,6 +9,8 @@ mod expect;
 mod find_limit;
 mod headers;
 mod lab;
+mod lab_limits;
+mod licence;
 mod limits;
 mod load;
 mod numbers;
