@@ -349,7 +349,7 @@ fn calls_of_other_people_are_never_named_the_limit_of_the_trunk() {
         let (outcome, _) = Run::new(shared, Line { others, ..line(places) }).finish();
         let finding = outcome.finding.expect("found");
         let honest =
-            [Finding::CallLimitVaries, Finding::CallPlacesFree, Finding::CallPlacesNotFreed, Finding::CallRateLimited];
+            [Finding::CallLimitVaries, Finding::CallPlacesFree, Finding::CallBlocked, Finding::CallRateLimited];
         assert!(honest.contains(&finding), "{places} places, {finding}: {}", outcome.text);
         ranges += usize::from(outcome.range.is_some());
         if let Some((least, greatest)) = outcome.range {
