@@ -40,12 +40,10 @@ pub fn flaw(request: &Message<'_>) -> Option<Flaw> {
     None
 }
 
-/// Whether a response can be told to belong somewhere: all that every response must have, and its body whole. One with
-/// more than one Via was misrouted or corrupted (§8.1.3.3).
+/// Whether a response can be told to belong somewhere: all that every response must have, and its body whole.
 pub fn is_whole(response: &Message<'_>) -> bool {
     let parties = response.from().is_some() && response.to().is_some();
-    let one_via = response.headers(Name::Via).flat_map(header::split_list).take(2).count() < 2;
-    response.fault().is_none() && parties && one_via && response.call_id().is_some() && response.cseq().is_some()
+    response.fault().is_none() && parties && response.call_id().is_some() && response.cseq().is_some()
 }
 
 fn bad(reason: &'static str) -> Option<Flaw> {

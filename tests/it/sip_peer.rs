@@ -287,7 +287,7 @@ fn a_response_with_two_vias_is_dropped() {
         peer.answer("INVITE", "200 OK", "x", &format!("{more}{}", contact(5061)), ANSWER);
     }
     peer.pass(1);
-    assert_eq!((peer.told(), peer.count("ACK"), peer.pair.ends[0].counters().malformed), (vec![], 0, 2));
+    assert_eq!((peer.told(), peer.count("ACK"), peer.pair.ends[0].counters().stray_responses), (vec![], 0, 2));
 }
 
 #[test]

@@ -165,7 +165,7 @@ pub enum Event {
 pub struct Counters {
     /// Datagrams that are no SIP message, or a request without a field that every one must have.
     pub malformed: u64,
-    /// Responses to nothing of ours.
+    /// Responses to nothing of ours, and those with more than one Via.
     pub stray_responses: u64,
     /// Requests within a dialog that is not ours or is over.
     pub stray_requests: u64,
