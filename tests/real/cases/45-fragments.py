@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Requests larger than an Ethernet frame, in a network of their own with an MTU of 1500 bytes: loopback has no such."""
 import json
 
@@ -10,7 +11,7 @@ caller:
   account: agents
   steps:
     - dial: {{ number: internal, headers: {{ X-Filler: {filler} }} }}
-    - talk: {{ for: 500ms }}
+    - talk: {{ for: 3s }}
     - hangup
 expect:
   - each: {{ outcome: answered, audio: two_way }}
