@@ -18,8 +18,9 @@ use super::flush::settle_summary;
 use super::influx::{InfluxClient, InfluxTarget};
 use super::line::{self, WindowPoint};
 use super::spool::{Counts, Spool, SpoolError, pending_siblings, spool_of};
-use super::spooler::{Shared, Spooler};
+use super::spooler::{Progress, Shared, Spooler};
 use super::{Settings, Sink, SinkError, SinkReport};
+use crate::net::clock;
 use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
 
 /// A result on its way to a sink.
@@ -73,6 +74,20 @@ impl Collector {
     /// How many points went where so far; those in memory count as spooled.
     pub fn counts(&self) -> Counts {
         self.shared.counts()
+    }
+
+    /// How far the spool is with what was offered.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress()
+    }
+
+    /// Waits until what was offered is on disk, or the disk refuses it, but no longer than `at_most`.
+    pub fn wait_until_stored(&self, at_most: Duration) {
+        let end = clock::now() + at_most;
+        let taken = self.progress().taken;
+        while self.progress().stored < taken && clock::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Writes the rest to disk, delivers until everything is delivered or `deadline` has passed, and ends the thread.

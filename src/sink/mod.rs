@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A result is on disk before it is offered to a server, and a run never waits for one. What is still in the spool
-//! at the end is delivered by the next run with the same destination, or by [`flush`]. v2's API is written to; waiting
-//! and counting belong here, whether the run passed does not.
+//! at the end is delivered by the next run with the same destination, or by [`flush`]. Waiting and counting belong here,
+//! whether the run passed does not.
 
 mod collector;
 mod courier;
@@ -28,6 +28,7 @@ pub use crate::report::SinkReport;
 pub use collector::{Collector, Item};
 pub use files::{FolderError, RunFolder};
 pub use flush::{FlushError, flush};
+pub use spooler::Progress;
 
 use influx::TimeOuts;
 use spool::{Rejected, SpoolError};
@@ -65,7 +66,7 @@ pub struct Kept {
 pub enum KeptBecause {
     /// Overload, a time-out, a broken connection: it passes.
     Unavailable,
-    /// Token, organisation, bucket or address are wrong: somebody must look.
+    /// Token, password, database or address are wrong: somebody must look.
     Configuration,
 }
 

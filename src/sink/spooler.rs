@@ -25,9 +25,21 @@ pub(super) struct Shared {
     max_waiting: usize,
 }
 
+/// How far the spool is with what it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Points that were taken.
+    pub taken: u64,
+    /// Of them, in their order, those that are on disk; all where the disk refuses them, as then none is waited for.
+    pub stored: u64,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
     points: Vec<Point>,
+    progress: Progress,
+    /// Whether the disk refused the last write.
+    refused: bool,
     /// Points that found no room.
     overflow: u64,
     /// How long the rest may be delivered, once the run is over.
@@ -47,6 +59,7 @@ impl Shared {
         for point in points {
             if waiting.points.len() < self.max_waiting {
                 waiting.points.push(point);
+                waiting.progress.taken += 1;
             } else {
                 waiting.overflow += 1;
             }
@@ -59,6 +72,12 @@ impl Shared {
     pub(super) fn end(&self, deadline: Duration) {
         self.lock().end = Some(deadline);
         self.wake.notify_one();
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let waiting = self.lock();
+        let Progress { taken, stored } = waiting.progress;
+        Progress { taken, stored: if waiting.refused { taken } else { stored } }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -118,7 +137,7 @@ impl<'a> Spooler<'a> {
         // At most twice: what an earlier failure left, then what is new.
         while self.fill(spool) {
             match spool.store(&self.text, self.lines) {
-                Ok(()) => self.clear(),
+                Ok(()) => self.stored(),
                 Err(error) => {
                     self.failed(&error);
                     if !last_try {
@@ -151,12 +170,21 @@ impl<'a> Spooler<'a> {
         self.lines > 0
     }
 
+    fn stored(&mut self) {
+        let mut waiting = self.shared.lock();
+        waiting.progress.stored += self.lines;
+        waiting.refused = false;
+        drop(waiting);
+        self.clear();
+    }
+
     fn clear(&mut self) {
         self.text.clear();
         self.lines = 0;
     }
 
     fn failed(&mut self, error: &SpoolError) {
+        self.shared.lock().refused = true;
         let error = error.to_string();
         if self.error.as_ref() != Some(&error) {
             warn!(error, "results cannot be written to the spool; they wait in memory");

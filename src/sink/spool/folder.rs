@@ -9,17 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Segment, SpoolError, io_error};
 
-/// Where the points of a spool go. The token is never here.
+/// Where the points of a spool go. What opens it is never here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     /// Kind of sink; `influxdb`.
     pub name: String,
-    /// Base address.
+    /// Address and database, as people write it.
     pub url: String,
-    /// Organisation.
-    pub org: String,
-    /// Bucket.
-    pub bucket: String,
 }
 
 impl Destination {
@@ -81,17 +77,26 @@ pub(super) fn recover(dir: &Path) -> Result<BTreeMap<u64, Segment>, SpoolError> 
             let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
             text.truncate(whole);
             // A finished segment of this number means that its rename happened: the rest is nothing.
-            if !text.is_empty() && !segment_path(dir, number).exists() {
-                write_segment(dir, number, &text)?;
-            } else {
+            if text.is_empty() || segment_path(dir, number).exists() {
                 fs::remove_file(&path).map_err(|error| io_error(&path, error))?;
                 continue;
             }
+            finish_segment(dir, number, &path, whole).map_err(|error| io_error(&path, error))?;
         }
         let lines = lines_of(&text).count() as u64;
         segments.insert(number, Segment { lines, bytes: text.len() as u64 });
     }
     Ok(segments)
+}
+
+/// Cuts off a half line and gives the segment its name. Nothing is written anew: a second kill, or a disk without room,
+/// finds the lines where they were.
+fn finish_segment(dir: &Path, number: u64, unfinished: &Path, whole: usize) -> io::Result<()> {
+    let file = File::options().write(true).open(unfinished)?;
+    file.set_len(whole as u64)?;
+    file.sync_data()?;
+    fs::rename(unfinished, segment_path(dir, number))?;
+    File::open(dir)?.sync_all()
 }
 
 /// `.lp` and `.lp.tmp` files with their numbers.
