@@ -1,7 +1,7 @@
 //! One sink of a run: takes results from the threads that make them, and owns the thread that spools and delivers.
 //!
 //! ```text
-//! offer (any thread) ─► waiting points ─► spooler: unique times, disk, every 50 ms ─► courier ─► server
+//! offer (any thread) ─► waiting points ─► spooler: unique times, disk, every 25 ms ─► courier ─► server
 //! ```
 
 use std::cell::RefCell;

@@ -280,7 +280,7 @@ fn a_server_that_refuses_our_precision_is_no_reason_to_bury_results() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let front = Front::start(Config::default()).expect("starts");
     let target = target(&front);
-    front.fail_next([Fault::Words(400, r#"invalid precision "ns" (use n, u, ms, s, m or h)"#.into())]);
+    front.fail_next(vec![Fault::Words(400, r#"invalid precision "ns" (use n, u, ms, s, m or h)"#.into()); 100]);
     let report = run(&target, dir.path(), 10, settings(), DEADLINE);
     assert_eq!(counts(&report), [14, 0, 14, 0, 0]);
     assert_eq!(report.last_error.as_deref(), Some(r#"400 invalid precision "ns" (use n, u, ms, s, m or h)"#));

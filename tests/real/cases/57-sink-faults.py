@@ -20,7 +20,8 @@ import subprocess
 import threading
 import time
 
-from check import CASE, HERE, RINGFLEET, Checks, at_once, figure, records, start, stop
+from check import CASE, HERE, RINGFLEET, Checks, at_once, figure, records, start
+from check import run as run_program
 from database import Database
 from sink_server import FAULTS, SinkServer
 from watch_folder import IN_DELETE, IN_MODIFY, IN_MOVED_TO, events
@@ -104,7 +105,7 @@ class Cell:
 
     def watch(self):
         """Waits for the moment in the spool folder, or in time."""
-        while not self.spool.is_dir():
+        while not (self.spool / "sink.json").exists():
             if self.process.poll() is not None:
                 return
             time.sleep(0.001)
@@ -180,22 +181,28 @@ def run(number, fault, moment, seed):
 
 
 def spool_delay():
-    """From the end of a call to its place in the spool, with nothing delivered: by the time of each segment's rename."""
-    folder = CASE / "delay"
-    process = start("delay", RINGFLEET, "run", HERE / "scenarios" / "spooled.yaml", "--out", folder, "--quiet",
-                    "--influx", "http://127.0.0.1:9?db=x")
-    time.sleep(2.5)
-    stop(process, signal.SIGKILL)
+    """From the end of a call to its place in the spool: by the time of each segment's rename, which is after its sync.
+
+    The server lets nobody in, so every segment stays. This machine's own lateness, as the run measured it, is allowed on
+    top: what is promised is not that an overloaded machine is quick.
+    """
+    database.ask("CREATE DATABASE delay", method="POST")
+    server = SinkServer("401", database.url, "delay")
+    server.faulty = 10**9
+    finished = run_program(HERE / "scenarios" / "spooled.yaml", on=None, out="delay",
+                           args=["--influx", f"http://127.0.0.1:{server.port}?db=delay"])
     delays = []
-    for path in (folder / "spool" / "influxdb").glob("[0-9]*.lp"):
+    for path in (finished.folder / "spool" / "influxdb").glob("[0-9]*.lp"):
         stored = path.stat().st_ctime_ns
         delays += [(stored - int(line.rsplit(" ", 1)[1])) / 1e6
                    for line in path.read_text().splitlines() if line.startswith("call,")]
+    server.close()
     delays.sort()
-    checks.equal(len(delays), 300, "records in the spool")
-    if delays:
-        checks.that(delays[-1] <= 100, f"a record was in the spool {delays[-1]:.0f} ms after its call ended")
-        figure(f"in the spool after the call's end: median {delays[len(delays) // 2]:.0f} ms, most {delays[-1]:.0f} ms")
+    if checks.equal(len(delays), 300, f"records in the spool\n{finished.printed}"):
+        late = finished.summary["generator"]["late_ms"]["max"]
+        checks.that(delays[-1] <= 100 + late, f"in the spool {delays[-1]:.0f} ms after a call's end, with starts {late} ms late")
+        figure(f"in the spool after the call's end: median {delays[150]:.0f} ms, 99 % {delays[297]:.0f} ms, most "
+               f"{delays[-1]:.0f} ms; the latest start of the run was {late:.0f} ms late")
 
 
 spool_delay()
