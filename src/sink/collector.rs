@@ -17,7 +17,7 @@ use super::courier::{Courier, Signals};
 use super::flush::settle_summary;
 use super::influx::{InfluxClient, InfluxTarget};
 use super::line::{self, WindowPoint};
-use super::spool::{Counts, Spool, SpoolError, pending_siblings, spool_of};
+use super::spool::{Counts, Destination, Spool, SpoolError, pending_siblings, spool_of};
 use super::spooler::{Progress, Shared, Spooler};
 use super::{Settings, Sink, SinkError, SinkReport};
 use crate::net::clock;
@@ -48,7 +48,14 @@ impl Collector {
     pub fn start(target: &InfluxTarget, run_dir: &Path, settings: Settings) -> Result<Self, SinkError> {
         let dir = spool_of(run_dir);
         let spool = Spool::open(&dir, settings.max_bytes)?;
-        target.destination().save(&dir)?;
+        let destination = target.destination();
+        if !spool.is_empty()
+            && let Ok(Destination { url, .. }) = Destination::load(&dir)
+            && url != destination.url
+        {
+            return Err(SinkError::Destination { dir, points: spool.counts().spooled, url });
+        }
+        destination.save(&dir)?;
         let client = InfluxClient::new(target, settings.time_outs)?;
         let shared = Arc::new(Shared::new(settings.max_waiting));
         let url = target.url();

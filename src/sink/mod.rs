@@ -76,6 +76,20 @@ pub enum SinkError {
     /// The spool cannot be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The folder's spool holds points for another database.
+    #[error(
+        "the spool at {} still holds {points} points for {url}: deliver them by ringfleet report --flush, or name another \
+         run folder",
+        dir.display()
+    )]
+    Destination {
+        /// The spool.
+        dir: PathBuf,
+        /// Points in it.
+        points: u64,
+        /// Where they go.
+        url: String,
+    },
     /// The HTTP client cannot be made.
     #[error("cannot start an HTTP client: {0}")]
     Http(String),

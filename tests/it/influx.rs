@@ -336,6 +336,16 @@ fn what_one_run_leaves_the_next_run_delivers_and_sums_up() {
 }
 
 #[test]
+fn what_waits_for_one_database_is_never_delivered_to_another() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let front = Front::start(Config::default()).expect("starts");
+    let away = InfluxTarget::from_url("http://127.0.0.1:9?db=mine", Credentials::default()).expect("valid");
+    run(&away, dir.path(), 3, settings(), Duration::from_millis(30));
+    let error = Collector::start(&target(&front), dir.path(), settings()).expect_err("refused").to_string();
+    assert!(error.contains("still holds 4 points for http://127.0.0.1:9/?db=mine"), "{error}");
+}
+
+#[test]
 fn flush_delivers_one_folder_and_brings_its_summary_up_to_date() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let refuse = Some("\"call-1\"".to_owned());

@@ -36,14 +36,16 @@ pub(super) fn read(
     };
     let wait = || retry_after.and_then(|value| wait_of(value, now));
     match status {
-        200..=299 => Answer::Accepted,
+        204 => Answer::Accepted,
+        // Early builds of InfluxDB 3 say it so. A page of a proxy that wants a login is a 200 as well, with a body.
+        200 if words.is_empty() => Answer::Accepted,
         400 if is_about_the_request(words) => {
             Answer::Kept(Kept { because: KeptBecause::Configuration, reason, wait: wait() })
         }
         400 | 422 => Answer::Refused(reason),
         413 => Answer::TooLarge(reason),
         408 | 425 | 429 | 500..=599 => Answer::Kept(Kept { because: KeptBecause::Unavailable, reason, wait: wait() }),
-        // 401, 403, 404: token, rights, database. A redirection or another 4xx: this is not the server that was meant.
+        // 401, 403, 404: token, rights, database. Another 2xx, a redirection: this is not the server that was meant.
         _ => {
             let reason = hint(status).map_or_else(|| reason.clone(), |hint| format!("{reason} ({hint})"));
             Answer::Kept(Kept { because: KeptBecause::Configuration, reason, wait: wait() })
@@ -111,6 +113,13 @@ mod tests {
         ] {
             statuses.iter().for_each(|status| assert_eq!(of(*status), outcome, "{status}"));
         }
+    }
+
+    #[test]
+    fn the_page_of_a_proxy_is_no_confirmation() {
+        let of = |status, words| read(status, None, words, now(), |_| None);
+        assert!(matches!(of(200, "<html>Please log in"), Answer::Kept(_)));
+        assert!(matches!(of(202, ""), Answer::Kept(_)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 
 use super::InfluxTarget;
 use super::answer::{self, Answer};
@@ -122,8 +122,8 @@ async fn read(mut response: Response, target: &InfluxTarget) -> Answer {
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
-    if !status.is_success() {
-        // The status alone decides, so a body that breaks off is no error.
+    if status != StatusCode::NO_CONTENT {
+        // What came of it decides, so a body that breaks off is no error.
         while let Ok(Some(chunk)) = response.chunk().await {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_WORDS {

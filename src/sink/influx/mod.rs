@@ -4,7 +4,9 @@
 
 mod answer;
 mod client;
+mod credentials;
 mod target;
 
 pub use client::{InfluxClient, TimeOuts};
-pub use target::{Credentials, InfluxTarget, TargetError};
+pub use credentials::Credentials;
+pub use target::{InfluxTarget, TargetError};

@@ -7,10 +7,9 @@
 //! | InfluxDB 3 | `?db=NAME&api=v3` | `/api/v3/write_lp` | INFLUX_TOKEN |
 //! | InfluxDB 3 by its v2 API | `?bucket=NAME&api=v2` | `/api/v2/write` | INFLUX_TOKEN |
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use reqwest::Url;
 
+use super::Credentials;
 use crate::sink::spool::Destination;
 use crate::units::Secret;
 
@@ -24,17 +23,6 @@ pub struct InfluxTarget {
     base: Url,
     place: Place,
     credentials: Credentials,
-}
-
-/// What the environment holds to open a database. None of it ever stands in a URL or a file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Credentials {
-    /// `INFLUX_TOKEN`.
-    pub token: Option<Secret>,
-    /// `INFLUX_USERNAME`.
-    pub username: Option<String>,
-    /// `INFLUX_PASSWORD`.
-    pub password: Option<Secret>,
 }
 
 /// The part of a server that points go to, by the API that names it.
@@ -72,52 +60,12 @@ pub enum TargetError {
     /// An API that does not exist.
     #[error("`api={0}` is not an API of InfluxDB: v1, v2 and v3 are")]
     Api(String),
-    /// A secret that no header can carry.
-    #[error("the InfluxDB {0} holds a line feed or another character that a header cannot carry")]
-    Secret(&'static str),
+    /// A token that no header can carry.
+    #[error("INFLUX_TOKEN holds a line feed or another character that a header cannot carry")]
+    Token,
     /// Half of what 1.x asks for.
     #[error("INFLUX_USERNAME and INFLUX_PASSWORD go together: only one of them is set")]
     HalfAUser,
-}
-
-impl Credentials {
-    /// Reads them by a function that gives the value of an environment variable; an empty one is none.
-    pub fn from_environment(variable: impl Fn(&str) -> Option<String>) -> Self {
-        let value = |name| variable(name).filter(|value| !value.is_empty());
-        Self {
-            token: value("INFLUX_TOKEN").map(Secret::new),
-            username: value("INFLUX_USERNAME"),
-            password: value("INFLUX_PASSWORD").map(Secret::new),
-        }
-    }
-
-    /// A token alone.
-    pub fn token(token: impl Into<String>) -> Self {
-        Self { token: Some(Secret::new(token)), ..Self::default() }
-    }
-
-    fn check(&self) -> Result<(), TargetError> {
-        // RFC 9110 §5.5: what a field value may hold.
-        let fits = |secret: &Option<Secret>| {
-            secret.as_ref().is_none_or(|secret| secret.reveal().bytes().all(|byte| (b' '..=b'~').contains(&byte)))
-        };
-        if !fits(&self.token) {
-            return Err(TargetError::Secret("token"));
-        }
-        if self.username.is_some() != self.password.is_some() {
-            return Err(TargetError::HalfAUser);
-        }
-        Ok(())
-    }
-
-    fn basic(&self) -> Option<Secret> {
-        let (username, password) = (self.username.as_ref()?, self.password.as_ref()?);
-        Some(Secret::new(format!("Basic {}", STANDARD.encode(format!("{username}:{}", password.reveal())))))
-    }
-
-    fn with(&self, scheme: &str) -> Option<Secret> {
-        self.token.as_ref().map(|token| Secret::new(format!("{scheme} {}", token.reveal())))
-    }
 }
 
 impl InfluxTarget {
@@ -377,18 +325,6 @@ mod tests {
         assert!(of("http://db:8086?org=o&bucket=b&org=p").contains("`org` twice"));
         assert!(of("http://db:8086?org=o&bucket=b&token=x").contains("in the environment"));
         assert!(of("http://me:pw@db:8086?org=o&bucket=b").contains("INFLUX_TOKEN"));
-    }
-
-    #[test]
-    fn credentials_come_from_the_environment_and_must_fit() {
-        let of = |set: &[(&str, &str)]| {
-            let find = |name: &str| set.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-            InfluxTarget::from_url("http://db?db=x", Credentials::from_environment(find))
-        };
-        assert_eq!(of(&[("INFLUX_TOKEN", "a\nb")]).expect_err("refused"), TargetError::Secret("token"));
-        assert_eq!(of(&[("INFLUX_USERNAME", "me")]).expect_err("refused"), TargetError::HalfAUser);
-        assert_eq!(of(&[("INFLUX_PASSWORD", "pw")]).expect_err("refused"), TargetError::HalfAUser);
-        assert_eq!(of(&[("INFLUX_TOKEN", "")]).expect("no token").authorization(), None);
     }
 
     #[test]
