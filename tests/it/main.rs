@@ -26,6 +26,7 @@ mod torture;
 mod virtual_ends;
 mod virtual_faults;
 mod virtual_guards;
+mod virtual_hops;
 mod virtual_lab;
 mod virtual_media;
 mod virtual_nat;
