@@ -1,13 +1,13 @@
 //! The spool: results on disk until the server has said 204.
 //!
-//! A folder of segments, `0000000001.lp`, each some lines of line protocol. A segment is written as `….lp.tmp`,
-//! synced and renamed, so a `.lp` is always whole; after a kill, the whole lines of a `.tmp` are taken over. A segment
-//! is removed when each of its lines was accepted or stands in the dead-letter file `rejected.lp`; a kill in between
-//! delivers it again, which changes nothing, as a point with equal series and time overwrites itself.
+//! A folder of segments, `0000000001.lp`, each some lines of line protocol. A segment is written as `….lp.tmp` and renamed;
+//! from then on it survives a kill. After one, the whole lines of a `.tmp` are taken over. A segment is removed when each
+//! of its lines was accepted or stands in the dead-letter file `rejected.lp`; a kill in between delivers it again, which
+//! changes nothing, as a point with equal series and time overwrites itself.
 //!
-//! **Syncing**: each segment is synced (fdatasync) before its rename and its folder after it, so what was stored survives
-//! a power cut and not only a kill. A segment holds what gathered in [`super::Settings::flush_every`], so that the disk
-//! is asked so often a second at most, however many calls end.
+//! **Syncing**: segments are synced (fdatasync, then their folder) beside the writing, all that gathered at once, so that a
+//! disk that takes its time holds up no result. From then on they survive a power cut too, and only then do their records
+//! stand in `calls.jsonl`. A segment that a power cut tore is used to its last whole line.
 //!
 //! **Bound**: a spool takes [`super::Settings::max_bytes`] of disk at most. When it is full, or the disk is, the
 //! **oldest stay and the newest are dropped**: they wait in memory for room, up to [`super::Settings::max_waiting`]
@@ -29,7 +29,7 @@ pub use folder::{Destination, pending_siblings};
 pub(in crate::sink) use folder::{replace, spool_of};
 
 use dead_letters::DeadLetters;
-use folder::{lines_of, lock, segment_path, write_segment};
+use folder::{lines_of, lock, segment_path, sync_segments, write_segment};
 
 /// Smallest room that a file takes on disk, bytes: many small segments must not slip past the bound.
 const BLOCK: u64 = 4096;
@@ -81,6 +81,8 @@ pub struct Spool {
     max_bytes: u64,
     segments: BTreeMap<u64, Segment>,
     next: u64,
+    /// Written since the last [`Self::take_unsynced`].
+    unsynced: Vec<u64>,
     held: u64,
     dead: DeadLetters,
     counts: Counts,
@@ -99,6 +101,20 @@ pub struct Batch {
     text: Vec<u8>,
 }
 
+/// Segments that may still be in the system's memory alone.
+#[derive(Debug)]
+pub struct Unsynced {
+    dir: PathBuf,
+    segments: Vec<u64>,
+}
+
+impl Unsynced {
+    /// Brings them to the disk itself. Blocks for as long as the disk takes.
+    pub fn sync(&self) -> Result<(), SpoolError> {
+        sync_segments(&self.dir, &self.segments)
+    }
+}
+
 impl Spool {
     /// Opens or makes the folder, and takes over what an earlier process left. Those points count as measured.
     pub fn open(dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
@@ -114,6 +130,7 @@ impl Spool {
             held: found.values().map(|segment| room(segment.bytes)).sum(),
             segments: found,
             next,
+            unsynced: Vec::new(),
             counts: Counts::default(),
             dead,
         };
@@ -138,8 +155,9 @@ impl Spool {
         self.segments.is_empty()
     }
 
-    /// Puts `lines` whole lines on disk: they survive a kill and a power cut from here on. On an error nothing of
-    /// them is in the spool, and the caller decides between trying again and [`Self::drop_points`].
+    /// Puts `lines` whole lines into a segment: they survive a kill from here on, and a power cut once they are synced.
+    /// On an error nothing of them is in the spool, and the caller decides between trying again and
+    /// [`Self::drop_points`].
     pub fn store(&mut self, text: &[u8], lines: u64) -> Result<(), SpoolError> {
         if lines == 0 {
             return Ok(());
@@ -150,11 +168,18 @@ impl Spool {
         }
         write_segment(&self.dir, self.next, text)?;
         self.segments.insert(self.next, Segment { lines, bytes });
+        self.unsynced.push(self.next);
         self.next += 1;
         self.held += room(bytes);
         self.counts.measured += lines;
         self.counts.spooled += lines;
         Ok(())
+    }
+
+    /// What was stored since the last call, for [`Unsynced::sync`] on another thread; `None` where that is nothing.
+    pub fn take_unsynced(&mut self) -> Option<Unsynced> {
+        let segments = std::mem::take(&mut self.unsynced);
+        (!segments.is_empty()).then(|| Unsynced { dir: self.dir.clone(), segments })
     }
 
     /// Counts points that could not be stored.

@@ -40,6 +40,29 @@ fn a_segment_cut_short_by_a_kill_gives_its_whole_lines() {
 }
 
 #[test]
+fn a_segment_torn_by_a_power_cut_gives_its_whole_lines() {
+    let dir = dir();
+    fs::write(dir.path().join("0000000001.lp"), "a f=1 1\nb f=").expect("written");
+    fs::write(dir.path().join("0000000002.lp"), "").expect("written");
+    let spool = open(&dir);
+    assert_eq!((texts(&spool), spool.counts().spooled), (vec!["a f=1 1".to_owned()], 1));
+    assert_eq!(fs::read(dir.path().join("0000000001.lp")).expect("there"), b"a f=1 1\n");
+    assert!(!dir.path().join("0000000002.lp").exists());
+}
+
+#[test]
+fn what_is_delivered_before_it_is_synced_needs_no_sync() {
+    let dir = dir();
+    let mut spool = open(&dir);
+    spool.store(b"a f=1 1\n", 1).expect("stored");
+    spool.store(b"b f=1 2\n", 1).expect("stored");
+    let batch = spool.next_batch(1, BIG).expect("readable").expect("one");
+    spool.settle(&batch, 1, &[]).expect("settled");
+    spool.take_unsynced().expect("two segments").sync().expect("synced");
+    assert!(spool.take_unsynced().is_none());
+}
+
+#[test]
 fn a_second_kill_during_recovery_finds_the_lines_where_they_were() {
     let dir = dir();
     let unfinished = dir.path().join("0000000007.lp.tmp");

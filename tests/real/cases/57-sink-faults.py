@@ -33,7 +33,7 @@ MOMENTS = {
     "none": "the run ends by itself",
     "stored": "after a segment is in the spool, before it is sent",
     "sent": "after a write has arrived, before its answer",
-    "torn": "while a segment is being written; its end is then cut off in mid-line, as a power cut leaves it",
+    "torn": "while a segment is written; before it is synced its end is cut off in mid-line, as a power cut leaves it",
     "removed": "when the first segment of those that were delivered has been removed",
     "random": "at a random instant",
 }
@@ -126,11 +126,13 @@ class Cell:
         return self.holding.is_set() or self.server.kind in ("refuse", "hang")
 
     def tear(self):
-        """Cuts a segment that was being written in mid-line."""
+        """Cuts the newest segment in mid-line, as long as none of its records stands in calls.jsonl: it is not synced."""
         self.torn = 0
-        for path in self.spool.glob("*.lp.tmp"):
+        recorded = {record["call_id"] for record in records(self.folder)}
+        segments = sorted(self.spool.glob("[0-9]*.lp*"), key=lambda path: path.stat().st_mtime_ns)
+        for path in segments[-1:]:
             text = path.read_bytes()
-            if len(text) > 100:
+            if recorded.isdisjoint(self.on_disk(path.name)) and len(text) > 100:
                 path.write_bytes(text[:-50])
                 self.torn += 1
 
@@ -174,14 +176,14 @@ def run(number, fault, moment, seed):
         cell = Cell(number * TRIES + attempt, fault, moment, seed + attempt)
         found = cell.run()
         reached = found["killed"] or moment in ("none", "random")
-        # A kill that came after the rename is one between two segments: it counts, and the torn one is tried again.
+        # A kill that came after the sync is one between two segments: it counts, and the torn one is tried again.
         if (found["lost"], found["doubled"]) != (0, 0) or (reached and (moment != "torn" or found["torn"])):
             break
     return fault, moment, found, cell.flushed[1]
 
 
 def spool_delay():
-    """From the end of a call to its place in the spool: by the time of each segment's rename, which is after its sync.
+    """From the end of a call to its place in the spool, where it survives a kill: by the time of each segment's rename.
 
     The server lets nobody in, so every segment stays. This machine's own lateness, as the run measured it, is allowed on
     top: what is promised is not that an overloaded machine is quick.
