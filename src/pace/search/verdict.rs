@@ -113,19 +113,14 @@ impl Seen {
 
     /// `refused with 503 “…”`.
     fn refused(&self) -> String {
-        match self.refusals.last() {
-            None => "refused".to_owned(),
-            Some((_, refusal)) => {
-                let how = match refusal.code {
-                    Some(code) => format!("refused with {code}"),
-                    None => format!("not answered ({})", refusal.class),
-                };
-                refusal
-                    .reason
-                    .as_ref()
-                    .filter(|reason| !reason.is_empty())
-                    .map_or(how.clone(), |reason| format!("{how} “{reason}”"))
-            }
+        let Some((_, refusal)) = self.refusals.last() else { return "refused".to_owned() };
+        let how = match refusal.code {
+            Some(code) => format!("refused with {code}"),
+            None => format!("not answered ({})", refusal.class),
+        };
+        match refusal.reason.as_deref().filter(|reason| !reason.is_empty()) {
+            Some(reason) => format!("{how} “{reason}”"),
+            None => how,
         }
     }
 }

@@ -146,8 +146,7 @@ fn check_steps<'a>(of: Of, actor: &'a Actor, at: At<'_>, report: &mut Report) ->
         }
         _ => {}
     }
-    if let Some(expect) = dial.filter(|dial| dial.expect.is_some()) {
-        let _ = expect;
+    if dial.is_some_and(|dial| dial.expect.is_some()) {
         report.add(at, "the search itself decides what a refusal means", "leave out `expect` of the dial");
     }
     dial.filter(|_| of == Of::ConcurrentCalls)
