@@ -154,7 +154,7 @@ fn limits_say_what_was_bought_and_whether_it_was_proved() {
         ..Limit::default()
     }];
     let page = render(&summary, &[], &[]);
-    for part in ["concurrent calls", "trunk_a", "call.trunk_saturated", "503 No lines", ">proved<"] {
+    for part in ["concurrent calls", "trunk_a", "call.trunk_saturated", "503 No lines", ">2 times<"] {
         assert!(section(&page, "limits").contains(part), "{part}");
     }
 }
