@@ -5,7 +5,7 @@
 //! | 0 | verdict pass |
 //! | 1 | an expectation or threshold failed |
 //! | 2 | bad usage or a bad file; nothing was dialled |
-//! | 3 | generator limited: *we* fell behind, the result says nothing about the target |
+//! | 3 | generator limited: *we* fell behind, or could not keep the results; they say nothing about the target |
 //! | 4 | not started: port, file descriptor, address, or the target unreachable before the first call |
 //! | 130 | interrupted; every leg was hung up first |
 //!

@@ -4,6 +4,7 @@ mod bad_files;
 mod check_output;
 mod cli;
 mod dashboards;
+mod disk;
 mod dns;
 mod docker;
 mod flows;

@@ -93,6 +93,11 @@ class Cell:
             self.process.wait()
             self.killed.set()
 
+    def armed(self):
+        """Whether there is something to lose, and the fault has been seen."""
+        recorded = (self.folder / "calls.jsonl").stat().st_size > 0
+        return recorded and (self.server.fault_seen.is_set() or self.fault == "none")
+
     def on_write(self, number):
         if self.moment == "stored" and self.server.fault_seen.is_set() and not self.killed.is_set():
             # Held here, so that what is stored from now on is not sent.
@@ -100,7 +105,7 @@ class Cell:
             self.killed.wait(10)
 
     def after_store(self, number):
-        if self.moment == "sent" and (self.server.fault_seen.is_set() or self.fault == "none"):
+        if self.moment == "sent" and self.armed():
             self.kill()
 
     def watch(self):
@@ -117,8 +122,7 @@ class Cell:
             return
         mask, ending = wanted[self.moment]
         for seen, name in events(self.spool):
-            armed = self.server.fault_seen.is_set() or self.fault == "none"
-            if seen & mask and name.endswith(ending) and armed and (self.moment != "stored" or self.held()):
+            if seen & mask and name.endswith(ending) and self.armed() and (self.moment != "stored" or self.held()):
                 return self.kill()
 
     def held(self):
@@ -145,6 +149,11 @@ class Cell:
                 if line.startswith("call,") and found:
                     yield found.group(1)
 
+    def attempted(self):
+        """Calls of an uncut run: an overloaded machine drops starts, as its summary then says."""
+        path = self.folder / "summary.json"
+        return json.loads(path.read_text())["attempted"] if path.exists() else None
+
     def count(self):
         recorded = [record["call_id"] for record in records(self.folder)]
         spooled = {*self.on_disk("[0-9]*.lp"), *self.on_disk("*.lp.tmp")}
@@ -157,7 +166,8 @@ class Cell:
             "lost": len(set(recorded) - stored.keys() - spooled - set(letters)),
             "doubled": sum(len(times) > 1 for times in stored.values()) + len(letters) - len(set(letters)),
             "writes": self.server.writes, "killed": self.killed.is_set(), "flush": self.flushed[0],
-            "torn": self.torn,
+            "torn": self.torn, "bad": sum(call_id.endswith("37") for call_id in recorded),
+            "attempted": self.attempted(),
         }
 
 
@@ -200,11 +210,13 @@ def spool_delay():
                    for line in path.read_text().splitlines() if line.startswith("call,")]
     server.close()
     delays.sort()
-    if checks.equal(len(delays), 300, f"records in the spool\n{finished.printed}"):
+    if checks.equal(len(delays), finished.summary.get("attempted"), f"records in the spool\n{finished.printed}"):
         late = finished.summary["generator"]["late_ms"]["max"]
-        checks.that(delays[-1] <= 100 + late, f"in the spool {delays[-1]:.0f} ms after a call's end, with starts {late} ms late")
-        figure(f"in the spool after the call's end: median {delays[150]:.0f} ms, 99 % {delays[297]:.0f} ms, most "
-               f"{delays[-1]:.0f} ms; the latest start of the run was {late:.0f} ms late")
+        median, most = delays[len(delays) // 2], delays[-1]
+        # A result passes three threads, each of which may be as late as the one that starts calls.
+        checks.that(most <= 100 + 3 * late, f"in the spool {most:.0f} ms after a call's end, with starts {late} ms late")
+        figure(f"in the spool after the call's end: median {median:.0f} ms, most {most:.0f} ms; the latest start of the run "
+               f"was {late:.0f} ms late")
 
 
 spool_delay()
@@ -221,9 +233,8 @@ for fault, moment, found, printed in at_once(jobs, limit=4):
     checks.equal((found["flush"], found["spooled"]), (0, 0), f"{name}: report --flush and what is left\n{printed}")
     checks.that(found["killed"] or moment in ("none", "random"), f"{name}: the moment never came")
     if moment == "none":
-        checks.equal(found["records"], 300, f"{name}: records of an uncut run")
-    if fault == "400 in mid-batch" and moment == "none":
-        checks.equal(found["letters"], 3, f"{name}: dead letters")
+        checks.equal(found["records"], found["attempted"], f"{name}: records of an uncut run")
+        checks.equal(found["letters"], found["bad"] if fault == "400 in mid-batch" else 0, f"{name}: dead letters")
     if moment == "torn":
         checks.that(found["torn"], f"{name}: no segment was cut in {TRIES} tries")
 width = max(map(len, FAULTS))
