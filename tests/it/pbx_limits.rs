@@ -399,7 +399,7 @@ fn places_come_back_however_a_call_ends() {
             let agent = at(7);
             assert_eq!(desk.login(agent, "1002"), 200);
             desk.dial(flow, "1001", "1002");
-            let ringing = answer_of(&desk, agent, "180 Ringing");
+            let ringing = answer_of(desk, agent, "180 Ringing");
             desk.send(agent, &ringing);
             desk.pass(secs(599));
             assert_eq!(desk.pbx.places_taken(desk.now), 2);
