@@ -21,8 +21,8 @@ use crate::pace::{Load, Schedule, Stop};
 use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::scenario::plan::{
-    Actor, Answer, MediaMode, Plan, Policy, PublicAddress, Registered, Reject, Server, Srtp, Step, Talk, Target,
-    Transport,
+    Actor, Answer, KeepAlive, LargeRequests, MediaMode, Plan, Policy, PublicAddress, Registered, Reject, Server, Srtp,
+    Step, Talk, Target, Transport,
 };
 use crate::scenario::safety::Safety;
 use crate::sink::RunFolder;
@@ -159,6 +159,8 @@ fn plan(args: &Args) -> Plan {
         domain: args.listen.to_string(),
         public_address: args.public_address.map_or(PublicAddress::Local, PublicAddress::Fixed),
         local_port: 0,
+        large_requests: LargeRequests::default(),
+        keep_alive: KeepAlive::default(),
         headers: Vec::new(),
         speaks: Extensions::default(),
         gruu: false,
