@@ -490,6 +490,13 @@ impl World {
                 }
             }
             Output::OpenLink { link, transport, remote, .. } => self.open_link(link, transport, remote),
+            Output::CloseLink(LinkId(accepted)) if side == Side::Pbx => {
+                let link = LinkId(accepted - ACCEPTED);
+                if self.links.remove(&link).is_some() {
+                    let event = LinkEvent::Lost(LinkFault::Broken, "closed by the far end".into());
+                    self.callers.handle_link(now, link, event);
+                }
+            }
             Output::CloseLink(link) => self.close_link(link),
             Output::Report(Report::Finished(finished)) if finished.beside => self.beside.push(finished.record),
             Output::Report(Report::Finished(finished)) => {
