@@ -9,7 +9,7 @@ use super::links::Purpose;
 use crate::record::{LocalFailure, TransportFailure, TransportFault};
 use crate::sip::flow::{Flow, Link, LinkId};
 use crate::sip::message::{Message, ParseError};
-use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
+use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 
 impl Station for Callers {
     type Report = Report;
@@ -31,17 +31,9 @@ impl Station for Callers {
         begun.or(owner)
     }
 
-    fn handle_media(
-        &mut self,
-        now: Instant,
-        arrived: Instant,
-        port: PortId,
-        channel: Channel,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) {
-        self.look_back(now, Some(arrived));
-        self.streams.handle_packet(arrived, port, channel, from, bytes);
+    fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>) {
+        self.look_back(now, Some(packet.arrived));
+        self.streams.handle_packet(packet);
         self.tell_seconds();
     }
 
