@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::plan::{Account, Reject, Srtp, Transport};
-use crate::sip::session::Extensions;
+use crate::sip::session::{Extensions, SessionTimer};
 use crate::units::Secret;
 
 /// A simulated PBX.
@@ -178,12 +178,19 @@ impl Default for LabPlan {
                 refuse: Reject { reason: Some("license limit exceeded".into()), ..Reject::new(403, None) },
             }),
             challenge: true,
-            speaks: Extensions::default(),
+            speaks: Extensions {
+                timer: SessionTimer { expires: Some(SESSION_EXPIRES), ..SessionTimer::default() },
+                ..Extensions::default()
+            },
             transport: Transport::Udp,
             srtp: None,
         }
     }
 }
+
+/// Session-Expires of the built-in lab, seconds: as long as most PBXs keep a call that nobody refreshes. Over UDP nothing
+/// else tells that a caller is gone.
+const SESSION_EXPIRES: u32 = 1800;
 
 /// Password of every account of the built-in lab: the lab is not a secret, and a target file names it by a variable.
 pub const LAB_PASSWORD: &str = "ringfleet";

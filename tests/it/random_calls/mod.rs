@@ -1,53 +1,63 @@
 //! Random lists of operations on two endpoints in virtual time, through delay, loss, reorder and duplication: whatever
-//! is done in whatever order, every session ends, tells its end once, and leaves nothing behind.
+//! is done in whatever order, every session ends, tells its end once, both sides know the same of how, and nothing is
+//! left behind or sent for ever.
 
-use std::collections::HashMap;
+mod play;
+
 use std::time::Duration;
 
 use proptest::prelude::*;
-use ringfleet::sip::endpoint::{Event, Ping};
+use ringfleet::sip::endpoint::Event;
 use ringfleet::sip::flow::Transport;
 use ringfleet::sip::registration::Binding;
-use ringfleet::sip::session::Response;
-use ringfleet::sip::token::Handle;
+use ringfleet::sip::session::{Means, Refresher, Reliable};
 
-use crate::pair::{Network, Pair, invite};
+use crate::pair::{Network, invite};
+use play::{Kind, OK, Op, Play, binding};
 
-const OK: Response<'static> = Response { code: 200, reason: "", contact: "b", headers: &[], sdp: b"" };
-
-/// What an application may want at any moment, sensible or not.
-#[derive(Clone, Debug)]
-enum Op {
-    Dial,
-    Ring,
-    Answer,
-    Refuse(u16),
-    Cancel,
-    HangUp,
-    Abandon,
-    Register,
-    Unregister,
-    Ping,
-    LoseLink,
-    Unreachable,
-    Pass(u64),
+fn means() -> impl Strategy<Value = Means> {
+    prop_oneof![Just(Means::Reinvite), Just(Means::Update)]
 }
 
+fn kind() -> impl Strategy<Value = Kind> {
+    let reliable = prop_oneof![
+        3 => Just(Reliable::Supported),
+        1 => Just(Reliable::Off),
+        2 => Just(Reliable::Required),
+    ];
+    let refresher = prop_oneof![Just(Refresher::Uac), Just(Refresher::Uas)];
+    (reliable, prop::option::of((refresher, means())), prop::bool::weighted(0.8))
+        .prop_map(|(reliable, timer, offers)| Kind { reliable, timer, offers })
+}
+
+/// What an application does by itself, and what a network does to it.
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
-        6 => Just(Op::Dial),
-        3 => Just(Op::Ring),
+        6 => prop_oneof![Just(Kind::plain()), kind()].prop_map(Op::Dial),
+        4 => prop_oneof![Just(Kind::plain()), kind()].prop_map(Op::Ring),
+        1 => Just(Op::Progress),
         6 => Just(Op::Answer),
         2 => prop_oneof![Just(302), Just(404), Just(486), Just(503), Just(603)].prop_map(Op::Refuse),
         3 => Just(Op::Cancel),
-        6 => Just(Op::HangUp),
-        1 => Just(Op::Abandon),
+        5 => Just(Op::HangUp),
+        5 => means().prop_map(Op::Change),
         2 => Just(Op::Register),
         2 => Just(Op::Unregister),
         1 => Just(Op::Ping),
+        14 => prop_oneof![0..30u64, 0..1000u64, 0..40_000u64, 40_000..100_000u64].prop_map(Op::Pass),
+    ]
+}
+
+/// And what tears the two sides apart, or what a third party does.
+fn any_op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        50 => op(),
+        1 => Just(Op::Abandon),
         1 => Just(Op::LoseLink),
         1 => Just(Op::Unreachable),
-        12 => prop_oneof![0..30u64, 0..1000u64, 0..40_000u64].prop_map(Op::Pass),
+        2 => prop_oneof![Just("INFO"), Just("MESSAGE"), Just("OPTIONS"), Just("NOTIFY"), Just("BYE")].prop_map(Op::Within),
+        3 => prop_oneof![Just("SIP/2.0 200"), Just("SIP/2.0 18")].prop_map(Op::Fork),
+        4 => (0..60usize).prop_map(Op::Replay),
     ]
 }
 
@@ -62,162 +72,22 @@ fn network() -> impl Strategy<Value = Network> {
     )
 }
 
-/// What an end knows of what it began or was offered, oldest first.
-#[derive(Default)]
-struct Known {
-    placed: Vec<Handle>,
-    received: Vec<Handle>,
-    registrations: Vec<Handle>,
-    pings: Vec<Handle>,
-    silent: Vec<Handle>,
+fn transport() -> impl Strategy<Value = Transport> {
+    prop_oneof![3 => Just(Transport::Udp), 1 => Just(Transport::Tcp)]
 }
 
-struct Play {
-    pair: Pair,
-    transport: Transport,
-    known: [Known; 2],
-}
-
-impl Play {
-    fn new(network: Network, transport: Transport) -> Self {
-        let network =
-            if transport.is_reliable() { Network { delay: network.delay, ..Network::default() } } else { network };
-        Self { pair: Pair::new(network, transport), transport, known: Default::default() }
+fn play(network: Network, transport: Transport, ops: &[(usize, usize, Op)]) {
+    let mut play = Play::new(network, transport);
+    for (end, which, op) in ops {
+        play.act(*end, *which, op);
     }
-
-    fn pass(&mut self, period: Duration) {
-        let until = self.pair.now - self.pair.start + period;
-        let known = &mut self.known;
-        self.pair.run(until, |_, end, event| {
-            if let Event::Invited { session } = event {
-                known[end].received.push(session);
-            }
-        });
+    play.end();
+    play.check();
+    if !ops.iter().any(|(_, _, op)| op.parts_the_sides()) {
+        play.check_that_both_sides_agree();
     }
-
-    fn act(&mut self, end: usize, which: usize, op: &Op) {
-        let (now, flow) = (self.pair.now, self.pair.flow(end));
-        let pick = |list: &[Handle]| (!list.is_empty()).then(|| list[which % list.len()]);
-        let known = &mut self.known[end];
-        let placed = pick(&known.placed);
-        let received = pick(&known.received);
-        let any = if which.is_multiple_of(2) { placed.or(received) } else { received.or(placed) };
-        let endpoint = &mut self.pair.ends[end];
-        match op {
-            Op::Dial => known.placed.extend(endpoint.invite(now, &invite(flow))),
-            Op::Ring => on(received, |it| endpoint.respond(now, it, &Response { code: 180, ..OK })),
-            Op::Answer => on(received, |it| endpoint.respond(now, it, &OK)),
-            Op::Refuse(code) => {
-                on(received, |it| endpoint.respond(now, it, &Response { code: *code, ..Response::default() }));
-            }
-            Op::Cancel => on(placed, |it| endpoint.cancel(now, it)),
-            Op::HangUp => on(any, |it| endpoint.bye(now, it, Some("Q.850;cause=16"))),
-            Op::Abandon => on(received, |it| {
-                endpoint.abandon(now, it);
-                known.silent.push(it);
-            }),
-            Op::Register => known.registrations.extend(endpoint.register(now, binding(flow, which))),
-            Op::Unregister => on(pick(&known.registrations), |it| endpoint.unregister(now, it)),
-            Op::Ping => {
-                let ping =
-                    Ping { flow, owner: 3, uri: "sip:lab", from: "<sip:a@lab>", headers: &[], credentials: None };
-                known.pings.extend(endpoint.options(now, &ping));
-            }
-            Op::LoseLink => self.pair.lose_link(end, self.transport),
-            Op::Unreachable => endpoint.fail_towards(now, flow),
-            Op::Pass(milliseconds) => self.pass(Duration::from_millis(*milliseconds)),
-        }
-    }
-
-    /// Everybody gives up everything, until nothing is left to give up.
-    fn end(&mut self) {
-        for _ in 0..3 {
-            for end in 0..2 {
-                let now = self.pair.now;
-                let (known, endpoint) = (&self.known[end], &mut self.pair.ends[end]);
-                for session in &known.placed {
-                    endpoint.cancel(now, *session);
-                    endpoint.bye(now, *session, None);
-                }
-                for session in &known.received {
-                    endpoint.bye(now, *session, None);
-                    endpoint.respond(now, *session, &Response { code: 480, ..Response::default() });
-                }
-                for registration in &known.registrations {
-                    endpoint.unregister(now, *registration);
-                }
-            }
-            // Longer than any two transactions one after the other.
-            self.pass(Duration::from_secs(150));
-        }
-    }
-
-    fn check(&self) {
-        for end in 0..2 {
-            let endpoint = &self.pair.ends[end];
-            assert_eq!(
-                endpoint.len(),
-                0,
-                "end {end} keeps something: {:#?}\n{:#?}",
-                self.pair.told[end],
-                self.pair.wire
-            );
-            assert_eq!(endpoint.poll_timeout(), None, "end {end} keeps a timer");
-            assert_eq!(endpoint.counters().malformed, 0);
-            let ends = self.ends_told(end);
-            let count = |handle: &Handle| ends.get(handle).copied().unwrap_or(0);
-            let known = &self.known[end];
-            for handle in known.placed.iter().chain(&known.registrations).chain(&known.pings) {
-                assert_eq!(count(handle), 1, "{handle:?} of end {end}: {:#?}", self.pair.told[end]);
-            }
-            for handle in &known.received {
-                assert!(count(handle) <= 1, "{handle:?} of end {end}: {:#?}", self.pair.told[end]);
-            }
-        }
-    }
-
-    /// How often the end of each session, registration and request was told.
-    fn ends_told(&self, end: usize) -> HashMap<Handle, usize> {
-        let mut ends = HashMap::new();
-        for (_, event) in &self.pair.told[end] {
-            let over = match event {
-                Event::Refused { session, .. }
-                | Event::Cancelled { session }
-                | Event::ByeReceived { session }
-                | Event::ByeAnswered { session, .. }
-                | Event::LinkLost { session } => *session,
-                Event::RegistrationFailed { registration, .. } | Event::Unregistered { registration, .. } => {
-                    *registration
-                }
-                Event::OptionsAnswered { request, .. } => *request,
-                _ => continue,
-            };
-            *ends.entry(over).or_default() += 1;
-        }
-        ends
-    }
-}
-
-fn on(handle: Option<Handle>, act: impl FnOnce(Handle)) {
-    if let Some(handle) = handle {
-        act(handle);
-    }
-}
-
-fn binding(flow: ringfleet::sip::flow::Flow, which: usize) -> Binding {
-    Binding {
-        flow,
-        owner: 5,
-        registrar: "sip:lab".into(),
-        aor: format!("sip:{which}@lab"),
-        user: which.to_string(),
-        expires: 60,
-        headers: Vec::new(),
-        route: Vec::new(),
-        credentials: None,
-        refresh: which.is_multiple_of(2),
-        instance: None,
-    }
+    // Eleven INVITEs, ACKs, 200s … of one transaction at the most, each perhaps answered and perhaps doubled.
+    assert!(play.pair.wire.len() <= 150 * ops.len(), "{} messages", play.pair.wire.len());
 }
 
 proptest! {
@@ -226,17 +96,53 @@ proptest! {
     #[test]
     fn any_order_of_operations_ends_every_session_once_and_leaves_nothing(
         network in network(),
-        transport in prop_oneof![3 => Just(Transport::Udp), 1 => Just(Transport::Tcp)],
-        ops in prop::collection::vec((0..2usize, 0..6usize, op()), 1..40),
+        transport in transport(),
+        ops in prop::collection::vec((0..2usize, 0..6usize, any_op()), 1..40),
     ) {
-        let mut play = Play::new(network, transport);
-        for (end, which, op) in &ops {
-            play.act(*end, *which, op);
+        play(network, transport, &ops);
+    }
+
+    #[test]
+    fn any_order_of_what_two_applications_do_ends_every_call_alike_on_both_sides(
+        network in network(),
+        transport in transport(),
+        ops in prop::collection::vec((0..2usize, 0..6usize, op()), 1..60),
+    ) {
+        play(network, transport, &ops);
+    }
+
+    #[test]
+    fn a_cancel_at_any_instant_of_a_call_ends_it_alike_on_both_sides(
+        network in network(),
+        kind in kind(),
+        rings in 0..800u64,
+        answers in prop::option::of(0..3000u64),
+        cancels in 0..4000u64,
+    ) {
+        let mut ops = vec![(0, 0, Op::Dial(kind)), (0, 0, Op::Pass(rings)), (1, 0, Op::Ring(Kind::plain()))];
+        let answers = answers.unwrap_or(5000);
+        let (first, second) = if answers < cancels { (answers, cancels) } else { (cancels, answers) };
+        let act = |at| if at == answers { (1, 0, Op::Answer) } else { (0, 0, Op::Cancel) };
+        ops.extend([(0, 0, Op::Pass(first)), act(first), (0, 0, Op::Pass(second - first)), act(second)]);
+        play(network, Transport::Udp, &ops);
+    }
+
+    #[test]
+    fn calls_with_session_timers_and_changes_of_both_sides_end_alike_on_both_sides(
+        network in (0..100u64, prop_oneof![Just(0), 0..150u64]).prop_map(|(delay, loss)| Network {
+            delay: Duration::from_millis(delay), loss, ..Network::default()
+        }),
+        refresher in prop_oneof![Just(Refresher::Uac), Just(Refresher::Uas)],
+        by in means(),
+        changes in prop::collection::vec((0..2usize, means(), 0..60_000u64), 0..12),
+    ) {
+        let timed = Kind { timer: Some((refresher, by)), ..Kind::plain() };
+        let mut ops = vec![(0, 0, Op::Dial(timed)), (0, 0, Op::Pass(2000)), (1, 0, Op::Ring(Kind::plain())), (1, 0, Op::Answer)];
+        for (end, means, pass) in changes {
+            // Both at the same moment, so that they cross.
+            ops.extend([(end, end, Op::Change(means)), (1 - end, 1 - end, Op::Change(means)), (0, 0, Op::Pass(pass))]);
         }
-        play.end();
-        play.check();
-        // Eleven INVITEs, ACKs, 200s … of one transaction at the most, each perhaps answered and perhaps doubled.
-        prop_assert!(play.pair.wire.len() <= 150 * ops.len(), "{} messages", play.pair.wire.len());
+        play(network, Transport::Udp, &ops);
     }
 }
 
