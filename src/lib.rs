@@ -37,7 +37,7 @@
 //! | 9 | [`station`] | what a worker hosts: inputs, outputs, media streams | core |
 //! | 10 | [`call`] | the step interpreter: drives sip and media for each attempt, fills its facts | core |
 //! | 11 | [`evidence`] | ring of raw messages, ladder | core |
-//! | 12 | [`pbx`] | the simulated PBX: registrar, number plan, trunks, licence | core |
+//! | 12 | [`pbx`] | the simulated PBX: registrar, number plan, trunks, limits on calls and registrations | core |
 //! | 13 | [`report`] | html, junit, the terminal screen | core |
 //! | 14 | [`net`] | **the** place of sockets, TLS, DNS and time | shell |
 //! | 15 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |

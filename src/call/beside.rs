@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use super::callers::{Callers, Finished, Report};
 use super::observe;
-use super::standing::{Failure, STANDING_OWNER};
+use super::registering::STANDING_OWNER;
+use super::standing::Failure;
 use super::step::sent_response;
 use crate::record::{
     CallRecord, Direction, Facts, Identity, MediaFigures, Moments, RegistrationFacts, RegistrationRecord, Role,

@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::accounts::Accounts;
 use super::back_off::{BackOff, Pause};
+use super::hops::Hops;
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::links::{Links, Wanted};
 use super::standing::{Failure, Standing};
@@ -31,6 +32,8 @@ pub struct Config {
     pub plan: Arc<Plan>,
     /// Where every server that the plan names is reached, the place to be tried first in front.
     pub servers: Vec<(Server, Vec<Hop>)>,
+    /// A request that is not served where it went is tried at the server's other places (RFC 3263 §4.3).
+    pub fail_over: bool,
     /// This worker's share of the attempts: number `.0` of `.1`.
     pub share: (u64, u64),
     /// When the load begins.
@@ -138,6 +141,7 @@ pub struct Callers {
     pub(super) key_source: KeySource,
     pub(super) streams: Streams<LegRef>,
     pub(super) links: Links,
+    pub(super) hops: Hops,
     pub(super) wanted: Vec<Wanted>,
     /// What was dialled and permitted, by actor: the same numbers come again and again.
     pub(super) permitted: FxHashSet<(u8, String)>,
@@ -180,7 +184,8 @@ pub(super) struct Place {
 
 impl Callers {
     /// A station whose load begins at [`Config::start`].
-    pub fn new(config: Config, endpoint: endpoint::Config, seed: u64, now: Instant) -> Self {
+    pub fn new(mut config: Config, endpoint: endpoint::Config, seed: u64, now: Instant) -> Self {
+        let endpoint = endpoint::Config { fails_over: config.fail_over, ..endpoint };
         let (first, step) = (config.share.0 as usize, config.share.1 as usize);
         let (accounts, pools) = Accounts::of_plan(&config.plan, first, step);
         let watched = share_of(config.watched_legs.into(), config.share) as u32;
@@ -197,6 +202,7 @@ impl Callers {
             endpoint: Endpoint::new(endpoint, seed, now),
             streams: Streams::new(seed ^ 0x5eed, watched, now),
             links: Links::default(),
+            hops: Hops::new(std::mem::take(&mut config.servers), config.fail_over, config.plan.honour_retry_after),
             wanted: Vec::new(),
             permitted: FxHashSet::default(),
             closing: Vec::new(),
@@ -294,6 +300,11 @@ impl Callers {
         self.back_off.add(now, pause);
     }
 
+    /// DNS gives other places of a server (its index in [`Config::servers`]) now: new requests go there.
+    pub fn handle_places(&mut self, server: usize, hops: &[Hop]) {
+        self.hops.replace(server, hops);
+    }
+
     /// A place for an attempt, with its legs and their accounts.
     pub(super) fn open_place(&mut self, n: u64, intended: Instant) -> u32 {
         let index = self.free.pop().unwrap_or_else(|| {
@@ -385,7 +396,7 @@ impl Callers {
             wanted: &mut self.wanted,
             permitted: &mut self.permitted,
             routes: &mut self.routes,
-            servers: &self.config.servers,
+            hops: &mut self.hops,
             account: held.map(|(index, accounts)| accounts.get(index)),
             login: held.and_then(|(index, accounts)| accounts.login(index)),
             clock: self.config.clock,

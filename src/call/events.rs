@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::callers::{Callers, owner_of};
-use super::leg::{Leg, LegRef, Phase};
+use super::leg::{Leg, LegRef, Phase, Tools};
 use crate::sip::endpoint::Event;
 use crate::sip::flow::{Flow, LinkId};
 use crate::sip::header;
@@ -40,6 +40,14 @@ impl Callers {
             return;
         }
         let route = if over { self.routes.remove(&handle) } else { self.routes.get(&handle).copied() };
+        if let Event::Unserved { entry, code, cause } = event {
+            let asked =
+                |leg: &mut Leg, tools: &mut Tools<'_>| leg.handle_unserved(tools, entry, (code, cause), message);
+            if !route.is_some_and(|me| self.with_leg(now, me, asked)) {
+                self.endpoint.give_up(now, entry, code, cause);
+            }
+            return;
+        }
         let Some(me) = route else { return };
         self.with_leg(now, me, |leg, tools| match event {
             Event::Provisional { code, .. } => leg.handle_provisional(tools, code, message),
@@ -63,7 +71,7 @@ impl Callers {
             }
             Event::Unregistered { .. } => leg.handle_unregistered(tools),
             Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
-            Event::Invited { .. } | Event::RegisterReceived => {}
+            Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } => {}
         });
     }
 
@@ -165,6 +173,7 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
             (registration, true)
         }
         Event::OptionsAnswered { request, .. } => (request, true),
+        Event::Unserved { entry, .. } => (entry, false),
         Event::Invited { .. } | Event::RegisterReceived => return None,
     })
 }

@@ -69,23 +69,17 @@ impl Station for Callers {
                 self.endpoint.add_link(link, Link { sips, ..known.known_as(public) });
                 self.register_standing(now);
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, Leg::advance);
+                    self.with_leg(now, me, Leg::take_link);
                 }
+                self.drain_endpoint(now, None, None);
             }
             LinkEvent::Lost(fault, text) => {
                 self.links.lost(link);
-                let fault = TransportFailure { fault: fault_of(fault), text: Some(text) };
-                self.fault = fault.clone();
+                self.fault = TransportFailure { fault: fault_of(fault), text: Some(text) };
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, |leg, tools| {
-                        leg.lose_link(fault.clone());
-                        leg.wind_down(tools);
-                    });
+                    self.with_leg(now, me, Leg::miss_link);
                 }
-                for standing in self.standing.iter_mut().flatten() {
-                    standing.lose_link(now, link, &fault, &mut self.random);
-                }
-                self.begin_if_settled(now);
+                self.miss_standing_link(now, link);
                 self.endpoint.remove_link(now, link);
                 self.drain_endpoint(now, None, None);
             }
@@ -128,8 +122,8 @@ impl Station for Callers {
     }
 
     fn poll_output(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Output<Report> {
-        if let Some((link, purpose)) = self.wanted.pop() {
-            let Purpose { transport, remote, local_port, server, .. } = purpose;
+        if let Some((link, purpose, remote)) = self.wanted.pop() {
+            let Purpose { transport, local_port, server, .. } = purpose;
             return Output::OpenLink { link, transport, remote, local_port, server };
         }
         if let Some(transmit) = self.endpoint.poll_transmit() {

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::back_off::BackOff;
+use super::hops::{Hops, Way};
 use super::links::{Links, Wanted};
+use super::reach::Unserved;
 use crate::media;
 use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role, TransportFailure};
-use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Server, Step};
+use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
 use crate::sip::endpoint::Endpoint;
-use crate::sip::flow::{Flow, Hop};
+use crate::sip::flow::Flow;
 use crate::sip::sdp;
 use crate::sip::sdp::crypto::{Key, KeySource};
 use crate::sip::token::Handle;
@@ -94,6 +96,10 @@ pub(super) struct Leg {
     pub(super) registration: Option<Handle>,
     /// The link that an opening leg waits for.
     pub(super) link: Option<crate::sip::flow::LinkId>,
+    /// Which places of its server the request of a step, by its index, goes to.
+    pub(super) way: Option<(usize, Way)>,
+    /// The request of this step, while the link to another place is being opened for it.
+    pub(super) unserved: Option<Unserved>,
     /// When the request of this step was sent.
     pub(super) request_sent: Option<Instant>,
     /// Since when the current talk step listens.
@@ -143,7 +149,7 @@ pub(super) struct Tools<'a> {
     /// What was dialled and permitted, by actor.
     pub(super) permitted: &'a mut FxHashSet<(u8, String)>,
     pub(super) routes: &'a mut FxHashMap<Handle, LegRef>,
-    pub(super) servers: &'a [(Server, Vec<Hop>)],
+    pub(super) hops: &'a mut Hops,
     pub(super) account: Option<&'a Account>,
     pub(super) login: Option<&'a Arc<Login>>,
     pub(super) clock: media::clock::NtpClock,
@@ -234,6 +240,7 @@ impl Leg {
     /// Ends whatever is still open, one thing after the other, until nothing is.
     pub(super) fn wind_down(&mut self, tools: &mut Tools<'_>) {
         (self.deadline, self.cancel_at) = (None, None);
+        self.forget_unserved(tools);
         if self.up && self.session.is_some() {
             self.hang_up(tools);
             self.phase = Phase::Closing;

@@ -1,7 +1,7 @@
 //! Links towards servers: one UDP socket for all accounts, one TCP connection for each account, so that registration
 //! and calls of one account share it (RFC 5626).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustc_hash::FxHashMap;
 
@@ -12,7 +12,8 @@ use crate::sip::flow::{Flow, Hop, LinkId, PublicAddress, Transport};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Purpose {
     pub(super) transport: Transport,
-    pub(super) remote: SocketAddr,
+    /// The place at its other end; only its family where one local port serves all.
+    remote: SocketAddr,
     /// Index of the server.
     pub(super) server: u16,
     /// Contacts over it are `sips:`.
@@ -26,9 +27,14 @@ pub(super) struct Purpose {
 impl Purpose {
     /// For the requests of an account (pool, account) of a target to one of its servers.
     pub(super) fn new(hop: Hop, (index, server): (usize, &Server), target: &Target, account: (usize, usize)) -> Self {
+        let shared = target.local_port != 0 && !hop.transport.is_reliable();
+        let any: IpAddr = match hop.address {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
         Self {
             transport: hop.transport,
-            remote: hop.address,
+            remote: if shared { SocketAddr::new(any, 0) } else { hop.address },
             server: index as u16,
             sips: server.sips,
             local_port: target.local_port,
@@ -38,8 +44,8 @@ impl Purpose {
     }
 }
 
-/// A link to open.
-pub(super) type Wanted = (LinkId, Purpose);
+/// A link to open, towards this address.
+pub(super) type Wanted = (LinkId, Purpose, SocketAddr);
 
 /// Links that were asked for.
 #[derive(Debug, Default)]
@@ -61,11 +67,11 @@ pub(super) enum Access {
 }
 
 impl Links {
-    /// The link for a purpose.
-    pub(super) fn access(&mut self, purpose: Purpose) -> Access {
+    /// The link for a purpose, to reach this address over it.
+    pub(super) fn access(&mut self, purpose: Purpose, remote: SocketAddr) -> Access {
         if let Some(link) = self.by_purpose.get(&purpose).copied() {
             return match self.purposes.get(&link) {
-                Some((_, true)) => Access::Open(Flow { link, remote: purpose.remote }),
+                Some((_, true)) => Access::Open(Flow { link, remote }),
                 _ => Access::Opening(link),
             };
         }

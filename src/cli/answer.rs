@@ -11,7 +11,7 @@ use super::args::Answer as Args;
 use super::run::{NotStarted, influx_target, start_sink};
 use super::screen::Screen;
 use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
-use crate::engine::{Settings, Workers};
+use crate::engine::{Names, Settings, Workers};
 use crate::media::{Codec, Source};
 use crate::net::clock;
 use crate::net::tls::SelfSigned;
@@ -78,6 +78,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         std::fs::write(path, &signed.ca).with_context(|| format!("cannot write {}", path.display()))?;
     }
     let settings = Settings {
+        names: Names::default(),
+        fail_over: true,
         plan: Arc::clone(&plan),
         servers: Vec::new(),
         security: Security { acceptor: Some(signed.acceptor), clients: Vec::new() },

@@ -49,8 +49,17 @@ fn about(plan: &LabPlan) -> String {
     let users = plan.accounts.first().zip(plan.accounts.last());
     lines.extend(users.map(|(first, last)| format!("accounts  {} to {}", first.user, last.user)));
     for trunk in &plan.trunks {
-        lines.push(format!("trunk     {}: {} calls behind {}…", trunk.name, trunk.limit.places, trunk.prefix));
+        lines.push(format!("trunk     {}: {} behind {}…", trunk.name, trunk.limit, trunk.prefix));
     }
+    let calls = &plan.calls;
+    let limits = [
+        ("in all", &calls.all),
+        ("of an account", &calls.per_account),
+        ("of a source address", &calls.per_source),
+        ("to a number", &calls.per_callee),
+    ];
+    let limits = limits.into_iter().filter_map(|(of, limit)| Some((of, limit.as_ref()?)));
+    lines.extend(limits.map(|(of, limit)| format!("calls     {limit} {of}")));
     lines.extend(plan.licence.as_ref().map(|licence| format!("licence   {} devices", licence.places)));
     let numbers = plan.extensions.iter().map(|extension| format!("{} {}", extension.number, extension.name));
     let numbers: Vec<String> = numbers.collect();

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 
@@ -11,9 +12,9 @@ use super::exit;
 use super::load::{self, Overrides};
 use super::screen::Screen;
 use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
-use crate::engine::{Lab, Settings, Workers};
+use crate::engine::{Lab, Names, Settings, Workers};
 use crate::net::clock;
-use crate::net::resolve::locate;
+use crate::net::resolve::{Located, locate};
 use crate::net::tls::Client;
 use crate::reactor::Security;
 use crate::record::Anchor;
@@ -100,8 +101,8 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
         },
     };
     let located = addresses(&compiled.plan, lab.as_ref(), args.nameserver);
-    let located = located.and_then(|servers| Ok((security(&servers, lab.as_ref())?, servers)));
-    let (security, servers) = match located {
+    let located = located.and_then(|(servers, ttls)| Ok((security(&servers, lab.as_ref())?, servers, ttls)));
+    let (security, servers, ttls) = match located {
         Ok(located) => located,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -110,6 +111,8 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
     let settings = Settings {
         plan: Arc::clone(&plan),
         servers,
+        names: Names { nameserver: args.nameserver, ttls, ..Names::default() },
+        fail_over: true,
         security,
         workers: usize::from(args.workers),
         listen: None,
@@ -156,13 +159,12 @@ pub(super) fn start_sink(target: &InfluxTarget, run_dir: &Path, runs: &Path) -> 
     Collector::start(target, run_dir, settings).context("cannot start the InfluxDB sink")
 }
 
+/// Servers and their places, and how long what DNS said of each holds.
+type Found = (Vec<(Server, Vec<Hop>)>, Vec<Option<Duration>>);
+
 /// Where every server that a plan names is reached.
-fn addresses(
-    plan: &Plan,
-    lab: Option<&Lab>,
-    nameserver: Option<SocketAddr>,
-) -> Result<Vec<(Server, Vec<Hop>)>, NotStarted> {
-    let mut known: Vec<(Server, Vec<Hop>)> = Vec::new();
+fn addresses(plan: &Plan, lab: Option<&Lab>, nameserver: Option<SocketAddr>) -> Result<Found, NotStarted> {
+    let (mut known, mut ttls): Found = (Vec::new(), Vec::new());
     for actor in &plan.actors {
         let target = &actor.target;
         let peers = target.trunks.values().filter_map(|trunk| trunk.peer.as_ref());
@@ -170,15 +172,19 @@ fn addresses(
             if known.iter().any(|(other, _)| other == server) {
                 continue;
             }
-            let hops = match lab.filter(|_| target.lab && *server == target.server) {
-                Some(lab) => vec![Hop { transport: server.transport.unwrap_or_default(), address: lab.address }],
+            let located = match lab.filter(|_| target.lab && *server == target.server) {
+                Some(lab) => {
+                    let hop = Hop { transport: server.transport.unwrap_or_default(), address: lab.address };
+                    Located { hops: vec![hop], ttl: None }
+                }
                 None => locate(server.wanted(), nameserver, clock::seed())
                     .map_err(|error| NotStarted::environment(format!("target {}: {error}", target.name)))?,
             };
-            known.push((server.clone(), hops));
+            known.push((server.clone(), located.hops));
+            ttls.push(located.ttl);
         }
     }
-    Ok(known)
+    Ok((known, ttls))
 }
 
 /// How TLS is done with each server, where it may be.

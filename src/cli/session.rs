@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::exit;
 use super::screen::Screen;
 use crate::call::{Finished, NotBegun, Pause, Progress};
-use crate::engine::{Beat, Told, Workers};
+use crate::engine::{Beat, LookedUp, Told, Workers};
 use crate::evidence::File;
 use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
 use crate::net::clock;
@@ -241,6 +241,18 @@ impl<'a> Session<'a> {
         self.screen.say(&format!("{target} wants no calls{trunk} for {left:.0} s (503 with Retry-After)"));
     }
 
+    /// A name was looked up again.
+    fn note_look_up(&mut self, looked_up: LookedUp) {
+        let LookedUp { server, found, .. } = looked_up;
+        match found {
+            Ok(hops) => {
+                let hops: Vec<String> = hops.iter().map(|hop| format!("{} {}", hop.transport, hop.address)).collect();
+                self.screen.say(&format!("DNS gives other places for {server} now: {}", hops.join(", ")));
+            }
+            Err(error) => self.screen.say(&format!("{error}: the places of {server} that are known are kept")),
+        }
+    }
+
     /// Lines may not be filled any more.
     fn note_end_of_window(&mut self) {
         if !std::mem::replace(&mut self.closed, true) {
@@ -335,6 +347,9 @@ impl<'a> Session<'a> {
 
     fn tick(&mut self, now: Instant, workers: &Workers) -> anyhow::Result<()> {
         self.folder.tick(now)?;
+        for looked_up in workers.looked_up.try_iter() {
+            self.note_look_up(looked_up);
+        }
         if now - self.window_began >= Duration::from_secs(1) {
             self.lost_datagrams = workers.lost_datagrams();
             self.close_window(now)?;

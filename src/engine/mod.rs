@@ -4,9 +4,11 @@
 mod evidence;
 mod host;
 mod lab;
+mod names;
 mod preflight;
 mod workers;
 
 pub use host::{Beat, StartError};
 pub use lab::Lab;
+pub use names::{LookedUp, Names, Renewal};
 pub use workers::{Settings, Told, Workers};

@@ -3,7 +3,8 @@
 //! Needs are lower bounds (how long a call rings is not known beforehand), so a run that is refused here could not
 //! have been placed as it is written.
 
-use std::net::SocketAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -13,6 +14,7 @@ use super::workers::Settings;
 use crate::net::{drops, udp};
 use crate::pace::{Load, Schedule};
 use crate::scenario::plan::{Actor, MediaMode, Plan, Step};
+use crate::sip::flow::Hop;
 
 /// Files of a run folder, poll, timers and channels.
 const OTHER_DESCRIPTORS: u64 = 48;
@@ -34,9 +36,14 @@ pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
     for actor in &plan.actors {
         let target = &actor.target;
         let known = settings.servers.iter().find(|(server, _)| *server == target.server);
-        let Some((server, hop)) = known.and_then(|(server, hops)| Some((server, hops.first()?))) else { continue };
+        let Some((server, hops)) = known else { continue };
         let refused = |source| StartError::Address { server: server.host.clone(), port: target.local_port, source };
-        let local = SocketAddr::new(udp::local_address_towards(hop.address).map_err(refused)?, target.local_port);
+        // One place that can be reached is enough: of the others, some may be of a family that this machine lacks.
+        let towards = |hop: &Hop| Ok((*hop, udp::local_address_towards(hop.address)?));
+        let reached: Vec<io::Result<(Hop, IpAddr)>> = hops.iter().map(towards).collect();
+        let first = reached.into_iter().reduce(|found, other| if found.is_ok() { found } else { other.or(found) });
+        let Some((hop, local)) = first.transpose().map_err(refused)? else { continue };
+        let local = SocketAddr::new(local, target.local_port);
         if target.local_port != 0 && !hop.transport.is_reliable() {
             udp::Udp::bind(local).map_err(refused)?;
         }

@@ -9,6 +9,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::evidence::{Keep, Keeper};
 use super::host::{self, Beat, StartError, Stop};
+use super::names::{LookedUp, Names, Renewal};
 use super::preflight;
 use crate::call::{Callers, Config, Finished, NotBegun, Pause, Progress, Report};
 use crate::evidence::File;
@@ -35,6 +36,10 @@ pub struct Settings {
     pub plan: Arc<Plan>,
     /// Where every server that the plan names is reached.
     pub servers: Vec<(Server, Vec<Hop>)>,
+    /// How they were found.
+    pub names: Names,
+    /// A request that is not served where it went is tried at the server's other places (RFC 3263 §4.3).
+    pub fail_over: bool,
     /// How connections are secured, server by server.
     pub security: Security,
     /// Threads.
@@ -90,11 +95,15 @@ pub enum Told {
 pub struct Workers {
     /// What they tell.
     pub told: Receiver<Told>,
+    /// Servers that were looked up again: the places now, or why nothing was found and the old ones are kept. A channel
+    /// of its own: that of the workers ends with them.
+    pub looked_up: Receiver<LookedUp>,
     /// Where calls are waited for.
     pub listening: Option<SocketAddr>,
     stops: Vec<Stop>,
     threads: Vec<JoinHandle<()>>,
     drops: Drops,
+    renewal: Option<Renewal>,
 }
 
 /// Workers that have what they need of the system and have not begun.
@@ -102,6 +111,8 @@ pub struct Prepared {
     reactors: Vec<(Reactor<Callers>, Stop, Keeper)>,
     listening: Option<SocketAddr>,
     drops: Drops,
+    servers: Vec<(Server, Vec<Hop>)>,
+    names: Names,
 }
 
 impl Prepared {
@@ -113,7 +124,13 @@ impl Prepared {
         let (sender, told) = bounded(WAITING);
         let stops: Vec<Stop> = self.reactors.iter().map(|(_, stop, _)| stop.clone()).collect();
         let mail = Mail::between(&stops);
-        let mut workers = Workers { told, listening: self.listening, stops, threads: Vec::new(), drops: self.drops };
+        let boxes: Vec<Sender<Letter>> = mail.iter().map(|mail| mail.own.clone()).collect();
+        let (teller, looked_up) = bounded(LETTERS);
+        let alarms = stops.clone();
+        let tell = move |looked_up| tell_places(looked_up, (&boxes, &alarms), &teller);
+        let renewal = Renewal::start(&self.names, &self.servers, tell).map_err(StartError::Worker)?;
+        let (listening, drops) = (self.listening, self.drops);
+        let mut workers = Workers { told, looked_up, listening, stops, threads: Vec::new(), drops, renewal };
         for (index, ((mut reactor, stop, keeper), mail)) in self.reactors.into_iter().zip(mail).enumerate() {
             reactor.station.begin(clock::now());
             let (sender, drops) = (sender.clone(), workers.drops.clone());
@@ -136,7 +153,13 @@ impl Workers {
     /// [`StartError`].
     pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
         preflight::check(settings)?;
-        let mut prepared = Prepared { reactors: Vec::new(), listening: None, drops: Drops::default() };
+        let mut prepared = Prepared {
+            reactors: Vec::new(),
+            listening: None,
+            drops: Drops::default(),
+            servers: settings.servers.clone(),
+            names: settings.names.clone(),
+        };
         let count = if settings.listen.is_some() { 1 } else { useful(&settings.plan, settings.workers) };
         let planned = settings.plan.load.planned();
         let keep =
@@ -174,6 +197,7 @@ impl Workers {
     /// Waits for the end of every worker.
     pub fn join(self) {
         drop(self.told);
+        drop(self.renewal);
         for thread in self.threads {
             if thread.join().is_err() {
                 tracing::error!("a worker ended by a bug: its attempts are not counted");
@@ -202,6 +226,7 @@ fn reactor_of(settings: &Settings, index: usize, count: usize) -> Result<Reactor
     let config = Config {
         plan: Arc::clone(&settings.plan),
         servers: settings.servers.clone(),
+        fail_over: settings.fail_over,
         share: (index as u64, count as u64),
         start: now,
         closes: settings.closes,
@@ -220,13 +245,22 @@ fn reactor_of(settings: &Settings, index: usize, count: usize) -> Result<Reactor
     Reactor::new(Callers::new(config, endpoint, seed, now), settings.security.clone()).map_err(StartError::Worker)
 }
 
-/// What workers tell each other: who wants no calls, and until when.
-struct Mail {
-    letters: Receiver<Pause>,
-    others: Vec<(Sender<Pause>, Stop)>,
+/// What a worker is told while it runs.
+enum Letter {
+    /// Another worker was told that the far side wants no calls for a while.
+    Pause(Pause),
+    /// The server of this number has these places now.
+    Places(usize, Vec<Hop>),
 }
 
-/// Pauses that may wait to be read; a worker reads them each turn.
+/// What workers tell each other: who wants no calls, and until when.
+struct Mail {
+    letters: Receiver<Letter>,
+    own: Sender<Letter>,
+    others: Vec<(Sender<Letter>, Stop)>,
+}
+
+/// Letters that may wait to be read; a worker reads them each turn.
 const LETTERS: usize = 64;
 
 impl Mail {
@@ -239,17 +273,30 @@ impl Mail {
         boxes
             .iter()
             .enumerate()
-            .map(|(own, (_, letters))| Self { letters: letters.clone(), others: others(own) })
+            .map(|(own, (sender, letters))| Self { letters: letters.clone(), own: sender.clone(), others: others(own) })
             .collect()
     }
 
     fn send(&self, pause: &Pause) {
         for (other, stop) in &self.others {
             // A full box holds pauses enough; a worker that has ended reads none.
-            let _ = other.try_send(pause.clone());
+            let _ = other.try_send(Letter::Pause(pause.clone()));
             stop.wake();
         }
     }
+}
+
+/// A name was looked up again: every worker is told of places that changed.
+fn tell_places(looked_up: LookedUp, (boxes, stops): (&[Sender<Letter>], &[Stop]), teller: &Sender<LookedUp>) {
+    if let Ok(hops) = &looked_up.found {
+        for (own, stop) in boxes.iter().zip(stops) {
+            // A box that is full is that of a worker which has ended.
+            let _ = own.try_send(Letter::Places(looked_up.number, hops.clone()));
+            stop.wake();
+        }
+    }
+    // Nobody may read it.
+    let _ = teller.try_send(looked_up);
 }
 
 fn work(
@@ -264,8 +311,11 @@ fn work(
         let _ = sender.send(told);
     };
     let tend = |callers: &mut Callers, now| {
-        for pause in mail.letters.try_iter() {
-            callers.handle_pause(now, pause);
+        for letter in mail.letters.try_iter() {
+            match letter {
+                Letter::Pause(pause) => callers.handle_pause(now, pause),
+                Letter::Places(server, hops) => callers.handle_places(server, &hops),
+            }
         }
     };
     let report = |keeper: &mut Keeper, report| match report {

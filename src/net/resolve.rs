@@ -1,4 +1,4 @@
-//! The resolver below [`crate::sip::locate`]: its questions go to DNS, before a run, on the calling thread.
+//! The resolver below [`crate::sip::locate`]: its questions go to DNS, on the calling thread.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::{Name, RData, RecordType};
+use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
 use crate::sip::flow::Hop;
 use crate::sip::locate::{Answer, LocateError, Locator, Naptr, Query, Srv, Step, Wanted};
@@ -15,19 +15,30 @@ use crate::sip::locate::{Answer, LocateError, Locator, Naptr, Query, Srv, Step, 
 /// Time for one answer; it is asked for twice.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// What DNS says of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Located {
+    /// Its places, in the order to try them.
+    pub hops: Vec<Hop>,
+    /// How long that holds: the shortest TTL of the records that led there. `None` where none were needed.
+    pub ttl: Option<Duration>,
+}
+
 /// Finds the places of a server (RFC 3263), in the order to try them. Without `nameserver` the system's are asked, and
 /// its hosts file. Blocks.
 ///
 /// # Errors
 /// [`LocateError`].
-pub fn locate(wanted: Wanted, nameserver: Option<SocketAddr>, seed: u64) -> Result<Vec<Hop>, LocateError> {
+pub fn locate(wanted: Wanted, nameserver: Option<SocketAddr>, seed: u64) -> Result<Located, LocateError> {
     let host = wanted.host.clone();
     let failed = |text: String| LocateError::Failed(host.clone(), text);
     let mut locator = Locator::new(wanted, seed);
-    let mut resolver = None;
+    let (mut resolver, mut ttl) = (None, None::<u32>);
     loop {
         match locator.poll() {
-            Step::Found(hops) => return Ok(hops),
+            Step::Found(hops) => {
+                return Ok(Located { hops, ttl: ttl.map(|seconds| Duration::from_secs(seconds.into())) });
+            }
             Step::Failed(error) => return Err(error),
             Step::Ask(query) => {
                 if resolver.is_none() {
@@ -37,7 +48,9 @@ pub fn locate(wanted: Wanted, nameserver: Option<SocketAddr>, seed: u64) -> Resu
                     resolver = Some((runtime, made.map_err(|error| failed(error.to_string()))?));
                 }
                 let Some((runtime, resolver)) = &resolver else { continue };
-                locator.handle_answer(runtime.block_on(ask(resolver, &query)));
+                let (answer, lives) = runtime.block_on(ask(resolver, &query));
+                ttl = ttl.into_iter().chain(lives).min();
+                locator.handle_answer(answer);
             }
         }
     }
@@ -61,34 +74,45 @@ fn resolver_of(nameserver: Option<SocketAddr>) -> Result<TokioResolver, NetError
     builder.build()
 }
 
-async fn ask(resolver: &TokioResolver, query: &Query) -> Answer {
+/// The answer, and the shortest TTL of its records, seconds.
+async fn ask(resolver: &TokioResolver, query: &Query) -> (Answer, Option<u32>) {
     match query {
         Query::Address(host) => match resolver.lookup_ip(host.as_str()).await {
             Ok(found) => {
+                let ttl = shortest(found.as_lookup().answers());
                 let mut addresses: Vec<_> = found.iter().collect();
                 // IPv4 first, as most equipment has it.
                 addresses.sort_by_key(std::net::IpAddr::is_ipv6);
-                Answer::Address(addresses)
+                (Answer::Address(addresses), ttl)
             }
-            Err(error) if error.is_no_records_found() => Answer::Address(Vec::new()),
-            Err(error) => Answer::Failed(error.to_string()),
+            Err(error) if error.is_no_records_found() => (Answer::Address(Vec::new()), None),
+            Err(error) => (Answer::Failed(error.to_string()), None),
         },
         Query::Srv(name) => match records(resolver, name, RecordType::SRV).await {
-            Ok(found) => Answer::Srv(found.iter().filter_map(srv).collect()),
-            Err(text) => Answer::Failed(text),
+            Ok((found, ttl)) => (Answer::Srv(found.iter().filter_map(srv).collect()), ttl),
+            Err(text) => (Answer::Failed(text), None),
         },
         Query::Naptr(name) => match records(resolver, name, RecordType::NAPTR).await {
-            Ok(found) => Answer::Naptr(found.iter().filter_map(naptr).collect()),
-            Err(text) => Answer::Failed(text),
+            Ok((found, ttl)) => (Answer::Naptr(found.iter().filter_map(naptr).collect()), ttl),
+            Err(text) => (Answer::Failed(text), None),
         },
     }
 }
 
-async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<Vec<RData>, String> {
+fn shortest(records: &[Record]) -> Option<u32> {
+    records.iter().map(|record| record.ttl).min()
+}
+
+type Found = (Vec<RData>, Option<u32>);
+
+async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<Found, String> {
     // A final dot: search domains are for hosts, not for services.
     match resolver.lookup(format!("{}.", name.trim_end_matches('.')), kind).await {
-        Ok(found) => Ok(found.answers().iter().map(|record| record.data.clone()).collect()),
-        Err(error) if error.is_no_records_found() => Ok(Vec::new()),
+        Ok(found) => {
+            let ttl = shortest(found.answers());
+            Ok((found.answers().iter().map(|record| record.data.clone()).collect(), ttl))
+        }
+        Err(error) if error.is_no_records_found() => Ok((Vec::new(), None)),
         Err(error) => Err(error.to_string()),
     }
 }

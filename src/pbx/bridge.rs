@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::calls::RING_LIMIT;
 use super::station::Pbx;
 use crate::scenario::plan::Reject;
 use crate::sip::endpoint::Event;
@@ -48,8 +49,18 @@ impl Pbx {
                 if let Some(call) = self.calls.get_mut(&session) {
                     call.onward = Some(onward);
                 }
+                self.set_deadline(session, now + RING_LIMIT);
             }
             None => self.end_with(now, session, &Reject::new(480, Some(20))),
+        }
+    }
+
+    /// The account has rung for too long: neither side waits any more.
+    pub(super) fn give_up(&mut self, now: Instant, session: Handle) {
+        let onward = self.calls.get(&session).and_then(|call| call.onward);
+        self.end_with(now, session, &Reject::new(480, Some(19)));
+        if let Some(onward) = onward {
+            self.endpoint.cancel(now, onward);
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use super::limits::{Ask, Held};
 use super::registrar::user_of;
 use super::station::Pbx;
 use crate::media::{Codec, Source, audio};
@@ -21,7 +22,7 @@ use crate::station::streams::{config_of, described};
 const NO_RESPONSE: Duration = Duration::from_secs(40);
 
 /// The longest ringing: a caller that vanished without CANCEL is not kept for ever.
-const RING_LIMIT: Duration = Duration::from_secs(600);
+pub(super) const RING_LIMIT: Duration = Duration::from_secs(600);
 
 /// A call that came in.
 #[derive(Debug)]
@@ -36,8 +37,8 @@ pub(super) struct Call {
     acknowledged: bool,
     /// Keys of what we send, one for each suite, where the caller offers any.
     keys: Vec<Key>,
-    /// Index of the trunk that it counts on.
-    trunk: Option<usize>,
+    /// Its places in all limits.
+    held: Held,
     state: State,
     deadline: Option<Instant>,
     /// The session that we placed to a registered account for it.
@@ -64,23 +65,21 @@ impl Pbx {
         let (trunk, inner) = self.trunk_of(&number);
         let behaviour = self.behaviour_of(trunk, &inner);
         if behaviour == Some(Behaviour::NoResponse) {
-            self.keep(session, Call::new(behaviour, flow, None, None));
+            self.keep(session, Call::new(behaviour, flow, None, Held::default()));
             return self.set_deadline(session, now + NO_RESPONSE);
         }
-        if !self.admit(now, session, invite) || !self.endpoint.speak(now, session, self.config.plan.speaks) {
+        let Some(account) = self.admit(now, session, invite) else { return };
+        if !self.endpoint.speak(now, session, self.config.plan.speaks) {
             return;
         }
-        if let Some(index) = trunk {
-            let limit = &self.config.plan.trunks[index].limit;
-            if self.trunks[index] >= limit.places {
-                let refuse = limit.refuse.clone();
-                return self.refuse(now, session, &refuse);
-            }
-            self.trunks[index] += 1;
-        }
+        let ask = Ask { source: flow.remote.ip(), account: &account, trunk, callee: &inner };
+        let held = match self.limits.enter(now, &ask) {
+            Ok(held) => held,
+            Err(refuse) => return self.refuse(now, session, &refuse),
+        };
         let offer = invite.sdp().map(Box::from);
         let known = self.registrar.knows(&inner);
-        self.keep(session, Call::new(behaviour.clone(), flow, offer, trunk));
+        self.keep(session, Call::new(behaviour.clone(), flow, offer, held));
         match behaviour {
             Some(behaviour) => self.begin(now, session, &behaviour),
             None if known => self.connect(now, session, &inner, invite),
@@ -150,9 +149,8 @@ impl Pbx {
                 self.forget(now, session);
             }
             (State::Alerting, Some(Behaviour::Reject { reject, .. })) => self.end_with(now, session, &reject),
-            (State::Alerting, Some(Behaviour::RingForever)) => {
-                self.end_with(now, session, &Reject { code: 480, reason: None, q850: Some(19), retry_after: None });
-            }
+            (State::Alerting, Some(Behaviour::RingForever)) => self.end_with(now, session, &Reject::new(480, Some(19))),
+            (State::Alerting, None) => self.give_up(now, session),
             (State::Alerting, Some(Behaviour::NoMedia)) => self.answer(now, session),
             (State::Alerting, _) => self.open_port(session),
             (State::Announcing, Some(Behaviour::EarlyMedia { then, .. })) => self.end_with(now, session, &then),
@@ -313,12 +311,10 @@ impl Pbx {
         self.endpoint.respond(now, session, &refusal);
     }
 
-    /// A call has ended: its place on the trunk and its media are free.
+    /// A call has ended: its places and its media are free.
     pub(super) fn forget(&mut self, now: Instant, session: Handle) {
         let Some(call) = self.calls.remove(&session) else { return };
-        if let Some(trunk) = call.trunk {
-            self.trunks[trunk] -= 1;
-        }
+        self.limits.leave(now, call.held);
         if let Some(port) = call.port {
             self.streams.finish(now, port);
         }
@@ -339,7 +335,7 @@ impl Pbx {
         call.port = Some(self.streams.open(session, None, local));
     }
 
-    fn set_deadline(&mut self, session: Handle, at: Instant) {
+    pub(super) fn set_deadline(&mut self, session: Handle, at: Instant) {
         if let Some(call) = self.calls.get_mut(&session) {
             call.deadline = Some(at);
             self.timers.insert(at, session);
@@ -352,7 +348,7 @@ impl Pbx {
 }
 
 impl Call {
-    fn new(behaviour: Option<Behaviour>, flow: Flow, offer: Option<Box<[u8]>>, trunk: Option<usize>) -> Self {
+    fn new(behaviour: Option<Behaviour>, flow: Flow, offer: Option<Box<[u8]>>, held: Held) -> Self {
         let state = State::Alerting;
         let (port, local_rtp, deadline, onward) = (None, None, None, None);
         Self {
@@ -364,7 +360,7 @@ impl Call {
             keys: Vec::new(),
             descriptions: 0,
             acknowledged: false,
-            trunk,
+            held,
             state,
             deadline,
             onward,

@@ -1,8 +1,11 @@
-//! The simulated PBX: registrar with digest, number plan, trunks and a registration licence with their limits, calls
-//! between registered accounts. A [`Station`](crate::station::Station), so calls against it also run in virtual time.
+//! The simulated PBX: registrar with digest, number plan, trunks, calls between registered accounts, and limits on calls
+//! (`limits`, the one place that counts them) and on registrations (`licence`). A
+//! [`Station`](crate::station::Station), so calls against it also run in virtual time.
 
 mod bridge;
 mod calls;
+mod licence;
+mod limits;
 mod registrar;
 mod station;
 

@@ -1,13 +1,14 @@
-//! Bindings, their licence, and who may do what (RFC 3261 §10.3, §22).
+//! Bindings, and who may do what (RFC 3261 §10.3, §22). Who may have one more binding is said by the licence.
 
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
+use super::limits::Pace;
 use crate::scenario::lab::LabPlan;
 use crate::scenario::plan::Reject;
 use crate::sip::auth::{Algorithm, Verdict, Verifier};
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, LinkId};
 use crate::sip::header::{self, Name};
 use crate::sip::message::Message;
 use crate::sip::uri::{self, NameAddr, Uri};
@@ -26,7 +27,12 @@ pub(super) struct Registrar {
     verifier: Verifier,
     passwords: FxHashMap<String, Secret>,
     /// (user, contact) → binding
-    bindings: FxHashMap<(String, String), Binding>,
+    pub(super) bindings: FxHashMap<(String, String), Binding>,
+    /// Bindings that were ever made.
+    made: u64,
+    pace: Pace,
+    /// Who is evicted.
+    pub(super) random: Random,
     origin: Instant,
     counter: u64,
 }
@@ -38,7 +44,9 @@ pub(super) struct Binding {
     pub(super) flow: Flow,
     /// Route towards it (RFC 3327), in order.
     pub(super) path: Vec<String>,
-    until: Instant,
+    pub(super) until: Instant,
+    /// Which one it was, counted over all bindings that were ever made.
+    pub(super) made: u64,
 }
 
 /// What a request's credentials are worth.
@@ -58,6 +66,16 @@ pub(super) struct Answer {
     pub(super) code: u16,
     pub(super) reason: String,
     pub(super) headers: Vec<(&'static str, String)>,
+    /// Connections to close after it.
+    pub(super) closes: Vec<LinkId>,
+}
+
+/// What a REGISTER asks for, one Contact after the other.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    RemoveAll,
+    Remove(String),
+    Bind { contact: String, expires: u32 },
 }
 
 impl Registrar {
@@ -71,6 +89,9 @@ impl Registrar {
             verifier: Verifier::new(plan.domain.clone(), key, NONCE_LIFE),
             passwords: accounts.filter_map(|a| Some((a.user.clone(), a.password.clone()?))).collect(),
             bindings: FxHashMap::default(),
+            made: 0,
+            pace: Pace::default(),
+            random: Random::new(random.next_u64()),
             origin: now,
             counter: 0,
         }
@@ -97,7 +118,8 @@ impl Registrar {
         self.verifier.challenge(Algorithm::Md5, self.counter, stale, age)
     }
 
-    /// Adds, refreshes, removes or lists the bindings of an account whose credentials are right.
+    /// Adds, refreshes, removes or lists the bindings of an account whose credentials are right: all that the request
+    /// asks for, or nothing (RFC 3261 §10.3).
     pub(super) fn register(
         &mut self,
         now: Instant,
@@ -107,37 +129,45 @@ impl Registrar {
         request: &Message<'_>,
     ) -> Answer {
         self.bindings.retain(|_, binding| binding.until > now);
-        let default = request.header(Name::Expires).and_then(header::number).unwrap_or(DEFAULT_EXPIRES);
+        if let Some(rate) = &plan.registrations.rate
+            && !self.pace.take(now, self.origin, rate.meter)
+        {
+            return Answer::rejected(&rate.refuse);
+        }
+        let changes = changes(request);
+        if changes.iter().any(|change| matches!(change, Change::Bind { expires, .. } if *expires < MIN_EXPIRES)) {
+            return Answer::refuse(423, "", vec![("Min-Expires", MIN_EXPIRES.to_string())]);
+        }
+        let evicted = match self.licensed(plan, user, &changes) {
+            Ok(evicted) => evicted,
+            Err(refuse) => return Answer::rejected(refuse),
+        };
+        let closes = self.evict(plan, flow, &evicted);
         let path: Vec<String> = request.headers(Name::Path).flat_map(header::split_list).map(header::text).collect();
-        for value in request.headers(Name::Contact).flat_map(header::split_list) {
-            if value == b"*" {
-                self.bindings.retain(|(owner, _), _| owner != user);
-                continue;
+        for change in changes {
+            match change {
+                Change::RemoveAll => self.bindings.retain(|(owner, _), _| owner != user),
+                Change::Remove(contact) => drop(self.bindings.remove(&(user.to_owned(), contact))),
+                Change::Bind { contact, expires } => {
+                    let until = now + Duration::from_secs(expires.into());
+                    self.bind(user, Binding { contact, flow, path: path.clone(), until, made: 0 });
+                }
             }
-            let contact = NameAddr::parse(value);
-            let expires = header::param(contact.params, "expires").and_then(header::number).unwrap_or(default);
-            let key = (user.to_owned(), header::text(contact.uri));
-            if expires == 0 {
-                self.bindings.remove(&key);
-                continue;
-            }
-            if expires < MIN_EXPIRES {
-                return Answer::refuse(423, "", vec![("Min-Expires", MIN_EXPIRES.to_string())]);
-            }
-            if !self.bindings.contains_key(&key)
-                && let Some(licence) = &plan.licence
-                && self.bindings.len() >= licence.places as usize
-            {
-                return Answer::rejected(&licence.refuse);
-            }
-            let until = now + Duration::from_secs(expires.into());
-            let path = path.clone();
-            self.bindings.insert(key, Binding { contact: header::text(contact.uri), flow, path, until });
         }
         let mut headers = self.contacts(now, user);
         // RFC 3327 §5.3: the path is shown to whom it was made for.
         headers.extend(path.into_iter().map(|value| ("Path", value)));
-        Answer { code: 200, reason: String::new(), headers }
+        Answer { code: 200, reason: String::new(), headers, closes }
+    }
+
+    fn bind(&mut self, user: &str, binding: Binding) {
+        let key = (user.to_owned(), binding.contact.clone());
+        // A refresh does not make a binding younger.
+        let made = self.bindings.get(&key).map(|before| before.made).unwrap_or_else(|| {
+            self.made += 1;
+            self.made
+        });
+        self.bindings.insert(key, Binding { made, ..binding });
     }
 
     fn contacts(&self, now: Instant, user: &str) -> Vec<(&'static str, String)> {
@@ -157,21 +187,42 @@ impl Registrar {
         self.passwords.contains_key(user)
     }
 
+    /// Bindings that stand.
+    pub(super) fn len(&self, now: Instant) -> usize {
+        self.bindings.values().filter(|binding| binding.until > now).count()
+    }
+
     /// Bindings over a connection that is gone are gone.
-    pub(super) fn remove_link(&mut self, link: crate::sip::flow::LinkId) {
+    pub(super) fn remove_link(&mut self, link: LinkId) {
         self.bindings.retain(|_, binding| binding.flow.link != link);
     }
 }
 
 impl Answer {
     pub(super) fn refuse(code: u16, reason: &str, headers: Vec<(&'static str, String)>) -> Self {
-        Self { code, reason: reason.to_owned(), headers }
+        Self { code, reason: reason.to_owned(), headers, closes: Vec::new() }
     }
 
     fn rejected(reject: &Reject) -> Self {
-        let reason = reject.q850.map(|cause| ("Reason", format!("Q.850;cause={cause}")));
-        Self::refuse(reject.code, reject.reason.as_deref().unwrap_or(""), reason.into_iter().collect())
+        Self::refuse(reject.code, reject.reason.as_deref().unwrap_or(""), reject.headers())
     }
+}
+
+fn changes(request: &Message<'_>) -> Vec<Change> {
+    let default = request.header(Name::Expires).and_then(header::number).unwrap_or(DEFAULT_EXPIRES);
+    let contacts = request.headers(Name::Contact).flat_map(header::split_list);
+    let change = |value: &[u8]| {
+        if value == b"*" {
+            return Change::RemoveAll;
+        }
+        let contact = NameAddr::parse(value);
+        let expires = header::param(contact.params, "expires").and_then(header::number).unwrap_or(default);
+        match (expires, header::text(contact.uri)) {
+            (0, contact) => Change::Remove(contact),
+            (expires, contact) => Change::Bind { contact, expires },
+        }
+    };
+    contacts.map(change).collect()
 }
 
 /// The user part of an address of record.

@@ -6,11 +6,12 @@ use std::time::Instant;
 use rustc_hash::FxHashMap;
 
 use super::calls::Call;
+use super::limits::Limits;
 use super::registrar::{Access, Answer, Registrar, user_of};
 use crate::media::clock::NtpClock;
 use crate::scenario::lab::LabPlan;
 use crate::sip::endpoint::{self, Endpoint, Event};
-use crate::sip::flow::{Flow, LinkId};
+use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, ParseError};
 use crate::sip::outbox::Reply;
@@ -48,9 +49,10 @@ pub struct Pbx {
     pub(super) placed: FxHashMap<Handle, Handle>,
     /// Sessions that were asked to change, by whom and with what.
     pub(super) asked: FxHashMap<Handle, (Handle, Means)>,
-    /// Calls under way on each trunk.
-    pub(super) trunks: Vec<u32>,
+    pub(super) limits: Limits,
     pub(super) timers: Wheel<Handle>,
+    /// Connections to be closed.
+    closing: Vec<LinkId>,
     over: bool,
 }
 
@@ -66,8 +68,9 @@ impl Pbx {
             calls: FxHashMap::default(),
             placed: FxHashMap::default(),
             asked: FxHashMap::default(),
-            trunks: vec![0; config.plan.trunks.len()],
+            limits: Limits::new(&config.plan, random.next_u64(), now),
             timers: Wheel::new(now),
+            closing: Vec::new(),
             over: false,
             config,
         }
@@ -76,6 +79,29 @@ impl Pbx {
     /// Calls that ring or are up.
     pub fn calls_under_way(&self) -> usize {
         self.calls.len()
+    }
+
+    /// Places of all limits on calls together that calls hold, or held and that have not come back yet.
+    pub fn places_taken(&self, now: Instant) -> usize {
+        self.limits.taken(now)
+    }
+
+    /// Bindings that stand.
+    pub fn bindings(&self, now: Instant) -> usize {
+        self.registrar.len(now)
+    }
+
+    /// Changes how many calls a trunk holds at the same time. Calls that are up stay up. False where there is no such
+    /// trunk, or where it does not limit calls.
+    pub fn set_trunk_places(&mut self, now: Instant, trunk: &str, places: u32) -> bool {
+        let index = self.config.plan.trunks.iter().position(|other| other.name == trunk);
+        index.is_some_and(|index| self.limits.set_trunk(now, index, places))
+    }
+
+    /// Changes how many devices the licence allows. Bindings that stand stay. False where there is no licence.
+    pub fn set_licence_places(&mut self, places: u32) -> bool {
+        let licence = self.config.plan.licence.as_mut();
+        licence.map(|licence| licence.places = places).is_some()
     }
 
     fn drain_endpoint(&mut self, now: Instant, at_hand: Option<(Flow, &Message<'_>)>) {
@@ -127,21 +153,33 @@ impl Pbx {
         };
         let headers: Vec<(&str, &str)> = answer.headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
         self.endpoint.reply(flow, request, &Reply { code: answer.code, reason: &answer.reason, headers: &headers });
+        for link in answer.closes {
+            self.close(now, link);
+        }
     }
 
-    /// Challenges a caller. True where the call may go on.
-    pub(super) fn admit(&mut self, now: Instant, session: Handle, invite: &Message<'_>) -> bool {
+    /// Closes a connection from our side.
+    fn close(&mut self, now: Instant, link: LinkId) {
+        if self.endpoint.transport(link).is_some_and(Transport::is_reliable) {
+            self.registrar.remove_link(link);
+            self.endpoint.remove_link(now, link);
+            self.closing.push(link);
+        }
+    }
+
+    /// Challenges a caller. The account that calls, where the call may go on.
+    pub(super) fn admit(&mut self, now: Instant, session: Handle, invite: &Message<'_>) -> Option<String> {
         if !self.config.plan.challenge {
-            return true;
+            return Some(invite.from().and_then(|from| user_of(from.uri)).unwrap_or_default());
         }
         let (code, challenge) = match self.registrar.authorize(now, invite, Name::ProxyAuthorization) {
-            Access::Granted(_) => return true,
+            Access::Granted(user) => return Some(user),
             Access::Challenge(value) => (407, Some(value)),
             Access::Unknown => (403, None),
         };
         let headers: Vec<(&str, &str)> = challenge.iter().map(|value| ("Proxy-Authenticate", value.as_str())).collect();
         self.endpoint.respond(now, session, &Response { code, headers: &headers, ..Response::default() });
-        false
+        None
     }
 }
 
@@ -210,6 +248,10 @@ impl Station for Pbx {
         }
         if let Some(output) = self.streams.poll_output(buffer) {
             return output;
+        }
+        // What has to be said over it first is said above.
+        if let Some(link) = self.closing.pop() {
+            return Output::CloseLink(link);
         }
         if self.over && self.calls.is_empty() {
             return Output::Done;

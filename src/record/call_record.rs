@@ -70,6 +70,12 @@ pub struct CallRecord {
     pub role: Role,
     pub direction: Direction,
     pub transport: Option<String>,
+    /// Address and port that the last request outside a dialog went to (RFC 3261 §8.1.2).
+    #[serde(default)]
+    pub next_hop: Option<String>,
+    /// Places of the server that it went to, this one included (RFC 3263 §4.3).
+    #[serde(default)]
+    pub hops_tried: Option<u32>,
     pub from: Option<String>,
     pub to: Option<String>,
     pub hotline: Option<String>,

@@ -39,6 +39,9 @@ pub struct Facts {
     pub end_awaited: bool,
     /// The answer's SDP could not be used; the text says why.
     pub bad_answer: Option<String>,
+    /// Places of the server (RFC 3263) that the last request outside a dialog went to: one that did not serve it is
+    /// followed by the next. `None` where there was no such request.
+    pub hops_tried: Option<u32>,
     /// A local failure that kept the attempt from going on.
     pub local_failure: Option<LocalFailure>,
     /// Media, where it was opened.

@@ -19,6 +19,17 @@ pub enum Cause {
     Transport,
 }
 
+impl Cause {
+    /// Whether another place may serve the request that ended so (RFC 3263 §4.3): 503, a transport failure, or no
+    /// response at all, `heard` being whether there was one, provisional or final.
+    pub fn is_unserved(self, code: u16, heard: bool) -> bool {
+        match self {
+            Self::Response => code == 503,
+            Self::Timeout | Self::Transport => !heard,
+        }
+    }
+}
+
 /// What a challenge is answered with.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Login {
@@ -63,6 +74,27 @@ impl Exchange {
     /// Whether a challenge has been answered.
     pub fn was_challenged(&self) -> bool {
         self.rounds.any()
+    }
+
+    /// Whether a provisional response came in the transaction under way.
+    pub fn was_heard(&self) -> bool {
+        self.client.is_proceeding()
+    }
+
+    /// Nothing is sent or waited for any more.
+    pub fn stop(&mut self) {
+        self.client.stop();
+    }
+
+    /// The request once more, for another flow, where our Contact is `contact`.
+    pub fn elsewhere(
+        &self,
+        context: &mut Context<'_>,
+        flow: Flow,
+        contact: &str,
+        auth: (&mut Authenticator, (u32, u32)),
+    ) -> Option<Vec<u8>> {
+        elsewhere(context, flow, self.client.bytes(), contact, auth)
     }
 
     /// The next moment at which [`handle_timeout`](Self::handle_timeout) has something to do.
@@ -127,6 +159,22 @@ pub fn again(
     let anew = Message::parse(&anew).ok()?;
     let fields = authenticator.fields(context.random, &anew);
     Some(write::with_fields(&anew, &fields))
+}
+
+/// The request `original` for another flow, in a new transaction: our Contact there is `contact`, and the description has
+/// the address that we have there.
+pub fn elsewhere(
+    context: &mut Context<'_>,
+    flow: Flow,
+    original: &[u8],
+    contact: &str,
+    (authenticator, (number, cseq)): (&mut Authenticator, (u32, u32)),
+) -> Option<Vec<u8>> {
+    let link = context.link(flow)?;
+    let original = Message::parse(original).ok()?;
+    let branch = context.salt.branch(context.handle, number);
+    let moved = write::elsewhere(&original, link, &branch, cseq, contact);
+    Some(with_known_credentials(context, moved, authenticator))
 }
 
 /// Adds the credentials for what was asked before to a request that is written up to its body.

@@ -64,6 +64,8 @@ pub struct Context<'a> {
     pub links: &'a Links,
     /// User-Agent and Server.
     pub agent: &'a str,
+    /// Requests that are not served wait for another place.
+    pub fails_over: bool,
     /// The endpoint's randomness.
     pub random: &'a mut Random,
     /// Where bytes and events go.

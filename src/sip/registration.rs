@@ -63,6 +63,8 @@ pub struct Registration {
     /// Route that requests of the account are to take (RFC 3608).
     service_route: Vec<String>,
     gruu: Option<String>,
+    /// The REGISTER was not served where it went, and waits for another place.
+    unserved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +96,7 @@ impl Registration {
             corrected: false,
             service_route: Vec::new(),
             gruu: None,
+            unserved: false,
         };
         registration.send(context);
         Some(registration)
@@ -147,6 +150,7 @@ impl Registration {
             }
             State::Registered | State::Over => None,
         };
+        let exchange = exchange.filter(|_| !self.unserved);
         soonest(exchange, self.refresh_at)
     }
 
@@ -154,7 +158,7 @@ impl Registration {
     pub fn remove(&mut self, context: &mut Context<'_>) {
         if matches!(self.state, State::Registered | State::Refreshing) {
             self.state = State::Removing;
-            self.refresh_at = None;
+            (self.refresh_at, self.unserved) = (None, false);
             self.send(context);
         }
     }
@@ -162,7 +166,8 @@ impl Registration {
     /// A response to the transaction `number`.
     pub fn handle_response(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32) {
         let flow = (self.binding.flow, self.binding.owner);
-        let Some(exchange) = self.exchange.as_mut().filter(|exchange| exchange.number() == number) else { return };
+        let awaited = |exchange: &&mut Exchange| exchange.number() == number && !self.unserved;
+        let Some(exchange) = self.exchange.as_mut().filter(awaited) else { return };
         let code = exchange.handle_response(context, flow, response, (&mut self.authenticator, &mut self.next_number));
         self.cseq = self.cseq.max(exchange.cseq());
         if exchange.number() != number
@@ -188,7 +193,7 @@ impl Registration {
             return self.send(context);
         }
         let flow = (self.binding.flow, self.binding.owner);
-        let waiting = !matches!(self.state, State::Registered | State::Over);
+        let waiting = !self.unserved && !matches!(self.state, State::Registered | State::Over);
         if waiting && self.exchange.as_mut().is_some_and(|exchange| exchange.handle_timeout(context, flow)) {
             self.fail(context, 408, Cause::Timeout);
         }
@@ -196,8 +201,27 @@ impl Registration {
 
     /// The link of its flow is gone.
     pub fn handle_link_lost(&mut self, context: &mut Context<'_>) {
+        if self.state == State::Registered {
+            // The binding leads nowhere: it is made again at another place, where there is one.
+            (self.state, self.refresh_at, self.exchange) = (State::Refreshing, None, None);
+        }
         if self.state != State::Over {
             self.fail(context, 503, Cause::Transport);
+        }
+    }
+
+    /// Sends the REGISTER that was not served over another flow.
+    pub fn move_to(&mut self, context: &mut Context<'_>, flow: Flow) {
+        if std::mem::take(&mut self.unserved) {
+            self.binding.flow = flow;
+            self.send(context);
+        }
+    }
+
+    /// There is no other place for the REGISTER that was not served.
+    pub fn give_up(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+        if std::mem::take(&mut self.unserved) {
+            self.end(context, code, cause);
         }
     }
 
@@ -245,6 +269,19 @@ impl Registration {
     }
 
     fn fail(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+        if self.unserved {
+            return;
+        }
+        let heard = self.exchange.as_ref().is_some_and(Exchange::was_heard);
+        let movable = context.fails_over && matches!(self.state, State::Registering | State::Refreshing);
+        if movable && cause.is_unserved(code, heard) {
+            self.unserved = true;
+            return context.tell(Event::Unserved { entry: context.handle, code, cause });
+        }
+        self.end(context, code, cause);
+    }
+
+    fn end(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
         let registration = context.handle;
         let event = match self.state {
             State::Removing => Event::Unregistered { registration, code, cause },

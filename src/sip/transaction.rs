@@ -109,6 +109,11 @@ impl Client {
         }
     }
 
+    /// Nothing is sent or waited for any more.
+    pub fn stop(&mut self) {
+        (self.retransmit_at, self.expires_at) = (None, None);
+    }
+
     /// Gives a request that waits without end (a cancelled INVITE, §9.1) 64·T1 more.
     pub fn expire_in(&mut self, now: Instant, timers: &Timers) {
         self.expires_at = Some(now + timers.timeout());

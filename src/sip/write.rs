@@ -204,7 +204,19 @@ pub fn again(
     cseq: u32,
     fields: &[(&str, String)],
 ) -> Vec<u8> {
-    rewritten(original, Some((link, branch, cseq)), fields)
+    rewritten(original, Some(Transaction { link, branch, cseq, contact: None }), fields)
+}
+
+/// A request of ours for another link, in a new transaction: Via and Contact are those of the link, and so is the address
+/// in the description.
+pub fn elsewhere(
+    original: &Message<'_>,
+    link: Link,
+    branch: &dyn std::fmt::Display,
+    cseq: u32,
+    contact: &str,
+) -> Vec<u8> {
+    rewritten(original, Some(Transaction { link, branch, cseq, contact: Some(contact) }), &[])
 }
 
 /// A request of ours, not sent yet, with `fields` in place of those of the same names.
@@ -212,23 +224,34 @@ pub fn with_fields(original: &Message<'_>, fields: &[(&str, String)]) -> Vec<u8>
     rewritten(original, None, fields)
 }
 
-type Transaction<'a> = (Link, &'a dyn std::fmt::Display, u32);
+/// A new transaction of a request.
+#[derive(Clone, Copy)]
+struct Transaction<'a> {
+    link: Link,
+    branch: &'a dyn std::fmt::Display,
+    cseq: u32,
+    /// Our Contact, where the request goes over another link than before.
+    contact: Option<&'a str>,
+}
 
 fn rewritten(original: &Message<'_>, transaction: Option<Transaction<'_>>, fields: &[(&str, String)]) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(original.raw().len() + 300);
     let Start::Request { method, uri } = original.start() else { return bytes };
     let mut writer = Writer::request(&mut bytes, method.as_bytes(), uri);
-    if let Some((link, branch, _)) = transaction {
+    if let Some(Transaction { link, branch, .. }) = transaction {
         writer.via(link.transport.name(), link.advertised, branch);
     }
     for (name, value) in original.fields() {
         match (Name::from_bytes(name), transaction) {
             (Name::ContentLength | Name::ContentType, _) | (Name::Via, Some(_)) => {}
-            (Name::CSeq, Some((.., cseq))) => {
+            (Name::CSeq, Some(Transaction { cseq, .. })) => {
                 writer.field_fmt("CSeq", format_args!("{cseq} {}", method.as_bytes().escape_ascii()));
             }
             _ if fields.iter().any(|(replaced, _)| name.eq_ignore_ascii_case(replaced.as_bytes())) => {}
-            (Name::Contact, Some((link, ..))) if link.learns => {
+            (Name::Contact, Some(Transaction { contact: Some(contact), .. })) => {
+                writer.field("Contact", contact);
+            }
+            (Name::Contact, Some(Transaction { link, .. })) if link.learns => {
                 writer.field("Contact", moved_contact(value, link).as_deref().unwrap_or(value));
             }
             _ => {
@@ -240,9 +263,9 @@ fn rewritten(original: &Message<'_>, transaction: Option<Transaction<'_>>, field
         writer.field(name, value);
     }
     let content_type = original.header(Name::ContentType).map(header::text).unwrap_or_default();
-    let learns = transaction.map(|(link, ..)| link).filter(|link| link.learns);
+    let moved = transaction.filter(|it| it.link.learns || it.contact.is_some()).map(|it| it.link);
     let was = original.contact().and_then(|contact| Uri::parse(contact.uri)).map(|uri| uri.host);
-    match learns.zip(was).and_then(|(link, was)| moved_description(original.sdp()?, was, link)) {
+    match moved.zip(was).and_then(|(link, was)| moved_description(original.sdp()?, was, link)) {
         Some(sdp) => writer.body(&content_type, &sdp),
         None => writer.body(&content_type, original.body()),
     }

@@ -3,9 +3,15 @@
 #![expect(clippy::disallowed_methods, reason = "the name server of these tests is not the product's")]
 
 use std::net::{SocketAddr, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
 
+use ringfleet::engine::{Names, Renewal};
 use ringfleet::net::resolve::locate;
 use ringfleet::record::Class;
+use ringfleet::scenario::plan::{Server, Transport};
+use ringfleet::sip::flow::Hop;
 use ringfleet::sip::locate::{LocateError, Wanted};
 
 use crate::cli::{Desk, code, records, text};
@@ -33,23 +39,33 @@ fn naptr(order: u16, flags: &str, service: &str, replacement: &str) -> Vec<u8> {
 
 /// Answers from a zone until the test ends; what is not in it has no records.
 fn serve(zone: Zone) -> SocketAddr {
+    serve_changing(60, move || Some(zone.clone()))
+}
+
+/// Answers from the zone of the moment; without one the server says that it failed.
+fn serve_changing(ttl: u32, zone: impl Fn() -> Option<Zone> + Send + 'static) -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").expect("a port");
     let address = socket.local_addr().expect("bound");
     std::thread::spawn(move || {
         let mut query = [0; 512];
         while let Ok((length, from)) = socket.recv_from(&mut query) {
+            let zone = zone();
             let end = 12 + query[12..length].iter().position(|byte| *byte == 0).expect("a name") + 1;
             let asked = query[12..end].to_ascii_lowercase();
             let kind = u16::from_be_bytes([query[end], query[end + 1]]);
-            let found: Vec<_> =
-                zone.iter().filter(|(owner, it, _)| name(owner) == asked && (*it == kind || *it == CNAME)).collect();
+            let found: Vec<_> = zone
+                .iter()
+                .flatten()
+                .filter(|(owner, it, _)| name(owner) == asked && (*it == kind || *it == CNAME))
+                .collect();
             let mut answer = query[..2].to_vec();
-            answer.extend([0x81, 0x80, 0, 1, 0, found.len() as u8, 0, 0, 0, 0]);
+            answer.extend([0x81, if zone.is_some() { 0x80 } else { 0x82 }, 0, 1, 0, found.len() as u8, 0, 0, 0, 0]);
             answer.extend(&query[12..end + 4]);
             for (_, it, data) in found {
                 answer.extend([0xc0, 12]);
                 answer.extend(it.to_be_bytes());
-                answer.extend([0, 1, 0, 0, 0, 60]);
+                answer.extend([0, 1]);
+                answer.extend(ttl.to_be_bytes());
                 answer.extend((data.len() as u16).to_be_bytes());
                 answer.extend(data);
             }
@@ -74,8 +90,9 @@ fn a_domain_is_followed_from_its_services_to_its_addresses() {
         ("a.pbx.test", A, vec![127, 0, 0, 2]),
         ("b.pbx.test", A, vec![127, 0, 0, 3]),
     ]);
-    let hops = locate(wanted("pbx.test"), Some(server), 1).expect("found");
-    let hops: Vec<_> = hops.iter().map(|hop| format!("{} {}", hop.transport, hop.address)).collect();
+    let located = locate(wanted("pbx.test"), Some(server), 1).expect("found");
+    assert_eq!(located.ttl, Some(Duration::from_secs(60)));
+    let hops: Vec<_> = located.hops.iter().map(|hop| format!("{} {}", hop.transport, hop.address)).collect();
     assert_eq!(hops, ["tcp 127.0.0.2:5061", "tcp 127.0.0.3:5062", "udp 127.0.0.2:5060"]);
 }
 
@@ -118,4 +135,41 @@ fn a_run_finds_its_server_by_srv_and_a_name_without_address_is_exit_code_4() {
             assert!(text(&output.stderr).contains("none.test has no address"), "{}", text(&output.stderr));
         }
     }
+}
+
+#[test]
+fn a_name_is_looked_up_again_when_its_ttl_is_over_and_one_that_fails_then_keeps_what_is_known() {
+    // The last byte of the address, 0 for a server that fails.
+    let last = Arc::new(AtomicU8::new(3));
+    let shown = Arc::clone(&last);
+    let nameserver = serve_changing(0, move || {
+        let last = shown.load(Ordering::Relaxed);
+        (last != 0).then(|| vec![("pbx.test", A, vec![127, 0, 0, last])])
+    });
+    let server = Server::new("pbx.test", Some(5060), Transport::Udp);
+    let hop = |last| Hop { transport: Transport::Udp, address: ([127, 0, 0, last], 5060).into() };
+    let (teller, told) = crossbeam_channel::unbounded();
+    let ttls = vec![Some(Duration::ZERO)];
+    let names = Names { nameserver: Some(nameserver), ttls, not_before: Duration::ZERO };
+    let renewal = Renewal::start(&names, &[(server, vec![hop(2)])], move |looked_up| {
+        let _ = teller.send(looked_up.found);
+    });
+    let next = || told.recv_timeout(Duration::from_secs(30)).expect("told");
+    assert_eq!(next(), Ok(vec![hop(3)]));
+    last.store(0, Ordering::Relaxed);
+    assert!(next().is_err_and(|error| error.contains("pbx.test")));
+    last.store(4, Ordering::Relaxed);
+    let changed = std::iter::repeat_with(next).find(Result::is_ok);
+    assert_eq!(changed, Some(Ok(vec![hop(4)])));
+    drop(renewal.expect("a thread").expect("there is a name"));
+    while told.recv_timeout(Duration::from_secs(30)).is_ok() {}
+}
+
+#[test]
+fn an_address_is_not_looked_up() {
+    let located = locate(wanted("127.0.0.1"), None, 1).expect("it is one");
+    assert_eq!(located.ttl, None);
+    let names = Names { ttls: vec![located.ttl], ..Names::default() };
+    let server = Server::new("127.0.0.1", None, Transport::Udp);
+    assert!(Renewal::start(&names, &[(server, located.hops)], |_| {}).expect("no thread is needed").is_none());
 }

@@ -36,6 +36,19 @@ pub(crate) enum Side {
     Pbx,
 }
 
+/// What becomes of requests at an address of the server's besides that of the PBX.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// The PBX has this address too.
+    Served,
+    /// They get no answer.
+    Silent,
+    /// Nobody listens: a connection is refused, a datagram brings back ICMP.
+    Refused,
+    /// 503, with this Retry-After.
+    Unavailable(Option<u32>),
+}
+
 /// A peer made of what it answers.
 pub(crate) type Script = Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>>>;
 
@@ -73,6 +86,8 @@ pub(crate) struct World {
     pub(crate) network: Network,
     /// A NAT before the callers: the address that it shows, and what it adds to their SIP ports.
     pub(crate) nat: Option<(IpAddr, u16)>,
+    /// Addresses besides that of the PBX.
+    pub(crate) fates: HashMap<SocketAddr, Fate>,
     /// Links that callers ask for are lost at once.
     pub(crate) refuse_links: Option<LinkFault>,
     /// Pairs of media sockets that callers may have open at the same time.
@@ -106,7 +121,8 @@ pub(crate) struct World {
     pub(crate) done: bool,
     /// Until when the callers' process does not run, and what has arrived for it meanwhile.
     frozen: Option<(Instant, Vec<(Instant, Packet)>)>,
-    links: HashMap<LinkId, (Transport, SocketAddr)>,
+    /// Transport, own address and the address at the other end.
+    links: HashMap<LinkId, (Transport, SocketAddr, SocketAddr)>,
     ports: HashMap<SocketAddr, (Side, PortId, Channel)>,
     own: HashMap<(Side, PortId), SocketAddr>,
     next_port: u16,
@@ -150,19 +166,42 @@ impl World {
 
     /// Nobody resolved the servers of the scenario.
     pub(crate) fn unresolved(compiled: Compiled) -> Self {
-        Self::with_servers(Network::default(), compiled, &[], None)
+        Self::with_servers(Network::default(), compiled, &[], true, None)
     }
 
     pub(crate) fn through(network: Network, compiled: Compiled) -> Self {
-        Self::with_servers(network, compiled, &[PBX], None)
+        Self::with_servers(network, compiled, &[PBX], true, None)
     }
 
     /// No attempt may start after this time.
     pub(crate) fn closing(compiled: Compiled, after: Duration) -> Self {
-        Self::with_servers(Network::default(), compiled, &[PBX], Some(after))
+        Self::with_servers(Network::default(), compiled, &[PBX], true, Some(after))
     }
 
-    fn with_servers(network: Network, compiled: Compiled, addresses: &[SocketAddr], closes: Option<Duration>) -> Self {
+    /// The server has several places: those of the fates first, and the PBX last.
+    pub(crate) fn behind(fates: &[Fate], compiled: Compiled) -> Self {
+        let places = (0..).zip(fates).map(|(n, fate)| (SocketAddr::from(([10, 0, 1, n], 5060)), *fate));
+        let addresses: Vec<SocketAddr> = places.clone().map(|(address, _)| address).chain([PBX]).collect();
+        let mut world = Self::with_servers(Network::default(), compiled, &addresses, true, None);
+        world.fates = places.collect();
+        world
+    }
+
+    /// The same, where requests may go to the first place only.
+    pub(crate) fn bound_to_first(fate: Fate, compiled: Compiled) -> Self {
+        let first = SocketAddr::from(([10, 0, 1, 0], 5060));
+        let mut world = Self::with_servers(Network::default(), compiled, &[first, PBX], false, None);
+        world.fates.insert(first, fate);
+        world
+    }
+
+    fn with_servers(
+        network: Network,
+        compiled: Compiled,
+        addresses: &[SocketAddr],
+        fail_over: bool,
+        closes: Option<Duration>,
+    ) -> Self {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
         let start = Instant::now();
         let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
@@ -180,6 +219,7 @@ impl World {
         let config = call::Config {
             plan,
             servers,
+            fail_over,
             share: (0, 1),
             start,
             closes: closes.map(|after| start + after),
@@ -198,6 +238,7 @@ impl World {
             pbx,
             network,
             nat: None,
+            fates: HashMap::new(),
             refuse_links: None,
             max_ports: usize::MAX,
             script: None,
@@ -290,7 +331,7 @@ impl World {
 
     /// A datagram of somebody at the address of the callers' first link reaches the PBX.
     pub(crate) fn inject(&mut self, bytes: &[u8]) {
-        let remote = self.links.values().next().map(|(_, address)| *address).expect("a link is open");
+        let remote = self.links.values().next().map(|(_, address, _)| *address).expect("a link is open");
         self.pbx.handle_sip(self.now, self.now, Flow { link: LISTENER, remote }, bytes);
         self.drain_both();
     }
@@ -488,12 +529,14 @@ impl World {
 
     fn open_link(&mut self, link: LinkId, transport: Transport, remote: SocketAddr) {
         let now = self.now;
-        assert_eq!(remote, PBX);
-        if let Some(fault) = self.refuse_links {
+        let fate = self.fates.get(&remote).copied();
+        assert!(remote == PBX || fate.is_some(), "nobody gave the address {remote}");
+        let refused = (fate == Some(Fate::Refused) && transport.is_reliable()).then_some(LinkFault::Refused);
+        if let Some(fault) = self.refuse_links.or(refused) {
             return self.callers.handle_link(now, link, LinkEvent::Lost(fault, "refused".into()));
         }
         let address = SocketAddr::from(([10, 0, 0, 1], 20_000 + link.0 as u16));
-        self.links.insert(link, (transport, address));
+        self.links.insert(link, (transport, address, remote));
         if transport.is_reliable() {
             let theirs = Link::new(transport, PBX);
             self.pbx.handle_link(now, LinkId(ACCEPTED + link.0), LinkEvent::Opened(theirs));
@@ -521,6 +564,10 @@ impl World {
             self.script = Some(script);
             return;
         }
+        let fate = self.fates.get(&flow.remote).copied().filter(|_| by == Side::Callers);
+        if let Some(fate) = fate.filter(|fate| *fate != Fate::Served) {
+            return self.meet(fate, flow, bytes);
+        }
         if by == Side::Callers && line.starts_with("BYE ") {
             self.byes.push(String::from_utf8_lossy(bytes).into_owned());
             if let Some((code, field)) = self.challenge_bye.take() {
@@ -530,23 +577,41 @@ impl World {
         }
         let (side, flow, reliable) = match by {
             Side::Callers => {
-                let Some((transport, from)) = self.links.get(&flow.link).copied() else { return };
-                if flow.remote != PBX {
+                let Some((transport, from, _)) = self.links.get(&flow.link).copied() else { return };
+                if flow.remote != PBX && fate.is_none() {
                     return;
                 }
                 let link = if transport.is_reliable() { LinkId(ACCEPTED + flow.link.0) } else { LISTENER };
                 (Side::Pbx, Flow { link, remote: self.outside(from) }, transport.is_reliable())
             }
             Side::Pbx if flow.link == LISTENER => {
-                let found = self.links.iter().find(|(_, (_, address))| self.outside(*address) == flow.remote);
-                let Some(link) = found.map(|(link, _)| *link) else { return };
-                (Side::Callers, Flow { link, remote: PBX }, false)
+                let found = self.links.iter().find(|(_, (_, address, _))| self.outside(*address) == flow.remote);
+                let Some((link, (.., remote))) = found else { return };
+                (Side::Callers, Flow { link: *link, remote: *remote }, false)
             }
-            Side::Pbx => (Side::Callers, Flow { link: LinkId(flow.link.0 - ACCEPTED), remote: PBX }, true),
+            Side::Pbx => {
+                let link = LinkId(flow.link.0 - ACCEPTED);
+                let remote = self.links.get(&link).map_or(PBX, |(.., remote)| *remote);
+                (Side::Callers, Flow { link, remote }, true)
+            }
         };
         let rewritten = self.rewrite_answers.filter(|_| by == Side::Pbx).and_then(|rewrite| rewritten(bytes, rewrite));
         let bytes = rewritten.as_deref().unwrap_or(bytes);
         self.carry(reliable, || Packet::Sip { side, flow, bytes: bytes.to_vec() });
+    }
+
+    /// A request of the callers reaches an address where no PBX is.
+    fn meet(&mut self, fate: Fate, flow: Flow, bytes: &[u8]) {
+        match fate {
+            Fate::Served | Fate::Silent => {}
+            Fate::Refused => self.callers.handle_unreachable(self.now, flow, LinkFault::Refused),
+            Fate::Unavailable(_) if bytes.starts_with(b"ACK ") => {}
+            Fate::Unavailable(retry_after) => {
+                let field = retry_after.map_or_else(|| "Server: x".to_owned(), |after| format!("Retry-After: {after}"));
+                let refusal = challenge(bytes, 503, &field);
+                self.carry(true, || Packet::Sip { side: Side::Callers, flow, bytes: refusal.clone() });
+            }
+        }
     }
 
     /// What an address of the callers looks like from outside.

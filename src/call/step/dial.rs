@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
-use crate::record::{LocalFailure, Party, TransportFailure, TransportFault};
-use crate::scenario::plan::{Dial, MediaMode, Server, Step, Trunk};
+use crate::record::{LocalFailure, Party, TransportFault};
+use crate::scenario::plan::{Dial, MediaMode, Step, Trunk};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
 use crate::sip::exchange::Cause;
@@ -139,6 +139,7 @@ impl Leg {
         code: u16,
         message: Option<&Message<'_>>,
     ) {
+        self.note_hop(tools);
         if code == 100 {
             return;
         }
@@ -159,6 +160,7 @@ impl Leg {
 
     /// 2xx: the call is answered.
     pub(in crate::call) fn handle_answered(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
+        self.note_hop(tools);
         self.note_answer(tools, message);
         self.up = true;
         if self.phase != Phase::Dialling {
@@ -204,7 +206,14 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         let challenged_again = self.session.is_some_and(|session| tools.endpoint.was_challenged(session));
+        let wrong = matches!(tools.actor.steps.get(self.step), Some(Step::Dial(step)) if step.raw.is_some());
         self.session = None;
+        match cause {
+            Cause::Response => self.note_hop(tools),
+            // What is wrong on purpose may rightly be dropped.
+            Cause::Timeout if wrong => {}
+            Cause::Timeout | Cause::Transport => self.doubt_hop(tools),
+        }
         if cause == Cause::Transport {
             self.lose_link(tools.fault.clone());
         }
@@ -253,41 +262,6 @@ impl Leg {
     fn answer_code(&self) -> u16 {
         self.facts.response.as_ref().map_or(200, |response| response.code)
     }
-
-    /// The flow to the actor's server, or to a peer. `None` while it is being opened: the step begins anew then.
-    pub(in crate::call) fn access(
-        &mut self,
-        tools: &mut Tools<'_>,
-        peer: Option<&Server>,
-    ) -> Option<crate::sip::flow::Flow> {
-        use crate::call::links::{Access, Purpose};
-        let server = peer.unwrap_or(&tools.actor.target.server);
-        let known = tools.servers.iter().position(|(known, _)| known == server);
-        let Some((index, hop)) = known.and_then(|index| Some((index, *tools.servers[index].1.first()?))) else {
-            self.lose_link(TransportFault::Dns);
-            self.wind_down(tools);
-            return None;
-        };
-        self.identity.transport = Some(hop.transport.to_string());
-        let account = (tools.pool, self.account.unwrap_or(0));
-        let purpose = Purpose::new(hop, (index, server), &tools.actor.target, account);
-        match tools.links.access(purpose) {
-            Access::Open(flow) => return Some(flow),
-            Access::Ask(link) => {
-                tools.wanted.push((link, purpose));
-                self.link = Some(link);
-            }
-            Access::Opening(link) => self.link = Some(link),
-        }
-        self.phase = Phase::OpeningLink;
-        None
-    }
-
-    /// Notes that nothing can be sent.
-    pub(in crate::call) fn lose_link(&mut self, failure: impl Into<TransportFailure>) -> Flowing {
-        self.facts.local_failure.get_or_insert_with(|| LocalFailure::Transport(failure.into()));
-        Flowing::Over
-    }
 }
 
 /// Whether a Request-URI may be dialled. A verdict stands for the whole run, so the patterns see each number once.
@@ -323,7 +297,7 @@ fn user_of(uri: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scenario::plan::Transport;
+    use crate::scenario::plan::{Server, Transport};
 
     #[test]
     fn a_number_becomes_a_request_uri_through_its_trunk() {

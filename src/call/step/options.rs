@@ -44,8 +44,10 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         self.ping = None;
-        if cause == Cause::Transport {
-            self.lose_link(tools.fault.clone());
+        match cause {
+            Cause::Response => self.note_hop(tools),
+            Cause::Transport => drop(self.lose_link(tools.fault.clone())),
+            Cause::Timeout => {}
         }
         self.facts.response = Some(observe::final_response(code, cause, message));
         self.facts.moments.finished.get_or_insert(tools.at);

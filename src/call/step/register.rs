@@ -81,6 +81,7 @@ impl Leg {
         if self.phase != Phase::Registering {
             return;
         }
+        self.note_hop(tools);
         self.note_registration(tools, 200, Cause::Response, expires, message);
         let flowing = self.judge_registration(tools, Some(200), true);
         self.go_on(tools, flowing);
@@ -110,6 +111,9 @@ impl Leg {
         }
         if self.phase != Phase::Registering {
             return;
+        }
+        if cause == Cause::Response {
+            self.note_hop(tools);
         }
         let flowing = self.judge_registration(tools, observe::received(code, cause), false);
         self.go_on(tools, flowing);

@@ -67,6 +67,10 @@ impl Leg {
         }
         match self.phase {
             Phase::Dialling => self.give_up(tools),
+            Phase::OpeningLink => {
+                (self.deadline, self.cancel_at) = (None, None);
+                self.give_up_unserved(tools);
+            }
             Phase::Talking => {
                 self.stop_listening(tools);
                 self.step_done(tools);

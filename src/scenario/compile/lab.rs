@@ -8,12 +8,12 @@ use super::accounts::users_of;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
 use super::site::Site;
-use super::{Input, server, session, srtp};
+use super::{Input, lab_limits, licence, server, session, srtp};
 use crate::scenario::file::LabFile;
 use crate::scenario::file::lab::{BehaviourFile, LabAccountsFile};
 use crate::scenario::file::step::RejectFile;
 use crate::scenario::file::target::TransportWord;
-use crate::scenario::lab::{Behaviour, Extension, LAB_PASSWORD, LabLimit, LabPlan, LabTrunk};
+use crate::scenario::lab::{Behaviour, Extension, LAB_PASSWORD, LabPlan, LabTrunk};
 use crate::scenario::plan::{
     Account, Codec, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings, Transport, Trunk,
 };
@@ -30,7 +30,7 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
     let trunk = |trunk: &LabTrunk| Trunk {
         name: trunk.name.clone(),
         prefix: Some(trunk.prefix.clone()),
-        contracted_calls: Some(trunk.limit.places),
+        contracted_calls: trunk.limit.places.as_ref().map(|places| places.limit),
         ..Trunk::default()
     };
     let trunks: BTreeMap<_, _> = plan.trunks.iter().map(|t| (t.name.clone(), trunk(t))).collect();
@@ -54,7 +54,10 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         trunks,
         pairing_header: Some("X-Ringfleet-Call".into()),
         numbers,
-        licence: plan.licence.as_ref().map(|limit| Licence { extensions: limit.places, provisioned: None }),
+        licence: plan.licence.as_ref().map(|licence| Licence {
+            extensions: licence.places,
+            provisioned: u32::try_from(plan.accounts.len()).ok(),
+        }),
         labels: BTreeMap::new(),
         safety: Arc::new(safety),
     };
@@ -124,13 +127,14 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
                     "write digits",
                 );
             }
-            let refuse = trunk.refuse.as_ref().map_or_else(|| Reject::new(503, None), reject);
-            plan.trunks.push(LabTrunk { name: name.clone(), prefix, limit: LabLimit { places: trunk.calls, refuse } });
+            let limit = lab_limits::of_trunk(trunk, at.key("trunks").key(name), report);
+            plan.trunks.push(LabTrunk { name: name.clone(), prefix, limit });
         }
     }
+    plan.calls = lab_limits::of_calls(&file.calls, at.key("calls"), report);
+    plan.registrations = lab_limits::of_registrations(&file.registrations, at.key("registrations"), report);
     if let Some(licence) = &file.licence {
-        let refuse = licence.refuse.as_ref().map_or_else(|| Reject::new(403, None), reject);
-        plan.licence = Some(LabLimit { places: licence.devices, refuse });
+        plan.licence = Some(licence::compile(licence, &plan.accounts, at.key("licence"), report));
     }
     plan
 }
@@ -178,6 +182,11 @@ fn behaviour(file: &BehaviourFile) -> Behaviour {
 /// A refusal as a file has it.
 pub(super) fn reject(file: &RejectFile) -> Reject {
     Reject { code: file.code, reason: file.reason.clone(), q850: file.q850, retry_after: file.retry_after }
+}
+
+/// The refusal that a file has, else one of this code.
+pub(super) fn reject_or(file: Option<&RejectFile>, code: u16) -> Reject {
+    file.map_or_else(|| Reject::new(code, None), reject)
 }
 
 fn digits(text: &str) -> bool {

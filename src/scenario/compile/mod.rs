@@ -8,6 +8,8 @@ mod doc;
 mod expect;
 mod headers;
 mod lab;
+mod lab_limits;
+mod licence;
 mod limits;
 mod load;
 mod numbers;

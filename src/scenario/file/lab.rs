@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
+use super::limits::{
+    BanFile, FreesAfter, LabCallsFile, LabLicenceFile, LabRegistrationsFile, OthersFile, RateLimitFile,
+};
 use super::scalar::Digits;
 use super::session::{ReliableWord, SessionTimerFile};
 use super::step::{RejectFile, allow_bare};
@@ -37,10 +40,16 @@ pub struct LabFile {
     pub accounts: Option<LabAccountsFile>,
     /// Numbers by name and what they do. Default: the built-in number plan.
     pub extensions: Option<BTreeMap<String, ExtensionFile>>,
+    /// Limits on calls, beside those of the trunks. Default: none.
+    #[serde(default)]
+    pub calls: LabCallsFile,
     /// Ways out by label. Default: `trunk_a`, prefix 900, five calls.
     pub trunks: Option<BTreeMap<String, LabTrunkFile>>,
     /// Limit on devices registered at the same time. Default: 20.
     pub licence: Option<LabLicenceFile>,
+    /// Limits on registrations, beside the licence. Default: none.
+    #[serde(default)]
+    pub registrations: LabRegistrationsFile,
 }
 
 /// `media` of a lab.
@@ -170,19 +179,16 @@ pub struct LabTrunkFile {
     /// Digits before the number that choose it. Behind them any number is answered: by the extension or account of that
     /// number, else by an echo. A `dial` that names the trunk may write the prefix or leave it out.
     pub prefix: Digits,
-    /// Calls at the same time.
-    pub calls: u32,
+    /// Calls at the same time. Default: as many as come.
+    pub calls: Option<u32>,
     /// The refusal when all are taken. Default: 503.
     pub refuse: Option<RejectFile>,
-}
-
-/// Limit on registrations.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(title = "licence")]
-pub struct LabLicenceFile {
-    /// Devices that may be registered at the same time.
-    pub devices: u32,
-    /// The refusal of one more. Default: 403.
-    pub refuse: Option<RejectFile>,
+    /// New calls per unit of time. Default: as fast as they come.
+    pub rate: Option<RateLimitFile>,
+    /// Who was refused too often by this trunk is refused for a while, also when places are free.
+    pub ban: Option<BanFile>,
+    /// Other people's calls, which take places too.
+    pub others: Option<OthersFile>,
+    /// When the place of a call that has ended is free again: a time like 3s, or `never`. Default: 0s.
+    pub frees_after: Option<FreesAfter>,
 }

@@ -139,6 +139,17 @@ pub enum Event {
         /// Whether the code was received.
         cause: Cause,
     },
+    /// The place that our INVITE, REGISTER or OPTIONS went to does not serve it (RFC 3263 §4.3): it waits for
+    /// [`move_to`](super::Endpoint::move_to) or [`give_up`](super::Endpoint::give_up). Told only where
+    /// [`Config::fails_over`](super::Config::fails_over).
+    Unserved {
+        /// The session, registration or request.
+        entry: Handle,
+        /// 503, or 408 for no response in time.
+        code: u16,
+        /// Whether the code was received.
+        cause: Cause,
+    },
     /// A REGISTER came in; answer it with [`reply`](super::Endpoint::reply).
     RegisterReceived,
 }

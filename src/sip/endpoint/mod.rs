@@ -5,6 +5,7 @@
 //! and, where the standard says so, answered. Messages are given with [`Endpoint::handle_message`]; while its events
 //! are drained the caller still holds the message, so an event does not repeat what stands in it.
 
+mod elsewhere;
 mod event;
 mod incoming;
 mod options;
@@ -42,11 +43,15 @@ pub struct Config {
     pub agent: String,
     /// Base times.
     pub timers: Timers,
+    /// Whether a request that starts something (INVITE, REGISTER, OPTIONS) and is not served waits for another place:
+    /// see [`Event::Unserved`]. Default false: it has failed.
+    pub fails_over: bool,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { agent: concat!("ringfleet/", env!("CARGO_PKG_VERSION")).to_owned(), timers: Timers::default() }
+        let agent = concat!("ringfleet/", env!("CARGO_PKG_VERSION")).to_owned();
+        Self { agent, timers: Timers::default(), fails_over: false }
     }
 }
 
@@ -121,7 +126,7 @@ impl Endpoint {
             self.with_entry(now, handle, |context, entry| match entry {
                 Entry::Session(session) => session.handle_link_lost(context),
                 Entry::Registration(registration) => registration.handle_link_lost(context),
-                Entry::Options(options) => options.finish(context, 503, Cause::Transport),
+                Entry::Options(options) => options.fail(context, 503, Cause::Transport),
                 Entry::Free => {}
             });
         }
@@ -138,7 +143,7 @@ impl Endpoint {
             self.with_entry(now, handle, |context, entry| match entry {
                 Entry::Session(session) => session.handle_unreachable(context),
                 Entry::Registration(registration) => registration.handle_unreachable(context),
-                Entry::Options(options) => options.finish(context, 503, Cause::Transport),
+                Entry::Options(options) => options.fail(context, 503, Cause::Transport),
                 Entry::Free => {}
             });
         }

@@ -38,6 +38,8 @@ pub(super) struct Options {
     pub(super) exchange: Exchange,
     authenticator: Authenticator,
     next_number: u32,
+    /// It waits for another place.
+    unserved: bool,
     pub(super) over: bool,
 }
 
@@ -62,28 +64,61 @@ impl Options {
         writer.body("", b"");
         let exchange = Exchange::start(context, (ping.flow, ping.owner), (1, 1), bytes);
         let authenticator = Authenticator::new(ping.credentials.cloned());
-        Some(Self { flow: ping.flow, owner: ping.owner, exchange, authenticator, next_number: 2, over: false })
+        let (flow, owner) = (ping.flow, ping.owner);
+        Some(Self { flow, owner, exchange, authenticator, next_number: 2, unserved: false, over: false })
     }
 
     pub(super) fn handle_response(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32) {
-        if self.exchange.number() != number {
+        if self.exchange.number() != number || self.unserved {
             return;
         }
         let flow = (self.flow, self.owner);
         if let Some(code) =
             self.exchange.handle_response(context, flow, response, (&mut self.authenticator, &mut self.next_number))
         {
-            self.finish(context, code, Cause::Response);
+            self.fail(context, code, Cause::Response);
         }
     }
 
     pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>) {
         if self.exchange.handle_timeout(context, (self.flow, self.owner)) {
-            self.finish(context, 408, Cause::Timeout);
+            self.fail(context, 408, Cause::Timeout);
         }
     }
 
-    pub(super) fn finish(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+    /// A final response came, or will not come; another place may still serve it.
+    pub(super) fn fail(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+        if self.unserved {
+            return;
+        }
+        if context.fails_over && cause.is_unserved(code, self.exchange.was_heard()) {
+            self.unserved = true;
+            self.exchange.stop();
+            return context.tell(Event::Unserved { entry: context.handle, code, cause });
+        }
+        self.finish(context, code, cause);
+    }
+
+    pub(super) fn give_up(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+        if std::mem::take(&mut self.unserved) {
+            self.finish(context, code, cause);
+        }
+    }
+
+    pub(super) fn move_to(&mut self, context: &mut Context<'_>, flow: Flow) {
+        let Some(link) = context.link(flow).filter(|_| self.unserved) else {
+            return self.give_up(context, 503, Cause::Transport);
+        };
+        let transaction = (self.next_number, self.exchange.cseq());
+        let contact = session::contact_of(link, "");
+        let moved = self.exchange.elsewhere(context, flow, &contact, (&mut self.authenticator, transaction));
+        let Some(bytes) = moved else { return self.give_up(context, 503, Cause::Transport) };
+        self.next_number += 1;
+        (self.flow, self.unserved) = (flow, false);
+        self.exchange = Exchange::start(context, (flow, self.owner), transaction, bytes);
+    }
+
+    fn finish(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
         self.over = true;
         context.tell(Event::OptionsAnswered { request: context.handle, code, cause });
     }

@@ -145,6 +145,7 @@ impl Endpoint {
             timers: &self.config.timers,
             links: &self.links,
             agent: &self.config.agent,
+            fails_over: self.config.fails_over,
             random: &mut self.random,
             out: &mut self.out,
         }

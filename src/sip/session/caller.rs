@@ -123,7 +123,10 @@ impl Session {
     pub fn cancel(&mut self, context: &mut Context<'_>) {
         if self.state == State::Calling {
             self.state = State::Cancelling;
-            self.send_cancel_if_allowed(context);
+            match &self.unserved {
+                Some(unserved) => self.refuse(context, unserved.code, unserved.cause),
+                None => self.send_cancel_if_allowed(context),
+            }
         }
     }
 
@@ -144,7 +147,7 @@ impl Session {
         match invite.client.handle_timeout(context.now, context.timers) {
             Some(Due::Retransmit) => self.emit_invite(context),
             Some(Due::TimedOut) if matches!(self.state, State::Calling | State::Cancelling) => {
-                self.refuse(context, 408, Cause::Timeout);
+                self.fail_invite(context, 408, Cause::Timeout);
             }
             Some(Due::TimedOut) => {
                 self.invite = None;
@@ -263,6 +266,10 @@ impl Session {
         }
         let wanted = self.state != State::Cancelling;
         match code {
+            503 if self.state == State::Calling => {
+                self.invite = Some(invite);
+                return self.fail_invite(context, code, Cause::Response);
+            }
             401 | 407 if wanted => match self.answer_challenge(context, response, invite) {
                 None => return,
                 Some(refused) => self.challenged |= refused.rounds.any(),

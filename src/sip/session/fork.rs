@@ -62,14 +62,15 @@ impl Session {
         response: &Message<'_>,
         number: u32,
     ) -> bool {
-        if self.accepted.is_none_or(|(accepted, until)| accepted != number || until <= context.now) {
+        let left = self.has_left(context, number);
+        if !left && self.accepted.is_none_or(|(accepted, until)| accepted != number || until <= context.now) {
             return false;
         }
         let tag = response.to().and_then(|to| to.tag()).unwrap_or(b"");
         let known = self.acknowledged.iter().find(|ack| ack.number == number && *ack.tag == *tag);
         if let Some(ack) = known {
             context.out.send(ack.flow, self.owner, &ack.bytes);
-        } else if self.dialog.remote_tag() != Some(tag) || self.state == State::Over {
+        } else if left || self.dialog.remote_tag() != Some(tag) || self.state == State::Over {
             self.end_fork(context, response, number, tag);
         }
         true

@@ -10,6 +10,7 @@
 //! | subject | where |
 //! |---|---|
 //! | our INVITE: responses, ACK, CANCEL | `caller` |
+//! | another place for it | `elsewhere` |
 //! | further answers to it | `fork` |
 //! | the far end's INVITE | `called` |
 //! | PRACK both ways | `reliable` |
@@ -20,6 +21,7 @@
 mod called;
 mod caller;
 mod change;
+mod elsewhere;
 mod fork;
 mod reliable;
 mod timer;
@@ -51,6 +53,7 @@ pub use timer::{Refresher, SessionTimer};
 use called::Served;
 use caller::Inviting;
 use change::Change;
+use elsewhere::Unserved;
 use fork::{Acknowledged, Early};
 use reliable::Provisionals;
 use timer::Refresh;
@@ -81,6 +84,10 @@ pub struct Session {
     contact: Box<str>,
     /// The INVITE of ours under way.
     invite: Option<Inviting>,
+    /// The INVITE that was not served where it went: it waits for another place.
+    unserved: Option<Box<Unserved>>,
+    /// Numbers of INVITEs that went to another place without an answer, and until when one may still come.
+    left: SmallVec<[(u32, Instant); 1]>,
     challenged: bool,
     /// Number of the INVITE that a 2xx came to, and until when further ones are taken (RFC 6026 §8.4, Timer M).
     accepted: Option<(u32, Instant)>,
@@ -180,6 +187,8 @@ impl Session {
             contact: Box::default(),
             raw: None,
             invite: None,
+            unserved: None,
+            left: SmallVec::new(),
             challenged: false,
             accepted: None,
             acknowledged: SmallVec::new(),
@@ -318,7 +327,7 @@ impl Session {
     /// The link of its flow is gone.
     pub fn handle_link_lost(&mut self, context: &mut Context<'_>) {
         match self.state {
-            State::Calling | State::Cancelling => self.refuse(context, 503, Cause::Transport),
+            State::Calling | State::Cancelling => self.fail_invite(context, 503, Cause::Transport),
             State::Closing => self.lose_bye(context, Cause::Transport),
             State::Over => self.linger_until = None,
             // Its end was told when it was refused; only the ACK is missing.
@@ -336,7 +345,7 @@ impl Session {
     pub fn handle_unreachable(&mut self, context: &mut Context<'_>) {
         match self.state {
             State::Calling | State::Cancelling if self.invite.as_ref().is_some_and(|it| !it.client.is_proceeding()) => {
-                self.refuse(context, 503, Cause::Transport);
+                self.fail_invite(context, 503, Cause::Transport);
             }
             State::Closing => self.lose_bye(context, Cause::Transport),
             _ => {}
@@ -433,7 +442,8 @@ impl Session {
     fn end(&mut self, linger_until: Option<Instant>) {
         self.state = State::Over;
         self.linger_until = linger_until;
-        (self.invite, self.refresh, self.offered, self.bye_after_ack) = (None, None, None, None);
+        (self.invite, self.unserved, self.refresh) = (None, None, None);
+        (self.offered, self.bye_after_ack) = (None, None);
         self.changes.clear();
         self.early.clear();
         self.provisionals.clear();

@@ -1,7 +1,14 @@
 //! The lab plan: what the simulated PBX is told to be. A lab file is compiled to this; without one the lab is
 //! [`LabPlan::default`].
 
+mod limits;
+
 use std::time::Duration;
+
+pub use limits::{
+    Ban, CallLimit, CallLimits, Evict, Freed, LabLicence, LabLimit, Meter, Others, OverProvisioned, Places, RateLimit,
+    RegistrationLimits, Subject, Victim,
+};
 
 use super::plan::{Account, Reject, Srtp, Transport};
 use crate::sip::session::{Extensions, SessionTimer};
@@ -18,8 +25,12 @@ pub struct LabPlan {
     pub extensions: Vec<Extension>,
     /// Ways out, with their limits.
     pub trunks: Vec<LabTrunk>,
+    /// Limits on calls, beside those of the trunks.
+    pub calls: CallLimits,
     /// Limit on devices registered at the same time.
-    pub licence: Option<LabLimit>,
+    pub licence: Option<LabLicence>,
+    /// Limits on registrations, beside the licence.
+    pub registrations: RegistrationLimits,
     /// Whether calls and registrations are challenged (digest).
     pub challenge: bool,
     /// Extensions of SIP that its calls speak.
@@ -95,17 +106,8 @@ pub struct LabTrunk {
     pub name: String,
     /// Digits before the number that choose it.
     pub prefix: String,
-    /// Calls at the same time.
-    pub limit: LabLimit,
-}
-
-/// A limit and how what goes over it is refused.
-#[derive(Clone, Debug, PartialEq)]
-pub struct LabLimit {
-    /// Places.
-    pub places: u32,
-    /// The refusal when all are taken.
-    pub refuse: Reject,
+    /// What it holds.
+    pub limit: CallLimit,
 }
 
 impl Default for LabPlan {
@@ -165,18 +167,14 @@ impl Default for LabPlan {
             trunks: vec![LabTrunk {
                 name: "trunk_a".into(),
                 prefix: "900".into(),
-                limit: LabLimit {
-                    places: 5,
-                    refuse: Reject {
-                        reason: Some("call attempt had over the max concurrent calls".into()),
-                        ..Reject::new(503, None)
-                    },
+                limit: CallLimit {
+                    places: Some(Places::new(5, refusal(503, "call attempt had over the max concurrent calls"))),
+                    ..CallLimit::default()
                 },
             }],
-            licence: Some(LabLimit {
-                places: 20,
-                refuse: Reject { reason: Some("license limit exceeded".into()), ..Reject::new(403, None) },
-            }),
+            calls: CallLimits::default(),
+            licence: Some(LabLicence::new(20, refusal(403, "license limit exceeded"))),
+            registrations: RegistrationLimits::default(),
             challenge: true,
             speaks: Extensions {
                 timer: SessionTimer { expires: Some(SESSION_EXPIRES), ..SessionTimer::default() },
@@ -194,6 +192,10 @@ const SESSION_EXPIRES: u32 = 1800;
 
 /// Password of every account of the built-in lab: the lab is not a secret, and a target file names it by a variable.
 pub const LAB_PASSWORD: &str = "ringfleet";
+
+fn refusal(code: u16, reason: &str) -> Reject {
+    Reject { reason: Some(reason.into()), ..Reject::new(code, None) }
+}
 
 fn lab_account(user: u32) -> Account {
     Account { user: user.to_string(), password: Some(Secret::new(LAB_PASSWORD)), ..Account::default() }

@@ -1,0 +1,296 @@
+//! The places of each server, and which of them a request goes to (RFC 3263 §4.3).
+//!
+//! Places stand in the order that DNS gave them. One that did not answer, or could not be reached, is tried last for
+//! [`FAILED_FOR`]; then one request tries it again while the others still go elsewhere, so that a load does not wait
+//! for Timer B with every call. One that asked for time (503 with Retry-After) gets nothing until that is over, unless
+//! it is the only one (RFC 3261 §21.5.4). A 503 without Retry-After moves on the request that it answers and no other:
+//! the server is there, and said nothing of other requests.
+
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::scenario::plan::Server;
+use crate::sip::exchange::Cause;
+use crate::sip::flow::Hop;
+
+/// How long a place that failed is tried last. RFC 3263 names no time; this is about twice Timer B.
+pub(super) const FAILED_FOR: Duration = Duration::from_secs(60);
+
+/// The places of every server that the plan names.
+#[derive(Debug)]
+pub(super) struct Hops {
+    servers: Vec<(Server, Vec<Place>)>,
+    /// Requests may go to another place than the first.
+    fails_over: bool,
+    /// Retry-After is heeded.
+    patient: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    hop: Hop,
+    state: State,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Well,
+    /// It failed: it is tried last until then.
+    Failed(Instant),
+    /// It wants nothing until then.
+    Resting(Instant),
+}
+
+/// Why a place did not serve a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// No response, or nothing could be sent.
+    Failed,
+    /// 503, with the Retry-After that came with it, seconds.
+    Unavailable(Option<u32>),
+}
+
+impl Why {
+    pub(super) fn of(cause: Cause, retry_after: Option<u32>) -> Self {
+        if cause == Cause::Response { Self::Unavailable(retry_after) } else { Self::Failed }
+    }
+}
+
+/// Where one request goes: the place that was chosen, and those that were tried before.
+#[derive(Debug)]
+pub(super) struct Way {
+    server: usize,
+    hop: Option<Hop>,
+    /// The place that was chosen has said something.
+    answered: bool,
+    tried: SmallVec<[Hop; 2]>,
+}
+
+impl Hops {
+    pub(super) fn new(servers: Vec<(Server, Vec<Hop>)>, fails_over: bool, patient: bool) -> Self {
+        let places = |hops: Vec<Hop>| hops.into_iter().map(|hop| Place { hop, state: State::Well }).collect();
+        let servers = servers.into_iter().map(|(server, hops)| (server, places(hops))).collect();
+        Self { servers, fails_over, patient }
+    }
+
+    /// The number of a server; `None` where nobody looked it up.
+    pub(super) fn number_of(&self, server: &Server) -> Option<usize> {
+        self.servers.iter().position(|(known, _)| known == server)
+    }
+
+    /// A server by its number.
+    pub(super) fn server(&self, number: usize) -> Option<&Server> {
+        self.servers.get(number).map(|(server, _)| server)
+    }
+
+    /// DNS gives other places now. What is known of those that stay is kept.
+    pub(super) fn replace(&mut self, server: usize, hops: &[Hop]) {
+        let Some((_, places)) = self.servers.get_mut(server) else { return };
+        let state = |hop: &Hop| places.iter().find(|place| place.hop == *hop).map_or(State::Well, |place| place.state);
+        let renewed = hops.iter().map(|hop| Place { hop: *hop, state: state(hop) }).collect();
+        *places = renewed;
+    }
+
+    fn choose(&mut self, now: Instant, server: usize, tried: &[Hop]) -> Option<Hop> {
+        if !self.fails_over && !tried.is_empty() {
+            return None;
+        }
+        let (_, places) = self.servers.get_mut(server)?;
+        if !self.fails_over {
+            return places.first().map(|place| place.hop);
+        }
+        let rank = |place: &Place| match place.state {
+            State::Well => Some(0),
+            State::Failed(until) | State::Resting(until) if until <= now => Some(0),
+            State::Failed(_) => Some(1),
+            // Somebody has to be asked.
+            State::Resting(_) => tried.is_empty().then_some(2),
+        };
+        let open = places.iter_mut().filter(|place| !tried.contains(&place.hop));
+        let (_, chosen) = open.filter_map(|place| Some((rank(place)?, place))).min_by_key(|(rank, _)| *rank)?;
+        if matches!(chosen.state, State::Failed(until) if until <= now) {
+            // This request tries whether it is well again; the next does not.
+            chosen.state = State::Failed(now + FAILED_FOR);
+        }
+        Some(chosen.hop)
+    }
+
+    fn note(&mut self, server: usize, hop: Hop, state: State) {
+        let place = self.servers.get_mut(server).and_then(|(_, places)| places.iter_mut().find(|it| it.hop == hop));
+        if let Some(place) = place {
+            place.state = state;
+        }
+    }
+}
+
+impl Way {
+    pub(super) fn new(server: usize) -> Self {
+        Self { server, hop: None, answered: false, tried: SmallVec::new() }
+    }
+
+    /// The number of its server.
+    pub(super) fn server(&self) -> usize {
+        self.server
+    }
+
+    /// The place that the request goes to; `None` where every one was tried, or the server has none.
+    pub(super) fn hop(&mut self, now: Instant, hops: &mut Hops) -> Option<Hop> {
+        if self.hop.is_none() {
+            self.hop = hops.choose(now, self.server, &self.tried);
+        }
+        self.hop
+    }
+
+    /// The place that was chosen does not serve the request: the next is another.
+    pub(super) fn leave(&mut self, now: Instant, hops: &mut Hops, why: Why) {
+        let Some(hop) = self.hop.take() else { return };
+        self.answered = false;
+        self.tried.push(hop);
+        match why {
+            Why::Failed => hops.note(self.server, hop, State::Failed(now + FAILED_FOR)),
+            Why::Unavailable(Some(seconds)) if hops.patient && seconds > 0 => {
+                hops.note(self.server, hop, State::Resting(now + Duration::from_secs(seconds.into())));
+            }
+            Why::Unavailable(_) => {}
+        }
+    }
+
+    /// The request was given up. Where the place said nothing at all, what comes later goes elsewhere.
+    pub(super) fn doubt(&self, now: Instant, hops: &mut Hops) {
+        if let Some(hop) = self.hop.filter(|_| !self.answered) {
+            hops.note(self.server, hop, State::Failed(now + FAILED_FOR));
+        }
+    }
+
+    /// The place that was chosen has answered.
+    pub(super) fn note_answer(&mut self, hops: &mut Hops) {
+        self.answered = true;
+        if let Some(hop) = self.hop {
+            hops.note(self.server, hop, State::Well);
+        }
+    }
+
+    /// The next request of the same way begins: it stays at its place, and may try all others.
+    pub(super) fn begin_anew(&mut self) {
+        self.answered = false;
+        self.tried.clear();
+    }
+
+    /// Whether any place was tried in vain.
+    pub(super) fn has_left(&self) -> bool {
+        !self.tried.is_empty()
+    }
+
+    /// Places that the request went to so far.
+    pub(super) fn count(&self) -> u32 {
+        self.tried.len() as u32 + u32::from(self.hop.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sip::flow::Transport;
+
+    fn start() -> Instant {
+        #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
+        Instant::now()
+    }
+
+    fn hop(last: u8) -> Hop {
+        Hop { transport: Transport::Udp, address: ([10, 0, 0, last], 5060).into() }
+    }
+
+    fn hops(fails_over: bool) -> Hops {
+        Hops::new(vec![(Server::default(), vec![hop(1), hop(2), hop(3)])], fails_over, true)
+    }
+
+    /// The last byte of the place that a request goes to.
+    fn next(hops: &mut Hops, now: Instant) -> Option<u8> {
+        let hop = Way::new(0).hop(now, hops)?;
+        match hop.address.ip() {
+            std::net::IpAddr::V4(ip) => Some(ip.octets()[3]),
+            std::net::IpAddr::V6(_) => None,
+        }
+    }
+
+    fn fail(hops: &mut Hops, now: Instant, why: Why) {
+        let mut way = Way::new(0);
+        way.hop(now, hops);
+        way.leave(now, hops, why);
+    }
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_request_tries_each_place_once_in_order() {
+        let (mut hops, now, mut way) = (hops(true), start(), Way::new(0));
+        for wanted in [1, 2, 3] {
+            assert_eq!(way.hop(now, &mut hops), Some(hop(wanted)));
+            assert_eq!(way.hop(now, &mut hops), Some(hop(wanted)), "it stays where it is");
+            assert_eq!(way.count(), u32::from(wanted));
+            way.leave(now, &mut hops, Why::Unavailable(None));
+        }
+        assert_eq!((way.hop(now, &mut hops), way.count()), (None, 3));
+    }
+
+    #[test]
+    fn a_place_that_failed_is_last_for_a_minute_and_then_one_request_tries_it() {
+        let (mut hops, now) = (hops(true), start());
+        fail(&mut hops, now, Why::Failed);
+        assert_eq!(next(&mut hops, now + 59 * SECOND), Some(2));
+        assert_eq!(next(&mut hops, now + 60 * SECOND), Some(1));
+        assert_eq!(next(&mut hops, now + 60 * SECOND), Some(2), "the next does not wait for what comes of it");
+        let mut way = Way::new(0);
+        way.hop(now + 120 * SECOND, &mut hops);
+        way.note_answer(&mut hops);
+        assert_eq!(next(&mut hops, now + 121 * SECOND), Some(1), "it is well again");
+    }
+
+    #[test]
+    fn where_every_place_failed_the_first_is_tried_all_the_same() {
+        let (mut hops, now) = (hops(true), start());
+        for _ in 0..3 {
+            fail(&mut hops, now, Why::Failed);
+        }
+        assert_eq!(next(&mut hops, now), Some(1));
+    }
+
+    #[test]
+    fn a_place_that_asked_for_time_gets_nothing_while_there_is_another() {
+        let (mut hops, now) = (hops(true), start());
+        fail(&mut hops, now, Why::Unavailable(Some(10)));
+        let mut way = Way::new(0);
+        for wanted in [Some(hop(2)), Some(hop(3)), None] {
+            assert_eq!(way.hop(now + 9 * SECOND, &mut hops), wanted);
+            way.leave(now + 9 * SECOND, &mut hops, Why::Unavailable(None));
+        }
+        assert_eq!(next(&mut hops, now + 10 * SECOND), Some(1));
+    }
+
+    #[test]
+    fn a_503_without_retry_after_keeps_no_other_request_away() {
+        let (mut hops, now) = (hops(true), start());
+        fail(&mut hops, now, Why::Unavailable(None));
+        assert_eq!(next(&mut hops, now), Some(1));
+    }
+
+    #[test]
+    fn without_fail_over_there_is_only_the_first_place() {
+        let (mut hops, now, mut way) = (hops(false), start(), Way::new(0));
+        way.hop(now, &mut hops);
+        way.leave(now, &mut hops, Why::Failed);
+        assert_eq!((way.hop(now, &mut hops), next(&mut hops, now)), (None, Some(1)));
+    }
+
+    #[test]
+    fn places_that_dns_gives_again_keep_what_is_known_of_them() {
+        let (mut hops, now) = (hops(true), start());
+        fail(&mut hops, now, Why::Failed);
+        hops.replace(0, &[hop(1), hop(4)]);
+        assert_eq!(next(&mut hops, now), Some(4));
+        hops.replace(0, &[]);
+        assert_eq!(next(&mut hops, now), None);
+    }
+}

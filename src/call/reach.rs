@@ -1,0 +1,172 @@
+//! How a leg reaches a server: the link to the place that its request goes to, and another place where that does not
+//! serve it.
+
+use super::hops::{Way, Why};
+use super::leg::{Leg, Phase, Tools};
+use super::links::{Access, Purpose};
+use super::observe;
+use crate::record::{TransportFailure, TransportFault};
+use crate::scenario::plan::Server;
+use crate::sip::exchange::Cause;
+use crate::sip::flow::Flow;
+use crate::sip::message::Message;
+use crate::sip::token::Handle;
+
+/// A request that was not served where it went, while the link to another place is being opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unserved {
+    entry: Handle,
+    /// What the leg goes on with once the request is on its way again, or has failed.
+    phase: Phase,
+    /// How it has failed where there is no other place.
+    code: u16,
+    cause: Cause,
+}
+
+/// What came of looking for a place.
+enum Reach {
+    /// Requests can be sent over this flow.
+    Open(Flow),
+    /// Its link is being opened.
+    Opening,
+    /// There is no place, or no other.
+    Nowhere,
+}
+
+impl Leg {
+    /// The flow to the actor's server, or to a peer. `None` while it is being opened: the step begins anew then.
+    pub(super) fn access(&mut self, tools: &mut Tools<'_>, peer: Option<&Server>) -> Option<Flow> {
+        let number = tools.hops.number_of(peer.unwrap_or(&tools.actor.target.server));
+        let same = |way: &(usize, Way)| way.0 == self.step && Some(way.1.server()) == number;
+        if !self.way.as_ref().is_some_and(same) {
+            self.way = number.map(|number| (self.step, Way::new(number)));
+        }
+        match self.reach(tools) {
+            Reach::Open(flow) => return Some(flow),
+            Reach::Opening => return None,
+            Reach::Nowhere => {}
+        }
+        let tried = self.way.as_ref().is_some_and(|(_, way)| way.has_left());
+        let fault = if tried { tools.fault.clone() } else { TransportFault::Dns.into() };
+        self.lose_link(fault);
+        self.wind_down(tools);
+        None
+    }
+
+    fn reach(&mut self, tools: &mut Tools<'_>) -> Reach {
+        let Some((_, way)) = &mut self.way else { return Reach::Nowhere };
+        let Some(hop) = way.hop(tools.now, tools.hops) else { return Reach::Nowhere };
+        let Some(server) = tools.hops.server(way.server()) else { return Reach::Nowhere };
+        self.identity.transport = Some(hop.transport.to_string());
+        self.identity.next_hop = Some(hop.address.to_string());
+        self.facts.hops_tried = Some(way.count());
+        let account = (tools.pool, self.account.unwrap_or(0));
+        let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, account);
+        match tools.links.access(purpose, hop.address) {
+            Access::Open(flow) => return Reach::Open(flow),
+            Access::Ask(link) => {
+                tools.wanted.push((link, purpose, hop.address));
+                self.link = Some(link);
+            }
+            Access::Opening(link) => self.link = Some(link),
+        }
+        self.phase = Phase::OpeningLink;
+        Reach::Opening
+    }
+
+    /// The link that the leg waited for is open.
+    pub(super) fn take_link(&mut self, tools: &mut Tools<'_>) {
+        match self.unserved {
+            Some(unserved) => self.go_elsewhere(tools, unserved),
+            None => self.advance(tools),
+        }
+    }
+
+    /// The link that the leg waited for could not be opened.
+    pub(super) fn miss_link(&mut self, tools: &mut Tools<'_>) {
+        self.leave_hop(tools, Why::Failed);
+        match self.unserved {
+            Some(unserved) => {
+                let (code, cause) = (503, Cause::Transport);
+                self.go_elsewhere(tools, Unserved { code, cause, ..unserved });
+            }
+            // The step begins anew, at another place.
+            None => self.advance(tools),
+        }
+    }
+
+    /// The request of this step was not served where it went (RFC 3263 §4.3).
+    pub(super) fn handle_unserved(
+        &mut self,
+        tools: &mut Tools<'_>,
+        entry: Handle,
+        (code, cause): (u16, Cause),
+        message: Option<&Message<'_>>,
+    ) {
+        let phase = self.phase;
+        if !matches!(phase, Phase::Dialling | Phase::Registering | Phase::Pinging) {
+            // A refresh, while the leg is at something else.
+            return tools.endpoint.give_up(tools.now, entry, code, cause);
+        }
+        let retry_after = observe::final_response(code, cause, message).retry_after;
+        self.leave_hop(tools, Why::of(cause, retry_after));
+        self.go_elsewhere(tools, Unserved { entry, phase, code, cause });
+    }
+
+    fn go_elsewhere(&mut self, tools: &mut Tools<'_>, unserved: Unserved) {
+        let reach = if self.stopping { Reach::Nowhere } else { self.reach(tools) };
+        match reach {
+            Reach::Opening => self.unserved = Some(unserved),
+            Reach::Open(flow) => {
+                (self.phase, self.unserved, self.flow) = (unserved.phase, None, Some(flow));
+                tools.endpoint.move_to(tools.now, unserved.entry, flow);
+            }
+            Reach::Nowhere => {
+                (self.phase, self.unserved) = (unserved.phase, None);
+                tools.endpoint.give_up(tools.now, unserved.entry, unserved.code, unserved.cause);
+            }
+        }
+    }
+
+    /// There is no more time for a request that waits for the link to another place: it has failed.
+    pub(super) fn give_up_unserved(&mut self, tools: &mut Tools<'_>) {
+        if let Some(unserved) = self.unserved.take() {
+            self.phase = unserved.phase;
+            tools.endpoint.give_up(tools.now, unserved.entry, unserved.code, unserved.cause);
+        }
+    }
+
+    /// Nobody wants to know any more what becomes of it.
+    pub(super) fn forget_unserved(&mut self, tools: &mut Tools<'_>) {
+        if let Some(unserved) = self.unserved.take() {
+            tools.routes.remove(&unserved.entry);
+            tools.endpoint.give_up(tools.now, unserved.entry, unserved.code, unserved.cause);
+        }
+    }
+
+    fn leave_hop(&mut self, tools: &mut Tools<'_>, why: Why) {
+        if let Some((_, way)) = &mut self.way {
+            way.leave(tools.now, tools.hops, why);
+        }
+    }
+
+    /// The place that the request went to has answered.
+    pub(super) fn note_hop(&mut self, tools: &mut Tools<'_>) {
+        if let Some((_, way)) = &mut self.way {
+            way.note_answer(tools.hops);
+        }
+    }
+
+    /// The request was given up, perhaps before the place that it went to said anything.
+    pub(super) fn doubt_hop(&self, tools: &mut Tools<'_>) {
+        if let Some((_, way)) = &self.way {
+            way.doubt(tools.now, tools.hops);
+        }
+    }
+
+    /// Notes that nothing can be sent.
+    pub(super) fn lose_link(&mut self, failure: impl Into<TransportFailure>) -> super::leg::Flowing {
+        self.facts.local_failure.get_or_insert_with(|| crate::record::LocalFailure::Transport(failure.into()));
+        super::leg::Flowing::Over
+    }
+}

@@ -1,0 +1,81 @@
+//! Who may have one more binding: the licence, its rule on accounts that exist, and the contacts of one account.
+
+use super::registrar::{Binding, Change, Registrar};
+use crate::scenario::lab::{LabPlan, Victim};
+use crate::scenario::plan::Reject;
+use crate::sip::flow::{Flow, LinkId};
+
+/// Owner and contact of a binding.
+type Key = (String, String);
+
+impl Registrar {
+    /// Whether an account may change its bindings so: the bindings that have to make way, or the refusal. Whoever asks
+    /// for no new binding may always.
+    pub(super) fn licensed<'p>(
+        &mut self,
+        plan: &'p LabPlan,
+        user: &str,
+        changes: &[Change],
+    ) -> Result<Vec<Key>, &'p Reject> {
+        let before: Vec<&str> =
+            self.bindings.keys().filter(|(owner, _)| owner == user).map(|(_, uri)| &**uri).collect();
+        let mut after = before.clone();
+        for change in changes {
+            match change {
+                Change::RemoveAll => after.clear(),
+                Change::Remove(contact) => after.retain(|other| other != contact),
+                Change::Bind { contact, .. } if after.contains(&&**contact) => {}
+                Change::Bind { contact, .. } => after.push(contact),
+            }
+        }
+        if after.iter().all(|contact| before.contains(contact)) {
+            return Ok(Vec::new());
+        }
+        if let Some(refuse) = barred(plan, user) {
+            return Err(refuse);
+        }
+        if let Some(per_aor) = plan.registrations.per_aor.as_ref().filter(|limit| after.len() > limit.places as usize) {
+            return Err(&per_aor.refuse);
+        }
+        let Some(licence) = &plan.licence else { return Ok(Vec::new()) };
+        let others = self.bindings.len() - before.len();
+        let over = (others + after.len()).saturating_sub(licence.places as usize);
+        match licence.evict {
+            _ if over == 0 => Ok(Vec::new()),
+            Some(evict) if over <= others => Ok(self.victims(user, evict.victim, over)),
+            _ => Err(&licence.refuse),
+        }
+    }
+
+    /// Bindings of other accounts that make way.
+    fn victims(&mut self, user: &str, victim: Victim, count: usize) -> Vec<Key> {
+        let others = self.bindings.iter().filter(|((owner, _), _)| owner != user);
+        let mut others: Vec<(u64, Key)> = others.map(|(key, binding)| (binding.made, key.clone())).collect();
+        others.sort_unstable();
+        let mut victims = Vec::with_capacity(count);
+        while victims.len() < count && !others.is_empty() {
+            let index = match victim {
+                Victim::Oldest => 0,
+                Victim::Random => (self.random.next_u64() % others.len() as u64) as usize,
+            };
+            victims.push(others.remove(index).1);
+        }
+        victims
+    }
+
+    /// Removes bindings without a word to their owners. The connections to close, never that of the one who came.
+    pub(super) fn evict(&mut self, plan: &LabPlan, newcomer: Flow, victims: &[Key]) -> Vec<LinkId> {
+        let removed: Vec<Binding> = victims.iter().filter_map(|key| self.bindings.remove(key)).collect();
+        let closes = plan.licence.as_ref().and_then(|licence| licence.evict).is_some_and(|evict| evict.close);
+        let links = removed.into_iter().map(|binding| binding.flow.link);
+        links.filter(|link| closes && *link != newcomer.link).collect()
+    }
+}
+
+/// The refusal of an account that the rule on accounts that exist keeps out.
+fn barred<'p>(plan: &'p LabPlan, user: &str) -> Option<&'p Reject> {
+    let licence = plan.licence.as_ref()?;
+    let rule = licence.over_provisioned.as_ref()?;
+    let over = plan.accounts.len() >= rule.factor as usize * licence.places as usize;
+    (over && rule.users.contains(user)).then_some(&rule.refuse)
+}

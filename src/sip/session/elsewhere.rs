@@ -1,0 +1,71 @@
+//! Another place for an INVITE that was not served where it went (RFC 3263 §4.3): the same request, Call-ID, From and CSeq
+//! included, in a new transaction.
+
+use super::caller::Inviting;
+use super::{Purpose, Session, State, contact_of};
+use crate::sip::authenticator::Rounds;
+use crate::sip::endpoint::Event;
+use crate::sip::exchange::{self, Cause};
+use crate::sip::flow::Flow;
+use crate::sip::message::Message;
+use crate::sip::outbox::Context;
+
+/// An INVITE that waits for another place.
+#[derive(Debug)]
+pub(super) struct Unserved {
+    invite: Inviting,
+    pub(super) code: u16,
+    pub(super) cause: Cause,
+}
+
+impl Session {
+    /// The INVITE that makes the call has failed where it went. It waits for another place where the application looks
+    /// for one; what is wrong on purpose is not tried elsewhere, because to be dropped may be its right treatment.
+    pub(super) fn fail_invite(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+        let movable = context.fails_over && self.state == State::Calling && self.raw.is_none();
+        let unserved = |invite: &Inviting| movable && cause.is_unserved(code, invite.client.is_proceeding());
+        match self.invite.take() {
+            Some(invite) if unserved(&invite) => {
+                if cause != Cause::Response {
+                    self.left.push((invite.client.number, context.now + context.timers.timeout()));
+                }
+                self.early.clear();
+                self.requests.retain(|request| request.purpose != Purpose::Prack);
+                self.unserved = Some(Box::new(Unserved { invite, code, cause }));
+                context.tell(Event::Unserved { entry: context.handle, code, cause });
+            }
+            // The flow that it has left is gone.
+            None if self.unserved.is_some() => {}
+            _ => self.refuse(context, code, cause),
+        }
+    }
+
+    /// Sends the INVITE that waits over another flow.
+    pub fn move_to(&mut self, context: &mut Context<'_>, flow: Flow) {
+        let Some(unserved) = self.unserved.take() else { return };
+        let Some(link) = context.link(flow) else { return self.refuse(context, 503, Cause::Transport) };
+        let invite = unserved.invite;
+        let (number, contact) = (self.take_number(), contact_of(link, &self.contact));
+        let auth = (&mut self.authenticator, (number, invite.cseq));
+        let Some(bytes) = exchange::elsewhere(context, flow, invite.client.bytes(), &contact, auth) else {
+            return self.refuse(context, 503, Cause::Transport);
+        };
+        if let Some(sdp) = Message::parse(&bytes).ok().as_ref().and_then(Message::sdp) {
+            self.sdp = sdp.into();
+        }
+        self.flow = flow;
+        self.send_invite(context, Inviting { flow, rounds: Rounds::default(), ..invite }, number, bytes);
+    }
+
+    /// There is no other place for the INVITE that waits.
+    pub fn give_up(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
+        if self.unserved.is_some() {
+            self.refuse(context, code, cause);
+        }
+    }
+
+    /// Whether a 2xx to this INVITE comes from a place that it has left.
+    pub(super) fn has_left(&self, context: &Context<'_>, number: u32) -> bool {
+        self.left.iter().any(|(left, until)| *left == number && *until > context.now)
+    }
+}
