@@ -58,6 +58,7 @@ impl FarEnd<Callers> {
             closes: None,
             anchor: Anchor { instant: now, timestamp: jiff::Timestamp::UNIX_EPOCH },
             clock,
+            fail_over: false,
             secret: Redacted([1; 32]),
             run_id: "run".into(),
             site: None,

@@ -349,11 +349,12 @@ impl World {
             sent.by == Side::Pbx && sent.line.starts_with("SIP/2.0 200") && sent.text.contains(" INVITE\r\n")
         };
         let Some(sent) = self.wire.iter().rev().find(answer) else { return };
-        let link = self.links.iter().find(|(_, (_, address))| self.outside(*address) == sent.to).map(|(link, _)| *link);
+        let link = self.links.iter().find(|(_, (_, address, _))| self.outside(*address) == sent.to);
         let to = sent.text.lines().find(|line| line.starts_with("To:")).unwrap_or_default();
-        let (Some(link), Some((party, _))) = (link, to.split_once(";tag=")) else { return };
+        let (Some((link, (.., remote))), Some((party, _))) = (link, to.split_once(";tag=")) else { return };
+        let flow = Flow { link: *link, remote: *remote };
         let text = sent.text.replace(to, &format!("{party};tag=fork"));
-        self.callers.handle_sip(self.now, self.now, Flow { link, remote: PBX }, text.as_bytes());
+        self.callers.handle_sip(self.now, self.now, flow, text.as_bytes());
         self.drain_both();
     }
 
