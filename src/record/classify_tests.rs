@@ -89,7 +89,7 @@ fn each_code_has_its_class() {
         (C::CallScreened, &[607, 608]),
         (C::CallRedirected, &[300, 301, 302, 305, 380]),
         (C::CallServerError, &[500, 501, 505, 513, 580]),
-        (C::Unknown, &[400, 402, 405, 406, 481, 485, 487, 491, 699]),
+        (C::Unknown, &[400, 402, 405, 481, 485, 487, 491, 699]),
     ];
     for (class, codes) in table {
         for code in codes {
