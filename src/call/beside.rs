@@ -10,7 +10,7 @@ use super::registering::STANDING_OWNER;
 use super::standing::Failure;
 use super::step::sent_response;
 use crate::record::{
-    CallRecord, Direction, Facts, Identity, MediaFigures, Moments, RegistrationFacts, RegistrationRecord, Role,
+    CallRecord, Direction, Facts, Identity, MediaFigures, Moments, Origin, RegistrationFacts, RegistrationRecord, Role,
 };
 use crate::sip::exchange::Cause;
 use crate::sip::flow::Flow;
@@ -67,7 +67,10 @@ impl Callers {
     pub(super) fn record_loss(&mut self, now: Instant, actor: usize, index: usize) {
         let Some(standing) = &self.standing[actor] else { return };
         let Some(Failure::Registrar(facts)) = standing.failure.clone() else { return };
-        self.record_standing(now, actor, index, Facts { registration: Some(facts), ..Facts::default() });
+        // Where the transport failed, how.
+        let by_transport = facts.response.origin == Origin::Local && facts.response.code == 503;
+        let reason_text = self.fault.text.clone().filter(|_| by_transport);
+        self.record_standing(now, actor, index, Facts { registration: Some(facts), reason_text, ..Facts::default() });
     }
 
     /// A standing registration stands again.

@@ -18,7 +18,8 @@ use crate::record::{
 };
 use crate::scenario::plan::{Plan, Server, Step};
 use crate::sip::endpoint::{self, Endpoint};
-use crate::sip::flow::{Hop, LinkId};
+use crate::sip::flow::{Flow, Hop, LinkId};
+use crate::sip::keep_alive::KeepAlives;
 use crate::sip::sdp::crypto::KeySource;
 use crate::sip::token::Handle;
 use crate::station::streams::Streams;
@@ -142,6 +143,9 @@ pub struct Callers {
     pub(super) streams: Streams<LegRef>,
     pub(super) links: Links,
     pub(super) hops: Hops,
+    pub(super) keep_alives: KeepAlives,
+    /// Flows that a ping goes out over.
+    pub(super) pings: Vec<Flow>,
     pub(super) wanted: Vec<Wanted>,
     /// What was dialled and permitted, by actor: the same numbers come again and again.
     pub(super) permitted: FxHashSet<(u8, String)>,
@@ -203,6 +207,8 @@ impl Callers {
             streams: Streams::new(seed ^ 0x5eed, watched, now),
             links: Links::default(),
             hops: Hops::new(std::mem::take(&mut config.servers), config.fail_over, config.plan.honour_retry_after),
+            keep_alives: KeepAlives::new(seed ^ 0x5626, now),
+            pings: Vec::new(),
             wanted: Vec::new(),
             permitted: FxHashSet::default(),
             closing: Vec::new(),

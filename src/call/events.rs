@@ -21,6 +21,11 @@ impl Callers {
     ) -> Option<u64> {
         let mut owner = None;
         while let Some(event) = self.endpoint.poll_event() {
+            if let (Event::Registered { .. }, Some(flow), Some(message)) = (event, flow, message)
+                && let Some(seconds) = message.header_by_name("Flow-Timer").and_then(header::number)
+            {
+                self.keep_alives.note_flow_timer(now, flow.link, seconds);
+            }
             match event {
                 Event::Invited { session } => owner = self.place_inbound(now, session, flow, message).or(owner),
                 Event::RegisterReceived => {
@@ -71,6 +76,7 @@ impl Callers {
             }
             Event::Unregistered { .. } => leg.handle_unregistered(tools),
             Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
+            Event::TooLarge { session } => leg.handle_too_large(tools, session),
             Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } => {}
         });
     }
@@ -173,7 +179,7 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
             (registration, true)
         }
         Event::OptionsAnswered { request, .. } => (request, true),
-        Event::Unserved { entry, .. } => (entry, false),
+        Event::Unserved { entry, .. } | Event::TooLarge { session: entry } => (entry, false),
         Event::Invited { .. } | Event::RegisterReceived => return None,
     })
 }

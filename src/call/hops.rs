@@ -12,7 +12,7 @@ use smallvec::SmallVec;
 
 use crate::scenario::plan::Server;
 use crate::sip::exchange::Cause;
-use crate::sip::flow::Hop;
+use crate::sip::flow::{Hop, Transport};
 
 /// How long a place that failed is tried last. RFC 3263 names no time; this is about twice Timer B.
 pub(super) const FAILED_FOR: Duration = Duration::from_secs(60);
@@ -31,6 +31,8 @@ pub(super) struct Hops {
 struct Place {
     hop: Hop,
     state: State,
+    /// It takes no connections, until then; only asked of places that are reached by UDP.
+    no_tcp: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,12 +66,15 @@ pub(super) struct Way {
     hop: Option<Hop>,
     /// The place that was chosen has said something.
     answered: bool,
+    /// The request is too large for a datagram.
+    by_tcp: bool,
     tried: SmallVec<[Hop; 2]>,
 }
 
 impl Hops {
     pub(super) fn new(servers: Vec<(Server, Vec<Hop>)>, fails_over: bool, patient: bool) -> Self {
-        let places = |hops: Vec<Hop>| hops.into_iter().map(|hop| Place { hop, state: State::Well }).collect();
+        let places =
+            |hops: Vec<Hop>| hops.into_iter().map(|hop| Place { hop, state: State::Well, no_tcp: None }).collect();
         let servers = servers.into_iter().map(|(server, hops)| (server, places(hops))).collect();
         Self { servers, fails_over, patient }
     }
@@ -87,8 +92,9 @@ impl Hops {
     /// DNS gives other places now. What is known of those that stay is kept.
     pub(super) fn replace(&mut self, server: usize, hops: &[Hop]) {
         let Some((_, places)) = self.servers.get_mut(server) else { return };
-        let state = |hop: &Hop| places.iter().find(|place| place.hop == *hop).map_or(State::Well, |place| place.state);
-        let renewed = hops.iter().map(|hop| Place { hop: *hop, state: state(hop) }).collect();
+        let new = |hop: &Hop| Place { hop: *hop, state: State::Well, no_tcp: None };
+        let known = |hop: &Hop| places.iter().find(|place| place.hop == *hop).copied().unwrap_or_else(|| new(hop));
+        let renewed = hops.iter().map(known).collect();
         *places = renewed;
     }
 
@@ -117,16 +123,23 @@ impl Hops {
     }
 
     fn note(&mut self, server: usize, hop: Hop, state: State) {
-        let place = self.servers.get_mut(server).and_then(|(_, places)| places.iter_mut().find(|it| it.hop == hop));
-        if let Some(place) = place {
+        if let Some(place) = self.place(server, hop) {
             place.state = state;
         }
+    }
+
+    fn place(&mut self, server: usize, hop: Hop) -> Option<&mut Place> {
+        self.servers.get_mut(server)?.1.iter_mut().find(|place| place.hop == hop)
+    }
+
+    fn takes_tcp(&mut self, now: Instant, server: usize, hop: Hop) -> bool {
+        self.place(server, hop).is_some_and(|place| place.no_tcp.is_none_or(|until| until <= now))
     }
 }
 
 impl Way {
     pub(super) fn new(server: usize) -> Self {
-        Self { server, hop: None, answered: false, tried: SmallVec::new() }
+        Self { server, hop: None, answered: false, by_tcp: false, tried: SmallVec::new() }
     }
 
     /// The number of its server.
@@ -139,7 +152,33 @@ impl Way {
         if self.hop.is_none() {
             self.hop = hops.choose(now, self.server, &self.tried);
         }
-        self.hop
+        let hop = self.hop?;
+        let transport = if self.takes_tcp(now, hops) { Transport::Tcp } else { hop.transport };
+        Some(Hop { transport, ..hop })
+    }
+
+    /// Whether the request goes by TCP to a place that DNS, or the target, says is reached by UDP.
+    fn takes_tcp(&self, now: Instant, hops: &mut Hops) -> bool {
+        let place = self.hop.filter(|hop| self.by_tcp && hop.transport == Transport::Udp);
+        place.is_some_and(|hop| hops.takes_tcp(now, self.server, hop))
+    }
+
+    /// The request is too large for a datagram.
+    pub(super) fn prefer_tcp(&mut self) {
+        self.by_tcp = true;
+    }
+
+    /// The link to the place that was chosen could not be opened: the next is another, or the same by UDP (RFC 3261
+    /// §18.1.1).
+    pub(super) fn miss(&mut self, now: Instant, hops: &mut Hops) {
+        match self.hop {
+            Some(hop) if self.takes_tcp(now, hops) => {
+                if let Some(place) = hops.place(self.server, hop) {
+                    place.no_tcp = Some(now + FAILED_FOR);
+                }
+            }
+            _ => self.leave(now, hops, Why::Failed),
+        }
     }
 
     /// The place that was chosen does not serve the request: the next is another.
@@ -191,7 +230,6 @@ impl Way {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::flow::Transport;
 
     fn start() -> Instant {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
@@ -282,6 +320,22 @@ mod tests {
         way.hop(now, &mut hops);
         way.leave(now, &mut hops, Why::Failed);
         assert_eq!((way.hop(now, &mut hops), next(&mut hops, now)), (None, Some(1)));
+    }
+
+    #[test]
+    fn a_large_request_goes_by_tcp_where_that_is_taken_and_else_by_udp_to_the_same_place() {
+        let (mut hops, now, mut way) = (hops(true), start(), Way::new(0));
+        way.hop(now, &mut hops);
+        way.prefer_tcp();
+        let tcp = Hop { transport: Transport::Tcp, ..hop(1) };
+        assert_eq!(way.hop(now, &mut hops), Some(tcp));
+        way.miss(now, &mut hops);
+        assert_eq!((way.hop(now, &mut hops), way.count()), (Some(hop(1)), 1));
+        // The next one does not try for a minute.
+        let mut other = Way::new(0);
+        other.prefer_tcp();
+        assert_eq!(other.hop(now + 59 * SECOND, &mut hops), Some(hop(1)));
+        assert_eq!(other.hop(now + 60 * SECOND, &mut hops), Some(tcp));
     }
 
     #[test]

@@ -8,6 +8,7 @@ use super::leg::{Leg, Phase};
 use super::links::Purpose;
 use crate::record::{LocalFailure, TransportFailure, TransportFault};
 use crate::sip::flow::{Flow, Link, LinkId};
+use crate::sip::keep_alive::{ANSWER_WITHIN, Action, PING};
 use crate::sip::message::{Message, ParseError};
 use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 
@@ -18,12 +19,16 @@ impl Station for Callers {
         self.look_back(now, Some(arrived));
         let message = match Message::parse(bytes) {
             Ok(message) => message,
-            Err(ParseError::KeepAlive) => return None,
+            Err(ParseError::KeepAlive) => {
+                self.keep_alives.note_heard(flow.link, true);
+                return None;
+            }
             Err(_) => {
                 self.endpoint.note_malformed();
                 return None;
             }
         };
+        self.keep_alives.note_heard(flow.link, false);
         let owner = self.endpoint.handle_message(now, flow, &message).filter(|owner| *owner != 0);
         self.arrived = Some(arrived);
         let begun = self.drain_endpoint(now, Some(flow), Some(&message));
@@ -63,9 +68,13 @@ impl Station for Callers {
             LinkEvent::Opened(known) => {
                 // Calls that come in from elsewhere are those of the first actor.
                 let first = self.config.plan.actors.first().map(|actor| actor.target.public_address);
-                let purpose = self.links.opened(link);
-                let public = purpose.map(|purpose| purpose.public).or(first).unwrap_or_default();
-                let sips = purpose.is_some_and(|purpose| purpose.sips);
+                let opened = self.links.opened(link);
+                let public = opened.map(|(purpose, _)| purpose.public).or(first).unwrap_or_default();
+                let sips = opened.is_some_and(|(purpose, _)| purpose.sips);
+                if let Some((purpose, remote)) = opened {
+                    let reliable = purpose.transport.is_reliable();
+                    self.keep_alives.add(now, Flow { link, remote }, reliable, purpose.keep_alive);
+                }
                 self.endpoint.add_link(link, Link { sips, ..known.known_as(public) });
                 self.register_standing(now);
                 for me in self.legs_waiting_for(link) {
@@ -75,6 +84,7 @@ impl Station for Callers {
             }
             LinkEvent::Lost(fault, text) => {
                 self.links.lost(link);
+                self.keep_alives.remove(link);
                 self.fault = TransportFailure { fault: fault_of(fault), text: Some(text) };
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, Leg::miss_link);
@@ -105,6 +115,7 @@ impl Station for Callers {
                 leg.handle_deadline(tools);
             });
         }
+        self.keep_flows_alive(now);
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now, None, None);
         self.streams.handle_timeout(now);
@@ -122,6 +133,8 @@ impl Station for Callers {
     }
 
     fn poll_output(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Output<Report> {
+        // What the last input made the endpoint tell of itself.
+        self.drain_endpoint(now, None, None);
         if let Some((link, purpose, remote)) = self.wanted.pop() {
             let Purpose { transport, local_port, server, .. } = purpose;
             return Output::OpenLink { link, transport, remote, local_port, server };
@@ -129,6 +142,10 @@ impl Station for Callers {
         if let Some(transmit) = self.endpoint.poll_transmit() {
             buffer.extend_from_slice(transmit.bytes);
             return Output::Sip { flow: transmit.flow, owner: transmit.owner };
+        }
+        if let Some(flow) = self.pings.pop() {
+            buffer.extend_from_slice(PING);
+            return Output::Sip { flow, owner: 0 };
         }
         if let Some(output) = self.streams.poll_output(buffer) {
             return output;
@@ -161,9 +178,26 @@ impl Station for Callers {
             self.timers.next_deadline(),
             self.next_start,
             self.retry_at(),
+            self.keep_alives.deadline(),
         ];
         self.idle_until = deadlines.into_iter().flatten().min();
         Output::Idle(self.idle_until)
+    }
+}
+
+impl Callers {
+    /// Sends the pings that are due, and gives up flows whose server does not answer them any more.
+    fn keep_flows_alive(&mut self, now: Instant) {
+        while let Some(action) = self.keep_alives.poll(now) {
+            match action {
+                Action::Ping(flow) => self.pings.push(flow),
+                Action::Failed(link) => {
+                    let text = format!("no answer to a keep-alive within {} s", ANSWER_WITHIN.as_secs());
+                    self.closing.push(link);
+                    self.handle_link(now, link, LinkEvent::Lost(LinkFault::Broken, text));
+                }
+            }
+        }
     }
 }
 

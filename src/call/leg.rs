@@ -94,6 +94,8 @@ pub(super) struct Leg {
     pub(super) flow: Option<Flow>,
     pub(super) session: Option<Handle>,
     pub(super) registration: Option<Handle>,
+    /// When it asked for a connection that is being opened.
+    pub(super) connecting: Option<Instant>,
     /// The link that an opening leg waits for.
     pub(super) link: Option<crate::sip::flow::LinkId>,
     /// Which places of its server the request of a step, by its index, goes to.

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 
 use crate::scenario::plan::{Server, Target};
 use crate::sip::flow::{Flow, Hop, LinkId, PublicAddress, Transport};
+use crate::sip::keep_alive::Policy;
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -20,6 +21,7 @@ pub(super) struct Purpose {
     pub(super) sips: bool,
     pub(super) local_port: u16,
     pub(super) public: PublicAddress,
+    pub(super) keep_alive: Policy,
     /// (pool, account) of a connection of its own.
     pub(super) account: Option<(usize, usize)>,
 }
@@ -39,6 +41,7 @@ impl Purpose {
             sips: server.sips,
             local_port: target.local_port,
             public: target.public_address,
+            keep_alive: target.keep_alive,
             account: hop.transport.is_reliable().then_some(account),
         }
     }
@@ -51,7 +54,8 @@ pub(super) type Wanted = (LinkId, Purpose, SocketAddr);
 #[derive(Debug, Default)]
 pub(super) struct Links {
     by_purpose: FxHashMap<Purpose, LinkId>,
-    purposes: FxHashMap<LinkId, (Purpose, bool)>,
+    /// What each is for, whether it is open, and what it was opened towards.
+    purposes: FxHashMap<LinkId, (Purpose, bool, SocketAddr)>,
     next: u32,
 }
 
@@ -71,27 +75,27 @@ impl Links {
     pub(super) fn access(&mut self, purpose: Purpose, remote: SocketAddr) -> Access {
         if let Some(link) = self.by_purpose.get(&purpose).copied() {
             return match self.purposes.get(&link) {
-                Some((_, true)) => Access::Open(Flow { link, remote }),
+                Some((_, true, _)) => Access::Open(Flow { link, remote }),
                 _ => Access::Opening(link),
             };
         }
         self.next += 1;
         let link = LinkId(self.next);
         self.by_purpose.insert(purpose, link);
-        self.purposes.insert(link, (purpose, false));
+        self.purposes.insert(link, (purpose, false, remote));
         Access::Ask(link)
     }
 
-    /// A link was opened. Tells what for; `None` where it was not asked for.
-    pub(super) fn opened(&mut self, link: LinkId) -> Option<Purpose> {
-        let (purpose, open) = self.purposes.get_mut(&link)?;
+    /// A link was opened. Tells what for and towards what; `None` where it was not asked for.
+    pub(super) fn opened(&mut self, link: LinkId) -> Option<(Purpose, SocketAddr)> {
+        let (purpose, open, remote) = self.purposes.get_mut(&link)?;
         *open = true;
-        Some(*purpose)
+        Some((*purpose, *remote))
     }
 
     /// A link was lost: the next leg asks for a new one.
     pub(super) fn lost(&mut self, link: LinkId) {
-        if let Some((purpose, _)) = self.purposes.remove(&link) {
+        if let Some((purpose, ..)) = self.purposes.remove(&link) {
             self.by_purpose.remove(&purpose);
         }
     }

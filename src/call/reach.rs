@@ -66,6 +66,7 @@ impl Leg {
             Access::Open(flow) => return Reach::Open(flow),
             Access::Ask(link) => {
                 tools.wanted.push((link, purpose, hop.address));
+                self.connecting = hop.transport.is_reliable().then_some(tools.now);
                 self.link = Some(link);
             }
             Access::Opening(link) => self.link = Some(link),
@@ -76,15 +77,31 @@ impl Leg {
 
     /// The link that the leg waited for is open.
     pub(super) fn take_link(&mut self, tools: &mut Tools<'_>) {
+        if let Some(since) = self.connecting.take() {
+            let took = tools.now.saturating_duration_since(since);
+            self.facts.connect = Some(self.facts.connect.unwrap_or_default() + took);
+        }
         match self.unserved {
             Some(unserved) => self.go_elsewhere(tools, unserved),
             None => self.advance(tools),
         }
     }
 
+    /// The INVITE is too large for a datagram (RFC 3261 §18.1.1): it goes to the same place by TCP, where that is spoken.
+    pub(super) fn handle_too_large(&mut self, tools: &mut Tools<'_>, entry: Handle) {
+        if let Some((_, way)) = &mut self.way {
+            way.prefer_tcp();
+        }
+        let phase = self.phase;
+        self.go_elsewhere(tools, Unserved { entry, phase, code: 503, cause: Cause::Transport });
+    }
+
     /// The link that the leg waited for could not be opened.
     pub(super) fn miss_link(&mut self, tools: &mut Tools<'_>) {
-        self.leave_hop(tools, Why::Failed);
+        self.connecting = None;
+        if let Some((_, way)) = &mut self.way {
+            way.miss(tools.now, tools.hops);
+        }
         match self.unserved {
             Some(unserved) => {
                 let (code, cause) = (503, Cause::Transport);

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use super::args::Answer as Args;
+use super::args::{Answer as Args, Records};
+use super::results::Results;
 use super::run::{NotStarted, influx_target, start_sink};
 use super::screen::Screen;
 use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
@@ -20,8 +21,8 @@ use crate::pace::{Load, Schedule, Stop};
 use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::scenario::plan::{
-    Actor, Answer, MediaMode, Plan, Policy, PublicAddress, Registered, Reject, Server, Srtp, Step, Talk, Target,
-    Transport,
+    Actor, Answer, KeepAlive, LargeRequests, MediaMode, Plan, Policy, PublicAddress, Registered, Reject, Server, Srtp,
+    Step, Talk, Target, Transport,
 };
 use crate::scenario::safety::Safety;
 use crate::sink::RunFolder;
@@ -96,11 +97,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         Ok(workers) => workers,
         Err(error) => return Ok(NotStarted::environment(error.to_string()).tell()),
     };
-    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started, clock::now()) {
+    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started) {
         Ok(folder) => folder,
-        Err(error) => return Ok(NotStarted::usage(error.to_string()).tell()),
+        Err(error) => return Ok(NotStarted::without_folder(&error).tell()),
     };
-    let collector = influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose()?;
+    let collector = match influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose() {
+        Ok(collector) => collector,
+        Err(refused) => return Ok(refused.tell()),
+    };
     let workers = match workers.start() {
         Ok(workers) => workers,
         Err(error) => return Ok(NotStarted::environment(error.to_string()).tell()),
@@ -109,14 +113,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         println!("answering on {address} (udp, tcp, tls); end it with Ctrl-C");
     }
     let screen = Screen::new(&plan, args.quiet);
-    let mut session = Session::new(&plan, folder, collector, screen, started, args.site.clone(), 1);
+    let results = Results::new(folder, collector, plan.load.planned(), Records::Sample);
+    let mut session = Session::new(&plan, results, screen, started, args.site.clone(), 1);
     let mut ending = session.count(&workers, &interrupt)?;
     workers.join();
     // For a far end that was given no end, the interruption is the end.
     if args.calls.is_none() && args.period.is_none() {
         ending = crate::report::Ending::Complete;
     }
-    Ok(session.finish(ending, None)?.exit_code)
+    Ok(session.finish(ending, None).exit_code)
 }
 
 /// The name in our certificate: the address that callers know us by.
@@ -154,6 +159,8 @@ fn plan(args: &Args) -> Plan {
         domain: args.listen.to_string(),
         public_address: args.public_address.map_or(PublicAddress::Local, PublicAddress::Fixed),
         local_port: 0,
+        large_requests: LargeRequests::default(),
+        keep_alive: KeepAlive::default(),
         headers: Vec::new(),
         speaks: Extensions::default(),
         gruu: false,

@@ -62,7 +62,7 @@ pub(super) enum Command {
     Report {
         /// The run folder.
         run_dir: PathBuf,
-        /// Deliver points that wait in the run's spool (token in INFLUX_TOKEN).
+        /// Deliver points that wait in the run's spool (token or password in the environment, as for the run).
         #[arg(long)]
         flush: bool,
     },
@@ -88,9 +88,13 @@ pub(super) struct Run {
     /// Run folder; by default runs/SCENARIO-TIME.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// InfluxDB v2 API: http://HOST:8086?org=ORG&bucket=BUCKET, token in INFLUX_TOKEN.
+    /// InfluxDB 2: http://HOST:8086?org=ORG&bucket=BUCKET, token in INFLUX_TOKEN; 1.x: http://HOST:8086?db=NAME, user in
+    /// INFLUX_USERNAME and INFLUX_PASSWORD; 3: http://HOST:8181?db=NAME&api=v3, token in INFLUX_TOKEN.
     #[arg(long, value_name = "URL")]
     pub(super) influx: Option<String>,
+    /// Of which successful calls calls.jsonl and InfluxDB have a record; they have one of each failed call.
+    #[arg(long, value_enum, default_value_t = Records::Sample)]
+    pub(super) records: Records,
     /// Ask this DNS server for the servers of targets, instead of the system's.
     #[arg(long, value_name = "ADDR")]
     pub(super) nameserver: Option<SocketAddr>,
@@ -106,6 +110,15 @@ pub(super) struct Run {
     /// Print summary.json instead of text.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// `--records`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(super) enum Records {
+    /// Of 10,000 at most, evenly spread; the share is in summary.json.
+    Sample,
+    /// Of each.
+    All,
 }
 
 /// `ringfleet answer`.
@@ -150,7 +163,8 @@ pub(super) struct Answer {
     /// Run folder; by default runs/answer-TIME.
     #[arg(long, value_name = "DIR")]
     pub(super) out: Option<PathBuf>,
-    /// InfluxDB v2 API: http://HOST:8086?org=ORG&bucket=BUCKET, token in INFLUX_TOKEN.
+    /// InfluxDB 2: http://HOST:8086?org=ORG&bucket=BUCKET, token in INFLUX_TOKEN; 1.x: http://HOST:8086?db=NAME, user in
+    /// INFLUX_USERNAME and INFLUX_PASSWORD; 3: http://HOST:8181?db=NAME&api=v3, token in INFLUX_TOKEN.
     #[arg(long, value_name = "URL")]
     pub(super) influx: Option<String>,
     /// Name of this site, a tag of every result.

@@ -9,6 +9,7 @@ pub mod explain;
 mod lab;
 pub mod load;
 mod report;
+mod results;
 mod run;
 pub mod schema;
 mod screen;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::exit;
+use super::run::credentials;
+use super::screen;
 use crate::measure::Window;
 use crate::record::CallRecord;
 use crate::report::{Summary, html};
 use crate::sink;
-use crate::units::Secret;
 
 /// How long a flush may take.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -20,23 +21,13 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(super) fn run(run_dir: &Path, flush: bool) -> anyhow::Result<u8> {
     let mut code = exit::PASS;
     if flush {
-        let token = std::env::var("INFLUX_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
-        match sink::flush(run_dir, token, &sink::Settings::default(), PATIENCE) {
+        match sink::flush(run_dir, &credentials(), &sink::Settings::default(), PATIENCE) {
             Ok(report) => {
-                println!(
-                    "{}: {} measured, {} written, {} spooled, {} rejected",
-                    report.name,
-                    report.counts.measured,
-                    report.counts.written,
-                    report.counts.spooled,
-                    report.counts.rejected
-                );
+                println!("{}", screen::counted(&report));
+                if let Some(trouble) = screen::trouble_of(&report, run_dir) {
+                    eprintln!("ringfleet: {trouble}");
+                }
                 if report.counts.spooled > 0 {
-                    eprintln!(
-                        "ringfleet: {} points still wait: {}",
-                        report.counts.spooled,
-                        report.last_error.unwrap_or_default()
-                    );
                     code = exit::FAIL;
                 }
             }
@@ -47,6 +38,10 @@ pub(super) fn run(run_dir: &Path, flush: bool) -> anyhow::Result<u8> {
         }
     }
     let path = run_dir.join("summary.json");
+    if flush && !path.exists() {
+        println!("{} has no summary.json: that run did not come to its end, so there is no report", run_dir.display());
+        return Ok(code);
+    }
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let summary: Summary =
         serde_json::from_str(&text).with_context(|| format!("{} is not a run's summary", path.display()))?;

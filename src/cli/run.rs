@@ -5,11 +5,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-
 use super::args::Run as Args;
 use super::exit;
 use super::load::{self, Overrides};
+use super::results::Results;
 use super::screen::Screen;
 use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
 use crate::engine::{Lab, Names, Settings, Workers};
@@ -21,10 +20,9 @@ use crate::record::Anchor;
 use crate::report::Summary;
 use crate::scenario::compile::Compiled;
 use crate::scenario::plan::{Plan, Server, Transport};
-use crate::sink::influx::InfluxTarget;
-use crate::sink::{self, Collector, RunFolder};
+use crate::sink::influx::{Credentials, InfluxTarget};
+use crate::sink::{self, Collector, FolderError, RunFolder};
 use crate::sip::flow::Hop;
-use crate::units::Secret;
 
 /// What keeps a run from starting, with its exit code.
 pub(super) struct NotStarted {
@@ -41,6 +39,14 @@ impl NotStarted {
     pub(super) fn tell(&self) -> u8 {
         eprintln!("ringfleet: {}", self.text);
         self.code
+    }
+
+    /// A folder that is somebody else's is a mistake; a disk that takes nothing is not.
+    pub(super) fn without_folder(error: &FolderError) -> Self {
+        match error {
+            FolderError::Foreign { .. } | FolderError::Name(_) => Self::usage(error.to_string()),
+            FolderError::Io { .. } => Self::environment(error.to_string()),
+        }
     }
 
     pub(super) fn environment(text: impl Into<String>) -> Self {
@@ -126,37 +132,47 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
         Ok(workers) => workers,
         Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
     };
-    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started, clock::now()) {
+    let folder = match RunFolder::create(args.out.as_deref(), &runs, &plan.scenario, started) {
         Ok(folder) => folder,
-        Err(error) => return Ok(Err(NotStarted::usage(error.to_string()))),
+        Err(error) => return Ok(Err(NotStarted::without_folder(&error))),
     };
-    let collector = influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose()?;
+    let collector = match influx.map(|target| start_sink(&target, folder.path(), &runs)).transpose() {
+        Ok(collector) => collector,
+        Err(refused) => return Ok(Err(refused)),
+    };
     let workers = match workers.start() {
         Ok(workers) => workers,
         Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
     };
     let screen = Screen::new(&plan, args.quiet || args.json);
-    let mut session = Session::new(&plan, folder, collector, screen, started, args.site.clone(), workers.count());
+    let results = Results::new(folder, collector, plan.load.planned(), args.records);
+    let mut session = Session::new(&plan, results, screen, started, args.site.clone(), workers.count());
     let ending = session.count(&workers, interrupt)?;
     workers.join();
     let lab_cpu = lab.as_ref().map(Lab::cpu);
     if let Some(lab) = lab {
         lab.stop();
     }
-    session.finish(ending, lab_cpu).map(Ok)
+    Ok(Ok(session.finish(ending, lab_cpu)))
 }
 
-/// The InfluxDB that results go to, with the token from the environment.
+/// The InfluxDB that results go to, with what opens it from the environment.
 pub(super) fn influx_target(url: Option<&str>) -> Result<Option<InfluxTarget>, NotStarted> {
     let Some(url) = url else { return Ok(None) };
-    let token = std::env::var("INFLUX_TOKEN").ok().filter(|token| !token.is_empty()).map(Secret::new);
-    InfluxTarget::from_url(url, token).map(Some).map_err(|error| NotStarted::usage(format!("--influx: {error}")))
+    let target = InfluxTarget::from_url(url, credentials());
+    target.map(Some).map_err(|error| NotStarted::usage(format!("--influx: {error}")))
+}
+
+/// What the environment holds to open a database.
+pub(super) fn credentials() -> Credentials {
+    Credentials::from_environment(|name| std::env::var(name).ok())
 }
 
 /// Starts the sink; what earlier runs left for it is delivered too.
-pub(super) fn start_sink(target: &InfluxTarget, run_dir: &Path, runs: &Path) -> anyhow::Result<Collector> {
+pub(super) fn start_sink(target: &InfluxTarget, run_dir: &Path, runs: &Path) -> Result<Collector, NotStarted> {
     let settings = sink::Settings { runs_dir: Some(runs.to_owned()), ..sink::Settings::default() };
-    Collector::start(target, run_dir, settings).context("cannot start the InfluxDB sink")
+    let started = Collector::start(target, run_dir, settings);
+    started.map_err(|error| NotStarted::environment(format!("cannot start the InfluxDB sink: {error}")))
 }
 
 /// Servers and their places, and how long what DNS said of each holds.

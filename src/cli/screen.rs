@@ -14,7 +14,7 @@ use crossterm::terminal::{self, BeginSynchronizedUpdate, Clear, ClearType, EndSy
 
 use crate::net::clock;
 use crate::record::CallRecord;
-use crate::report::{Snapshot, Summary, screen};
+use crate::report::{SinkCounts, SinkReport, Snapshot, Summary, screen};
 use crate::scenario::plan::Plan;
 
 /// Time between two drawings on a terminal.
@@ -132,9 +132,18 @@ impl Screen {
         self.drawn = lines.iter().map(|line| screen::length(line)).collect();
     }
 
-    /// What the run came to.
+    /// What the run came to. That results are lost or wait is said to whoever wants to hear nothing else, too.
     pub(super) fn end(&mut self, summary: &Summary, folder: &Path) {
+        for sink in &summary.sinks {
+            if let Some(trouble) = trouble_of(sink, folder) {
+                self.wipe();
+                eprintln!("ringfleet: {trouble}");
+            }
+        }
         if self.quiet {
+            if let Some(error) = &summary.generator.health.unwritten {
+                eprintln!("ringfleet: results could not be kept, so the run was ended: {error}");
+            }
             return;
         }
         // The last picture of a long run stays above its result; of a few calls each has a line of its own.
@@ -148,10 +157,7 @@ impl Screen {
             println!("  {sign}  {}  ({actual})", expectation.text);
         }
         for sink in &summary.sinks {
-            println!(
-                "  {}: {} measured, {} written, {} spooled, {} rejected",
-                sink.name, sink.counts.measured, sink.counts.written, sink.counts.spooled, sink.counts.rejected
-            );
+            println!("  {}", counted(sink));
         }
         println!("  {}", folder.join("report.html").display());
     }
@@ -163,6 +169,32 @@ impl Screen {
             self.last = None;
         }
     }
+}
+
+/// Where the points of a sink are, in one line.
+pub(super) fn counted(sink: &SinkReport) -> String {
+    let SinkCounts { measured, written, spooled, rejected, dropped } = sink.counts;
+    let dropped = if dropped > 0 { format!(" (of them {dropped} dropped)") } else { String::new() };
+    format!("{}: {measured} measured, {written} written, {spooled} spooled, {rejected} rejected{dropped}", sink.name)
+}
+
+/// What somebody must do or know about a sink, if anything.
+pub(super) fn trouble_of(sink: &SinkReport, folder: &Path) -> Option<String> {
+    let SinkCounts { spooled, rejected, dropped, .. } = sink.counts;
+    let folder = folder.display();
+    let mut told = Vec::new();
+    if dropped > 0 {
+        told.push(format!("{dropped} points were dropped, as no disk took them"));
+    }
+    if rejected > dropped {
+        let refused = rejected - dropped;
+        told.push(format!("{refused} points were refused and stand in {folder}/spool/influxdb/rejected.lp"));
+    }
+    if spooled > 0 {
+        told.push(format!("{spooled} points wait on disk: ringfleet report {folder} --flush delivers them"));
+    }
+    let error = sink.last_error.as_ref().map_or_else(String::new, |error| format!(" ({error})"));
+    (!told.is_empty()).then(|| format!("{}: {}{error}", sink.name, told.join("; ")))
 }
 
 /// The bytes that put `lines` in the place of the `rows` above the cursor.
@@ -193,6 +225,30 @@ mod tests {
         let lines: Vec<String> = lines.iter().map(|line| (*line).to_owned()).collect();
         frame(&mut bytes, rows, &lines).expect("memory takes every write");
         String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn what_is_lost_or_waits_in_a_sink_is_told_and_nothing_else() {
+        let told = |counts, error: Option<&str>| {
+            let report = SinkReport {
+                name: "influxdb".into(),
+                counts,
+                last_error: error.map(str::to_owned),
+                ..SinkReport::default()
+            };
+            trouble_of(&report, Path::new("run"))
+        };
+        let all = SinkCounts { measured: 9, written: 9, ..SinkCounts::default() };
+        assert_eq!(told(all, Some("503")), None, "an outage that is over");
+        let counts = SinkCounts { measured: 9, written: 1, spooled: 3, rejected: 5, dropped: 1 };
+        assert_eq!(
+            told(counts, Some("cannot connect")).as_deref(),
+            Some(
+                "influxdb: 1 points were dropped, as no disk took them; 4 points were refused and stand in \
+                 run/spool/influxdb/rejected.lp; 3 points wait on disk: ringfleet report run --flush delivers them \
+                 (cannot connect)"
+            )
+        );
     }
 
     #[test]

@@ -1,6 +1,5 @@
 //! What every command that hosts workers shares: interruption, and the loop that counts what workers tell.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +10,7 @@ use crossbeam_channel::TryRecvError;
 use jiff::Timestamp;
 
 use super::exit;
+use super::results::{Results, share_pct};
 use super::screen::Screen;
 use crate::call::{Finished, NotBegun, Pause, Progress};
 use crate::engine::{Beat, LookedUp, Told, Workers};
@@ -18,27 +18,18 @@ use crate::evidence::File;
 use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
 use crate::net::clock;
 use crate::pace::Schedule;
-use crate::record::{CallRecord, Class, RegistrationRecord};
+use crate::record::{CallRecord, Class};
 use crate::report::{
-    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, all_hold, html,
-    junit,
+    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, all_hold,
 };
 use crate::scenario::plan::Plan;
 use crate::sink::influx::InfluxTarget;
 use crate::sink::line::WindowPoint;
-use crate::sink::{Collector, Item, RunFolder};
 
-/// Successes that are written one by one; of longer runs a sample is.
-const WRITTEN_SUCCESSES: u64 = 10_000;
-/// Records of each class beside the attempts that are written; all are counted.
-const WRITTEN_BESIDE: u64 = 1_000;
 /// Between two times that results are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(5);
 /// Between two looks at the run as a whole.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-/// How long a sink may take to deliver the last results before they are left in its spool.
-const LAST_DELIVERY: Duration = Duration::from_secs(10);
-
 /// Legs whose media has a point for each second, at the same time at most: a leg that opens its media while there is
 /// room has them to its end. With fewer legs at a time that is every leg.
 const WATCHED_LEGS: u32 = 50;
@@ -75,8 +66,7 @@ impl Interrupt {
 /// One run while it is counted.
 pub(super) struct Session<'a> {
     pub(super) plan: &'a Plan,
-    pub(super) folder: RunFolder,
-    pub(super) collector: Option<Collector>,
+    results: Results,
     pub(super) screen: Screen,
     pub(super) started_at: Timestamp,
     site: Option<String>,
@@ -92,7 +82,6 @@ pub(super) struct Session<'a> {
     dropped: u64,
     back_off: BackOff,
     closed: bool,
-    beside: BTreeMap<Class, u64>,
     /// Attempts of which the result has come.
     counted: u64,
     /// Datagrams that the kernel dropped of our sockets.
@@ -104,9 +93,6 @@ pub(super) struct Session<'a> {
     cpu_in_windows: Duration,
     cpu_pct: Option<f64>,
     hanging_up: bool,
-    records: RecordShare,
-    successes: u64,
-    failures_shown: Vec<CallRecord>,
     overwritten: u64,
     trouble: Option<String>,
 }
@@ -114,8 +100,7 @@ pub(super) struct Session<'a> {
 impl<'a> Session<'a> {
     pub(super) fn new(
         plan: &'a Plan,
-        folder: RunFolder,
-        collector: Option<Collector>,
+        results: Results,
         screen: Screen,
         started_at: Timestamp,
         site: Option<String>,
@@ -129,8 +114,7 @@ impl<'a> Session<'a> {
         let serving = plan.load.schedule == Schedule::OnDemand && plan.load.stop.calls.is_none();
         Self {
             plan,
-            folder,
-            collector,
+            results,
             screen,
             started_at,
             site,
@@ -146,7 +130,6 @@ impl<'a> Session<'a> {
             dropped: 0,
             back_off: BackOff::default(),
             closed: false,
-            beside: BTreeMap::new(),
             counted: 0,
             lost_datagrams: 0,
             started_in_windows: 0,
@@ -155,9 +138,6 @@ impl<'a> Session<'a> {
             cpu_in_windows: Duration::ZERO,
             cpu_pct: None,
             hanging_up: false,
-            records: RecordShare::default(),
-            successes: 0,
-            failures_shown: Vec::new(),
             overwritten: 0,
             trouble: None,
         }
@@ -174,7 +154,7 @@ impl<'a> Session<'a> {
             std::thread::sleep(COUNT_EVERY);
             let gone = loop {
                 match workers.told.try_recv() {
-                    Ok(told) => left -= usize::from(self.take(told)?),
+                    Ok(told) => left -= usize::from(self.take(told)),
                     Err(TryRecvError::Empty) => break false,
                     Err(TryRecvError::Disconnected) => break left > 0,
                 }
@@ -189,34 +169,31 @@ impl<'a> Session<'a> {
                 continue;
             }
             next_look = now + LOOK_EVERY;
-            if !stopped && (interrupt.came() || self.trouble.is_some() || now - self.begun > limit) {
+            let trouble = self.trouble.is_some() || self.results.trouble().is_some();
+            if !stopped && (interrupt.came() || trouble || now - self.begun > limit) {
                 (stopped, interrupted) = (true, interrupt.came());
                 workers.stop();
                 self.hanging_up = true;
             }
-            self.tick(now, workers)?;
+            self.tick(now, workers);
         }
         self.lost_datagrams = workers.lost_datagrams();
         let now = clock::now();
-        self.close_window(now)?;
+        self.close_window(now);
         let snapshot = self.snapshot(now);
         self.screen.draw_last(&snapshot);
         Ok(if interrupted { Ending::Interrupted } else { Ending::Complete })
     }
 
     /// True where a worker has ended.
-    fn take(&mut self, told: Told) -> anyhow::Result<bool> {
+    fn take(&mut self, told: Told) -> bool {
         match told {
-            Told::Finished(finished, files) => self.finish_attempt(*finished, files)?,
+            Told::Finished(finished, files) => self.finish_attempt(*finished, files.as_deref()),
             Told::NotBegun(NotBegun::Late) => self.dropped += 1,
             Told::NotBegun(NotBegun::HeldBack) => self.back_off.held_back += 1,
             Told::Paused(pause) => self.note_pause(&pause),
             Told::Closed => self.note_end_of_window(),
-            Told::Second(second) => {
-                if let Some(collector) = &self.collector {
-                    collector.offer(Item::Second(&second));
-                }
-            }
+            Told::Second(second) => self.results.second(&second),
             Told::Beat { worker, progress, beat, malformed } => {
                 (self.progress[worker], self.beats[worker], self.malformed[worker]) = (progress, beat, malformed);
             }
@@ -226,10 +203,10 @@ impl<'a> Session<'a> {
                     tracing::error!(%error, "a worker ended before its time");
                     self.trouble.get_or_insert(error);
                 }
-                return Ok(true);
+                return true;
             }
         }
-        Ok(false)
+        false
     }
 
     /// The far side wants no calls for a while.
@@ -260,67 +237,18 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn finish_attempt(&mut self, finished: Finished, files: Option<Vec<File>>) -> anyhow::Result<()> {
+    fn finish_attempt(&mut self, finished: Finished, files: Option<&[File]>) {
         let Finished { record, registration, primary, beside, .. } = finished;
+        self.screen.finished(&record);
         if beside {
-            return self.finish_beside(record, registration, files);
+            return self.results.beside(record, registration.as_ref(), files);
         }
         self.counted += u64::from(primary);
         self.look_for_dead_target(&record);
-        self.keep_evidence(&record, files)?;
         self.tally.add(&record);
         self.checker.add(&record);
         self.window.end(&record);
-        let failed = record.is_failed();
-        let every = self.plan.load.planned().map_or(1, |planned| planned.div_ceil(WRITTEN_SUCCESSES));
-        let written = failed || self.successes.is_multiple_of(every.max(1));
-        self.successes += u64::from(!failed);
-        self.write(record, registration, written)
-    }
-
-    /// What is of no attempt is recorded and counted, and judged by thresholds alone.
-    fn finish_beside(
-        &mut self,
-        record: CallRecord,
-        registration: Option<RegistrationRecord>,
-        files: Option<Vec<File>>,
-    ) -> anyhow::Result<()> {
-        let count = self.beside.entry(record.class).or_default();
-        *count += 1;
-        // Anybody may call a port that is open to the world.
-        let written = *count <= WRITTEN_BESIDE;
-        if written {
-            self.keep_evidence(&record, files)?;
-        }
-        self.write(record, registration, written)
-    }
-
-    fn keep_evidence(&self, record: &CallRecord, files: Option<Vec<File>>) -> anyhow::Result<()> {
-        for file in files.iter().flatten() {
-            self.folder.evidence(&record.call_id, file.name, &file.bytes)?;
-        }
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        record: CallRecord,
-        registration: Option<RegistrationRecord>,
-        written: bool,
-    ) -> anyhow::Result<()> {
-        let failed = record.is_failed();
-        if written {
-            self.folder.call(&record)?;
-            if let Some(collector) = &self.collector {
-                collector.offer(Item::Call(&record, registration.as_ref()));
-            }
-            *if failed { &mut self.records.failures } else { &mut self.records.successes } += 1;
-        }
-        self.screen.finished(&record);
-        if failed && self.failures_shown.len() < html::FAILURES_SHOWN {
-            self.failures_shown.push(record);
-        }
-        Ok(())
+        self.results.attempt(record, registration.as_ref(), files);
     }
 
     /// The first attempt tells that nobody is there: the run has not started, and goes no further (exit code 4).
@@ -345,24 +273,23 @@ impl<'a> Session<'a> {
         }
     }
 
-    fn tick(&mut self, now: Instant, workers: &Workers) -> anyhow::Result<()> {
-        self.folder.tick(now)?;
+    fn tick(&mut self, now: Instant, workers: &Workers) {
+        self.results.tick();
         for looked_up in workers.looked_up.try_iter() {
             self.note_look_up(looked_up);
         }
         if now - self.window_began >= Duration::from_secs(1) {
             self.lost_datagrams = workers.lost_datagrams();
-            self.close_window(now)?;
+            self.close_window(now);
         }
         let elapsed = now - self.begun;
         if self.screen.is_due(now, elapsed) {
             let snapshot = self.snapshot(now);
             self.screen.draw(&snapshot);
         }
-        Ok(())
     }
 
-    fn close_window(&mut self, now: Instant) -> anyhow::Result<()> {
+    fn close_window(&mut self, now: Instant) {
         let sum = self.sum();
         self.window.start(sum.started - self.started_in_windows);
         self.window.drop_starts(self.dropped - self.dropped_in_windows);
@@ -377,13 +304,10 @@ impl<'a> Session<'a> {
             self.cpu_in_windows = cpu;
         }
         self.window_began = now;
-        self.folder.window(&window)?;
-        if let Some(collector) = &self.collector {
-            let target = self.plan.actors.first().map_or("", |actor| &actor.target.name);
-            collector.offer(Item::Window(&WindowPoint::of(&window, &self.plan.scenario, target, self.site.as_deref())));
-        }
+        let target = self.plan.actors.first().map_or("", |actor| &actor.target.name);
+        let point = WindowPoint::of(&window, &self.plan.scenario, target, self.site.as_deref());
+        self.results.window(&window, &point);
         self.windows.push(window);
-        Ok(())
     }
 
     fn sum(&self) -> Progress {
@@ -432,7 +356,7 @@ impl<'a> Session<'a> {
             dropped: self.dropped,
             back_off: self.back_off,
             closed: self.closed,
-            beside: self.beside.clone(),
+            beside: self.results.counted_beside().clone(),
             peak_concurrent: self.sum().peak,
             peak_cps: self.peak_cps,
             elapsed: now - self.begun,
@@ -440,19 +364,16 @@ impl<'a> Session<'a> {
     }
 
     /// Delivers, judges and writes what the run came to.
-    pub(super) fn finish(mut self, ending: Ending, lab_cpu: Option<Duration>) -> anyhow::Result<Summary> {
+    pub(super) fn finish(mut self, ending: Ending, lab_cpu: Option<Duration>) -> Summary {
         let totals = self.totals(clock::now());
-        self.folder.flush()?;
-        let sinks: Vec<SinkReport> =
-            self.collector.take().map(|collector| collector.finish(LAST_DELIVERY)).into_iter().collect();
+        let sinks: Vec<SinkReport> = self.results.close().into_iter().collect();
         let ending = match self.trouble.take() {
             Some(error) => Ending::NotStarted(error),
             None => ending,
         };
-        self.records.successes_pct = share_pct(self.records.successes, self.successes);
         let Progress { media_legs, media_sampled, .. } = self.sum();
         let media_sampled_pct = share_pct(media_sampled, media_legs);
-        self.records = RecordShare { media_legs, media_sampled, media_sampled_pct, ..self.records };
+        let records = RecordShare { media_legs, media_sampled, media_sampled_pct, ..self.results.share() };
         let target = self.plan.actors.first().map(|actor| actor.target.name.clone()).unwrap_or_default();
         let info = RunInfo {
             scenario: self.plan.scenario.clone(),
@@ -467,15 +388,20 @@ impl<'a> Session<'a> {
         let mut health = self.health(lab_cpu);
         health.records_lost = self.sum().started.saturating_sub(self.counted);
         let all_hold = all_hold(&expectations);
-        let generator = Generator::new(&totals, health, all_hold);
-        let parts =
-            Parts { info, totals: &totals, expectations, limits: Vec::new(), generator, sinks, records: self.records };
-        let summary = Summary::new(parts, exit::code);
-        self.folder.summary(&summary)?;
-        self.folder.junit(&junit::render(&summary))?;
-        self.folder.report(&html::render(&summary, &self.windows, &self.failures_shown))?;
-        self.screen.end(&summary, self.folder.path());
-        Ok(summary)
+        let judged = |unwritten: Option<String>| {
+            let health = Health { unwritten, ..health.clone() };
+            let generator = Generator::new(&totals, health, all_hold);
+            let (info, expectations, sinks) = (info.clone(), expectations.clone(), sinks.clone());
+            let parts = Parts { info, totals: &totals, expectations, limits: Vec::new(), generator, sinks, records };
+            Summary::new(parts, exit::code)
+        };
+        let mut summary = judged(self.results.trouble().map(str::to_owned));
+        if let Err(error) = self.results.sum_up(&summary, &self.windows) {
+            // What the run came to is on the screen and in the exit code, if nowhere else.
+            summary = judged(summary.generator.health.unwritten.or_else(|| Some(error.to_string())));
+        }
+        self.screen.end(&summary, self.results.path());
+        summary
     }
 
     fn health(&self, lab_cpu: Option<Duration>) -> Health {
@@ -489,6 +415,7 @@ impl<'a> Session<'a> {
             malformed: self.malformed.iter().sum(),
             turn_ms_p99: self.beats.iter().filter_map(|beat| beat.turn_ms_p99).reduce(f64::max),
             records_lost: 0,
+            unwritten: None,
             evidence_overwritten: self.overwritten,
         }
     }
@@ -497,10 +424,6 @@ impl<'a> Session<'a> {
 /// Legs whose seconds of media a run needs: none where nobody takes them.
 pub(super) fn watched_legs(sink: Option<&InfluxTarget>) -> u32 {
     sink.map_or(0, |_| WATCHED_LEGS)
-}
-
-fn share_pct(part: u64, all: u64) -> Option<f64> {
-    (all > 0).then(|| 100.0 * part as f64 / all as f64)
 }
 
 /// A name for the run that begins every `call_id`: its time and a few characters that differ from run to run.

@@ -216,25 +216,33 @@ impl Stream {
         result
     }
 
-    /// Reads what is there and gives each message to `each`.
+    /// Reads what is there and gives each message to `each`, and line ends where nothing else came.
     pub fn receive(&mut self, buffer: &mut Vec<u8>, mut each: impl FnMut(&[u8])) -> ReadState {
         buffer.resize(CHUNK, 0);
         for _ in 0..CHUNKS_A_TURN {
-            match self.read(buffer) {
+            let read = match self.read(buffer) {
                 Ok(0) => return ReadState::Closed(self.cut_off()),
-                Ok(count) => self.framer.push(&buffer[..count]),
+                Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadState::Drained,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return ReadState::Closed(error),
-            }
-            let mut pings = 0;
+            };
+            self.framer.push(&buffer[..read]);
+            let (mut pings, mut messages) = (0, 0);
             loop {
                 match self.framer.next_frame() {
-                    Ok(Some(Frame::Message(bytes))) => each(bytes),
+                    Ok(Some(Frame::Message(bytes))) => {
+                        messages += 1;
+                        each(bytes);
+                    }
                     Ok(Some(Frame::Ping)) => pings += 1,
                     Ok(None) => break,
                     Err(error) => return ReadState::Closed(io::Error::new(io::ErrorKind::InvalidData, error)),
                 }
+            }
+            // A pong may be all that comes: it shows that the peer is there.
+            if messages == 0 && buffer.iter().take(read).all(|byte| matches!(byte, b'\r' | b'\n')) {
+                each(&buffer[..read]);
             }
             for _ in 0..pings {
                 if let Err(error) = self.send(b"\r\n") {

@@ -42,6 +42,7 @@ impl Pbx {
             sdp: invite.sdp().unwrap_or(b""),
             credentials: None,
             raw: None,
+            largest_datagram: None,
         };
         match self.endpoint.invite(now, &call) {
             Some(onward) => {

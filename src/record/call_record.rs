@@ -76,6 +76,9 @@ pub struct CallRecord {
     /// Places of the server that it went to, this one included (RFC 3263 §4.3).
     #[serde(default)]
     pub hops_tried: Option<u32>,
+    /// Handshakes of TCP and TLS for this attempt; `null` where no connection was opened for it.
+    #[serde(default)]
+    pub connect_ms: Option<f64>,
     pub from: Option<String>,
     pub to: Option<String>,
     pub hotline: Option<String>,

@@ -6,7 +6,7 @@
 //! still for more than 100 ms counts as a late start. A run of fewer than 100 starts is too small for shares: it is
 //! limited only if a start was dropped or more than a second late, or a worker stood still for more than a second.
 //! Whatever the size, a run in which an expectation failed is limited if every failure in it may come from a standstill
-//! of ours.
+//! of ours, and so is one whose results could not be written.
 
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +47,9 @@ pub struct Health {
     pub turn_ms_p99: Option<f64>,
     /// Attempts that were started and whose result never came: a worker ended by a bug, or legs did not end in time.
     pub records_lost: u64,
+    /// Why results could not be written to the run folder, which ended the run.
+    #[serde(default)]
+    pub unwritten: Option<String>,
     /// Calls whose raw messages were overwritten in the ring before they could be kept.
     pub evidence_overwritten: u64,
 }
@@ -136,6 +139,9 @@ struct Starts {
 fn limits(starts: &Starts, health: &Health) -> Vec<String> {
     let Starts { due, dropped, late, worst_ms, stalled, stalled_ms, failed, excused, all_hold } = *starts;
     let mut broken = Vec::new();
+    if let Some(error) = &health.unwritten {
+        broken.push(format!("results could not be kept, so the run was ended: {error}"));
+    }
     if excused > 0 && excused == failed && !all_hold {
         broken.push(format!("{excused} attempts failed, each while our own machine stood still"));
     }
@@ -213,6 +219,12 @@ mod tests {
         let starts = Starts { due: 1, failed: 1, excused: 1, stalled: 1, stalled_ms: Some(171.0), ..Starts::default() };
         assert_eq!(limits(&starts, &Health::default()).len(), 1);
         assert_eq!(limits(&Starts { all_hold: true, ..starts }, &Health::default()).len(), 0);
+    }
+
+    #[test]
+    fn results_that_cannot_be_kept_limit_a_run_of_any_size() {
+        let health = Health { unwritten: Some("no space".into()), ..Health::default() };
+        assert_eq!([limited(1, 0, 0, 0.0, &health), limited(1000, 0, 0, 0.0, &health)], [1, 1]);
     }
 
     #[test]

@@ -9,6 +9,10 @@ pub(super) fn headline(summary: &Summary, ending: &Ending) -> String {
         (Verdict::NotStarted, Ending::NotStarted(why)) => format!("Nothing was tested: {why}."),
         (Verdict::NotStarted, _) => "Nothing was tested.".to_owned(),
         (Verdict::Interrupted, _) => format!("The run was interrupted after {}.", counted(summary)),
+        (Verdict::GeneratorLimited, _) if summary.generator.health.unwritten.is_some() => {
+            let error = summary.generator.health.unwritten.as_deref().unwrap_or_default();
+            format!("The results could not be kept, so the run was ended and says nothing about the target: {error}.")
+        }
         (Verdict::GeneratorLimited, _) => format!(
             "This machine fell behind, so the result says nothing about the target: {}.",
             summary.generator.limited_by.join("; ")

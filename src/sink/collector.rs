@@ -1,7 +1,7 @@
 //! One sink of a run: takes results from the threads that make them, and owns the thread that spools and delivers.
 //!
 //! ```text
-//! offer (any thread) ─► waiting points ─► spooler: unique times, disk, every 50 ms ─► courier ─► server
+//! offer (any thread) ─► waiting points ─► spooler: unique times, disk, every 25 ms ─► courier ─► server
 //! ```
 
 use std::cell::RefCell;
@@ -17,9 +17,10 @@ use super::courier::{Courier, Signals};
 use super::flush::settle_summary;
 use super::influx::{InfluxClient, InfluxTarget};
 use super::line::{self, WindowPoint};
-use super::spool::{Counts, Spool, SpoolError, pending_siblings, spool_of};
-use super::spooler::{Shared, Spooler};
+use super::spool::{Counts, Destination, Spool, SpoolError, pending_siblings, spool_of};
+use super::spooler::{Progress, Shared, Spooler};
 use super::{Settings, Sink, SinkError, SinkReport};
+use crate::net::clock;
 use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
 
 /// A result on its way to a sink.
@@ -47,7 +48,14 @@ impl Collector {
     pub fn start(target: &InfluxTarget, run_dir: &Path, settings: Settings) -> Result<Self, SinkError> {
         let dir = spool_of(run_dir);
         let spool = Spool::open(&dir, settings.max_bytes)?;
-        target.destination().save(&dir)?;
+        let destination = target.destination();
+        if !spool.is_empty()
+            && let Ok(Destination { url, .. }) = Destination::load(&dir)
+            && url != destination.url
+        {
+            return Err(SinkError::Destination { dir, points: spool.counts().spooled, url });
+        }
+        destination.save(&dir)?;
         let client = InfluxClient::new(target, settings.time_outs)?;
         let shared = Arc::new(Shared::new(settings.max_waiting));
         let url = target.url();
@@ -73,6 +81,20 @@ impl Collector {
     /// How many points went where so far; those in memory count as spooled.
     pub fn counts(&self) -> Counts {
         self.shared.counts()
+    }
+
+    /// How far the spool is with what was offered.
+    pub fn progress(&self) -> Progress {
+        self.shared.progress()
+    }
+
+    /// Waits until what was offered is on disk, or the disk refuses it, but no longer than `at_most`.
+    pub fn wait_until_stored(&self, at_most: Duration) {
+        let end = clock::now() + at_most;
+        let taken = self.progress().taken;
+        while self.progress().stored < taken && clock::now() < end {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 
     /// Writes the rest to disk, delivers until everything is delivered or `deadline` has passed, and ends the thread.

@@ -110,8 +110,7 @@ impl<S: Sink> Courier<S> {
                     warn!(url = self.url, reason = kept.reason, "results wait in the spool");
                 }
                 KeptBecause::Configuration => {
-                    let hint = "check the address, org, bucket and INFLUX_TOKEN";
-                    warn!(url = self.url, reason = kept.reason, hint, "InfluxDB is not set up; results wait");
+                    warn!(url = self.url, reason = kept.reason, "InfluxDB is not set up; results wait in the spool");
                 }
             }
         }
@@ -129,18 +128,20 @@ impl<S: Sink> Courier<S> {
     }
 
     async fn wait(&mut self, kept: &Kept, closing: bool, signals: &Signals) {
-        let Some(asked) = kept.wait else {
-            let pause = sleep(self.back_off());
-            tokio::pin!(pause);
-            loop {
-                tokio::select! {
-                    () = &mut pause => return,
-                    // New points do not hurry a server that is in trouble, but the end of the run allows one more try.
-                    () = signals.more.notified() => if signals.closing.get() && !closing { return },
-                }
+        let pause = self.back_off();
+        if let Some(asked) = kept.wait {
+            // `Retry-After: 0` is no leave to hammer.
+            return sleep(asked.max(pause)).await;
+        }
+        let pause = sleep(pause);
+        tokio::pin!(pause);
+        loop {
+            tokio::select! {
+                () = &mut pause => return,
+                // New points do not hurry a server that is in trouble, but the end of the run allows one more try.
+                () = signals.more.notified() => if signals.closing.get() && !closing { return },
             }
-        };
-        sleep(asked).await;
+        }
     }
 
     /// Doubling, half of it random: many probes must not come back at the same moment.
@@ -222,6 +223,20 @@ mod tests {
         signals.close();
         courier.run(&spools, &signals).await;
         assert_eq!(courier.sink.asked, [0, 7_000]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_server_that_asks_for_no_wait_is_not_hammered() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spools = spool(&dir);
+        let mut courier = courier(vec![kept(KeptBecause::Unavailable, Some(0)); 4]);
+        let signals = Signals::default();
+        signals.close();
+        courier.run(&spools, &signals).await;
+        let waits: Vec<u128> = courier.sink.asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        for (wait, longest) in waits.iter().zip([250, 500, 1_000, 2_000]) {
+            assert!((longest / 2..=longest + 1).contains(wait), "{waits:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

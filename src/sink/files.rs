@@ -1,19 +1,20 @@
 //! The run folder: `calls.jsonl`, `windows.jsonl`, `summary.json`, `report.html`, `junit.xml`, `evidence/`.
 //!
 //! Callers bring values and texts; names, appending, whole writes and whose folder it is are done here.
+//!
+//! A record stands in `calls.jsonl` once its points are on disk in the spool, not before: whoever reads a run that was
+//! killed finds no call there that the database never gets. The file is not synced: it outlives a kill, the spool a power
+//! cut as well.
 
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Write as _};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::Progress;
 use super::spool::replace;
-
-/// Longest time that a line of `calls.jsonl` waits in memory.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
 /// What a run writes, apart from the spool, which an earlier run may still need.
 const OWN_FILES: [&str; 5] = ["calls.jsonl", "windows.jsonl", "summary.json", "report.html", "junit.xml"];
@@ -48,7 +49,6 @@ pub struct RunFolder {
     dir: PathBuf,
     calls: Lines,
     windows: Lines,
-    flushed: Instant,
 }
 
 impl RunFolder {
@@ -59,7 +59,6 @@ impl RunFolder {
         runs_dir: &Path,
         scenario: &str,
         started: Timestamp,
-        now: Instant,
     ) -> Result<Self, FolderError> {
         let dir = match out {
             Some(out) => {
@@ -70,7 +69,7 @@ impl RunFolder {
         };
         let calls = Lines::create(dir.join("calls.jsonl"))?;
         let windows = Lines::create(dir.join("windows.jsonl"))?;
-        Ok(Self { dir, calls, windows, flushed: now })
+        Ok(Self { dir, calls, windows })
     }
 
     /// The folder.
@@ -88,16 +87,17 @@ impl RunFolder {
         self.windows.append(window)
     }
 
-    /// Brings what was appended to disk when a second has passed. To be called a few times a second.
-    pub fn tick(&mut self, now: Instant) -> Result<(), FolderError> {
-        if now.saturating_duration_since(self.flushed) < FLUSH_EVERY {
-            return Ok(());
+    /// Writes what was appended, of `calls.jsonl` only what the spool was done with at the last look or is now. To be
+    /// called a few times a second.
+    pub fn tick(&mut self, spool: Option<Progress>) -> Result<(), FolderError> {
+        match spool {
+            None => self.calls.flush()?,
+            Some(progress) => self.calls.release(progress)?,
         }
-        self.flushed = now;
-        self.flush()
+        self.windows.flush()
     }
 
-    /// Brings what was appended to disk now.
+    /// Writes all that was appended.
     pub fn flush(&mut self) -> Result<(), FolderError> {
         self.calls.flush()?;
         self.windows.flush()
@@ -108,17 +108,22 @@ impl RunFolder {
         let path = self.dir.join("summary.json");
         let mut text = serde_json::to_vec_pretty(summary).map_err(|error| io_error(&path, error.into()))?;
         text.push(b'\n');
-        replace(&path, &text).map_err(|error| io_error(&path, error))
+        self.whole("summary.json", &text)
     }
 
-    /// Writes `report.html`.
+    /// Writes `report.html`, as a whole or not at all.
     pub fn report(&self, html: &str) -> Result<(), FolderError> {
-        write(self.dir.join("report.html"), html.as_bytes())
+        self.whole("report.html", html.as_bytes())
     }
 
-    /// Writes `junit.xml`.
+    /// Writes `junit.xml`, as a whole or not at all.
     pub fn junit(&self, xml: &str) -> Result<(), FolderError> {
-        write(self.dir.join("junit.xml"), xml.as_bytes())
+        self.whole("junit.xml", xml.as_bytes())
+    }
+
+    fn whole(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
+        let path = self.dir.join(name);
+        replace(&path, bytes).map_err(|error| io_error(&path, error))
     }
 
     /// Writes `evidence/<call_id>/<name>`.
@@ -133,26 +138,62 @@ impl RunFolder {
 #[derive(Debug)]
 struct Lines {
     path: PathBuf,
-    file: BufWriter<File>,
-    /// The line being made; a value that cannot be written leaves no half line.
-    line: Vec<u8>,
+    file: File,
+    /// Lines that are not written yet.
+    waiting: Vec<u8>,
+    /// The bytes of `waiting` that may be written once so many points are stored.
+    held: Option<(u64, usize)>,
 }
 
 impl Lines {
     fn create(path: PathBuf) -> Result<Self, FolderError> {
         let file = File::create(&path).map_err(|error| io_error(&path, error))?;
-        Ok(Self { path, file: BufWriter::with_capacity(64 * 1024, file), line: Vec::new() })
+        Ok(Self { path, file, waiting: Vec::new(), held: None })
     }
 
     fn append(&mut self, value: &impl Serialize) -> Result<(), FolderError> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, value).map_err(|error| io_error(&self.path, error.into()))?;
-        self.line.push(b'\n');
-        self.file.write_all(&self.line).map_err(|error| io_error(&self.path, error))
+        let before = self.waiting.len();
+        if let Err(error) = serde_json::to_writer(&mut self.waiting, value) {
+            // A value that cannot be written leaves no half line.
+            self.waiting.truncate(before);
+            return Err(io_error(&self.path, error.into()));
+        }
+        self.waiting.push(b'\n');
+        Ok(())
+    }
+
+    /// Writes the lines whose points are stored. Which those are is asked once for all that gathered between two calls.
+    fn release(&mut self, Progress { taken, stored }: Progress) -> Result<(), FolderError> {
+        if let Some((points, bytes)) = self.held
+            && points <= stored
+        {
+            self.held = None;
+            self.write(bytes)?;
+        }
+        if self.held.is_none() && !self.waiting.is_empty() {
+            self.held = Some((taken, self.waiting.len()));
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), FolderError> {
-        self.file.flush().map_err(|error| io_error(&self.path, error))
+        self.held = None;
+        self.write(self.waiting.len())
+    }
+
+    /// Writes the first bytes of what waits; what could be written does not wait any more, even where the rest fails.
+    fn write(&mut self, bytes: usize) -> Result<(), FolderError> {
+        let (mut done, mut written) = (0, Ok(()));
+        while done < bytes && written.is_ok() {
+            match self.file.write(&self.waiting[done..bytes]) {
+                Ok(0) => written = Err(io::ErrorKind::WriteZero.into()),
+                Ok(more) => done += more,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => written = Err(error),
+            }
+        }
+        self.waiting.drain(..done);
+        written.map_err(|error| io_error(&self.path, error))
     }
 }
 
@@ -163,7 +204,7 @@ fn make_room(dir: &Path) -> Result<(), FolderError> {
     let is_run = names.iter().any(|name| name == "calls.jsonl");
     let foreign = names.iter().find(|name| {
         let ours =
-            OWN_FILES.contains(&name.as_str()) || matches!(name.as_str(), "evidence" | "spool" | "summary.json.tmp");
+            OWN_FILES.contains(&name.as_str()) || matches!(name.as_str(), "evidence" | "spool") || is_unfinished(name);
         !(is_run && ours)
     });
     if let Some(found) = foreign {
@@ -179,6 +220,11 @@ fn make_room(dir: &Path) -> Result<(), FolderError> {
         .map_err(|error| io_error(&path, error))?;
     }
     Ok(())
+}
+
+/// What a kill left of a file that appears as a whole.
+fn is_unfinished(name: &str) -> bool {
+    name.strip_suffix(".tmp").is_some_and(|name| OWN_FILES.contains(&name))
 }
 
 fn names_in(dir: &Path) -> io::Result<Vec<String>> {
@@ -225,7 +271,6 @@ fn io_error(path: &Path, error: io::Error) -> FolderError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::net::clock;
     use serde_json::json;
 
     fn started() -> Timestamp {
@@ -233,7 +278,7 @@ mod tests {
     }
 
     fn create(out: Option<&Path>, runs: &Path) -> Result<RunFolder, FolderError> {
-        RunFolder::create(out, runs, "outbound dial", started(), clock::now())
+        RunFolder::create(out, runs, "outbound dial", started())
     }
 
     fn read(folder: &RunFolder, name: &str) -> String {
@@ -250,15 +295,31 @@ mod tests {
     }
 
     #[test]
-    fn appended_lines_reach_the_disk_after_a_second() {
+    fn without_a_sink_appended_lines_are_written_at_the_next_look() {
         let runs = tempfile::tempdir().expect("a temporary folder");
-        let now = clock::now();
-        let mut folder = RunFolder::create(None, runs.path(), "s", started(), now).expect("made");
+        let mut folder = create(None, runs.path()).expect("made");
         folder.call(&json!({ "call_id": "1" })).expect("appended");
-        folder.tick(now + Duration::from_millis(900)).expect("nothing to do");
         assert_eq!(read(&folder, "calls.jsonl"), "");
-        folder.tick(now + Duration::from_secs(1)).expect("flushed");
+        folder.tick(None).expect("written");
         assert_eq!(read(&folder, "calls.jsonl"), "{\"call_id\":\"1\"}\n");
+    }
+
+    #[test]
+    fn a_record_is_written_once_its_points_are_in_the_spool_and_not_before() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let mut folder = create(None, runs.path()).expect("made");
+        let mut look = |taken, stored| {
+            folder.call(&taken).expect("appended");
+            folder.tick(Some(Progress { taken, stored })).expect("looked");
+            read(&folder, "calls.jsonl").replace('\n', " ")
+        };
+        assert_eq!(look(2, 0), "", "its two points are on their way");
+        assert_eq!(look(4, 1), "");
+        assert_eq!(look(6, 2), "2 ", "the first record's points are stored");
+        assert_eq!(look(8, 7), "2 4 6 ", "those of the second and third too");
+        assert_eq!(look(10, 10), "2 4 6 8 ");
+        folder.flush().expect("written");
+        assert_eq!(read(&folder, "calls.jsonl"), "2\n4\n6\n8\n10\n");
     }
 
     #[test]

@@ -11,10 +11,9 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use super::courier::{Courier, Signals};
-use super::influx::{InfluxClient, InfluxTarget, TargetError};
+use super::influx::{Credentials, InfluxClient, InfluxTarget, TargetError};
 use super::spool::{Destination, Spool, SpoolError, replace, spool_of};
 use super::{Settings, SinkError, SinkReport};
-use crate::units::Secret;
 
 /// Why the spool of a run folder cannot be delivered.
 #[derive(Debug, thiserror::Error)]
@@ -40,10 +39,10 @@ impl From<SpoolError> for FlushError {
 }
 
 /// Delivers what the spool of `run_dir` holds, for at most `deadline`, and updates `sinks` in its `summary.json`.
-/// Blocks. Where to is in the spool's `sink.json`; the token is not, so it is given.
+/// Blocks. Where to is in the spool's `sink.json`; what opens it is not, so it is given.
 pub fn flush(
     run_dir: &Path,
-    token: Option<Secret>,
+    credentials: &Credentials,
     settings: &Settings,
     deadline: Duration,
 ) -> Result<SinkReport, FlushError> {
@@ -51,7 +50,7 @@ pub fn flush(
     if !dir.join("sink.json").exists() {
         return Err(FlushError::NoSpool(run_dir.to_owned()));
     }
-    let target = InfluxTarget::from_destination(&Destination::load(&dir)?, token)?;
+    let target = InfluxTarget::from_destination(&Destination::load(&dir)?, credentials.clone())?;
     let client = InfluxClient::new(&target, settings.time_outs)?;
     let spools = [RefCell::new(Spool::open(&dir, settings.max_bytes)?)];
     let signals = Signals::default();

@@ -7,8 +7,8 @@
 //! ```
 //!
 //! A result is on disk before it is offered to a server, and a run never waits for one. What is still in the spool
-//! at the end is delivered by the next run with the same destination, or by [`flush`]. v2's API is written to; waiting
-//! and counting belong here, whether the run passed does not.
+//! at the end is delivered by the next run with the same destination, or by [`flush`]. Waiting and counting belong here,
+//! whether the run passed does not.
 
 mod collector;
 mod courier;
@@ -28,6 +28,7 @@ pub use crate::report::SinkReport;
 pub use collector::{Collector, Item};
 pub use files::{FolderError, RunFolder};
 pub use flush::{FlushError, flush};
+pub use spooler::Progress;
 
 use influx::TimeOuts;
 use spool::{Rejected, SpoolError};
@@ -65,7 +66,7 @@ pub struct Kept {
 pub enum KeptBecause {
     /// Overload, a time-out, a broken connection: it passes.
     Unavailable,
-    /// Token, organisation, bucket or address are wrong: somebody must look.
+    /// Token, password, database or address are wrong: somebody must look.
     Configuration,
 }
 
@@ -75,6 +76,20 @@ pub enum SinkError {
     /// The spool cannot be opened.
     #[error(transparent)]
     Spool(#[from] SpoolError),
+    /// The folder's spool holds points for another database.
+    #[error(
+        "the spool at {} still holds {points} points for {url}: deliver them by ringfleet report --flush, or name another \
+         run folder",
+        dir.display()
+    )]
+    Destination {
+        /// The spool.
+        dir: PathBuf,
+        /// Points in it.
+        points: u64,
+        /// Where they go.
+        url: String,
+    },
     /// The HTTP client cannot be made.
     #[error("cannot start an HTTP client: {0}")]
     Http(String),
@@ -86,7 +101,8 @@ pub enum SinkError {
 /// How a sink spools and delivers.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Longest time a result waits in memory for others before it is written to disk, default 50 ms.
+    /// Longest time a result waits in memory for others before it is written to disk, default 25 ms: with the write and
+    /// the sync it is in the spool 100 ms after its call ended, also where the disk is slow.
     pub flush_every: Duration,
     /// Most bytes on disk, default 1 GiB.
     pub max_bytes: u64,
@@ -109,7 +125,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            flush_every: Duration::from_millis(50),
+            flush_every: Duration::from_millis(25),
             max_bytes: 1 << 30,
             max_waiting: 50_000,
             batch_lines: 5_000,

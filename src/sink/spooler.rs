@@ -5,6 +5,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep, timeout};
 use tracing::warn;
 
@@ -25,9 +26,22 @@ pub(super) struct Shared {
     max_waiting: usize,
 }
 
+/// How far the spool is with what it was given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// Points that were taken.
+    pub taken: u64,
+    /// Of them, in their order, those that are on disk and synced; all where the disk refuses them, as then none is
+    /// waited for.
+    pub stored: u64,
+}
+
 #[derive(Debug, Default)]
 struct Waiting {
     points: Vec<Point>,
+    progress: Progress,
+    /// Whether the disk refused the last write.
+    refused: bool,
     /// Points that found no room.
     overflow: u64,
     /// How long the rest may be delivered, once the run is over.
@@ -47,6 +61,7 @@ impl Shared {
         for point in points {
             if waiting.points.len() < self.max_waiting {
                 waiting.points.push(point);
+                waiting.progress.taken += 1;
             } else {
                 waiting.overflow += 1;
             }
@@ -59,6 +74,12 @@ impl Shared {
     pub(super) fn end(&self, deadline: Duration) {
         self.lock().end = Some(deadline);
         self.wake.notify_one();
+    }
+
+    pub(super) fn progress(&self) -> Progress {
+        let waiting = self.lock();
+        let Progress { taken, stored } = waiting.progress;
+        Progress { taken, stored: if waiting.refused { taken } else { stored } }
     }
 
     pub(super) fn counts(&self) -> Counts {
@@ -86,20 +107,32 @@ pub(super) struct Spooler<'a> {
     /// Lines that are to be written next. They stay when the disk refuses them: their times are given for good.
     text: Vec<u8>,
     lines: u64,
+    /// Lines that are written and not synced yet, and those that are being synced.
+    unsynced: u64,
+    syncing: Option<(u64, JoinHandle<Result<(), SpoolError>>)>,
     /// The last thing that went wrong with the disk.
     pub(super) error: Option<String>,
 }
 
 impl<'a> Spooler<'a> {
     pub(super) fn new(shared: &'a Shared, flush_every: Duration) -> Self {
-        Self { shared, flush_every, times: UniqueTimes::default(), text: Vec::new(), lines: 0, error: None }
+        Self {
+            shared,
+            flush_every,
+            times: UniqueTimes::default(),
+            text: Vec::new(),
+            lines: 0,
+            unsynced: 0,
+            syncing: None,
+            error: None,
+        }
     }
 
     /// Writes until the run ends and everything is on disk or dropped; returns when delivery must end.
     pub(super) async fn run(&mut self, spool: &RefCell<Spool>, signals: &Signals) -> Instant {
         loop {
             if self.lines == 0 {
-                let _ = timeout(PUBLISH_EVERY, self.shared.wake.notified()).await;
+                self.wait().await;
             }
             if self.shared.lock().end.is_none() {
                 sleep(self.flush_every).await;
@@ -108,17 +141,58 @@ impl<'a> Spooler<'a> {
             let end = self.shared.lock().end;
             self.write(&mut spool.borrow_mut(), end.is_some());
             signals.wake();
+            self.start_sync(spool).await;
             if let Some(deadline) = end {
-                return Instant::now() + deadline;
+                let end = Instant::now() + deadline;
+                while self.syncing.is_some() {
+                    self.end_sync().await;
+                    self.start_sync(spool).await;
+                }
+                return end;
             }
         }
+    }
+
+    /// Until there is something to do, or counts have to be published.
+    async fn wait(&mut self) {
+        let shared = self.shared;
+        let more = timeout(PUBLISH_EVERY, shared.wake.notified());
+        tokio::select! {
+            _ = more => {}
+            () = self.end_sync(), if self.syncing.is_some() => {}
+        }
+    }
+
+    /// Syncs what was written, beside this loop. One sync after another: the next takes all that gathered.
+    async fn start_sync(&mut self, spool: &RefCell<Spool>) {
+        if self.syncing.as_ref().is_some_and(|(_, running)| running.is_finished()) {
+            self.end_sync().await;
+        }
+        if self.syncing.is_none()
+            && let Some(unsynced) = spool.borrow_mut().take_unsynced()
+        {
+            let lines = std::mem::take(&mut self.unsynced);
+            self.syncing = Some((lines, spawn_blocking(move || unsynced.sync())));
+        }
+    }
+
+    /// Waits for the sync that is going on. May be dropped at its await and called again.
+    async fn end_sync(&mut self) {
+        let Some((lines, running)) = &mut self.syncing else { return };
+        let (lines, synced) = (*lines, running.await);
+        self.syncing = None;
+        // There is no second try: the system forgets what it could not write. What is read again may be whole.
+        if let Ok(Err(error)) = synced {
+            self.note(&error);
+        }
+        self.shared.lock().progress.stored += lines;
     }
 
     fn write(&mut self, spool: &mut Spool, last_try: bool) {
         // At most twice: what an earlier failure left, then what is new.
         while self.fill(spool) {
             match spool.store(&self.text, self.lines) {
-                Ok(()) => self.clear(),
+                Ok(()) => self.stored(),
                 Err(error) => {
                     self.failed(&error);
                     if !last_try {
@@ -151,15 +225,26 @@ impl<'a> Spooler<'a> {
         self.lines > 0
     }
 
+    fn stored(&mut self) {
+        self.shared.lock().refused = false;
+        self.unsynced += self.lines;
+        self.clear();
+    }
+
     fn clear(&mut self) {
         self.text.clear();
         self.lines = 0;
     }
 
     fn failed(&mut self, error: &SpoolError) {
+        self.shared.lock().refused = true;
+        self.note(error);
+    }
+
+    fn note(&mut self, error: &SpoolError) {
         let error = error.to_string();
         if self.error.as_ref() != Some(&error) {
-            warn!(error, "results cannot be written to the spool; they wait in memory");
+            warn!(error, "the disk refuses results; what it does not take waits in memory");
         }
         self.error = Some(error);
     }

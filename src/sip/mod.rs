@@ -7,6 +7,7 @@
 //! | retransmission and time-outs (§17) | [`transaction`] |
 //! | INVITE sessions and their dialogs (§12–15) | [`session`] |
 //! | registrations (§10) | [`registration`] |
+//! | keep-alives of flows (RFC 5626) | [`keep_alive`] |
 //! | what may be acted on at all | [`validity`] |
 //! | which message belongs to whom | [`endpoint`] |
 
@@ -18,6 +19,7 @@ pub mod exchange;
 pub mod flow;
 pub mod framing;
 pub mod header;
+pub mod keep_alive;
 pub mod locate;
 pub mod message;
 pub mod outbox;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ringfleet::media::session::Second;
 use ringfleet::record::{CallRecord, Class, Identity, MediaSecond, RegistrationRecord};
-use ringfleet::sink::influx::{InfluxTarget, TimeOuts};
+use ringfleet::sink::influx::{Credentials, InfluxTarget, TimeOuts};
 use ringfleet::sink::{Collector, FlushError, Item, RunFolder, Settings, SinkReport, flush};
 use ringfleet::units::Secret;
 use serde_json::{Value, json};
@@ -57,7 +57,7 @@ fn target(front: &Front) -> InfluxTarget {
 
 fn target_at(address: &str, token: &str) -> InfluxTarget {
     let url = format!("http://{address}?org=o&bucket=b");
-    InfluxTarget::from_url(&url, Some(Secret::new(token))).expect("a valid target")
+    InfluxTarget::from_url(&url, Credentials::token(token)).expect("a valid target")
 }
 
 /// A run of `count` attempts.
@@ -221,13 +221,78 @@ fn a_refused_line_is_found_by_halving_and_becomes_a_dead_letter() {
     }
 }
 
+/// The three APIs: query of the target, and credentials.
+fn targets_of(front: &Front, token: &str, bucket: &str) -> [InfluxTarget; 3] {
+    let credentials = Credentials {
+        token: Some(Secret::new(token)),
+        username: Some("me".into()),
+        password: Some(Secret::new(token)),
+    };
+    [format!("db={bucket}"), format!("org=o&bucket={bucket}"), format!("db={bucket}&api=v3")].map(|query| {
+        let url = format!("http://{}?{query}", front.addr);
+        InfluxTarget::from_url(&url, credentials.clone()).expect("valid")
+    })
+}
+
+#[test]
+fn the_api_of_each_version_gets_each_point_once_through_every_kind_of_failure() {
+    for n in 0..3 {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let refuse = Some("\"call-7\"".to_owned());
+        let front = Front::start(Config { refuse, max_body: 20_000, ..Config::default() }).expect("starts");
+        front.fail_next([status(503), Fault::StoredThenDrop, Fault::Drop, status(429)]);
+        let target = &targets_of(&front, "t0ken", "b")[n];
+        let report = run(target, dir.path(), 60, settings(), DEADLINE);
+        assert_eq!(counts(&report), [80, 79, 0, 1, 0], "{}", target.url());
+        let mut wanted = call_ids(60);
+        wanted.retain(|id| id != "call-7");
+        assert_eq!(front.store().values("call", "call_id"), wanted);
+        assert_eq!(front.store().overwritten, 0);
+    }
+}
+
+#[test]
+fn each_api_says_what_is_wrong_with_token_and_database() {
+    let front = Front::start(Config::default()).expect("starts");
+    let errors = |token, bucket| {
+        targets_of(&front, token, bucket).map(|target| {
+            let dir = tempfile::tempdir().expect("a temporary folder");
+            let report = run(&target, dir.path(), 1, settings(), DEADLINE);
+            assert_eq!(counts(&report), [2, 0, 2, 0, 0], "nothing is given up for a mistake that can be mended");
+            report.last_error.expect("there is one")
+        })
+    };
+    assert_eq!(
+        errors("wrong", "b"),
+        [
+            "401 authorization failed (check INFLUX_USERNAME and INFLUX_PASSWORD)",
+            "401 unauthorized access (check INFLUX_TOKEN)",
+            "401 the request was not authenticated (check INFLUX_TOKEN)",
+        ]
+    );
+    for (error, name) in errors("t0ken", "c").iter().zip(["database `c`", "bucket `c`", "database `c`"]) {
+        assert!(error.starts_with("404 ") && error.contains(&format!("(make the {name}")), "{error}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_our_precision_is_no_reason_to_bury_results() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let front = Front::start(Config::default()).expect("starts");
+    let target = target(&front);
+    front.fail_next(vec![Fault::Words(400, r#"invalid precision "ns" (use n, u, ms, s, m or h)"#.into()); 100]);
+    let report = run(&target, dir.path(), 10, settings(), DEADLINE);
+    assert_eq!(counts(&report), [14, 0, 14, 0, 0]);
+    assert_eq!(report.last_error.as_deref(), Some(r#"400 invalid precision "ns" (use n, u, ms, s, m or h)"#));
+}
+
 #[test]
 fn a_wrong_token_ends_the_wait_at_once_and_everything_stays_in_the_spool() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let front = Front::start(Config::default()).expect("starts");
     let report = run(&target_at(&front.addr.to_string(), "wrong"), dir.path(), 10, settings(), DEADLINE);
     assert_eq!(counts(&report), [14, 0, 14, 0, 0]);
-    assert_eq!(report.last_error.as_deref(), Some("401 unauthorized access"));
+    assert_eq!(report.last_error.as_deref(), Some("401 unauthorized access (check INFLUX_TOKEN)"));
     assert!(!serde_json::to_string(&report).expect("JSON").contains("wrong"));
 }
 
@@ -271,6 +336,16 @@ fn what_one_run_leaves_the_next_run_delivers_and_sums_up() {
 }
 
 #[test]
+fn what_waits_for_one_database_is_never_delivered_to_another() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let front = Front::start(Config::default()).expect("starts");
+    let away = InfluxTarget::from_url("http://127.0.0.1:9?db=mine", Credentials::default()).expect("valid");
+    run(&away, dir.path(), 3, settings(), Duration::from_millis(30));
+    let error = Collector::start(&target(&front), dir.path(), settings()).expect_err("refused").to_string();
+    assert!(error.contains("still holds 4 points for http://127.0.0.1:9/?db=mine"), "{error}");
+}
+
+#[test]
 fn flush_delivers_one_folder_and_brings_its_summary_up_to_date() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let refuse = Some("\"call-1\"".to_owned());
@@ -279,26 +354,74 @@ fn flush_delivers_one_folder_and_brings_its_summary_up_to_date() {
     drop(front);
     let report = run(&target, dir.path(), 3, settings(), Duration::from_millis(30));
     write_summary(dir.path(), &report);
-    let token = || Some(Secret::new("t0ken"));
-    let report = flush(dir.path(), token(), &settings(), Duration::from_millis(100)).expect("tried");
+    let token = Credentials::token("t0ken");
+    let report = flush(dir.path(), &token, &settings(), Duration::from_millis(100)).expect("tried");
     assert_eq!(counts(&report), [4, 0, 4, 0, 0], "still away");
 
     let front = Front::start(Config { listen: addr, refuse, ..Config::default() }).expect("starts again");
-    let report = flush(dir.path(), token(), &settings(), DEADLINE).expect("delivered");
+    let report = flush(dir.path(), &token, &settings(), DEADLINE).expect("delivered");
     assert_eq!(counts(&report), [4, 3, 0, 1, 0]);
     let summary = read_summary(dir.path());
     assert_eq!(summary["verdict"], "pass", "the rest of the file is untouched");
     assert_eq!(summary["sinks"][0]["written"], 3);
     assert_eq!(summary["sinks"][0]["rejected"], 1);
-    let again = flush(dir.path(), token(), &settings(), DEADLINE).expect("nothing to do");
+    let again = flush(dir.path(), &token, &settings(), DEADLINE).expect("nothing to do");
     assert_eq!(again.counts, report.counts);
     assert_eq!(front.store().points.len(), 3);
 }
 
 #[test]
+fn points_wait_in_memory_while_the_disk_refuses_them_and_are_delivered_when_it_takes_them_again() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let front = Front::start(Config::default()).expect("starts");
+    let collector = Collector::start(&target(&front), dir.path(), settings()).expect("starts");
+    let spool = dir.path().join("spool/influxdb");
+    fs::rename(&spool, dir.path().join("away")).expect("moved");
+    (0..30).for_each(|n| offer(&collector, &record(n)));
+    wait_until("the disk has refused", || collector.progress().stored == 40);
+    assert_eq!((collector.counts().spooled, front.store().requests), (40, 0));
+    fs::rename(dir.path().join("away"), &spool).expect("moved back");
+    (30..60).for_each(|n| offer(&collector, &record(n)));
+    let report = collector.finish(DEADLINE);
+    assert_all_delivered_once(&front.store(), &report, 60);
+    assert!(report.last_error.is_some_and(|error| error.contains("spool/influxdb")), "it is said all the same");
+}
+
+#[test]
+fn what_no_disk_takes_to_the_end_is_counted_as_dropped() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let front = Front::start(Config::default()).expect("starts");
+    let collector = Collector::start(&target(&front), dir.path(), settings()).expect("starts");
+    fs::remove_dir_all(dir.path().join("spool")).expect("removed");
+    (0..30).for_each(|n| offer(&collector, &record(n)));
+    assert_eq!(counts(&collector.finish(DEADLINE)), [40, 0, 0, 40, 40]);
+    assert_eq!(front.store().requests, 0);
+}
+
+#[test]
+fn a_spool_at_its_bound_keeps_the_oldest_and_counts_the_rest() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let front = Front::start(Config::default()).expect("starts");
+    let target = target(&front);
+    drop(front);
+    let settings = Settings { max_bytes: 40_000, ..settings() };
+    let collector = Collector::start(&target, dir.path(), settings).expect("starts");
+    for n in 0..60 {
+        offer(&collector, &record(n));
+        collector.wait_until_stored(DEADLINE);
+    }
+    let report = collector.finish(Duration::from_millis(50));
+    let [measured, written, spooled, rejected, dropped] = counts(&report);
+    assert_eq!((measured, written, rejected), (80, 0, dropped));
+    assert!(spooled > 0 && dropped > 0 && spooled == spooled_lines(dir.path()) as u64, "{report:?}");
+    let letter = fs::read_to_string(dir.path().join("spool/influxdb/0000000001.lp")).expect("the oldest is there");
+    assert!(letter.contains("\"call-0\""), "{letter}");
+}
+
+#[test]
 fn a_folder_without_a_spool_says_so() {
     let dir = tempfile::tempdir().expect("a temporary folder");
-    assert!(matches!(flush(dir.path(), None, &settings(), DEADLINE), Err(FlushError::NoSpool(_))));
+    assert!(matches!(flush(dir.path(), &Credentials::default(), &settings(), DEADLINE), Err(FlushError::NoSpool(_))));
 }
 
 #[test]
@@ -319,7 +442,7 @@ fn a_run_killed_at_any_moment_has_each_reported_call_in_its_spool_or_at_the_serv
         child.wait().expect("ended");
 
         let reported = fs::read_to_string(dir.path().join("reported")).expect("there");
-        flush(dir.path(), Some(Secret::new("t0ken")), &settings(), DEADLINE).expect("delivered");
+        flush(dir.path(), &Credentials::token("t0ken"), &settings(), DEADLINE).expect("delivered");
         let stored: BTreeSet<String> = front.store().values("call", "call_id").into_iter().collect();
         let reported: Vec<&str> = reported.split_inclusive('\n').filter_map(|id| id.strip_suffix('\n')).collect();
         assert!(!reported.is_empty());
@@ -364,11 +487,10 @@ fn child_that_is_killed() {
 fn records_for_a_real_influxdb() {
     let Ok(url) = std::env::var("RINGFLEET_TEST_INFLUX") else { return };
     let out = std::env::var("RINGFLEET_TEST_OUT").expect("set with the other");
-    let target = InfluxTarget::from_url(&url, std::env::var("INFLUX_TOKEN").ok().map(Secret::new)).expect("valid");
+    let credentials = Credentials::from_environment(|name| std::env::var(name).ok());
+    let target = InfluxTarget::from_url(&url, credentials).expect("valid");
     let now = || ringfleet::net::clock::timestamp();
-    let mut folder =
-        RunFolder::create(Some(Path::new(&out)), Path::new("runs"), "s", now(), ringfleet::net::clock::now())
-            .expect("made");
+    let mut folder = RunFolder::create(Some(Path::new(&out)), Path::new("runs"), "s", now()).expect("made");
     let mut settings = settings();
     settings.time_outs.request = Duration::from_millis(300);
     let collector = Collector::start(&target, folder.path(), settings).expect("starts");

@@ -69,6 +69,7 @@ pub(crate) fn invite(flow: Flow) -> Invite<'static> {
         extensions: Extensions::default(),
         credentials: None,
         raw: None,
+        largest_datagram: None,
     }
 }
 

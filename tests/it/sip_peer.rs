@@ -281,6 +281,16 @@ fn a_request_that_comes_again_gets_the_same_answer_and_one_with_an_older_number_
 }
 
 #[test]
+fn a_response_with_two_vias_is_dropped() {
+    let mut peer = Peer::called(Extensions::default());
+    for more in ["Via: SIP/2.0/UDP 10.9.9.9;branch=z9hG4bKx\r\n", "v: SIP/2.0/UDP a, SIP/2.0/UDP b\r\n"] {
+        peer.answer("INVITE", "200 OK", "x", &format!("{more}{}", contact(5061)), ANSWER);
+    }
+    peer.pass(1);
+    assert_eq!((peer.told(), peer.count("ACK"), peer.pair.ends[0].counters().stray_responses), (vec![], 0, 2));
+}
+
+#[test]
 fn a_180_after_the_200_breaks_nothing() {
     let mut peer = answered();
     peer.answer("INVITE", "180 Ringing", "x", &contact(5061), "");

@@ -15,6 +15,7 @@ use ringfleet::scenario::compile::{self, Compiled, Input};
 use ringfleet::scenario::plan::{Plan, Transport};
 use ringfleet::sip::endpoint;
 use ringfleet::sip::flow::{Flow, Hop, Link, LinkId};
+use ringfleet::sip::keep_alive;
 use ringfleet::station::{Channel, LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use ringfleet::units::{Random, Redacted};
 
@@ -86,6 +87,14 @@ pub(crate) struct World {
     pub(crate) network: Network,
     /// A NAT before the callers: the address that it shows, and what it adds to their SIP ports.
     pub(crate) nat: Option<(IpAddr, u16)>,
+    /// The PBX takes no connections.
+    pub(crate) no_tcp: bool,
+    /// Transports of the links that callers asked for.
+    pub(crate) asked: Vec<Transport>,
+    /// The PBX's machine is gone without a word: nothing passes either way.
+    pub(crate) mute: bool,
+    /// When callers sent keep-alives, and where to.
+    pub(crate) pings: Vec<(Duration, SocketAddr)>,
     /// Addresses besides that of the PBX.
     pub(crate) fates: HashMap<SocketAddr, Fate>,
     /// Links that callers ask for are lost at once.
@@ -238,6 +247,10 @@ impl World {
             pbx,
             network,
             nat: None,
+            no_tcp: false,
+            asked: Vec::new(),
+            mute: false,
+            pings: Vec::new(),
             fates: HashMap::new(),
             refuse_links: None,
             max_ports: usize::MAX,
@@ -490,7 +503,7 @@ impl World {
                 }
             }
             Output::OpenLink { link, transport, remote, .. } => self.open_link(link, transport, remote),
-            Output::CloseLink(link) => drop(self.links.remove(&link)),
+            Output::CloseLink(link) => self.close_link(link),
             Output::Report(Report::Finished(finished)) if finished.beside => self.beside.push(finished.record),
             Output::Report(Report::Finished(finished)) => {
                 if finished.primary {
@@ -532,7 +545,9 @@ impl World {
         let now = self.now;
         let fate = self.fates.get(&remote).copied();
         assert!(remote == PBX || fate.is_some(), "nobody gave the address {remote}");
-        let refused = (fate == Some(Fate::Refused) && transport.is_reliable()).then_some(LinkFault::Refused);
+        self.asked.push(transport);
+        let refused = fate == Some(Fate::Refused) || self.no_tcp;
+        let refused = (refused && transport.is_reliable()).then_some(LinkFault::Refused);
         if let Some(fault) = self.refuse_links.or(refused) {
             return self.callers.handle_link(now, link, LinkEvent::Lost(fault, "refused".into()));
         }
@@ -545,13 +560,28 @@ impl World {
         self.callers.handle_link(now, link, LinkEvent::Opened(Link::new(transport, address)));
     }
 
+    /// The machine of the PBX sees the end of a connection, unless it is gone.
+    fn close_link(&mut self, link: LinkId) {
+        let closed = self.links.remove(&link);
+        if closed.is_some_and(|(transport, ..)| transport.is_reliable()) && !self.mute {
+            let lost = LinkEvent::Lost(LinkFault::Broken, "closed".into());
+            self.pbx.handle_link(self.now, LinkId(ACCEPTED + link.0), lost);
+        }
+    }
+
     fn send_sip(&mut self, by: Side, flow: Flow, bytes: &[u8]) {
+        if bytes == keep_alive::PING {
+            return self.send_ping(flow);
+        }
         if self.strict || by == Side::Pbx {
             assert_strict(bytes);
         }
         let text = String::from_utf8_lossy(bytes).into_owned();
         let line = text.lines().next().unwrap_or("").to_owned();
         self.wire.push(Sent { at: self.now - self.start, by, to: flow.remote, line: line.clone(), text });
+        if self.mute {
+            return;
+        }
         let forced = self.drop_next.iter_mut().find(|(begin, left)| *left > 0 && line.starts_with(begin.as_str()));
         if let Some((_, left)) = forced {
             *left -= 1;
@@ -572,7 +602,7 @@ impl World {
         if by == Side::Callers && line.starts_with("BYE ") {
             self.byes.push(String::from_utf8_lossy(bytes).into_owned());
             if let Some((code, field)) = self.challenge_bye.take() {
-                let challenge = challenge(bytes, code, field);
+                let challenge = reply(bytes, code, field);
                 return self.carry(true, || Packet::Sip { side: Side::Callers, flow, bytes: challenge.clone() });
             }
         }
@@ -601,6 +631,15 @@ impl World {
         self.carry(reliable, || Packet::Sip { side, flow, bytes: bytes.to_vec() });
     }
 
+    /// A keep-alive of the callers; the machine of the PBX answers it on a connection.
+    fn send_ping(&mut self, flow: Flow) {
+        self.pings.push((self.now - self.start, flow.remote));
+        let reliable = self.links.get(&flow.link).is_some_and(|(transport, ..)| transport.is_reliable());
+        if reliable && !self.mute {
+            self.carry(true, || Packet::Sip { side: Side::Callers, flow, bytes: b"\r\n".to_vec() });
+        }
+    }
+
     /// A request of the callers reaches an address where no PBX is.
     fn meet(&mut self, fate: Fate, flow: Flow, bytes: &[u8]) {
         match fate {
@@ -609,7 +648,7 @@ impl World {
             Fate::Unavailable(_) if bytes.starts_with(b"ACK ") => {}
             Fate::Unavailable(retry_after) => {
                 let field = retry_after.map_or_else(|| "Server: x".to_owned(), |after| format!("Retry-After: {after}"));
-                let refusal = challenge(bytes, 503, &field);
+                let refusal = reply(bytes, 503, &field);
                 self.carry(true, || Packet::Sip { side: Side::Callers, flow, bytes: refusal.clone() });
             }
         }
@@ -658,13 +697,13 @@ fn rewritten(message: &[u8], rewrite: fn(&str) -> String) -> Option<Vec<u8>> {
     Some(format!("{before}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
 }
 
-/// The challenge of a request: what a response repeats (RFC 3261 §8.2.6.2), and the header field.
-fn challenge(request: &[u8], code: u16, field: &str) -> Vec<u8> {
+/// A response: what it repeats of the request (RFC 3261 §8.2.6.2), and a header field.
+pub(crate) fn reply(request: &[u8], code: u16, field: &str) -> Vec<u8> {
     let request = String::from_utf8_lossy(request);
     let repeated = ["Via:", "From:", "To:", "Call-ID:", "CSeq:"];
     let lines = request.lines().filter(|line| repeated.iter().any(|name| line.starts_with(name)));
     let lines: Vec<&str> = lines.collect();
-    format!("SIP/2.0 {code} Challenge\r\n{}\r\n{field}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n")).into_bytes()
+    format!("SIP/2.0 {code} X\r\n{}\r\n{field}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n")).into_bytes()
 }
 
 /// The PBX reports nothing; its outputs are those of callers otherwise.

@@ -51,8 +51,8 @@ class Database:
         except OSError:
             return False
 
-    def ask(self, query, method="GET"):
-        parameters = urllib.parse.urlencode({"db": NAME, "q": query, "epoch": "ns"})
+    def ask(self, query, method="GET", of=NAME):
+        parameters = urllib.parse.urlencode({"db": of, "q": query, "epoch": "ns"})
         request = urllib.request.Request(f"{self.url}/query?{parameters}", method=method)
         with urllib.request.urlopen(request, timeout=60) as answer:
             result = json.load(answer)["results"][0]

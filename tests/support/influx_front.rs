@@ -12,7 +12,7 @@ use clap::Parser;
 
 use influx_front::{Config, Fault, Front};
 
-/// InfluxDB v2's write API before InfluxDB 1.x, with faults on demand.
+/// The write APIs of InfluxDB 1.x, 2 and 3 before InfluxDB 1.x, with faults on demand.
 #[derive(Parser)]
 struct Arguments {
     /// Where to listen; port 0 takes a free one. The address is printed.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
 use crate::record::{LocalFailure, Party, TransportFault};
-use crate::scenario::plan::{Dial, MediaMode, Step, Trunk};
+use crate::scenario::plan::{Dial, LargeRequests, MediaMode, Step, Trunk};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
 use crate::sip::exchange::Cause;
@@ -17,6 +17,9 @@ use crate::station::PortId;
 
 /// The port that an offer names when no socket stands behind it (RFC 863, discard).
 const NO_SOCKET: u16 = 9;
+
+/// Above this a request goes by TCP where the target wants that (RFC 3261 §18.1.1: the path MTU is not known).
+const LARGEST_DATAGRAM: usize = 1300;
 
 /// Numbers whose verdict is remembered; a load that dials more different ones asks again.
 const MOST_PERMITTED: usize = 10_000;
@@ -105,6 +108,7 @@ impl Leg {
             sdp: &sdp,
             credentials: tools.login,
             raw: raw.as_ref(),
+            largest_datagram: (target.large_requests == LargeRequests::Tcp).then_some(LARGEST_DATAGRAM),
         };
         let Some(handle) = tools.endpoint.invite(tools.now, &call) else {
             return self.lose_link(TransportFault::Unreachable);

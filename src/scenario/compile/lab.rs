@@ -15,7 +15,8 @@ use crate::scenario::file::step::RejectFile;
 use crate::scenario::file::target::TransportWord;
 use crate::scenario::lab::{Behaviour, Extension, LAB_PASSWORD, LabPlan, LabTrunk};
 use crate::scenario::plan::{
-    Account, Codec, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings, Transport, Trunk,
+    Account, Codec, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings,
+    Transport, Trunk,
 };
 use crate::scenario::safety::Safety;
 use crate::sip::session::Extensions;
@@ -44,6 +45,8 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         domain: plan.domain.clone(),
         public_address: PublicAddress::Local,
         local_port: 0,
+        large_requests: LargeRequests::default(),
+        keep_alive: KeepAlive::default(),
         headers: Vec::new(),
         speaks: Extensions::default(),
         gruu: false,

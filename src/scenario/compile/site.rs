@@ -3,16 +3,20 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
 use super::{Input, accounts, headers, safety, server, session, srtp, tls};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::TargetFile;
-use crate::scenario::file::target::{CodecWord, SipFile, TransportWord, TrunkFile};
+use crate::scenario::file::target::{CodecWord, LargeRequestsWord, SipFile, TransportWord, TrunkFile};
 use crate::scenario::lab::LabPlan;
-use crate::scenario::plan::{Codec, Licence, Pool, PublicAddress, Server, Target, Transport, Trunk};
+use crate::scenario::plan::{
+    Codec, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Server, Target, Transport, Trunk,
+};
 use crate::sip::session::Extensions;
+use crate::units::Period;
 
 /// A target as it is used by a scenario.
 pub(super) struct Site {
@@ -60,6 +64,11 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         domain,
         public_address: public_address(sip, at_sip, report),
         local_port: sip.local_port.unwrap_or(0),
+        large_requests: match sip.large_requests {
+            LargeRequestsWord::Fragment => LargeRequests::Fragment,
+            LargeRequestsWord::Tcp => LargeRequests::Tcp,
+        },
+        keep_alive: keep_alive(sip, at_sip, report),
         headers: sip.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
         speaks: session::extensions(sip.reliable, sip.session_timer.as_ref(), Extensions::default(), at_sip, report),
         gruu: sip.gruu,
@@ -236,6 +245,20 @@ fn public_address(sip: &SipFile, at: At<'_>, report: &mut Report) -> PublicAddre
         },
         PublicAddress::Fixed,
     )
+}
+
+fn keep_alive(sip: &SipFile, at: At<'_>, report: &mut Report) -> KeepAlive {
+    let Some(text) = sip.keep_alive.as_ref().map(|text| text.0.trim()) else { return KeepAlive::Usual };
+    let allowed = Duration::from_secs(1)..=Duration::from_secs(15 * 60);
+    match text.parse::<Period>() {
+        _ if text == "off" => KeepAlive::Off,
+        Ok(Period(every)) if allowed.contains(&every) => KeepAlive::Every(every),
+        _ => {
+            let help = "write an interval from 1s to 15m, as 30s, or off";
+            report.add(at.key("keep_alive"), format!("`{text}` is no interval of keep-alives"), help);
+            KeepAlive::Usual
+        }
+    }
 }
 
 fn codecs(file: &TargetFile, at: At<'_>, report: &mut Report) -> Vec<Codec> {

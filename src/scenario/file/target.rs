@@ -91,6 +91,13 @@ pub struct SipFile {
     pub public_address: Option<String>,
     /// Local port of SIP over UDP. Default: a free one.
     pub local_port: Option<u16>,
+    /// What becomes of INVITEs above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1). Default: fragment,
+    /// because many servers and trunks in the field take no TCP.
+    #[serde(default)]
+    pub large_requests: LargeRequestsWord,
+    /// Keep-alives of connections and UDP flows (RFC 5626 §4.4): an interval from 1s to 15m, as 30s, or off. Default:
+    /// connections are pinged every 95 to 120 s, and every flow as often as the registrar wants (Flow-Timer).
+    pub keep_alive: Option<Digits>,
     /// PEM file of the certificates that are trusted for TLS. Default: those of the system.
     pub ca: Option<String>,
     /// PEM file of our certificate, for servers that ask for one.
@@ -115,6 +122,18 @@ pub struct SipFile {
     pub user_agent: Option<String>,
     /// Header that carries our call id to the other leg, where the target lets it through.
     pub pairing_header: Option<String>,
+}
+
+/// What becomes of large requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "large_requests")]
+pub enum LargeRequestsWord {
+    /// They go by UDP, in fragments where the path needs them.
+    #[default]
+    Fragment,
+    /// They go by TCP, or by UDP where the server takes no connection.
+    Tcp,
 }
 
 /// Transports of SIP.

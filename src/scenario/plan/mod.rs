@@ -11,6 +11,7 @@ pub use crate::media::{Codec, Source as Send};
 use crate::pace::Load;
 use crate::record::Class;
 pub use crate::sip::flow::{PublicAddress, Transport};
+pub use crate::sip::keep_alive::Policy as KeepAlive;
 pub use crate::sip::raw::Raw;
 use crate::sip::sdp::Direction;
 pub use crate::sip::sdp::crypto::{Policy, Suite};
@@ -396,6 +397,10 @@ pub struct Target {
     pub public_address: PublicAddress,
     /// Local port of SIP over UDP; 0 takes a free one.
     pub local_port: u16,
+    /// What becomes of INVITEs that are larger than a datagram should be.
+    pub large_requests: LargeRequests,
+    /// Whether flows there are kept alive (RFC 5626 §4.4).
+    pub keep_alive: KeepAlive,
     /// Headers in every request.
     pub headers: Vec<(String, String)>,
     /// Extensions of SIP that calls speak where their step does not say.
@@ -437,6 +442,16 @@ impl Target {
             None => number.to_owned(),
         }
     }
+}
+
+/// What becomes of an INVITE above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LargeRequests {
+    /// It goes by UDP all the same, in fragments where the path needs them.
+    #[default]
+    Fragment,
+    /// It goes by TCP, or by UDP where the server takes no connection.
+    Tcp,
 }
 
 /// Encryption of audio by keys in SDP (RFC 4568).

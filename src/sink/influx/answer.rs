@@ -22,31 +22,56 @@ pub(super) enum Answer {
     Kept(Kept),
 }
 
-/// Reads a status with the Retry-After header and the server's words.
-pub(super) fn read(status: u16, retry_after: Option<&str>, words: &str, now: Timestamp) -> Answer {
+/// Reads a status with the Retry-After header and the server's words. `hint` is what a person can do about a status.
+pub(super) fn read(
+    status: u16,
+    retry_after: Option<&str>,
+    words: &str,
+    now: Timestamp,
+    hint: impl FnOnce(u16) -> Option<String>,
+) -> Answer {
     let reason = match words {
         "" => format!("{status}"),
         words => format!("{status} {words}"),
     };
-    let kept = |because| {
-        let wait = retry_after.and_then(|value| wait_of(value, now));
-        Answer::Kept(Kept { because, reason: reason.clone(), wait })
-    };
+    let wait = || retry_after.and_then(|value| wait_of(value, now));
     match status {
-        200..=299 => Answer::Accepted,
+        204 => Answer::Accepted,
+        // Early builds of InfluxDB 3 say it so. A page of a proxy that wants a login is a 200 as well, with a body.
+        200 if words.is_empty() => Answer::Accepted,
+        400 if is_about_the_request(words) => {
+            Answer::Kept(Kept { because: KeptBecause::Configuration, reason, wait: wait() })
+        }
         400 | 422 => Answer::Refused(reason),
         413 => Answer::TooLarge(reason),
-        408 | 425 | 429 | 500..=599 => kept(KeptBecause::Unavailable),
-        // 401, 403, 404: token, rights, bucket. A redirection or another 4xx: this is not the server that was meant.
-        _ => kept(KeptBecause::Configuration),
+        408 | 425 | 429 | 500..=599 => Answer::Kept(Kept { because: KeptBecause::Unavailable, reason, wait: wait() }),
+        // 401, 403, 404: token, rights, database. Another 2xx, a redirection: this is not the server that was meant.
+        _ => {
+            let reason = hint(status).map_or_else(|| reason.clone(), |hint| format!("{reason} ({hint})"));
+            Answer::Kept(Kept { because: KeptBecause::Configuration, reason, wait: wait() })
+        }
     }
 }
 
-/// The server's words in an error body: `message` in v2, `error` in v1 and v3, else the text itself.
+/// Whether a 400 is about the parameters of the request and not about a line: to halve it would bury every result.
+fn is_about_the_request(words: &str) -> bool {
+    let words = words.to_ascii_lowercase();
+    let about_a_line = ["parse", "line", "partial write", "field type"].iter().any(|word| words.contains(word));
+    words.contains("precision") && !about_a_line
+}
+
+/// The server's words in an error body: `message` in v2, `error` in v1, `error` and in `data` its cause in v3, else the
+/// text itself.
 pub(super) fn words_of(body: &str) -> String {
-    let json: Option<serde_json::Value> = serde_json::from_str(body).ok();
-    let field = |name| json.as_ref()?.get(name)?.as_str();
-    field("message").or_else(|| field("error")).unwrap_or(body).trim().to_owned()
+    let Ok(json) = serde_json::from_str::<serde_json::Value>(body) else { return body.trim().to_owned() };
+    let field = |name| json.get(name)?.as_str();
+    let words = field("message").or_else(|| field("error")).unwrap_or(body).trim();
+    let data = json.get("data");
+    let first = data.and_then(|data| data.get(0)).or(data);
+    match first.and_then(|first| first.get("error_message")?.as_str()) {
+        Some(cause) => format!("{words}: {}", cause.trim()),
+        None => words.to_owned(),
+    }
 }
 
 /// RFC 9110 §10.2.3: seconds, or a date.
@@ -72,7 +97,7 @@ mod tests {
 
     #[test]
     fn each_status_has_its_outcome() {
-        let of = |status| match read(status, None, "", now()) {
+        let of = |status| match read(status, None, "", now(), |_| None) {
             Answer::Accepted => "accepted",
             Answer::Refused(_) => "split",
             Answer::TooLarge(_) => "too large",
@@ -91,8 +116,15 @@ mod tests {
     }
 
     #[test]
+    fn the_page_of_a_proxy_is_no_confirmation() {
+        let of = |status, words| read(status, None, words, now(), |_| None);
+        assert!(matches!(of(200, "<html>Please log in"), Answer::Kept(_)));
+        assert!(matches!(of(202, ""), Answer::Kept(_)));
+    }
+
+    #[test]
     fn retry_after_is_read_as_seconds_and_as_a_date() {
-        let of = |value| match read(429, Some(value), "", now()) {
+        let of = |value| match read(429, Some(value), "", now(), |_| None) {
             Answer::Kept(kept) => kept.wait,
             _ => None,
         };
@@ -108,5 +140,27 @@ mod tests {
         assert_eq!(words_of(r#"{"code":"unauthorized","message":"unauthorized access"}"#), "unauthorized access");
         assert_eq!(words_of(r#"{"error":"partial write"}"#), "partial write");
         assert_eq!(words_of("<html>\n"), "<html>");
+        let v3 = r#"{"error":"partial write of line protocol occurred","data":[{"original_line":"m f=","line_number":2,
+            "error_message":"No fields were provided"}]}"#;
+        assert_eq!(words_of(v3), "partial write of line protocol occurred: No fields were provided");
+        let v3 = r#"{"error":"parsing failed for write_lp endpoint","data":{"error_message":"No fields"}}"#;
+        assert_eq!(words_of(v3), "parsing failed for write_lp endpoint: No fields");
+    }
+
+    #[test]
+    fn a_wrong_precision_is_a_mistake_of_the_request_and_not_of_its_lines() {
+        let is_kept = |words| matches!(read(400, None, words, now(), |_| None), Answer::Kept(_));
+        assert!(is_kept(r#"invalid precision "ns" (use n, u, ms, s, m or h)"#));
+        assert!(!is_kept("unable to parse 'call,scenario=precision': missing fields"));
+        assert!(!is_kept("partial write: precision is float, not string"));
+    }
+
+    #[test]
+    fn what_a_person_must_mend_comes_with_what_to_do() {
+        let of = |status| match read(status, None, "no", now(), |_| Some("check it".into())) {
+            Answer::Kept(kept) => kept.reason,
+            other => format!("{other:?}"),
+        };
+        assert_eq!([of(401), of(503)], ["401 no (check it)", "503 no"]);
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, Response, StatusCode, Url};
 
 use super::InfluxTarget;
 use super::answer::{self, Answer};
@@ -34,11 +34,12 @@ impl Default for TimeOuts {
     }
 }
 
-/// A connection to one bucket.
+/// A connection to one database.
 #[derive(Debug)]
 pub struct InfluxClient {
     http: Client,
     url: Url,
+    target: InfluxTarget,
     /// Largest body that is tried, bytes before compression; a 413 lowers it.
     largest: usize,
 }
@@ -64,13 +65,13 @@ impl InfluxClient {
             .redirect(reqwest::redirect::Policy::none());
         let builder = if target.is_local() { builder.no_proxy() } else { builder };
         let http = builder.build().map_err(|error| SinkError::Http(error.to_string()))?;
-        Ok(Self { http, url: target.write_url(), largest: usize::MAX })
+        Ok(Self { http, url: target.write_url(), target: target.clone(), largest: usize::MAX })
     }
 
     async fn post(&self, lines: &[&[u8]]) -> Answer {
         let request = self.http.post(self.url.clone()).body(compressed(lines));
         match request.send().await {
-            Ok(response) => read(response).await,
+            Ok(response) => read(response, &self.target).await,
             Err(error) => {
                 Answer::Kept(Kept { because: KeptBecause::Unavailable, reason: reason_of(error), wait: None })
             }
@@ -117,12 +118,12 @@ impl Sink for InfluxClient {
     }
 }
 
-async fn read(mut response: Response) -> Answer {
+async fn read(mut response: Response, target: &InfluxTarget) -> Answer {
     let status = response.status();
     let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
     let mut body = Vec::new();
-    if !status.is_success() {
-        // The status alone decides, so a body that breaks off is no error.
+    if status != StatusCode::NO_CONTENT {
+        // What came of it decides, so a body that breaks off is no error.
         while let Ok(Some(chunk)) = response.chunk().await {
             body.extend_from_slice(&chunk);
             if body.len() > MAX_WORDS {
@@ -132,7 +133,7 @@ async fn read(mut response: Response) -> Answer {
         }
     }
     let words = answer::words_of(&String::from_utf8_lossy(&body));
-    answer::read(status.as_u16(), retry_after.as_deref(), &words, clock::timestamp())
+    answer::read(status.as_u16(), retry_after.as_deref(), &words, clock::timestamp(), |status| target.hint(status))
 }
 
 fn compressed(lines: &[&[u8]]) -> Vec<u8> {

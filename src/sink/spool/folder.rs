@@ -9,17 +9,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{Segment, SpoolError, io_error};
 
-/// Where the points of a spool go. The token is never here.
+/// Where the points of a spool go. What opens it is never here.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     /// Kind of sink; `influxdb`.
     pub name: String,
-    /// Base address.
+    /// Address and database, as people write it.
     pub url: String,
-    /// Organisation.
-    pub org: String,
-    /// Bucket.
-    pub bucket: String,
 }
 
 impl Destination {
@@ -72,26 +68,36 @@ pub(super) fn lock(dir: &Path) -> Result<File, SpoolError> {
     }
 }
 
-/// The segments on disk, unfinished ones made whole.
+/// The segments on disk. What a kill or a power cut left in mid-line is made whole.
 pub(super) fn recover(dir: &Path) -> Result<BTreeMap<u64, Segment>, SpoolError> {
     let mut segments = BTreeMap::new();
     for (number, path) in numbered_files(dir).map_err(|error| io_error(dir, error))? {
         let mut text = fs::read(&path).map_err(|error| io_error(&path, error))?;
-        if path.extension().is_some_and(|extension| extension == "tmp") {
-            let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        let unfinished = path.extension().is_some_and(|extension| extension == "tmp");
+        let whole = text.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+        // A finished segment of this number means that its rename happened: the rest is nothing.
+        if whole == 0 || (unfinished && segment_path(dir, number).exists()) {
+            fs::remove_file(&path).map_err(|error| io_error(&path, error))?;
+            continue;
+        }
+        if unfinished || whole < text.len() {
+            finish_segment(dir, number, &path, whole).map_err(|error| io_error(&path, error))?;
             text.truncate(whole);
-            // A finished segment of this number means that its rename happened: the rest is nothing.
-            if !text.is_empty() && !segment_path(dir, number).exists() {
-                write_segment(dir, number, &text)?;
-            } else {
-                fs::remove_file(&path).map_err(|error| io_error(&path, error))?;
-                continue;
-            }
         }
         let lines = lines_of(&text).count() as u64;
         segments.insert(number, Segment { lines, bytes: text.len() as u64 });
     }
     Ok(segments)
+}
+
+/// Cuts off a half line and gives the segment its name. Nothing is written anew: a second kill, or a disk without room,
+/// finds the lines where they were.
+fn finish_segment(dir: &Path, number: u64, unfinished: &Path, whole: usize) -> io::Result<()> {
+    let file = File::options().write(true).open(unfinished)?;
+    file.set_len(whole as u64)?;
+    file.sync_data()?;
+    fs::rename(unfinished, segment_path(dir, number))?;
+    File::open(dir)?.sync_all()
 }
 
 /// `.lp` and `.lp.tmp` files with their numbers.
@@ -114,10 +120,28 @@ pub(super) fn segment_path(dir: &Path, number: u64) -> PathBuf {
     dir.join(format!("{number:010}.lp"))
 }
 
-/// A segment appears as a whole or not at all.
+/// A segment appears as a whole or not at all, as far as a kill is concerned; [`sync_segments`] is for power cuts.
 pub(super) fn write_segment(dir: &Path, number: u64, text: &[u8]) -> Result<(), SpoolError> {
     let path = segment_path(dir, number);
-    replace(&path, text).map_err(|error| io_error(&path, error))
+    let unfinished = path.with_extension("lp.tmp");
+    let written = fs::write(&unfinished, text).and_then(|()| fs::rename(&unfinished, &path));
+    written.map_err(|error| {
+        // Half a file on a full disk would be taken for a leftover of a kill, and its lines delivered twice.
+        let _ = fs::remove_file(&unfinished);
+        io_error(&path, error)
+    })
+}
+
+/// Brings segments and their names to the disk itself. Those that were delivered meanwhile need it no more.
+pub(super) fn sync_segments(dir: &Path, numbers: &[u64]) -> Result<(), SpoolError> {
+    for number in numbers {
+        let path = segment_path(dir, *number);
+        match File::open(&path).and_then(|file| file.sync_data()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io_error(&path, error)),
+            _ => {}
+        }
+    }
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(|error| io_error(dir, error))
 }
 
 /// Writes beside `path`, syncs, renames, syncs the folder.
@@ -131,7 +155,6 @@ pub(in crate::sink) fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
     });
     let renamed = written.and_then(|()| fs::rename(&unfinished, path));
     if renamed.is_err() {
-        // Half a file on a full disk would be taken for a leftover of a kill, and its lines delivered twice.
         let _ = fs::remove_file(&unfinished);
     }
     renamed?;

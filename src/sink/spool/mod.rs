@@ -1,12 +1,19 @@
 //! The spool: results on disk until the server has said 204.
 //!
-//! A folder of segments, `0000000001.lp`, each some lines of line protocol. A segment is written as `….lp.tmp`,
-//! synced and renamed, so a `.lp` is always whole; after a kill, the whole lines of a `.tmp` are taken over. A segment
-//! is removed when each of its lines was accepted or stands in the dead-letter file `rejected.lp`; a kill in between
-//! delivers it again, which changes nothing, as a point with equal series and time overwrites itself.
+//! A folder of segments, `0000000001.lp`, each some lines of line protocol. A segment is written as `….lp.tmp` and renamed;
+//! from then on it survives a kill. After one, the whole lines of a `.tmp` are taken over. A segment is removed when each
+//! of its lines was accepted or stands in the dead-letter file `rejected.lp`; a kill in between delivers it again, which
+//! changes nothing, as a point with equal series and time overwrites itself.
 //!
-//! The disk is bounded. When it is full the **oldest stay and the newest are dropped** and counted: what was taken is
-//! never given up, the start of an outage is what explains it, and `calls.jsonl` still holds the rest.
+//! **Syncing**: segments are synced (fdatasync, then their folder) beside the writing, all that gathered at once, so that a
+//! disk that takes its time holds up no result. From then on they survive a power cut too, and only then do their records
+//! stand in `calls.jsonl`. A segment that a power cut tore is used to its last whole line.
+//!
+//! **Bound**: a spool takes [`super::Settings::max_bytes`] of disk at most. When it is full, or the disk is, the
+//! **oldest stay and the newest are dropped**: they wait in memory for room, up to [`super::Settings::max_waiting`]
+//! points, and what finds none there or is left at the end of the run is counted as `dropped`. What was taken is never
+//! given up, the start of an outage is what explains it, and `calls.jsonl` still holds the rest. The dead letters have
+//! the same bound; beyond it they are only counted, as rejected and dropped.
 
 mod dead_letters;
 mod folder;
@@ -22,7 +29,7 @@ pub use folder::{Destination, pending_siblings};
 pub(in crate::sink) use folder::{replace, spool_of};
 
 use dead_letters::DeadLetters;
-use folder::{lines_of, lock, segment_path, write_segment};
+use folder::{lines_of, lock, segment_path, sync_segments, write_segment};
 
 /// Smallest room that a file takes on disk, bytes: many small segments must not slip past the bound.
 const BLOCK: u64 = 4096;
@@ -74,6 +81,8 @@ pub struct Spool {
     max_bytes: u64,
     segments: BTreeMap<u64, Segment>,
     next: u64,
+    /// Written since the last [`Self::take_unsynced`].
+    unsynced: Vec<u64>,
     held: u64,
     dead: DeadLetters,
     counts: Counts,
@@ -92,6 +101,20 @@ pub struct Batch {
     text: Vec<u8>,
 }
 
+/// Segments that may still be in the system's memory alone.
+#[derive(Debug)]
+pub struct Unsynced {
+    dir: PathBuf,
+    segments: Vec<u64>,
+}
+
+impl Unsynced {
+    /// Brings them to the disk itself. Blocks for as long as the disk takes.
+    pub fn sync(&self) -> Result<(), SpoolError> {
+        sync_segments(&self.dir, &self.segments)
+    }
+}
+
 impl Spool {
     /// Opens or makes the folder, and takes over what an earlier process left. Those points count as measured.
     pub fn open(dir: &Path, max_bytes: u64) -> Result<Self, SpoolError> {
@@ -107,6 +130,7 @@ impl Spool {
             held: found.values().map(|segment| room(segment.bytes)).sum(),
             segments: found,
             next,
+            unsynced: Vec::new(),
             counts: Counts::default(),
             dead,
         };
@@ -131,8 +155,9 @@ impl Spool {
         self.segments.is_empty()
     }
 
-    /// Puts `lines` whole lines on disk: they survive a kill and a power cut from here on. On an error nothing of
-    /// them is in the spool, and the caller decides between trying again and [`Self::drop_points`].
+    /// Puts `lines` whole lines into a segment: they survive a kill from here on, and a power cut once they are synced.
+    /// On an error nothing of them is in the spool, and the caller decides between trying again and
+    /// [`Self::drop_points`].
     pub fn store(&mut self, text: &[u8], lines: u64) -> Result<(), SpoolError> {
         if lines == 0 {
             return Ok(());
@@ -143,11 +168,18 @@ impl Spool {
         }
         write_segment(&self.dir, self.next, text)?;
         self.segments.insert(self.next, Segment { lines, bytes });
+        self.unsynced.push(self.next);
         self.next += 1;
         self.held += room(bytes);
         self.counts.measured += lines;
         self.counts.spooled += lines;
         Ok(())
+    }
+
+    /// What was stored since the last call, for [`Unsynced::sync`] on another thread; `None` where that is nothing.
+    pub fn take_unsynced(&mut self) -> Option<Unsynced> {
+        let segments = std::mem::take(&mut self.unsynced);
+        (!segments.is_empty()).then(|| Unsynced { dir: self.dir.clone(), segments })
     }
 
     /// Counts points that could not be stored.
@@ -187,7 +219,7 @@ impl Spool {
         let (segments, lines) = self.whole_segments(batch, answered);
         let lines: Vec<&[u8]> = batch.lines().take(lines).collect();
         let rejected: Vec<&Rejected> = rejected.iter().filter(|rejected| rejected.line < lines.len()).collect();
-        let again = self.dead.add(&lines, &rejected, self.max_bytes)?;
+        let buried = self.dead.add(&lines, &rejected, self.max_bytes)?;
         let mut failed = None;
         for number in segments {
             let path = segment_path(&self.dir, *number);
@@ -201,8 +233,9 @@ impl Spool {
             self.counts.written += segment.lines;
         }
         self.counts.written -= rejected.len() as u64;
-        self.counts.rejected += rejected.len() as u64 - again;
-        self.counts.measured -= again;
+        self.counts.rejected += rejected.len() as u64 - buried.again;
+        self.counts.measured -= buried.again;
+        self.counts.dropped += buried.left_out;
         failed.map_or(Ok(()), Err)
     }
 
@@ -245,119 +278,4 @@ fn io_error(path: &Path, error: io::Error) -> SpoolError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const BIG: u64 = 1 << 30;
-
-    fn dir() -> tempfile::TempDir {
-        tempfile::tempdir().expect("a temporary folder")
-    }
-
-    fn open(dir: &tempfile::TempDir) -> Spool {
-        Spool::open(dir.path(), BIG).expect("opens")
-    }
-
-    fn texts(spool: &Spool) -> Vec<String> {
-        let Some(batch) = spool.next_batch(100, BIG).expect("readable") else { return Vec::new() };
-        batch.lines().map(|line| String::from_utf8(line.to_vec()).expect("UTF-8")).collect()
-    }
-
-    #[test]
-    fn what_was_stored_is_there_after_a_restart_in_its_order() {
-        let dir = dir();
-        let mut spool = open(&dir);
-        spool.store(b"a f=1 1\nb f=1 2\n", 2).expect("stored");
-        spool.store(b"c f=1 3\n", 1).expect("stored");
-        drop(spool);
-        let spool = open(&dir);
-        assert_eq!(texts(&spool), ["a f=1 1", "b f=1 2", "c f=1 3"]);
-        assert_eq!(spool.counts(), Counts { measured: 3, spooled: 3, ..Counts::default() });
-    }
-
-    #[test]
-    fn a_segment_cut_short_by_a_kill_gives_its_whole_lines() {
-        let dir = dir();
-        fs::write(dir.path().join("0000000007.lp.tmp"), "a f=1 1\nb f=1 2\nc f=").expect("written");
-        fs::write(dir.path().join("0000000008.lp.tmp"), "").expect("written");
-        let mut spool = open(&dir);
-        assert_eq!(texts(&spool), ["a f=1 1", "b f=1 2"]);
-        spool.store(b"d f=1 3\n", 1).expect("stored");
-        assert_eq!(texts(&spool).len(), 3);
-        assert!(dir.path().join("0000000008.lp").exists());
-    }
-
-    #[test]
-    fn a_settled_batch_leaves_the_disk_and_its_rejected_lines_are_dead_letters() {
-        let dir = dir();
-        let mut spool = open(&dir);
-        spool.store(b"a f=1 1\nb f=1 2\n", 2).expect("stored");
-        let batch = spool.next_batch(100, BIG).expect("readable").expect("one");
-        let rejected = [Rejected { line: 1, reason: "field type\nconflict".into() }];
-        spool.settle(&batch, 2, &rejected).expect("settled");
-        assert_eq!(spool.counts(), Counts { measured: 2, written: 1, rejected: 1, ..Counts::default() });
-        let letters = fs::read_to_string(dir.path().join("rejected.lp")).expect("there");
-        assert_eq!(letters, "# field type conflict\nb f=1 2\n");
-        drop(spool);
-        assert_eq!(open(&dir).counts(), Counts { measured: 1, rejected: 1, ..Counts::default() });
-    }
-
-    #[test]
-    fn a_kill_between_dead_letter_and_removal_does_not_double_the_dead_letter() {
-        let dir = dir();
-        fs::write(dir.path().join("rejected.lp"), "# refused\nb f=1 2\n").expect("written");
-        let mut spool = open(&dir);
-        spool.store(b"a f=1 1\nb f=1 2\n", 2).expect("stored");
-        assert_eq!(spool.counts().measured, 3);
-        let batch = spool.next_batch(100, BIG).expect("readable").expect("one");
-        spool.settle(&batch, 2, &[Rejected { line: 1, reason: "refused".into() }]).expect("settled");
-        let letters = fs::read_to_string(dir.path().join("rejected.lp")).expect("there");
-        assert_eq!(letters, "# refused\nb f=1 2\n");
-        assert_eq!(spool.counts(), Counts { measured: 2, written: 1, rejected: 1, ..Counts::default() });
-    }
-
-    #[test]
-    fn of_a_batch_that_broke_off_only_whole_answered_segments_are_settled() {
-        let dir = dir();
-        let mut spool = open(&dir);
-        spool.store(b"a f=1 1\nb f=1 2\n", 2).expect("stored");
-        spool.store(b"c f=1 3\nd f=1 4\n", 2).expect("stored");
-        let batch = spool.next_batch(100, BIG).expect("readable").expect("one");
-        let rejected = [1, 2].map(|line| Rejected { line, reason: "refused".into() });
-        spool.settle(&batch, 3, &rejected).expect("settled");
-        assert_eq!(spool.counts(), Counts { measured: 4, written: 1, spooled: 2, rejected: 1, dropped: 0 });
-        assert_eq!(texts(&spool), ["c f=1 3", "d f=1 4"]);
-    }
-
-    #[test]
-    fn small_segments_travel_together_up_to_the_limit() {
-        let dir = dir();
-        let mut spool = open(&dir);
-        for n in 0..5 {
-            spool.store(format!("a f=1 {n}\nb f=1 {n}\n").as_bytes(), 2).expect("stored");
-        }
-        let lines = |max| spool.next_batch(max, BIG).expect("readable").expect("one").lines().count();
-        assert_eq!([lines(1), lines(4), lines(5), lines(100)], [2, 4, 4, 10]);
-    }
-
-    #[test]
-    fn a_full_spool_keeps_the_oldest_and_counts_what_is_dropped() {
-        let dir = dir();
-        let mut spool = Spool::open(dir.path(), 2 * BLOCK).expect("opens");
-        spool.store(b"a f=1 1\n", 1).expect("stored");
-        spool.store(b"a f=1 2\n", 1).expect("stored");
-        assert!(matches!(spool.store(b"a f=1 3\n", 1), Err(SpoolError::Full { held: 8192, max: 8192, .. })));
-        spool.drop_points(1);
-        assert_eq!(texts(&spool), ["a f=1 1", "a f=1 2"]);
-        assert_eq!(spool.counts(), Counts { measured: 3, spooled: 2, rejected: 1, dropped: 1, written: 0 });
-    }
-
-    #[test]
-    fn a_spool_has_one_owner() {
-        let dir = dir();
-        let spool = open(&dir);
-        assert!(matches!(Spool::open(dir.path(), BIG), Err(SpoolError::InUse { .. })));
-        drop(spool);
-        open(&dir);
-    }
-}
+mod tests;

@@ -150,6 +150,12 @@ pub enum Event {
         /// Whether the code was received.
         cause: Cause,
     },
+    /// Our INVITE is larger than it may be as a datagram: it waits for [`move_to`](super::Endpoint::move_to), with a
+    /// connection where there is one, or [`give_up`](super::Endpoint::give_up).
+    TooLarge {
+        /// The session.
+        session: Handle,
+    },
     /// A REGISTER came in; answer it with [`reply`](super::Endpoint::reply).
     RegisterReceived,
 }
@@ -159,7 +165,7 @@ pub enum Event {
 pub struct Counters {
     /// Datagrams that are no SIP message, or a request without a field that every one must have.
     pub malformed: u64,
-    /// Responses to nothing of ours.
+    /// Responses to nothing of ours, and those with more than one Via.
     pub stray_responses: u64,
     /// Requests within a dialog that is not ours or is over.
     pub stray_requests: u64,

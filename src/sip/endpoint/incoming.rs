@@ -7,6 +7,7 @@ use rustc_hash::FxBuildHasher;
 
 use super::{Endpoint, Entry, Event, Invited, refusal};
 use crate::sip::flow::Flow;
+use crate::sip::header::{self, Name};
 use crate::sip::message::{Message, Method};
 use crate::sip::outbox::{Context, Reply};
 use crate::sip::session::Session;
@@ -17,6 +18,11 @@ impl Endpoint {
     pub(super) fn handle_response(&mut self, now: Instant, flow: Flow, response: &Message<'_>) -> Option<u64> {
         if !validity::is_whole(response) {
             self.counters.malformed += 1;
+            return None;
+        }
+        if response.headers(Name::Via).flat_map(header::split_list).nth(1).is_some() {
+            // §8.1.3.3: we are no proxy, so it was misrouted or corrupted.
+            self.counters.stray_responses += 1;
             return None;
         }
         let via = response.via();

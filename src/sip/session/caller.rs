@@ -49,6 +49,9 @@ pub struct Invite<'a> {
     pub credentials: Option<&'a Arc<Login>>,
     /// What to get wrong on purpose.
     pub raw: Option<&'a Arc<Raw>>,
+    /// Bytes of the largest INVITE that is sent as a datagram; a larger one waits for another flow
+    /// ([`Event::TooLarge`]). `None` sends any.
+    pub largest_datagram: Option<usize>,
 }
 
 /// An INVITE of ours under way.
@@ -93,7 +96,7 @@ impl Session {
             local_cseq: 1,
             remote_cseq: None,
         };
-        let session = Self {
+        let mut session = Self {
             raw: call.raw.cloned(),
             owner: call.owner,
             authenticator: Authenticator::new(call.credentials.cloned()),
@@ -103,9 +106,12 @@ impl Session {
             offer: if call.sdp.is_empty() { Offer::Settled } else { Offer::Ours },
             sdp: call.sdp.into(),
             next_number: 2,
+            largest_datagram: call.largest_datagram.filter(|_| call.raw.is_none()),
             ..Self::new(context, call.flow, dialog, State::Calling)
         };
-        session.emit_invite(context);
+        if !session.holds_back(context) {
+            session.emit_invite(context);
+        }
         Some(session)
     }
 
@@ -338,7 +344,9 @@ impl Session {
         let reliable = context.link(invite.flow).is_some_and(|link| link.transport.is_reliable());
         let client = Client::new(context.now, context.timers, reliable, true, number, bytes);
         self.invite = Some(Inviting { client, ..invite });
-        self.emit_invite(context);
+        if self.state != State::Calling || !self.holds_back(context) {
+            self.emit_invite(context);
+        }
     }
 
     pub(super) fn refuse(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {

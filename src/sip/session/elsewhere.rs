@@ -40,6 +40,21 @@ impl Session {
         }
     }
 
+    /// Whether the INVITE is larger than a datagram should be (RFC 3261 §18.1.1): then it waits, once, for another flow.
+    pub(super) fn holds_back(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(largest) = self.largest_datagram else { return false };
+        let too_large = |invite: &mut Inviting| {
+            let datagrams = context.link(invite.flow).is_some_and(|link| !link.transport.is_reliable());
+            datagrams && invite.client.bytes().len() > largest
+        };
+        let Some(mut invite) = self.invite.take_if(too_large) else { return false };
+        invite.client.stop();
+        self.largest_datagram = None;
+        self.unserved = Some(Box::new(Unserved { invite, code: 503, cause: Cause::Transport }));
+        context.tell(Event::TooLarge { session: context.handle });
+        true
+    }
+
     /// Sends the INVITE that waits over another flow.
     pub fn move_to(&mut self, context: &mut Context<'_>, flow: Flow) {
         let Some(unserved) = self.unserved.take() else { return };

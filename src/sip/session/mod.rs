@@ -86,6 +86,8 @@ pub struct Session {
     invite: Option<Inviting>,
     /// The INVITE that was not served where it went: it waits for another place.
     unserved: Option<Box<Unserved>>,
+    /// The INVITE that makes the call goes as a datagram up to this size, bytes.
+    largest_datagram: Option<usize>,
     /// Numbers of INVITEs that went to another place without an answer, and until when one may still come.
     left: SmallVec<[(u32, Instant); 1]>,
     challenged: bool,
@@ -188,6 +190,7 @@ impl Session {
             raw: None,
             invite: None,
             unserved: None,
+            largest_datagram: None,
             left: SmallVec::new(),
             challenged: false,
             accepted: None,

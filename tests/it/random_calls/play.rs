@@ -260,11 +260,11 @@ impl Play {
             let (ours, theirs) = (self.ends_told(caller), self.ends_told(called));
             for placed in &self.known[caller].placed {
                 let id = &self.known[caller].call_ids[placed];
-                let same: Vec<Handle> = self.known[called].received.iter().copied().collect();
-                let same = same.into_iter().filter(|it| self.known[called].call_ids.get(it) == Some(id));
+                let same =
+                    self.known[called].received.iter().filter(|it| self.known[called].call_ids.get(it) == Some(id));
                 let end = &ours[placed][0];
                 // An INVITE that came again with a challenge or a longer interval is another one.
-                let others: Vec<Option<&Event>> = same.map(|it| theirs.get(&it).and_then(|all| all.first())).collect();
+                let others: Vec<Option<&Event>> = same.map(|it| theirs.get(it).and_then(|all| all.first())).collect();
                 let agreed = others.iter().all(|other| agrees(end, *other));
                 assert!(agreed, "{end:?} and {others:?} of {id}:\n{:#?}", self.pair.wire);
                 if matches!(end, Event::ByeAnswered { code: 200, .. } | Event::ByeReceived { .. }) {

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Results in a real InfluxDB by way of the v2 API: read back by InfluxQL they equal the records.
+"""Results in a real InfluxDB, 1.x by its own API and by way of the v2 API: read back by InfluxQL they equal the records.
 
 First with the database up; then it is killed in the middle of a run and comes back; then it is away at the end of a
 run, and `ringfleet report --flush` delivers what waits in the spool.
@@ -97,13 +97,28 @@ checks.equal((len(expiries), None in expiries), (10, False), "granted expiries")
 figure(f"seconds of media: {sum(map(len, seconds.values()))} points of {len(seconds)} calls; "
        f"granted expiries: {sorted(set(expiries))}")
 
+# The same server by its own /write, nothing in between; and what it says where it cannot be written to.
+finished = run("stored", out="own-api", args=["--influx", f"{database.url}?db=ringfleet"], **{"load.calls": 10})
+folders.append(finished.folder)
+report = sink(finished, "own API")
+checks.equal((report.get("spooled"), report.get("written")), (0, report.get("measured")), "own API: spooled and written")
+equal_points("own API")
+finished = run("stored", out="no-database", args=["--influx", f"{database.url}?db=nobody"], **{"load.calls": 2})
+report = sink(finished, "no database")
+checks.equal((report["written"], report["spooled"]), (0, report["measured"]), "no database: written and spooled")
+checks.that("make the database `nobody` first" in report["last_error"], f"no database: {report['last_error']}")
+checks.that("wait on disk" in finished.printed, f"no database: said is {finished.printed}")
+finished = run("stored", out="no-v2", args=["--influx", f"{database.url}?org=o&bucket=b"], **{"load.calls": 2})
+report = sink(finished, "no v2 API")
+checks.that("?db=NAME is for InfluxDB 1.x" in report["last_error"], f"no v2 API: {report['last_error']}")
+
 thread = outage(after=4, length=5)
 finished = stored("killed", **{"load.rate": "10/s", "load.calls": 150})
 thread.join()
 report = sink(finished, "killed in the middle")
 checks.equal(finished.summary["answered"], 150, "answered while the database was away")
 checks.equal((report["spooled"], report["written"]), (0, report["measured"]), "killed: spooled and written")
-checks.equal(equal_points("killed in the middle")["points"], 200, "call points")
+checks.equal(equal_points("killed in the middle")["points"], 210, "call points")
 first = report
 
 database.kill()

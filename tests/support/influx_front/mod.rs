@@ -1,5 +1,6 @@
-//! A front that speaks InfluxDB v2's `/api/v2/write`: it checks token, org and bucket, and can be told to fail in
-//! each way that a sink must survive. Lines go to a store in memory, or to `/write` of a real InfluxDB 1.x.
+//! A front that speaks the write APIs of InfluxDB 1.x, 2 and 3: it checks who writes where, with the words of each, and
+//! can be told to fail in each way that a sink must survive. Lines go to a store in memory, or to `/write` of a real
+//! InfluxDB 1.x.
 //!
 //! `POST /faults?next=503,hang` queues faults for the next writes; `GET /stats` counts what happened.
 
@@ -12,6 +13,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 
@@ -23,6 +26,8 @@ pub(crate) use store::Store;
 pub(crate) enum Fault {
     /// This status, with this Retry-After.
     Status(u16, Option<String>),
+    /// This status with these words.
+    Words(u16, String),
     /// No answer, until the client gives up.
     Hang,
     /// The connection is closed without an answer.
@@ -36,11 +41,11 @@ pub(crate) enum Fault {
 pub(crate) struct Config {
     /// Where to listen; port 0 takes a free one.
     pub(crate) listen: SocketAddr,
-    /// The token that opens the bucket.
+    /// The token that opens the bucket; of 1.x the password of the user `me`.
     pub(crate) token: String,
     /// The organisation.
     pub(crate) org: String,
-    /// The bucket.
+    /// The bucket; of 1.x and 3 the database.
     pub(crate) bucket: String,
     /// Largest body, bytes after decompression; larger ones are answered 413.
     pub(crate) max_body: usize,
@@ -176,7 +181,9 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
     let mut buffer = Vec::new();
     while let Some(request) = http::read(&mut stream, &mut buffer).await {
         let response = match request.path.as_str() {
-            "/api/v2/write" => write(&request, &state).await,
+            "/write" => write(&request, &state, &V1).await,
+            "/api/v2/write" => write(&request, &state, &V2).await,
+            "/api/v3/write_lp" => write(&request, &state, &V3).await,
             "/faults" => queue(&request, &state),
             "/stats" => Some(Response::new(200, &state.store().stats())),
             _ => Some(Response::new(404, "no such page")),
@@ -188,56 +195,93 @@ async fn serve(mut stream: TcpStream, state: Arc<State>) {
     }
 }
 
+/// How one version of the API words things.
+struct Api {
+    /// Scheme of the Authorization header.
+    scheme: &'static str,
+    /// The parameter that names the database.
+    database: &'static str,
+    precision: &'static str,
+    unauthorized: &'static str,
+    /// The field of an error body that holds the words.
+    words: &'static str,
+}
+
+const V1: Api =
+    Api { scheme: "Basic", database: "db", precision: "ns", unauthorized: "authorization failed", words: "error" };
+const V2: Api =
+    Api { scheme: "Token", database: "bucket", precision: "ns", unauthorized: "unauthorized access", words: "message" };
+const V3: Api = Api {
+    scheme: "Bearer",
+    database: "db",
+    precision: "nanosecond",
+    unauthorized: "the request was not authenticated",
+    words: "error",
+};
+
+impl Api {
+    fn error(&self, status: u16, words: &str) -> Response {
+        Response::new(status, &serde_json::json!({ self.words: words }).to_string())
+    }
+
+    fn authorization(&self, token: &str) -> String {
+        let credentials = match self.scheme {
+            "Basic" => STANDARD.encode(format!("me:{token}")),
+            _ => token.to_owned(),
+        };
+        format!("{} {credentials}", self.scheme)
+    }
+}
+
 /// One write; `None` closes the connection without an answer.
-async fn write(request: &Request, state: &State) -> Option<Response> {
+async fn write(request: &Request, state: &State, api: &Api) -> Option<Response> {
     state.store().requests += 1;
     let fault = state.faults().pop_front();
     match fault {
         Some(Fault::Status(status, retry_after)) => {
-            let mut response = Response::new(status, &format!(r#"{{"message":"injected {status}"}}"#));
+            let mut response = api.error(status, &format!("injected {status}"));
             response.retry_after = retry_after;
             Some(response)
         }
+        Some(Fault::Words(status, words)) => Some(api.error(status, &words)),
         Some(Fault::Hang) => {
             tokio::time::sleep(Duration::from_secs(3600)).await;
             None
         }
         Some(Fault::Drop) => None,
         Some(Fault::StoredThenDrop) => {
-            store(request, state).await;
+            store(request, state, api).await;
             None
         }
-        None => Some(store(request, state).await),
+        None => Some(store(request, state, api).await),
     }
 }
 
-async fn store(request: &Request, state: &State) -> Response {
+async fn store(request: &Request, state: &State, api: &Api) -> Response {
     let config = &state.config;
-    if request.header("authorization") != Some(&format!("Token {}", config.token)) {
-        return Response::new(401, r#"{"code":"unauthorized","message":"unauthorized access"}"#);
+    if request.header("authorization") != Some(&api.authorization(&config.token)) {
+        return api.error(401, api.unauthorized);
     }
-    for (name, wanted) in [("org", &config.org), ("bucket", &config.bucket)] {
-        if request.parameter(name).as_ref() != Some(wanted) {
-            return Response::new(404, &format!(r#"{{"code":"not found","message":"{name} not found"}}"#));
-        }
+    if api.database == "bucket" && request.parameter("org").as_ref() != Some(&config.org) {
+        return api.error(404, "org not found");
     }
-    if request.parameter("precision").as_deref() != Some("ns") {
-        return Response::new(400, r#"{"message":"this front wants precision=ns"}"#);
+    if request.parameter(api.database).as_ref() != Some(&config.bucket) {
+        return api.error(404, &format!("{} not found", api.database));
+    }
+    if request.parameter("precision").as_deref() != Some(api.precision) {
+        return api.error(400, &format!("invalid precision, this front wants {}", api.precision));
     }
     let Some(body) = request.decompressed() else {
-        return Response::new(400, r#"{"message":"the body is not what Content-Encoding says"}"#);
+        return api.error(400, "the body is not what Content-Encoding says");
     };
     if body.len() > config.max_body {
-        return Response::new(413, r#"{"message":"request too large"}"#);
+        return api.error(413, "request too large");
     }
     match &config.upstream {
         Some((server, database)) => http::forward(server, database, &body).await,
         None => match state.store().write(&body, config.keeps_good_lines, config.refuse.as_deref()) {
             Ok(()) => Response::new(204, ""),
-            Err(reason) => {
-                let body = serde_json::json!({ "code": "invalid", "message": reason });
-                Response::new(400, &body.to_string())
-            }
+            Err(reason) => api.error(400, &reason),
         },
     }
 }

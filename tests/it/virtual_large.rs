@@ -1,0 +1,109 @@
+//! INVITEs that are larger than a datagram should be (RFC 3261 §18.1.1).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringfleet::record::{CallRecord, Class};
+use ringfleet::scenario::plan::{LargeRequests, Transport};
+
+use crate::virtual_net::{Fate, Side, World, compiled};
+
+const MINUTE: Duration = Duration::from_secs(60);
+const UDP: &str = "Via: SIP/2.0/UDP 10.0.0.1:20001;";
+
+/// A call whose INVITE has a header field of so many bytes.
+fn call(filler: usize, policy: LargeRequests, lab: &str, load: &str) -> ringfleet::scenario::compile::Compiled {
+    let filler = "x".repeat(filler);
+    let text = format!(
+        "scenario: test\ntarget: lab.yaml\ncaller: {{ account: agents, steps: [{{ dial: {{ number: internal, \
+         media: none, headers: {{ X-Filler: {filler} }} }} }}, hangup] }}\nload: {load}\n"
+    );
+    let mut compiled = compiled(&text, lab);
+    for actor in &mut compiled.plan.actors {
+        Arc::make_mut(&mut actor.target).large_requests = policy;
+    }
+    compiled
+}
+
+const OPEN: &str = "lab: open\nchallenge: false\n";
+const ONE: &str = "{ calls: 1 }";
+
+/// The topmost Via of each request of a method, up to its parameters.
+fn vias(world: &World, method: &str) -> Vec<String> {
+    let sent = world.wire.iter().filter(|sent| sent.by == Side::Callers && sent.line.starts_with(method));
+    let via = |text: &str| {
+        text.lines().find(|line| line.starts_with("Via: ")).map(|line| line[..line.len().min(32)].to_owned())
+    };
+    sent.filter_map(|sent| via(&sent.text)).collect()
+}
+
+fn shown(record: &CallRecord) -> (Class, Option<&str>, Option<u32>) {
+    (record.class, record.transport.as_deref(), record.hops_tried)
+}
+
+#[test]
+fn by_default_a_large_invite_goes_as_one_datagram() {
+    let mut world = World::new(call(3000, LargeRequests::Fragment, OPEN, ONE));
+    world.run(MINUTE);
+    assert_eq!(
+        (shown(world.record()), vias(&world, "INVITE")),
+        ((Class::Ok, Some("udp"), Some(1)), vec![UDP.to_owned()])
+    );
+    assert_eq!(world.record().connect_ms, None);
+}
+
+#[test]
+fn where_the_target_wants_it_a_large_invite_goes_by_tcp_and_so_does_the_rest_of_its_call() {
+    let mut world = World::new(call(3000, LargeRequests::Tcp, OPEN, ONE));
+    world.run(MINUTE);
+    assert_eq!(shown(world.record()), (Class::Ok, Some("tcp"), Some(1)));
+    for method in ["INVITE", "ACK", "BYE"] {
+        let vias = vias(&world, method);
+        assert!(vias.len() == 1 && vias[0].starts_with("Via: SIP/2.0/TCP 10.0.0.1:20002;"), "{method}: {vias:?}");
+    }
+    let invite = world.wire.iter().find(|sent| sent.line.starts_with("INVITE")).expect("sent");
+    assert_eq!(world.record().connect_ms, Some(0.0), "the links of this world open at once");
+    assert!(invite.text.contains("@10.0.0.1:20002;transport=tcp>\r\n"), "{}", invite.text);
+}
+
+#[test]
+fn an_invite_below_1300_bytes_stays_a_datagram() {
+    let mut world = World::new(call(100, LargeRequests::Tcp, OPEN, ONE));
+    world.run(MINUTE);
+    assert_eq!((shown(world.record()), world.asked.clone()), ((Class::Ok, Some("udp"), Some(1)), vec![Transport::Udp]));
+}
+
+#[test]
+fn an_invite_that_grows_too_large_with_its_credentials_changes_to_tcp() {
+    let mut world = World::new(call(500, LargeRequests::Tcp, "lab: asks\n", ONE));
+    world.run(MINUTE);
+    assert_eq!(shown(world.record()), (Class::Ok, Some("tcp"), Some(1)));
+    let vias = vias(&world, "INVITE");
+    assert_eq!((vias.len(), vias[0].as_str()), (2, UDP));
+    assert!(vias[1].starts_with("Via: SIP/2.0/TCP"), "{vias:?}");
+    let sizes: Vec<usize> =
+        world.wire.iter().filter(|sent| sent.line.starts_with("INVITE")).map(|sent| sent.text.len()).collect();
+    assert!(sizes[0] <= 1300 && sizes[1] > 1300, "{sizes:?}");
+}
+
+#[test]
+fn a_server_that_takes_no_connection_gets_the_large_invite_by_udp_and_is_not_asked_again_for_a_minute() {
+    let mut world = World::new(call(3000, LargeRequests::Tcp, OPEN, "{ rate: 0.1/s, calls: 8 }"));
+    world.no_tcp = true;
+    world.run(3 * MINUTE);
+    for record in &world.records {
+        assert_eq!(shown(record), (Class::Ok, Some("udp"), Some(1)));
+    }
+    assert!(vias(&world, "INVITE").iter().all(|via| via == UDP));
+    let asked: Vec<_> = world.asked.iter().filter(|transport| **transport == Transport::Tcp).collect();
+    assert_eq!((world.records.len(), asked.len()), (8, 2));
+}
+
+#[test]
+fn a_large_invite_that_is_not_served_goes_to_the_next_place_by_tcp_too() {
+    for fate in [Fate::Refused, Fate::Unavailable(None)] {
+        let mut world = World::behind(&[fate], call(3000, LargeRequests::Tcp, OPEN, ONE));
+        world.run(MINUTE);
+        assert_eq!(shown(world.record()), (Class::Ok, Some("tcp"), Some(2)), "{fate:?}");
+    }
+}
