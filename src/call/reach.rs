@@ -121,7 +121,13 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         let phase = self.phase;
-        if !matches!(phase, Phase::Dialling | Phase::Registering | Phase::Pinging) {
+        let asked = match phase {
+            Phase::Dialling => self.session,
+            Phase::Registering => self.registration,
+            Phase::Pinging => self.ping,
+            _ => None,
+        };
+        if asked != Some(entry) {
             // A refresh, while the leg is at something else.
             return tools.endpoint.give_up(tools.now, entry, code, cause);
         }

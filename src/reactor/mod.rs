@@ -13,6 +13,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::net::clock::{self, Turn};
@@ -151,10 +152,11 @@ impl<S: Station> Reactor<S> {
     /// # Errors
     /// The system's, as address in use.
     pub fn listen(&mut self, local: SocketAddr) -> io::Result<SocketAddr> {
-        let udp = Udp::bind_sip(local)?;
+        let tries = if local.port() == 0 { FREE_PORT_TRIES } else { 1 };
+        let (udp, listener) = bind_both(|| Udp::bind_sip(local), tries)?;
         let local = udp.local();
         self.sockets.add(self.poll.registry(), Kind::Sip { link: LISTENER, udp })?;
-        self.sockets.add(self.poll.registry(), Kind::Listener(mio::net::TcpListener::bind(local)?))?;
+        self.sockets.add(self.poll.registry(), Kind::Listener(listener))?;
         let known = Link::new(Transport::Udp, local);
         let known = if local.ip().is_unspecified() {
             known.known_as(PublicAddress::Fixed(own_address(local.ip())))
@@ -281,5 +283,40 @@ fn fault_of(error: &io::Error) -> LinkFault {
         io::ErrorKind::ConnectionRefused => LinkFault::Refused,
         io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => LinkFault::Unreachable,
         _ => LinkFault::Broken,
+    }
+}
+
+/// Ports that are tried where any free one will do.
+const FREE_PORT_TRIES: u32 = 32;
+
+/// Sockets for datagrams and for streams at one port. A port that is free for UDP may be somebody's for TCP.
+fn bind_both(mut udp: impl FnMut() -> io::Result<Udp>, tries: u32) -> io::Result<(Udp, TcpListener)> {
+    let mut left = tries;
+    loop {
+        let udp = udp()?;
+        left -= 1;
+        match TcpListener::bind(udp.local()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && left > 0 => {}
+            bound => return Ok((udp, bound?)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_that_is_taken_for_streams_is_not_the_free_one() {
+        // An address of this test's own: nobody else takes the same port for UDP.
+        let any = SocketAddr::from(([127, 0, 0, 77], 0));
+        let taken = TcpListener::bind(any).expect("free");
+        let at = taken.local_addr().expect("bound");
+        let mut addresses = vec![any, at];
+        let (udp, listener) = bind_both(|| Udp::bind_sip(addresses.pop().expect("two")), 2).expect("bound");
+        assert_eq!(listener.local_addr().expect("bound"), udp.local());
+        assert_ne!(udp.local(), at);
+        let error = bind_both(|| Udp::bind_sip(at), 1).map(|_| ()).expect_err("the one that was asked for");
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 }

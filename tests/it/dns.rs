@@ -173,3 +173,34 @@ fn an_address_is_not_looked_up() {
     let server = Server::new("127.0.0.1", None, Transport::Udp);
     assert!(Renewal::start(&names, &[(server, located.hops)], |_| {}).expect("no thread is needed").is_none());
 }
+
+#[test]
+fn a_run_goes_on_to_the_second_server_of_a_domain_where_nobody_listens_at_the_first() {
+    let desk = Desk::new();
+    let lab = desk.listen(&["lab", "--listen", "127.0.0.1:0"]);
+    // A port that was free a moment ago.
+    let dead = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a port").port();
+    let call = "scenario: call\ntarget: pbx\ncaller: { account: agents, steps: [register, { dial: { number: busy, expect: { code: [486] } } }] }\n\
+                load: { calls: 2, rate: 10/s }\n";
+    desk.write("call.yaml", call);
+    for (service, transport) in [("_sip._udp.pbx.test", "udp"), ("_sip._tcp.pbx.test", "tcp")] {
+        let server = serve(vec![
+            (service, SRV, srv(1, dead, "a.pbx.test")),
+            (service, SRV, srv(2, lab.address.port(), "a.pbx.test")),
+            ("a.pbx.test", A, vec![127, 0, 0, 1]),
+        ]);
+        let target = format!(
+            "target: pbx\nsip: {{ server: \"sip:pbx.test\", transport: {transport}, domain: lab.ringfleet.invalid }}\n\
+             accounts:\n  agents: {{ users: \"1001..1020\", password: \"${{PROBE_PASSWORD}}\" }}\n\
+             numbers: {{ busy: \"3486\" }}\nsafety: {{ allow: [\"^[0-9]{{4,}}$\"] }}\n"
+        );
+        desk.write("targets/pbx.yaml", &target);
+        let output = desk.run(&["run", "call.yaml", "--out", transport, "--nameserver", &server.to_string()]);
+        assert_eq!(code(&output), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+        for record in &records(&desk.path(transport)) {
+            // The REGISTER before it has found out.
+            assert_eq!((record.class, record.hops_tried), (Class::CallCalleeBusy, Some(1)));
+            assert_eq!(record.next_hop, Some(lab.address.to_string()));
+        }
+    }
+}

@@ -221,14 +221,15 @@ fn a_refused_line_is_found_by_halving_and_becomes_a_dead_letter() {
     }
 }
 
-/// The three APIs: query of the target, and credentials.
-fn targets_of(front: &Front, token: &str, bucket: &str) -> [InfluxTarget; 3] {
+/// 1.x, 2, 3, and 3 by its v2 API.
+fn targets_of(front: &Front, token: &str, bucket: &str) -> [InfluxTarget; 4] {
     let credentials = Credentials {
         token: Some(Secret::new(token)),
         username: Some("me".into()),
         password: Some(Secret::new(token)),
     };
-    [format!("db={bucket}"), format!("org=o&bucket={bucket}"), format!("db={bucket}&api=v3")].map(|query| {
+    let queries = ["db=B", "org=o&bucket=B", "db=B&api=v3", "bucket=B&api=v2"];
+    queries.map(|query| query.replace('B', bucket)).map(|query| {
         let url = format!("http://{}?{query}", front.addr);
         InfluxTarget::from_url(&url, credentials.clone()).expect("valid")
     })
@@ -236,7 +237,7 @@ fn targets_of(front: &Front, token: &str, bucket: &str) -> [InfluxTarget; 3] {
 
 #[test]
 fn the_api_of_each_version_gets_each_point_once_through_every_kind_of_failure() {
-    for n in 0..3 {
+    for n in 0..4 {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let refuse = Some("\"call-7\"".to_owned());
         let front = Front::start(Config { refuse, max_body: 20_000, ..Config::default() }).expect("starts");
@@ -268,9 +269,10 @@ fn each_api_says_what_is_wrong_with_token_and_database() {
             "401 authorization failed (check INFLUX_USERNAME and INFLUX_PASSWORD)",
             "401 unauthorized access (check INFLUX_TOKEN)",
             "401 the request was not authenticated (check INFLUX_TOKEN)",
+            "401 unauthorized access (check INFLUX_TOKEN)",
         ]
     );
-    for (error, name) in errors("t0ken", "c").iter().zip(["database `c`", "bucket `c`", "database `c`"]) {
+    for (error, name) in errors("t0ken", "c").iter().zip(["database `c`", "bucket `c`", "database `c`", "bucket `c`"]) {
         assert!(error.starts_with("404 ") && error.contains(&format!("(make the {name}")), "{error}");
     }
 }

@@ -190,6 +190,19 @@ fn a_registration_that_no_place_serves_says_how_the_last_one_failed() {
     assert_eq!((world.record().class, world.record().hops_tried), (Class::RegTimeout, Some(2)));
 }
 
+#[test]
+fn a_refresh_that_is_not_served_while_a_call_is_placed_moves_the_call_nowhere() {
+    let steps = "[{ register: { expires: 60 } }, { dial: { number: ring_forever, answer_within: 100s } }]";
+    let mut world = World::behind(&[Fate::Served], caller(steps, "{ calls: 1 }"));
+    world.pass(Duration::from_secs(10));
+    world.fates.insert(FIRST.parse().expect("valid"), Fate::Refused);
+    world.run(5 * MINUTE);
+    let record = world.record();
+    assert_eq!((hop(record), record.rang), ((Some(FIRST), Some(1)), true));
+    assert!(sent(&world, "REGISTER").iter().all(|(_, to)| to == FIRST));
+    assert!(sent(&world, "CANCEL").iter().all(|(at, to)| *at >= 100_000 && to == FIRST));
+}
+
 fn standing() -> Compiled {
     let text = "scenario: inbound\ntarget: lab\nactors:\n  agent: { account: agents, registered: standing, steps: \
          [{ answer: { within: 20s } }, talk] }\n  customer: { account: agents, when: agent.registered, steps: \

@@ -262,7 +262,8 @@ async fn store(request: &Request, state: &State, api: &Api) -> Response {
     if request.header("authorization") != Some(&api.authorization(&config.token)) {
         return api.error(401, api.unauthorized);
     }
-    if api.database == "bucket" && request.parameter("org").as_ref() != Some(&config.org) {
+    // InfluxDB 3 serves this path too, and has no organisations.
+    if request.parameter("org").is_some_and(|org| org != config.org) {
         return api.error(404, "org not found");
     }
     if request.parameter(api.database).as_ref() != Some(&config.bucket) {
