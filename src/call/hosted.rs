@@ -10,7 +10,7 @@ use crate::record::{LocalFailure, TransportFailure, TransportFault};
 use crate::sip::flow::{Flow, Link, LinkId};
 use crate::sip::keep_alive::{ANSWER_WITHIN, Action, PING};
 use crate::sip::message::{Message, ParseError};
-use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
+use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 
 impl Station for Callers {
     type Report = Report;
@@ -36,17 +36,9 @@ impl Station for Callers {
         begun.or(owner)
     }
 
-    fn handle_media(
-        &mut self,
-        now: Instant,
-        arrived: Instant,
-        port: PortId,
-        channel: Channel,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) {
-        self.look_back(now, Some(arrived));
-        self.streams.handle_packet(arrived, port, channel, from, bytes);
+    fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>) {
+        self.look_back(now, Some(packet.arrived));
+        self.streams.handle_packet(packet);
         self.tell_seconds();
     }
 

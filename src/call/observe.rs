@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::media;
 use crate::media::grade::Grade;
 use crate::record::{Facts, FinalResponse, MediaFacts, MediaFigures, Origin};
+use crate::sip::auth;
 use crate::sip::exchange::Cause;
 use crate::sip::header::{self, Name};
 use crate::sip::message::{Message, Start};
@@ -21,9 +22,22 @@ pub(super) fn final_response(code: u16, cause: Cause, message: Option<&Message<'
             Cause::Transport => "transport failed".to_owned(),
         },
     };
+    let obstacle = received.filter(|_| matches!(code, 401 | 407)).and_then(obstacle);
+    let reason = match obstacle {
+        Some(obstacle) if reason.is_empty() => obstacle,
+        Some(obstacle) => format!("{reason}; {obstacle}"),
+        None => reason,
+    };
     let retry_after = received.and_then(|message| message.header(Name::RetryAfter)).and_then(header::number);
     let origin = if cause == Cause::Response { Origin::Received } else { Origin::Local };
     FinalResponse { code, origin, reason, retry_after }
+}
+
+/// Why a challenge is one that nobody here can answer, whatever the password.
+fn obstacle(response: &Message<'_>) -> Option<String> {
+    let asked = [Name::WwwAuthenticate, Name::ProxyAuthenticate];
+    let values: Vec<String> = asked.iter().flat_map(|name| response.headers(*name)).map(header::text).collect();
+    auth::obstacle(values.iter().map(String::as_str))
 }
 
 /// The code, where it came over the wire.

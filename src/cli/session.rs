@@ -278,7 +278,9 @@ impl<'a> Session<'a> {
             Class::TransportTls,
         ];
         let first = self.tally.legs().attempted == 0;
-        if first && transport.contains(&record.class) && record.code_origin != Some(Origin::Received) {
+        // A connection that breaks after its INVITE was one: somebody is there, and the next call may fare better.
+        let connected = record.invited && record.transport.as_deref().is_some_and(|transport| transport != "udp");
+        if first && !connected && transport.contains(&record.class) && record.code_origin != Some(Origin::Received) {
             let target = self.plan.actors.first().map(|actor| &actor.target);
             let server = target.map(|target| format!("{}, {}", target.name, target.server));
             let meaning = record.class.meaning().trim_end_matches('.');

@@ -20,7 +20,7 @@ use crate::sip::session::{Means, Response};
 use crate::sip::token::Handle;
 use crate::sip::uri::Uri;
 use crate::station::streams::Streams;
-use crate::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
+use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use crate::timer::Wheel;
 use crate::units::{Random, Redacted};
 
@@ -198,16 +198,8 @@ impl Station for Pbx {
         None
     }
 
-    fn handle_media(
-        &mut self,
-        _: Instant,
-        arrived: Instant,
-        port: PortId,
-        channel: Channel,
-        from: SocketAddr,
-        bytes: &[u8],
-    ) {
-        self.streams.handle_packet(arrived, port, channel, from, bytes);
+    fn handle_media(&mut self, _: Instant, packet: MediaPacket<'_>) {
+        self.streams.handle_packet(packet);
     }
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {

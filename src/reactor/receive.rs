@@ -10,7 +10,7 @@ use crate::evidence::Message;
 use crate::net::clock;
 use crate::net::stream::{Advance, ReadState, Stream};
 use crate::sip::flow::{Flow, Link, LinkId};
-use crate::station::{LinkEvent, Station};
+use crate::station::{LinkEvent, MediaPacket, Station};
 
 /// Batches taken from one socket in a turn.
 const BATCHES_A_TURN: usize = 8;
@@ -83,7 +83,8 @@ impl<S: Station> Reactor<S> {
                         self.health.received += 1;
                         let (arrived, from) = (datagram.arrived, datagram.from);
                         oldest = oldest.min(arrived);
-                        self.station.handle_media(turn.now, arrived, port, channel, from, datagram.bytes);
+                        let packet = MediaPacket { arrived, port, channel, from, bytes: datagram.bytes };
+                        self.station.handle_media(turn.now, packet);
                     });
                     if !more {
                         break;

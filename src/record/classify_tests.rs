@@ -85,11 +85,11 @@ fn each_code_has_its_class() {
         (C::CallNetworkFailed, &[482, 483, 502, 503, 504]),
         (C::CallAuthFailed, &[401, 407]),
         (C::CallForbidden, &[403]),
-        (C::CallNotAcceptable, &[488, 606, 415, 420, 421, 422]),
+        (C::CallNotAcceptable, &[488, 606, 406, 415, 420, 421, 422]),
         (C::CallScreened, &[607, 608]),
         (C::CallRedirected, &[300, 301, 302, 305, 380]),
         (C::CallServerError, &[500, 501, 505, 513, 580]),
-        (C::Unknown, &[400, 402, 405, 406, 481, 485, 487, 491, 699]),
+        (C::Unknown, &[400, 402, 405, 481, 485, 487, 491, 699]),
     ];
     for (class, codes) in table {
         for code in codes {

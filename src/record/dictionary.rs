@@ -106,6 +106,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         causes: [
             "User name or password of the account is wrong.",
             "No password is configured, or the server does not take our address as a peer's.",
+            "The server asks in a way that is not spoken here (an unknown algorithm, no Digest): the reason says which.",
         ],
         next: [
             "Check user, auth_user and password of the account in the target file.",
@@ -136,7 +137,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Compare the codecs in our INVITE (evidence, ladder) with what the platform accepts.",
             "With 420 look at Unsupported, with 421 at Require, with 422 at Min-SE of the refusal, and set the target's `sip:`.",
         ],
-        sources: "000-12; 415, 420, 421, 422, 488, 606; RFC 3261 §21.4"
+        sources: "000-12; 406, 415, 420, 421, 422, 488, 606; RFC 3261 §21.4"
     }
     CallScreened {
         causes: ["The callee's network judged the caller number as spam.", "The callee blocks this caller."],
@@ -256,7 +257,11 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         sources: "RFC 3264 §6"
     }
     RegCredentials {
-        causes: ["User name or password is wrong or was changed.", "The realm or auth_user differs from the user."],
+        causes: [
+            "User name or password is wrong or was changed.",
+            "The realm or auth_user differs from the user.",
+            "The registrar asks in a way that is not spoken here (an unknown algorithm, no Digest): the reason says which.",
+        ],
         next: [
             "Set the password again in the platform and in the target file, and log in once by hand.",
             "If many accounts fail at once, ask for a change in the platform's authentication.",

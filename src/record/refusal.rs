@@ -102,7 +102,7 @@ fn by_code(code: u16, rang: bool) -> Class {
         482 | 483 | 502..=504 => Class::CallNetworkFailed,
         401 | 407 => Class::CallAuthFailed,
         403 => Class::CallForbidden,
-        415 | 420..=422 | 488 | 606 => Class::CallNotAcceptable,
+        406 | 415 | 420..=422 | 488 | 606 => Class::CallNotAcceptable,
         607 | 608 => Class::CallScreened,
         300..=399 => Class::CallRedirected,
         500..=599 => Class::CallServerError,

@@ -4,6 +4,7 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the header field of that name")]
 pub enum Name {
+    Accept,
     Allow,
     AuthenticationInfo,
     Authorization,
@@ -77,7 +78,12 @@ impl Name {
                 (b"Path", Self::Path),
             ]),
             5 => among(&[(b"Route", Self::Route), (b"Allow", Self::Allow), (b"Event", Self::Event)]),
-            6 => among(&[(b"Server", Self::Server), (b"Reason", Self::Reason), (b"Min-SE", Self::MinSe)]),
+            6 => among(&[
+                (b"Server", Self::Server),
+                (b"Reason", Self::Reason),
+                (b"Min-SE", Self::MinSe),
+                (b"Accept", Self::Accept),
+            ]),
             7 => among(&[
                 (b"Call-ID", Self::CallId),
                 (b"Contact", Self::Contact),

@@ -25,6 +25,21 @@ pub enum Channel {
     Rtcp,
 }
 
+/// A media packet that arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct MediaPacket<'a> {
+    /// When, as the kernel noted.
+    pub arrived: Instant,
+    /// At which pair.
+    pub port: PortId,
+    /// At which socket of it.
+    pub channel: Channel,
+    /// Who sent it.
+    pub from: SocketAddr,
+    /// What it holds.
+    pub bytes: &'a [u8],
+}
+
 /// What a station wants done, in order. Bytes are appended to the buffer given to [`Station::poll_output`].
 #[derive(Debug)]
 pub enum Output<R> {
@@ -109,16 +124,8 @@ pub trait Station {
     /// belonged to.
     fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64>;
 
-    /// A media packet arrived, at the moment the kernel noted.
-    fn handle_media(
-        &mut self,
-        now: Instant,
-        arrived: Instant,
-        port: PortId,
-        channel: Channel,
-        from: SocketAddr,
-        bytes: &[u8],
-    );
+    /// A media packet arrived.
+    fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>);
 
     /// A pair of media sockets was opened at this RTP address, or could not be.
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>);

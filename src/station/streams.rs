@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::{Channel, Output, PortId};
+use super::{Channel, MediaPacket, Output, PortId};
 use crate::media::clock::NtpClock;
 use crate::media::{self, Codec, Config, Report, Session, Source};
 use crate::sip::sdp::{AudioCodec, Negotiated};
@@ -176,7 +176,8 @@ impl<O: Copy> Streams<O> {
     }
 
     /// A packet arrived.
-    pub fn handle_packet(&mut self, arrived: Instant, port: PortId, channel: Channel, from: SocketAddr, bytes: &[u8]) {
+    pub fn handle_packet(&mut self, packet: MediaPacket<'_>) {
+        let MediaPacket { arrived, port, channel, from, bytes } = packet;
         let Some(session) = self.places.get_mut(port.0 as usize).and_then(|place| place.session.as_mut()) else {
             self.stray += 1;
             return;

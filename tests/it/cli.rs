@@ -33,10 +33,22 @@ impl Drop for Listening {
 }
 
 impl Listening {
-    fn interrupt(&mut self) -> i32 {
+    /// Most memory that it had so far, KiB.
+    pub(crate) fn peak_memory_kib(&self) -> u64 {
+        peak_memory_kib(self.child.id()).expect("it runs")
+    }
+
+    pub(crate) fn interrupt(&mut self) -> i32 {
         signal(&self.child);
         self.child.wait().expect("it ends").code().unwrap_or(-1)
     }
+}
+
+/// Most memory that a process had resident so far, KiB; `None` once it is over.
+fn peak_memory_kib(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 fn signal(child: &Child) {
@@ -68,6 +80,23 @@ impl Desk {
 
     pub(crate) fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("it starts")
+    }
+
+    /// Runs a command to its end; with it, the most memory that it had resident, KiB.
+    pub(crate) fn run_and_watch(&self, arguments: &[&str]) -> (Output, u64) {
+        let child = self.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts");
+        let pid = child.id();
+        let watch = std::thread::spawn(move || {
+            let mut peak = 0;
+            // The figure never falls, and is gone with the process.
+            while let Some(now) = peak_memory_kib(pid) {
+                peak = now;
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            peak
+        });
+        let output = child.wait_with_output().expect("it runs");
+        (output, watch.join().expect("it counts"))
     }
 
     /// Starts a command that prints the address it listens on in its first line.
@@ -107,7 +136,7 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-fn summary(folder: &Path) -> Value {
+pub(crate) fn summary(folder: &Path) -> Value {
     let path = folder.join("summary.json");
     let text = fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let _: Summary = serde_json::from_str(&text).expect("it is a summary");

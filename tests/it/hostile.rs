@@ -24,7 +24,7 @@ fn attempt(steps: &str) -> Compiled {
 }
 
 /// A response to a request, with header lines of one's own before the body.
-fn response(request: &Message<'_>, code: u16, lines: &str, body: &str) -> Vec<u8> {
+pub(crate) fn response(request: &Message<'_>, code: u16, lines: &str, body: &str) -> Vec<u8> {
     let mut text = format!("SIP/2.0 {code} X\r\n");
     for (name, values) in [("Via", Name::Via), ("From", Name::From), ("Call-ID", Name::CallId), ("CSeq", Name::CSeq)] {
         for value in request.headers(values) {

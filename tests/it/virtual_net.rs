@@ -16,7 +16,7 @@ use ringfleet::scenario::plan::{Plan, Transport};
 use ringfleet::sip::endpoint;
 use ringfleet::sip::flow::{Flow, Hop, Link, LinkId};
 use ringfleet::sip::keep_alive;
-use ringfleet::station::{Channel, LinkEvent, LinkFault, Output, PortId, Station};
+use ringfleet::station::{Channel, LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use ringfleet::units::{Random, Redacted};
 
 use crate::pair::{Network, assert_strict};
@@ -359,6 +359,21 @@ impl World {
         }
     }
 
+    /// The PBX's last answer to an INVITE reaches the callers once more, as if it were that of another fork.
+    pub(crate) fn fork_answers(&mut self) {
+        let answer = |sent: &&Sent| {
+            sent.by == Side::Pbx && sent.line.starts_with("SIP/2.0 200") && sent.text.contains(" INVITE\r\n")
+        };
+        let Some(sent) = self.wire.iter().rev().find(answer) else { return };
+        let link = self.links.iter().find(|(_, (_, address, _))| self.outside(*address) == sent.to);
+        let to = sent.text.lines().find(|line| line.starts_with("To:")).unwrap_or_default();
+        let (Some((link, (.., remote))), Some((party, _))) = (link, to.split_once(";tag=")) else { return };
+        let flow = Flow { link: *link, remote: *remote };
+        let text = sent.text.replace(to, &format!("{party};tag=fork"));
+        self.callers.handle_sip(self.now, self.now, flow, text.as_bytes());
+        self.drain_both();
+    }
+
     /// A connection of the callers breaks.
     pub(crate) fn break_links(&mut self) {
         let open: Vec<LinkId> = self.links.keys().copied().collect();
@@ -430,13 +445,14 @@ impl World {
                 self.callers.handle_sip(now, arrived, flow, &bytes);
             }
             Packet::Sip { side: Side::Pbx, flow, bytes } => drop(self.pbx.handle_sip(now, now, flow, &bytes)),
-            Packet::Media { to, from, bytes } => match self.ports.get(&to).copied() {
-                Some((Side::Callers, port, channel)) => {
-                    self.callers.handle_media(now, arrived, port, channel, from, &bytes);
+            Packet::Media { to, from, bytes } => {
+                let Some((side, port, channel)) = self.ports.get(&to).copied() else { return };
+                let packet = MediaPacket { arrived, port, channel, from, bytes: &bytes };
+                match side {
+                    Side::Callers => self.callers.handle_media(now, packet),
+                    Side::Pbx => self.pbx.handle_media(now, packet),
                 }
-                Some((Side::Pbx, port, channel)) => self.pbx.handle_media(now, now, port, channel, from, &bytes),
-                None => {}
-            },
+            }
         }
     }
 

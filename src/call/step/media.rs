@@ -24,10 +24,7 @@ impl Leg {
     /// Our offer. Without a port of our own it names one that nothing is sent to.
     pub(in crate::call) fn write_offer(&mut self, tools: &mut Tools<'_>, without: u16) -> Vec<u8> {
         self.make_keys(tools, &tools.actor.target.srtp.offers);
-        let codecs = codecs(tools);
-        // RFC 3264 §8: a description that may differ from the one before has the next version.
-        self.descriptions += 1;
-        let mut sdp = Vec::with_capacity(300);
+        let (codecs, mut sdp) = self.begin_description(tools);
         self.describe(tools, &codecs, without).write_offer(&mut sdp);
         sdp
     }
@@ -42,12 +39,16 @@ impl Leg {
         if offer.has_crypto() {
             self.make_keys(tools, &tools.actor.target.srtp.accepts);
         }
-        let codecs = codecs(tools);
-        // RFC 3264 §8: a description that may differ from the one before has the next version.
-        self.descriptions += 1;
-        let mut sdp = Vec::with_capacity(300);
+        let (codecs, mut sdp) = self.begin_description(tools);
         let agreed = self.describe(tools, &codecs, 9).answer(&offer, Order::Theirs, &mut sdp);
         agreed.map(|agreed| (sdp, agreed)).map_err(|error| error.to_string())
+    }
+
+    /// What the next description is written from and to.
+    fn begin_description(&mut self, tools: &Tools<'_>) -> (Vec<AudioCodec>, Vec<u8>) {
+        // RFC 3264 §8: a description that may differ from the one before has the next version.
+        self.descriptions += 1;
+        (codecs(tools), Vec::with_capacity(300))
     }
 
     fn make_keys(&mut self, tools: &mut Tools<'_>, suites: &[Suite]) {

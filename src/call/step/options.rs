@@ -6,17 +6,23 @@ use crate::scenario::plan::{Options, Step};
 use crate::sip::endpoint::Ping;
 use crate::sip::exchange::Cause;
 use crate::sip::message::Message;
+use crate::sip::uri::bracketed;
 
 impl Leg {
     pub(in crate::call) fn begin_options(&mut self, tools: &mut Tools<'_>, _: &Options) -> Flowing {
         let Some(flow) = self.access(tools, None) else { return Flowing::Blocked };
         let target = &tools.actor.target;
         let user = tools.account.map_or("ringfleet", |account| &account.user);
+        let (scheme, domain) = (target.server.scheme(), bracketed(&target.domain));
+        // RFC 3608 §5: what the registrar says of the way out is meant for every request of the account.
+        let route =
+            tools.account.map_or_else(Vec::new, |account| tools.endpoint.service_route(&tools.aor(account)).to_vec());
         let ping = Ping {
             flow,
             owner: tools.owner,
-            uri: &format!("sip:{}", target.domain),
-            from: &format!("<sip:{user}@{}>", target.domain),
+            uri: &format!("{scheme}:{domain}"),
+            from: &format!("<{scheme}:{user}@{domain}>"),
+            route: &route,
             headers: &target.headers,
             credentials: tools.login,
         };

@@ -60,6 +60,8 @@ struct Source {
     last: Last,
     /// Expected and received at the last report block.
     reported: (u64, u64),
+    /// The next packet is the first after an agreed pause.
+    paused: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -183,16 +185,21 @@ impl Reception {
         })
     }
 
-    /// Silence that was agreed on (hold) is no gap: the next packet begins anew.
+    /// Silence that was agreed on (hold) is no gap and no loss, even of a sender that numbers on through it: the next
+    /// packet begins anew.
     pub fn pause(&mut self, until: Instant) {
         if let Some(source) = &mut self.source {
+            source.paused = true;
             source.last.arrived = source.last.arrived.max(until);
         }
     }
 
     fn add_known(&mut self, arrived: Instant, header: &Header) -> Arrival {
         let Some(source) = &mut self.source else { return self.add_first(arrived, header) };
-        let arrival = source.sequence.add(header.sequence);
+        let arrival = match std::mem::take(&mut source.paused) {
+            true => source.sequence.add_after_pause(header.sequence),
+            false => source.sequence.add(header.sequence),
+        };
         if arrival == Arrival::Restart {
             source.jitter = Jitter::new(self.clock_rate);
         }
@@ -211,6 +218,7 @@ impl Reception {
             jitter: Jitter::new(self.clock_rate),
             last: Last { arrived, header: *header },
             reported: (0, 0),
+            paused: false,
         });
         if changed { Arrival::Restart } else { Arrival::Ahead(1) }
     }
@@ -288,6 +296,28 @@ mod tests {
         let resumed = Header { marker: true, timestamp: 2 * 160 + 8_000, ..header(1, 3) };
         reception.add(start + Duration::from_millis(1_100), &resumed, true);
         assert_eq!(reception.longest_gap(), Some(Duration::from_millis(60)));
+    }
+
+    #[test]
+    fn numbers_that_a_sender_skips_through_a_hold_are_no_loss() {
+        let start = Instant::now();
+        let mut reception = after(start, [(1, 0, 0), (1, 1, 20)]);
+        reception.pause(start + Duration::from_millis(40));
+        // It had not heard of the hold yet, and sends one more.
+        reception.add(start + Duration::from_millis(40), &header(1, 2), true);
+        reception.pause(start + Duration::from_millis(2_000));
+        for sequence in 100..110 {
+            let arrived = start + Duration::from_millis(20 * u64::from(sequence));
+            reception.add(arrived, &header(1, sequence), true);
+        }
+        let counts = reception.counts();
+        assert_eq!((counts.expected, counts.unique, counts.restarts), (13, 13, 0));
+        assert_eq!((reception.loss_pct(), reception.longest_gap()), (Some(0.0), Some(Duration::ZERO)));
+        // One that is missing afterwards is.
+        reception.add(start + Duration::from_millis(2_220), &header(1, 111), true);
+        assert_eq!(reception.counts().expected, 15);
+        let block = reception.take_report().expect("received");
+        assert_eq!(block.lost, 1);
     }
 
     #[test]

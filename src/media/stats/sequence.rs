@@ -88,6 +88,18 @@ impl Sequence {
         Arrival::Jump
     }
 
+    /// Counts the first packet after an agreed pause: numbers that its sender has skipped meanwhile were never sent.
+    pub fn add_after_pause(&mut self, sequence: u16) -> Arrival {
+        let ahead = sequence.wrapping_sub(self.highest as u16);
+        if !(2..MAX_DROPOUT).contains(&ahead) {
+            return self.add(sequence);
+        }
+        let restarts = self.restarts;
+        self.restart(sequence);
+        self.restarts = restarts;
+        Arrival::Ahead(ahead)
+    }
+
     /// Packets that must have been sent, from the first to the highest number.
     pub fn expected(&self) -> u64 {
         self.expected_before + self.epoch_expected()

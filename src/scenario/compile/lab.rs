@@ -89,7 +89,7 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
         }
         plan.domain.clone_from(domain);
     }
-    plan.speaks = session::extensions(file.reliable, file.session_timer.as_ref(), Extensions::default(), at, report);
+    plan.speaks = session::extensions(file.reliable, file.session_timer.as_ref(), plan.speaks, at, report);
     plan.transport = match file.transport {
         None | Some(TransportWord::Udp) => Transport::Udp,
         Some(TransportWord::Tcp) => Transport::Tcp,

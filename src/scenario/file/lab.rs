@@ -31,7 +31,7 @@ pub struct LabFile {
     /// Reliable provisional responses (RFC 3262). Default: supported.
     #[serde(rename = "100rel")]
     pub reliable: Option<ReliableWord>,
-    /// Session timer (RFC 4028). Default: takes what a caller wants, from 90s.
+    /// Session timer (RFC 4028). Default: 1800s, and less where a caller wants that, from 90s; a caller who can refreshes.
     pub session_timer: Option<SessionTimerFile>,
     /// Audio, on both sides: the lab's and its callers'.
     #[serde(default)]

@@ -11,7 +11,7 @@ pub use limits::{
 };
 
 use super::plan::{Account, Reject, Srtp, Transport};
-use crate::sip::session::Extensions;
+use crate::sip::session::{Extensions, SessionTimer};
 use crate::units::Secret;
 
 /// A simulated PBX.
@@ -176,12 +176,19 @@ impl Default for LabPlan {
             licence: Some(LabLicence::new(20, refusal(403, "license limit exceeded"))),
             registrations: RegistrationLimits::default(),
             challenge: true,
-            speaks: Extensions::default(),
+            speaks: Extensions {
+                timer: SessionTimer { expires: Some(SESSION_EXPIRES), ..SessionTimer::default() },
+                ..Extensions::default()
+            },
             transport: Transport::Udp,
             srtp: None,
         }
     }
 }
+
+/// Session-Expires of the built-in lab, seconds: as long as most PBXs keep a call that nobody refreshes. Over UDP nothing
+/// else tells that a caller is gone.
+const SESSION_EXPIRES: u32 = 1800;
 
 /// Password of every account of the built-in lab: the lab is not a secret, and a target file names it by a variable.
 pub const LAB_PASSWORD: &str = "ringfleet";

@@ -66,6 +66,42 @@ pub fn by_realm<'a>(values: impl IntoIterator<Item = &'a str>) -> Vec<Challenge>
     best
 }
 
+/// Why none of the challenges of a 401 or 407 can be answered, in words for a record, from the same values as
+/// [`by_realm`]; `None` where one can.
+pub fn obstacle<'a>(values: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    let values: Vec<&str> = values.into_iter().collect();
+    if !by_realm(values.iter().copied()).is_empty() {
+        return None;
+    }
+    let (mut schemes, mut algorithms, mut qops) = (Vec::new(), Vec::new(), Vec::new());
+    for piece in values.iter().flat_map(|value| Pieces::new(value)) {
+        match piece {
+            Piece::Scheme(name) => schemes.push(shown(name)),
+            Piece::Param(name, text) if name.eq_ignore_ascii_case("algorithm") => {
+                algorithms.extend(Algorithm::parse(text.trim()).is_none().then(|| shown(&text)));
+            }
+            Piece::Param(name, text) if name.eq_ignore_ascii_case("qop") => {
+                let known = text.split(',').any(|word| Qop::parse(word.trim()).is_some());
+                qops.extend((!known && !text.trim().is_empty()).then(|| shown(&text)));
+            }
+            Piece::Param(..) => {}
+        }
+    }
+    let digest = schemes.iter().any(|name| name.eq_ignore_ascii_case("Digest"));
+    Some(match (schemes.first(), algorithms.first(), qops.first()) {
+        (None, ..) => "there is no challenge in it".to_owned(),
+        (Some(scheme), ..) if !digest => format!("its challenge is no Digest but {scheme:?}"),
+        (_, Some(algorithm), _) => format!("its challenge wants algorithm {algorithm:?}, which is not spoken here"),
+        (_, _, Some(qop)) => format!("its challenge wants qop {qop:?}, which is not spoken here"),
+        _ => "its challenge has no nonce".to_owned(),
+    })
+}
+
+/// The beginning of a peer's word, for a text that people read.
+fn shown(word: &str) -> String {
+    word.trim().chars().filter(|c| !c.is_control()).take(32).collect()
+}
+
 /// The `nextnonce` of an Authentication-Info field.
 pub fn next_nonce(value: &str) -> Option<String> {
     // The field has parameters only; the reader wants a scheme before them.
@@ -277,6 +313,31 @@ mod tests {
     }
 
     #[test]
+    fn what_keeps_a_challenge_from_being_answered_is_said() {
+        let said = |values: &[&str]| obstacle(values.iter().copied());
+        assert_eq!(said(&[RFC_2617]), None);
+        assert_eq!(said(&["Negotiate", RFC_2617]), None, "one of them can be answered");
+        for (value, words) in [
+            ("", "there is no challenge in it"),
+            ("Basic realm=\"x\"", "its challenge is no Digest but \"Basic\""),
+            (
+                "Digest realm=\"x\", nonce=\"1\", algorithm=ROT13",
+                "its challenge wants algorithm \"ROT13\", which is not spoken here",
+            ),
+            (
+                "Digest nonce=\"1\", qop=\"later, sooner\"",
+                "its challenge wants qop \"later, sooner\", which is not spoken here",
+            ),
+            ("Digest realm=\"x\"", "its challenge has no nonce"),
+        ] {
+            assert_eq!(said(&[value]).as_deref(), Some(words));
+        }
+        assert_eq!(said(&[]).as_deref(), Some("there is no challenge in it"));
+        let long = format!("Digest nonce=\"1\", algorithm=\"{}\u{7}\"", "x".repeat(60_000));
+        assert!(said(&[&long]).is_some_and(|words| words.len() < 100));
+    }
+
+    #[test]
     fn only_auth_int_covers_the_body() {
         let value = r#"Digest realm="r", nonce="n", qop="auth-int""#;
         let challenge = strongest([value]).expect("supported");
@@ -303,6 +364,7 @@ mod tests {
         #[test]
         fn any_text_is_read(text in any::<String>()) {
             let _ = strongest([text.as_str(), &format!("Digest {text}")]);
+            let _ = obstacle([text.as_str(), &format!("Digest {text}")]);
         }
     }
 }

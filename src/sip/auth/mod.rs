@@ -10,7 +10,7 @@ mod digest;
 mod params;
 mod verify;
 
-pub use challenge::{Challenge, Credentials, Request, by_realm, next_nonce};
+pub use challenge::{Challenge, Credentials, Request, by_realm, next_nonce, obstacle};
 pub use digest::Algorithm;
 pub use verify::{Verdict, Verifier};
 

@@ -22,6 +22,8 @@ pub struct Ping<'a> {
     pub uri: &'a str,
     /// From without tag.
     pub from: &'a str,
+    /// Route fields, in order.
+    pub route: &'a [String],
     /// Further header fields.
     pub headers: &'a [(String, String)],
     /// What to answer a challenge with.
@@ -48,6 +50,9 @@ impl Options {
         let mut writer = Writer::request(&mut bytes, b"OPTIONS", ping.uri.as_bytes());
         writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, 1));
         writer.field("Max-Forwards", "70");
+        for route in ping.route {
+            writer.field("Route", route);
+        }
         writer.field("From", format!("{};tag={}", ping.from, context.salt.tag(context.handle)));
         writer.field("To", format!("<{}>", ping.uri));
         writer.field("Call-ID", format!("{:016x}@ringfleet", context.random.next_u64())).field("CSeq", "1 OPTIONS");

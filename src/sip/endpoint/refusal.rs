@@ -27,7 +27,9 @@ pub(in crate::sip) fn of_call(invite: &Message<'_>) -> Option<Refusal> {
 
 /// The refusal of what a request requires and brings.
 pub(in crate::sip) fn of_content(request: &Message<'_>, method: Method<'_>) -> Option<Refusal> {
-    refused_extension(request, method).or_else(|| refused_body(request, method))
+    refused_extension(request, method)
+        .or_else(|| refused_body(request, method))
+        .or_else(|| refused_accept(request, method))
 }
 
 fn refuse(code: u16, headers: Vec<(&'static str, String)>) -> Option<Refusal> {
@@ -85,4 +87,20 @@ fn refused_body(request: &Message<'_>, method: Method<'_>) -> Option<Refusal> {
     }
     let other = request.header(Name::ContentType).is_some() && request.sdp().is_none();
     if other { refuse(415, vec![("Accept", "application/sdp".to_owned())]) } else { None }
+}
+
+/// §20.1, §21.4.7, RFC 4475 §3.3.15: the answer to an INVITE is a description, and its caller takes none. An empty
+/// field takes nothing at all.
+fn refused_accept(request: &Message<'_>, method: Method<'_>) -> Option<Refusal> {
+    if method != Method::Invite {
+        return None;
+    }
+    let mut values = request.headers(Name::Accept).peekable();
+    values.peek()?;
+    let kind = |range: &[u8]| header::split(range, b';').next().unwrap_or(b"").trim_ascii().to_ascii_lowercase();
+    let takes_sdp = |range: &[u8]| matches!(kind(range).as_slice(), b"application/sdp" | b"application/*" | b"*/*");
+    if values.flat_map(header::split_list).any(takes_sdp) {
+        return None;
+    }
+    refuse(406, vec![("Warning", "399 ringfleet \"Accept leaves out application/sdp\"".to_owned())])
 }

@@ -4,6 +4,7 @@
 //! archive of RFC 4475 Appendix A. RFC 5118 has no archive, and its three bodies are longer or shorter than it says
 //! (as printed they were `clerr`), so that their Content-Length is corrected here.
 
+mod application;
 mod invalid;
 mod ipv6;
 mod semantics;

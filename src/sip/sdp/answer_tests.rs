@@ -1,0 +1,264 @@
+use super::*;
+use crate::sip::sdp::crypto::{Key, KeySource, Protection, Suite};
+use crate::sip::sdp::fixtures::{PCMA, PCMU, local};
+use proptest::prelude::*;
+
+const OPUS_LIKE: AudioCodec = AudioCodec { name: "L16", payload_type: 96, clock_rate: 16000 };
+
+fn parse(body: &str) -> Sdp<'_> {
+    Sdp::parse(body.as_bytes()).expect("valid")
+}
+
+fn answered(local: &Local<'_>, offer: &str, order: Order) -> (Negotiated, String) {
+    let offer = parse(offer);
+    let mut out = Vec::new();
+    let negotiated = local.answer(&offer, order, &mut out).expect("acceptable");
+    (negotiated, String::from_utf8(out).expect("text"))
+}
+
+const OFFER: &str = "v=0\r\no=- 5 5 IN IP4 198.51.100.2\r\ns=-\r\nc=IN IP4 198.51.100.2\r\nt=0 0\r\n\
+    m=video 4010 RTP/AVP 31\r\n\
+    m=audio 4000 RTP/AVP 18 0 8 96 97\r\na=rtpmap:96 telephone-event/16000\r\na=rtpmap:97 telephone-event/8000\r\n\
+    a=ptime:30\r\n\
+    m=audio 4020 RTP/SAVP 0\r\n";
+
+#[test]
+fn an_answer_mirrors_each_line_and_takes_one() {
+    let (negotiated, text) = answered(&local(), OFFER, Order::Theirs);
+    assert_eq!(
+        text,
+        "v=0\r\no=- 77 1 IN IP4 192.0.2.7\r\ns=-\r\nc=IN IP4 192.0.2.7\r\nt=0 0\r\n\
+         m=video 0 RTP/AVP 31\r\n\
+         m=audio 20000 RTP/AVP 0 97\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:97 telephone-event/8000\r\n\
+         a=fmtp:97 0-15\r\na=ptime:20\r\na=sendrecv\r\n\
+         m=audio 0 RTP/SAVP 0\r\n"
+    );
+    let expected = Negotiated {
+        codec: PCMU,
+        payload_type: 0,
+        remote_rtp: Some(([198, 51, 100, 2], 4000).into()),
+        remote_rtcp: Some(([198, 51, 100, 2], 4001).into()),
+        rtcp_mux: false,
+        direction: Direction::SendRecv,
+        ptime: Some(30),
+        dtmf_pt: Some(97),
+        srtp: None,
+    };
+    assert_eq!(negotiated, expected);
+}
+
+#[test]
+fn our_own_order_is_used_when_asked_for() {
+    assert_eq!(answered(&local(), OFFER, Order::Ours).0.codec, PCMA);
+}
+
+#[test]
+fn both_sides_of_one_negotiation_agree() {
+    let mut offer = Vec::new();
+    local().write_offer(&mut offer);
+    let callee = Local { rtp: ([198, 51, 100, 2], 4000).into(), codecs: &[PCMU], ..local() };
+    let parsed = Sdp::parse(&offer).expect("our own offer is valid");
+    let mut text = Vec::new();
+    let answered = callee.answer(&parsed, Order::Theirs, &mut text).expect("acceptable");
+    let caller = local().negotiated(&Sdp::parse(&text).expect("our own answer is valid")).expect("usable");
+    assert_eq!(caller.codec, answered.codec);
+    assert_eq!(caller.remote_rtp, Some(callee.rtp));
+    assert_eq!(answered.remote_rtp, Some(local().rtp));
+    assert!(caller.rtcp_mux && answered.rtcp_mux);
+    assert_eq!(caller.remote_rtcp, caller.remote_rtp);
+    assert_eq!((caller.dtmf_pt, answered.dtmf_pt), (Some(101), Some(101)));
+}
+
+#[test]
+fn the_numbers_of_the_offer_are_mirrored() {
+    let own = Local { codecs: &[OPUS_LIKE], ..local() };
+    let offer = "v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 110\na=rtpmap:110 l16/16000\n";
+    let (negotiated, text) = answered(&own, offer, Order::Theirs);
+    assert_eq!((negotiated.codec.payload_type, negotiated.payload_type), (110, 110));
+    assert!(text.contains("m=audio 20000 RTP/AVP 110\r\na=rtpmap:110 L16/16000\r\n"), "{text}");
+}
+
+#[test]
+fn an_answer_with_other_numbers_is_sent_with_those() {
+    let own = Local { codecs: &[OPUS_LIKE], ..local() };
+    let answer = "v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 110\na=rtpmap:110 L16/16000\n";
+    let negotiated = own.negotiated(&parse(answer)).expect("usable");
+    assert_eq!((negotiated.codec.payload_type, negotiated.payload_type), (96, 110));
+    assert_eq!(negotiated.dtmf_pt, None);
+    let nameless = "v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 96\n";
+    assert_eq!(own.negotiated(&parse(nameless)).expect("usable").codec, OPUS_LIKE);
+}
+
+#[test]
+fn directions_are_reversed_and_never_widened() {
+    let offer = |attribute: &str| format!("v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 0\na={attribute}\n");
+    let cases = [
+        ("sendrecv", Direction::SendRecv, Direction::SendRecv),
+        ("sendonly", Direction::SendRecv, Direction::RecvOnly),
+        ("recvonly", Direction::SendRecv, Direction::SendOnly),
+        ("inactive", Direction::SendRecv, Direction::Inactive),
+        ("sendrecv", Direction::SendOnly, Direction::SendOnly),
+        ("sendonly", Direction::SendOnly, Direction::Inactive),
+    ];
+    for (attribute, ours, expected) in cases {
+        let own = Local { direction: ours, ..local() };
+        let (negotiated, text) = answered(&own, &offer(attribute), Order::Theirs);
+        assert_eq!(negotiated.direction, expected, "{attribute} with {ours}");
+        assert!(text.ends_with(&format!("a={expected}\r\n")), "{text}");
+        assert_eq!(own.negotiated(&parse(&offer(attribute))).expect("usable").direction, expected);
+    }
+}
+
+#[test]
+fn hold_at_address_zero_leaves_nowhere_to_send() {
+    let held = "v=0\nc=IN IP4 0.0.0.0\nm=audio 4000 RTP/AVP 0\n";
+    let (negotiated, text) = answered(&local(), held, Order::Theirs);
+    assert_eq!((negotiated.remote_rtp, negotiated.remote_rtcp), (None, None));
+    assert_eq!(negotiated.direction, Direction::RecvOnly);
+    assert!(text.ends_with("a=recvonly\r\n"), "{text}");
+}
+
+#[test]
+fn rtcp_goes_where_the_other_side_says() {
+    let rtcp = |lines: &str| {
+        let answer = format!("v=0\nc=IN IP6 2001:db8::2\nm=audio 65535 RTP/AVP 0\n{lines}");
+        local().negotiated(&parse(&answer)).expect("usable").remote_rtcp.map(|address| address.to_string())
+    };
+    assert_eq!(rtcp("a=rtcp:7001\n").as_deref(), Some("[2001:db8::2]:7001"));
+    assert_eq!(rtcp("a=rtcp:7001 IN IP6 2001:db8::3\n").as_deref(), Some("[2001:db8::3]:7001"));
+    assert_eq!(rtcp("a=rtcp:7001\na=rtcp-mux\n").as_deref(), Some("[2001:db8::2]:65535"));
+    assert_eq!(rtcp(""), None, "there is no port above 65535");
+}
+
+#[test]
+fn an_unusable_answer_is_told_in_words() {
+    let told = |body: &str| local().negotiated(&parse(body)).expect_err("unusable").to_string();
+    let audio = |rest: &str| told(&format!("v=0\nc=IN IP4 198.51.100.2\nm=audio {rest}\n"));
+    assert_eq!(told("v=0\n"), "the answer has no audio line");
+    assert_eq!(audio("0 RTP/AVP 0"), "the answer rejects the audio stream (port 0)");
+    assert_eq!(audio("4000 RTP/SAVP 0"), "the answer wants RTP/SAVP audio, but RTP/AVP was offered");
+    assert_eq!(
+        audio("4000 RTP/AVP 18 99 101\na=rtpmap:101 telephone-event/8000"),
+        "the answer chose G729/8000, payload type 99, but offered was PCMA/8000, PCMU/8000"
+    );
+    assert_eq!(audio("4000 RTP/AVP"), "the answer chose no codec, but offered was PCMA/8000, PCMU/8000");
+    assert_eq!(told("v=0\nm=audio 4000 RTP/AVP 0\n"), "the answer does not say where to send audio: it has no c= line");
+    assert_eq!(
+        told("v=0\nm=audio 4000 RTP/AVP 0\nc=IN IP4 mgw.example\n"),
+        "the answer does not say where to send audio: its c= line has the name `mgw.example` instead of an IP address"
+    );
+}
+
+#[test]
+fn an_unacceptable_offer_is_told_in_words() {
+    let told = |body: &str| {
+        let mut out = Vec::new();
+        let refused = local().answer(&parse(body), Order::Theirs, &mut out).expect_err("refused");
+        assert!(out.is_empty());
+        refused.to_string()
+    };
+    assert_eq!(told("v=0\nm=video 4000 RTP/AVP 31\n"), "the offer has no audio line");
+    assert_eq!(told("v=0\nm=audio 0 RTP/AVP 0\n"), "the offer's audio stream is switched off (port 0)");
+    assert_eq!(
+        told("v=0\nm=audio 4000 UDP/TLS/RTP/SAVPF 111\nm=audio 0 RTP/AVP 0\n"),
+        "the offer wants UDP/TLS/RTP/SAVPF audio, and only RTP/AVP is spoken here"
+    );
+    assert_eq!(
+        told("v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 9\n"),
+        "no common codec: offered G722/8000, spoken here PCMA/8000, PCMU/8000"
+    );
+}
+
+/// Both sides of a negotiation with keys of all suites, by their policies: the answer, and what each agreed to.
+type Outcome = Result<(String, Negotiated, Result<Negotiated, AnswerError>), Refused>;
+
+fn encrypted(caller: Policy, callee: Policy, suites: [&[Suite]; 2]) -> Outcome {
+    let mut source = KeySource::new([1; 32]);
+    let keys = suites.map(|suites| suites.iter().map(|suite| source.next(*suite)).collect::<Vec<Key>>());
+    let ours = Local { protection: Protection { policy: caller, keys: &keys[0] }, ..local() };
+    let theirs = Local { protection: Protection { policy: callee, keys: &keys[1] }, ..local() };
+    let (mut offer, mut answer) = (Vec::new(), Vec::new());
+    ours.write_offer(&mut offer);
+    let offer = Sdp::parse(&offer).expect("our own offer is valid");
+    let answered = theirs.answer(&offer, Order::Theirs, &mut answer)?;
+    let agreed = ours.negotiated(&Sdp::parse(&answer).expect("our own answer is valid"));
+    Ok((String::from_utf8(answer).expect("text"), answered, agreed))
+}
+
+#[test]
+fn the_first_suite_that_both_speak_is_accepted_under_its_tag() {
+    let offered = [Suite::AeadAes256Gcm, Suite::AesCm128Sha1_80, Suite::AesCm128Sha1_32];
+    let accepted = [Suite::AesCm128Sha1_32, Suite::AesCm128Sha1_80];
+    let outcome = encrypted(Policy::Required, Policy::Offered, [&offered, &accepted]);
+    let (text, callee, caller) = outcome.expect("acceptable");
+    let (callee, caller) = (callee.srtp.expect("keys"), caller.expect("usable").srtp.expect("keys"));
+    assert_eq!(callee.ours.suite, Suite::AesCm128Sha1_80);
+    assert_eq!((callee.ours, callee.theirs), (caller.theirs, caller.ours));
+    assert!(text.contains(" RTP/SAVP 8 101\r\n"), "{text}");
+    assert_eq!(text.matches("a=crypto").count(), 1);
+    assert!(text.contains("a=crypto:2 AES_CM_128_HMAC_SHA1_80 inline:"), "{text}");
+}
+
+#[test]
+fn keys_beside_plain_rtp_are_taken_or_left() {
+    let suites: [&[Suite]; 2] = [&[Suite::AesCm128Sha1_80]; 2];
+    let (text, callee, caller) = encrypted(Policy::Offered, Policy::Required, suites).expect("acceptable");
+    assert!(text.contains(" RTP/AVP 8 101\r\n") && callee.srtp.is_some(), "{text}");
+    assert_eq!(caller.expect("usable").srtp.map(|keys| keys.ours), callee.srtp.map(|keys| keys.theirs));
+    let (text, callee, caller) = encrypted(Policy::Offered, Policy::Off, suites).expect("acceptable");
+    assert_eq!((callee.srtp, caller.expect("usable").srtp, text.contains("crypto")), (None, None, false));
+    let refused = encrypted(Policy::Required, Policy::Off, suites).expect_err("refused");
+    assert_eq!(refused.to_string(), "the offer wants RTP/SAVP audio, and only RTP/AVP is spoken here");
+    let refused = encrypted(Policy::Off, Policy::Required, suites).expect_err("refused");
+    assert_eq!(refused, Refused::NotEncrypted);
+    let other: [&[Suite]; 2] = [&[Suite::AeadAes128Gcm], &[Suite::AesCm128Sha1_80]];
+    let refused = encrypted(Policy::Required, Policy::Offered, other).expect_err("refused");
+    assert_eq!(
+        refused.to_string(),
+        "no key of the offer can be used: the crypto suite AEAD_AES_128_GCM is not spoken here"
+    );
+    let (_, callee, _) = encrypted(Policy::Offered, Policy::Offered, other).expect("plain RTP stays");
+    assert_eq!(callee.srtp, None);
+}
+
+proptest! {
+    #[test]
+    fn a_damaged_description_is_used_or_refused(
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..12),
+    ) {
+        let mut body = OFFER.as_bytes().to_vec();
+        for (place, byte) in edits {
+            let place = place.index(body.len());
+            body[place] = byte;
+        }
+        if let Ok(sdp) = Sdp::parse(&body) {
+            let mut out = Vec::new();
+            let answered = local().answer(&sdp, Order::Theirs, &mut out);
+            prop_assert_eq!(answered.is_err(), out.is_empty());
+            let _ = local().negotiated(&sdp).map_err(|error| error.to_string());
+        }
+    }
+
+    #[test]
+    fn whatever_is_offered_an_answer_has_as_many_lines(
+        lines in prop::collection::vec(
+            prop_oneof![
+                Just("m=audio 4000 RTP/AVP 0 8"), Just("m=audio 0 RTP/AVP 0"), Just("m=audio 9 RTP/SAVP 0"),
+                Just("m=image 4001 udptl t38"), Just("c=IN IP4 198.51.100.2"), Just("a=sendonly"), Just("a=rtcp-mux"),
+                Just("a=rtpmap:0 PCMU/8000"), Just("m=audio 4002 RTP/AVPF 8 101"), Just("a=rtpmap:101 telephone-event/8000"),
+            ],
+            0..20,
+        ),
+    ) {
+        let body = format!("v=0\n{}", lines.join("\n"));
+        let Ok(offer) = Sdp::parse(body.as_bytes()) else { return Ok(()) };
+        let mut out = Vec::new();
+        if local().answer(&offer, Order::Ours, &mut out).is_ok() {
+            let read = Sdp::parse(&out).expect("our own answer is valid");
+            prop_assert_eq!(read.media.len(), offer.media.len());
+            prop_assert_eq!(read.media.iter().filter(|media| !media.is_rejected()).count(), 1);
+            let same = |(ours, theirs): (&Media<'_>, &Media<'_>)| ours.kind == theirs.kind && ours.proto == theirs.proto;
+            prop_assert!(read.media.iter().zip(&offer.media).all(same));
+        }
+    }
+}
