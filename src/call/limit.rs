@@ -11,7 +11,8 @@ use super::leg::{Leg, LegRef, Phase};
 use crate::pace::search::{Action, Event, Outcome, Refusal, Search, Settings, Try, Who};
 use crate::record::{self, Facts, LocalFailure, Origin};
 
-/// A leg of which RTP arrived within this time is alive: fifty packets.
+/// A leg of which RTP arrived within this time is alive (fifty packets), and so is one that was answered within it: its
+/// audio may be on its way.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
 
 /// A search and the attempts that are its tries.
@@ -189,7 +190,7 @@ impl Callers {
         Some(LegRef { place: index, generation: place.generation, actor: place.first })
     }
 
-    /// RTP that arrives says that a call is alive; else the far end is asked within the dialog, or the registrar for
+    /// RTP that arrives says that a call is alive, and so does an answer a moment ago; else the far end is asked within the dialog, or the registrar for
     /// the binding.
     fn ask_whether_alive(&mut self, now: Instant, number: Try) {
         let mut alive = Some(false);
@@ -199,6 +200,7 @@ impl Callers {
                 if let Some(port) = leg.port {
                     tools.streams.with_session(port, |session| last = session.last_received());
                 }
+                let last = last.max(leg.facts.moments.answered);
                 let heard = last.is_some_and(|last| now.saturating_duration_since(last) < HEARD_WITHIN);
                 let asked = match (leg.session, leg.registration) {
                     (Some(_), _) if heard => return alive = Some(true),
