@@ -32,7 +32,7 @@
 //! | 4 | [`media`] | RTP, RTCP, SRTP, G.711, reception statistics, E-model, grade, what is *heard* | core |
 //! | 5 | [`record`] | facts of one attempt, its record, and the only place that says why it failed | core |
 //! | 6 | [`measure`] | histograms, tallies, windows, thresholds, KPIs of RFC 6076 and E.411 | core |
-//! | 7 | [`pace`] | when the k-th call starts | core |
+//! | 7 | [`pace`] | when the k-th call starts, and the search for the place where a line stops | core |
 //! | 8 | [`scenario`] | YAML → spanned tree → check → compile → [`scenario::plan::Plan`]; schemas | core |
 //! | 9 | [`station`] | what a worker hosts: inputs, outputs, media streams | core |
 //! | 10 | [`call`] | the step interpreter: drives sip and media for each attempt, fills its facts | core |

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use rustc_hash::FxHashSet;
+
 use crate::scenario::plan::{Account, Plan, Pool};
 use crate::sip::exchange::Login;
 
@@ -14,16 +16,40 @@ pub(super) struct Accounts {
     /// (index in the pool, attempts that use it, or [`OWNED`])
     own: Vec<(usize, u32)>,
     next: usize,
+    aside: FxHashSet<usize>,
 }
 
 /// One attempt has the account for itself.
 const OWNED: u32 = u32::MAX;
 
+/// Which account of a pool is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Pick {
+    /// The next in turn.
+    #[default]
+    Next,
+    /// This one.
+    Only(usize),
+    /// Any but this one, where there is another.
+    Not(usize),
+}
+
+impl Pick {
+    /// Whether it is one of these.
+    pub(super) fn permits(self, account: usize) -> bool {
+        match self {
+            Self::Next => true,
+            Self::Only(wanted) => account == wanted,
+            Self::Not(avoided) => account != avoided,
+        }
+    }
+}
+
 impl Accounts {
     pub(super) fn new(pool: Arc<Pool>, first: usize, step: usize) -> Self {
         let own = (first..pool.accounts.len()).step_by(step.max(1)).map(|index| (index, 0)).collect();
         let logins = pool.accounts.iter().map(login).collect();
-        Self { pool, logins, own, next: 0 }
+        Self { pool, logins, own, next: 0, aside: FxHashSet::default() }
     }
 
     /// The pools of a plan, each once, and which of them each actor draws from.
@@ -43,12 +69,28 @@ impl Accounts {
 
     /// The next account that is free: for itself alone where it is to be `owned`.
     pub(super) fn acquire(&mut self, owned: bool) -> Option<usize> {
+        self.acquire_as(owned, Pick::Next)
+    }
+
+    /// The next account that is free and the one that is wanted.
+    pub(super) fn acquire_as(&mut self, owned: bool, pick: Pick) -> Option<usize> {
         let limit = if owned { 1 } else { self.pool.calls_each.unwrap_or(OWNED) };
         let count = self.own.len();
-        let place = (0..count).map(|ahead| (self.next + ahead) % count).find(|place| self.own[*place].1 < limit)?;
+        let free = |place: &usize| self.own[*place].1 < limit;
+        let in_turn = || (0..count).map(|ahead| (self.next + ahead) % count).filter(free);
+        let wanted = in_turn().find(|place| {
+            let account = self.own[*place].0;
+            pick.permits(account) && (pick == Pick::Only(account) || !self.aside.contains(&account))
+        });
+        let place = wanted.or_else(|| in_turn().next().filter(|_| matches!(pick, Pick::Not(_))))?;
         self.next = (place + 1) % count;
         self.own[place].1 = if owned { OWNED } else { self.own[place].1 + 1 };
         Some(self.own[place].0)
+    }
+
+    /// An account is not to be used again, unless it alone is wanted.
+    pub(super) fn set_aside(&mut self, account: usize) {
+        self.aside.insert(account);
     }
 
     pub(super) fn release(&mut self, index: usize) {

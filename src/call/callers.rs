@@ -5,10 +5,11 @@ use std::time::Instant;
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::accounts::Accounts;
+use super::accounts::{Accounts, Pick};
 use super::back_off::{BackOff, Pause};
 use super::hops::Hops;
 use super::leg::{Leg, LegRef, Phase, Tools};
+use super::limit::{Found, LimitSearch};
 use super::links::{Links, Wanted};
 use super::standing::{Failure, Standing};
 use super::start::{Next, Starts, share_of};
@@ -75,6 +76,8 @@ pub enum Report {
     Closed,
     /// A second of a leg's media has passed.
     Second(Box<MediaSecond>),
+    /// The search for a limit has come to something.
+    Limit(Box<Found>),
 }
 
 /// Why an attempt that was due was not started.
@@ -175,6 +178,27 @@ pub struct Callers {
     pub(super) awaiting: Vec<LegRef>,
     /// Legs that wait for a link; some have gone on since.
     pub(super) opening: FxHashMap<LinkId, Vec<LegRef>>,
+    /// The search for a limit, once the load has begun, where it is one.
+    pub(super) limit: Option<Box<LimitSearch>>,
+}
+
+/// An attempt to begin.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opening {
+    /// Its index, from 1.
+    pub(super) n: u64,
+    pub(super) intended: Instant,
+    /// Whose account its first actor uses.
+    pub(super) pick: Pick,
+    /// It is a control call of the search for a limit.
+    pub(super) control: bool,
+}
+
+impl Opening {
+    /// One of the load.
+    pub(super) fn of_load(n: u64, intended: Instant) -> Self {
+        Self { n, intended, pick: Pick::Next, control: false }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -182,8 +206,17 @@ pub(super) struct Place {
     pub(super) generation: u32,
     /// Index of the attempt, from 1; 0 where the place is free.
     pub(super) n: u64,
+    /// The actor of the first leg.
+    pub(super) first: u8,
     pub(super) legs: Vec<Leg>,
     pub(super) accounts_held: Vec<Option<usize>>,
+}
+
+impl Place {
+    /// The leg of an actor.
+    pub(super) fn index_of(&self, actor: u8) -> Option<usize> {
+        actor.checked_sub(self.first).map(usize::from)
+    }
 }
 
 impl Callers {
@@ -228,6 +261,7 @@ impl Callers {
             letting_go: false,
             awaiting: Vec::new(),
             opening: FxHashMap::default(),
+            limit: None,
             config,
         }
         .prepared(now)
@@ -255,6 +289,9 @@ impl Callers {
     // --- attempts -------------------------------------------------------------------------------------------------
 
     pub(super) fn start_due(&mut self, now: Instant) {
+        if self.config.plan.load.search().is_some() {
+            return self.search_on(now);
+        }
         for _ in 0..STARTS_A_TURN {
             let paused = self.back_off.holds_attempts(now, &self.config.plan);
             match self.starts.next(now, self.progress.in_progress, paused) {
@@ -263,7 +300,7 @@ impl Callers {
                     if self.progress.in_progress >= ceiling {
                         self.drop_start(k, NotBegun::Late);
                     } else {
-                        let place = self.open_place(k + 1, intended);
+                        let place = self.open_place(&Opening::of_load(k + 1, intended));
                         self.begin_legs(now, place);
                     }
                 }
@@ -312,21 +349,24 @@ impl Callers {
     }
 
     /// A place for an attempt, with its legs and their accounts.
-    pub(super) fn open_place(&mut self, n: u64, intended: Instant) -> u32 {
+    pub(super) fn open_place(&mut self, opening: &Opening) -> u32 {
+        let Opening { n, intended, pick, control } = *opening;
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
             self.places.len() as u32 - 1
         });
         let plan = Arc::clone(&self.config.plan);
-        let many = plan.actors.len() > 1;
+        let cast = plan.cast(control);
+        let many = control || cast.len() > 1;
         let place = &mut self.places[index as usize];
         place.generation += 1;
-        place.n = n;
-        for ((actor, pool), standing) in plan.actors.iter().zip(&self.pools).zip(&mut self.standing) {
+        (place.n, place.first) = (n, cast.start as u8);
+        for index in cast {
+            let (actor, pool, standing) = (&plan.actors[index], &self.pools[index], &mut self.standing[index]);
             let owned = actor.steps.iter().any(|step| matches!(step, Step::Register(_)));
             let account = match standing {
-                Some(standing) => standing.take(),
-                None => pool.and_then(|pool| self.accounts[pool].acquire(owned)),
+                Some(standing) => standing.take(pick),
+                None => pool.and_then(|pool| self.accounts[pool].acquire_as(owned, pick)),
             };
             let mut leg = Leg { account, registered: standing.is_some() && account.is_some(), ..Leg::default() };
             leg.facts.moments.intended = Some(intended);
@@ -362,8 +402,8 @@ impl Callers {
     }
 
     pub(super) fn begin_legs(&mut self, now: Instant, place: u32) {
-        let generation = self.places[place as usize].generation;
-        for actor in 0..self.config.plan.actors.len() {
+        let Place { generation, first, ref legs, .. } = self.places[place as usize];
+        for actor in usize::from(first)..usize::from(first) + legs.len() {
             let leg = LegRef { place, generation, actor: actor as u8 };
             let waits = self.config.plan.actors[actor].when.is_some();
             self.with_leg(now, leg, |leg, tools| {
@@ -384,9 +424,8 @@ impl Callers {
         else {
             return false;
         };
-        let Some(slot) = place.legs.get_mut(usize::from(me.actor)).filter(|leg| leg.phase != Phase::Done) else {
-            return false;
-        };
+        let slot = place.index_of(me.actor).and_then(|index| place.legs.get_mut(index));
+        let Some(slot) = slot.filter(|leg| leg.phase != Phase::Done) else { return false };
         let leg = slot;
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let mut tools = Tools {
@@ -420,6 +459,12 @@ impl Callers {
             self.timers.insert(deadline, me);
         }
         let (phase, link) = (leg.phase, leg.link);
+        if let Some(limit) = &mut self.limit
+            && (before.0 != phase || leg.alive.is_some())
+        {
+            limit.note_leg(place.n, leg);
+            self.next_start = Some(now);
+        }
         match (phase, link) {
             _ if before == (phase, link) => {}
             (Phase::AwaitingCall, _) => self.awaiting.push(me),
@@ -438,11 +483,12 @@ impl Callers {
     pub(super) fn wake_waiting(&mut self, now: Instant, place: u32) {
         use crate::scenario::plan::ActorState;
         let plan = Arc::clone(&self.config.plan);
-        if plan.actors.len() < 2 {
+        let parties = plan.cast(false).len();
+        if parties < 2 || self.places[place as usize].first != 0 {
             return;
         }
         let generation = self.places[place as usize].generation;
-        for (index, actor) in plan.actors.iter().enumerate() {
+        for (index, actor) in plan.actors.iter().take(parties).enumerate() {
             let Some(when) = &actor.when else { continue };
             let legs = &self.places[place as usize].legs;
             if legs.get(index).is_none_or(|leg| leg.phase != Phase::Waiting) {
@@ -473,9 +519,10 @@ impl Callers {
             return;
         }
         let n = std::mem::take(&mut place.n);
-        let legs = std::mem::take(&mut place.legs);
+        let mut legs = std::mem::take(&mut place.legs);
         let held = std::mem::take(&mut place.accounts_held);
-        for ((pool, standing), account) in self.pools.iter().zip(&mut self.standing).zip(held) {
+        let first = usize::from(place.first);
+        for ((pool, standing), account) in self.pools.iter().zip(&mut self.standing).skip(first).zip(held) {
             match (standing, pool, account) {
                 (Some(standing), _, Some(account)) => standing.give_back(account),
                 (None, Some(pool), Some(account)) => self.accounts[*pool].release(account),
@@ -485,7 +532,10 @@ impl Callers {
         self.free.push(index);
         self.progress.in_progress -= 1;
         self.progress.finished += 1;
-        self.report(n, legs);
+        if let Some(limit) = &mut self.limit {
+            limit.note_end(n, &mut legs);
+        }
+        self.report((n, first as u8), legs);
         if !self.over {
             // Not from here: an attempt that fails at once would begin the next one, and so on without end.
             self.next_start = Some(now);
@@ -503,7 +553,7 @@ impl Callers {
         }
     }
 
-    pub(super) fn report(&mut self, n: u64, mut legs: Vec<Leg>) {
+    pub(super) fn report(&mut self, (n, first): (u64, u8), mut legs: Vec<Leg>) {
         share_facts(&mut legs);
         let primary = legs.iter().position(|leg| leg.identity.role == Role::Caller).unwrap_or(0);
         for (index, leg) in legs.into_iter().enumerate() {
@@ -515,7 +565,7 @@ impl Callers {
             );
             record.unmet = leg.unmet;
             record.as_expected = leg.as_expected;
-            let owner = owner_of(n, index as u8);
+            let owner = owner_of(n, first + index as u8);
             let registration = RegistrationRecord::of(&record, &leg.facts);
             let finished = Finished { record, registration, primary: index == primary, beside: false, owner };
             self.reports.push_back(Report::Finished(Box::new(finished)));
@@ -537,10 +587,10 @@ impl Callers {
         let places = (0u32..).zip(&self.places).filter(|(_, place)| place.n != 0);
         places
             .flat_map(|(index, place)| {
-                (0..place.legs.len() as u8).map(move |actor| LegRef {
+                (0..place.legs.len() as u8).map(move |leg| LegRef {
                     place: index,
                     generation: place.generation,
-                    actor,
+                    actor: place.first + leg,
                 })
             })
             .collect()

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::callers::{Callers, owner_of};
+use super::callers::{Callers, Opening, owner_of};
 use super::leg::{Leg, LegRef, Phase, Tools};
 use crate::sip::endpoint::Event;
 use crate::sip::flow::{Flow, LinkId};
@@ -75,6 +75,7 @@ impl Callers {
                 leg.handle_registration_failed(tools, (code, cause, refresh), message);
             }
             Event::Unregistered { .. } => leg.handle_unregistered(tools),
+            Event::Probed { alive, .. } | Event::Queried { bound: alive, .. } => leg.alive = Some(alive),
             Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
             Event::TooLarge { session } => leg.handle_too_large(tools, session),
             Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } => {}
@@ -96,7 +97,7 @@ impl Callers {
             Some(me) => me,
             None if on_demand && !self.over => {
                 let n = self.starts.on_demand() + 1;
-                let place = self.open_place(n, now);
+                let place = self.open_place(&Opening::of_load(n, now));
                 self.start_due(now);
                 LegRef { place, generation: self.places[place as usize].generation, actor: 0 }
             }
@@ -146,7 +147,7 @@ impl Callers {
 
     pub(super) fn leg(&self, me: LegRef) -> Option<&Leg> {
         let place = self.places.get(me.place as usize).filter(|place| place.generation == me.generation)?;
-        place.legs.get(usize::from(me.actor))
+        place.legs.get(place.index_of(me.actor)?)
     }
 
     pub(super) fn legs_waiting_for(&mut self, link: LinkId) -> Vec<LegRef> {
@@ -167,6 +168,7 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
         | Event::Reinvited { session }
         | Event::Offered { session }
         | Event::Changed { session, .. }
+        | Event::Probed { session, .. }
         | Event::SessionExpired { session } => (session, false),
         Event::Refused { session, .. }
         | Event::Cancelled { session }
@@ -174,7 +176,7 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
         | Event::ByeReceived { session }
         | Event::ByeAnswered { session, .. }
         | Event::LinkLost { session } => (session, true),
-        Event::Registered { registration, .. } => (registration, false),
+        Event::Registered { registration, .. } | Event::Queried { registration, .. } => (registration, false),
         Event::RegistrationFailed { registration, .. } | Event::Unregistered { registration, .. } => {
             (registration, true)
         }

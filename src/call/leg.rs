@@ -129,6 +129,8 @@ pub(super) struct Leg {
     pub(super) listened: Duration,
     pub(super) unmet: Option<String>,
     pub(super) as_expected: Option<bool>,
+    /// What the far end said when it was asked whether the leg is alive.
+    pub(super) alive: Option<bool>,
     /// The run is being stopped.
     pub(super) stopping: bool,
 }

@@ -12,6 +12,7 @@ mod events;
 mod hops;
 mod hosted;
 mod leg;
+mod limit;
 mod links;
 mod observe;
 mod reach;
@@ -23,3 +24,4 @@ pub mod step;
 
 pub use back_off::Pause;
 pub use callers::{Callers, Config, Finished, NotBegun, Progress, Report};
+pub use limit::Found;

@@ -10,6 +10,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::accounts::Pick;
 use super::hops::{Hops, Way};
 use super::observe;
 use crate::record::{LocalFailure, RegistrationFacts};
@@ -107,8 +108,12 @@ impl Standing {
     }
 
     /// An account that is registered and free, now in use.
-    pub(super) fn take(&mut self) -> Option<usize> {
-        let free = self.entries.iter_mut().find(|entry| entry.state == State::Registered && !entry.in_use)?;
+    pub(super) fn take(&mut self, pick: Pick) -> Option<usize> {
+        let is_free = |entry: &Entry| entry.state == State::Registered && !entry.in_use;
+        let wanted = |entry: &Entry| is_free(entry) && pick.permits(entry.account);
+        let any = || self.entries.iter().position(is_free).filter(|_| matches!(pick, Pick::Not(_)));
+        let place = self.entries.iter().position(wanted).or_else(any)?;
+        let free = &mut self.entries[place];
         free.in_use = true;
         Some(free.account)
     }

@@ -75,7 +75,7 @@ impl Starts {
                     None => Next::Start(k, now),
                 }
             }
-            Schedule::OnDemand => Next::Later,
+            Schedule::OnDemand | Schedule::Search(_) => Next::Later,
             Schedule::Open { .. } => self.next_open(now, k, paused.is_some()),
         };
         self.taken += u64::from(matches!(next, Next::Start(..) | Next::Drop(_) | Next::HoldBack(_)));

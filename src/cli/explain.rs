@@ -1,8 +1,8 @@
-//! `ringfleet explain CLASS`: what a class means and what to do next.
+//! `ringfleet explain CLASS`: what a class or a finding means and what to do next.
 
 use std::process::ExitCode;
 
-use crate::record::{Class, explain};
+use crate::record::{Class, Finding, explain};
 
 use super::exit;
 
@@ -21,11 +21,14 @@ pub fn run(class: &str) -> ExitCode {
 }
 
 fn text(word: &str) -> Result<String, String> {
+    if let Ok(finding) = word.parse::<Finding>() {
+        return Ok(of_finding(finding));
+    }
     match word.parse::<Class>() {
         Ok(class) => Ok(explain(class).to_string()),
         Err(error) => Err(match nearest(word) {
             Some(class) => format!("{error}; did you mean `{class}`?"),
-            None => format!("{error}. Classes are:\n{}", list()),
+            None => format!("{error}. Classes are:\n{}Findings are:\n{}", list(), findings()),
         }),
     }
 }
@@ -38,6 +41,19 @@ fn nearest(word: &str) -> Option<Class> {
     let near = |class: &&Class| distance(class) <= 1 + word.chars().count() / 3;
     let found = Class::ALL.iter().find(by_last_part);
     found.or_else(|| Class::ALL.iter().filter(near).min_by_key(distance)).copied()
+}
+
+fn of_finding(finding: Finding) -> String {
+    let next = finding.next().iter().enumerate().map(|(index, line)| format!("\n  {}. {line}", index + 1));
+    format!(
+        "{finding}\n  {}\n\nWhat to do next{}\n\nSource: requirements 4.9",
+        finding.meaning(),
+        next.collect::<String>()
+    )
+}
+
+fn findings() -> String {
+    Finding::ALL.iter().map(|finding| format!("  {:28} {}\n", finding.name(), finding.meaning())).collect()
 }
 
 fn list() -> String {
@@ -58,9 +74,16 @@ mod tests {
     }
 
     #[test]
+    fn a_finding_is_explained() {
+        let text = text("call.trunk_saturated").expect("known");
+        assert!(text.starts_with("call.trunk_saturated\n  The trunk carries so many calls"), "{text}");
+        assert!(text.contains("\nWhat to do next\n  1. Compare the number measured with the contract.\n"), "{text}");
+    }
+
+    #[test]
     fn a_word_that_is_near_nothing_is_answered_with_the_list() {
         let list = text("banana").expect_err("unknown");
-        assert_eq!(list.lines().count(), 1 + Class::ALL.len());
+        assert_eq!(list.lines().count(), 2 + Class::ALL.len() + Finding::ALL.len());
         assert!(list.contains("  media.one_way                Audio was heard in one direction only."));
     }
 }

@@ -12,7 +12,7 @@ use crate::evidence::File;
 use crate::measure::Window;
 use crate::record::{CallRecord, Class, MediaSecond, RegistrationRecord};
 use crate::report::{RecordShare, SinkReport, Summary, html, junit};
-use crate::sink::line::WindowPoint;
+use crate::sink::line::{LimitPoint, WindowPoint};
 use crate::sink::{Collector, FolderError, Item, RunFolder};
 
 /// Successes that are written one by one; of longer runs a sample is.
@@ -109,6 +109,11 @@ impl Results {
     pub(super) fn window(&mut self, window: &Window, point: &WindowPoint) {
         self.keep(|folder| folder.window(window));
         self.offer(Item::Window(point));
+    }
+
+    /// A search for a limit has come to something.
+    pub(super) fn limit(&self, point: &LimitPoint<'_>) {
+        self.offer(Item::Limit(point));
     }
 
     /// Brings to disk what gathered. To be called a few times a second.

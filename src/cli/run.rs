@@ -118,7 +118,7 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
         plan: Arc::clone(&plan),
         servers,
         names: Names { nameserver: args.nameserver, ttls, ..Names::default() },
-        fail_over: true,
+        fail_over: plan.load.search().is_none(),
         security,
         workers: usize::from(args.workers),
         listen: None,

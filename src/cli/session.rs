@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::exit;
 use super::results::{Results, share_pct};
 use super::screen::Screen;
-use crate::call::{Finished, NotBegun, Pause, Progress};
+use crate::call::{Finished, Found, NotBegun, Pause, Progress};
 use crate::engine::{Beat, LookedUp, Told, Workers};
 use crate::evidence::File;
 use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
@@ -20,11 +20,11 @@ use crate::net::clock;
 use crate::pace::Schedule;
 use crate::record::{CallRecord, Class};
 use crate::report::{
-    Checker, Ending, Generator, Health, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, all_hold,
+    Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, all_hold,
 };
 use crate::scenario::plan::Plan;
 use crate::sink::influx::InfluxTarget;
-use crate::sink::line::WindowPoint;
+use crate::sink::line::{LimitPoint, WindowPoint};
 
 /// Between two times that results are counted.
 const COUNT_EVERY: Duration = Duration::from_millis(5);
@@ -73,6 +73,7 @@ pub(super) struct Session<'a> {
     begun: Instant,
     tally: Tally,
     checker: Checker,
+    limits: Vec<Limit>,
     window: WindowBuilder,
     windows: Vec<Window>,
     window_began: Instant,
@@ -108,7 +109,7 @@ impl<'a> Session<'a> {
     ) -> Self {
         let latency_from = match plan.load.schedule {
             Schedule::Open { .. } => LatencyFrom::Intended,
-            Schedule::Closed { .. } | Schedule::OnDemand => LatencyFrom::Actual,
+            Schedule::Closed { .. } | Schedule::OnDemand | Schedule::Search(_) => LatencyFrom::Actual,
         };
         let begun = clock::now();
         let serving = plan.load.schedule == Schedule::OnDemand && plan.load.stop.calls.is_none();
@@ -120,7 +121,12 @@ impl<'a> Session<'a> {
             site,
             begun,
             tally: Tally::new(latency_from),
-            checker: if serving { Checker::new(&plan.expect).serving() } else { Checker::new(&plan.expect) },
+            checker: match plan.load.search() {
+                Some(_) => Checker::new(&plan.expect).searching(),
+                None if serving => Checker::new(&plan.expect).serving(),
+                None => Checker::new(&plan.expect),
+            },
+            limits: Vec::new(),
             window: WindowBuilder::new(latency_from),
             windows: Vec::new(),
             window_began: begun,
@@ -194,6 +200,7 @@ impl<'a> Session<'a> {
             Told::Paused(pause) => self.note_pause(&pause),
             Told::Closed => self.note_end_of_window(),
             Told::Second(second) => self.results.second(&second),
+            Told::Limit(found) => self.note_limit(&found),
             Told::Beat { worker, progress, beat, malformed } => {
                 (self.progress[worker], self.beats[worker], self.malformed[worker]) = (progress, beat, malformed);
             }
@@ -216,6 +223,15 @@ impl<'a> Session<'a> {
         let trunk = pause.trunk.as_ref().map_or_else(String::new, |trunk| format!(" over {trunk}"));
         let left = pause.until.saturating_duration_since(clock::now()).as_secs_f64();
         self.screen.say(&format!("{target} wants no calls{trunk} for {left:.0} s (503 with Retry-After)"));
+    }
+
+    fn note_limit(&mut self, found: &Found) {
+        let limit = Limit::of(found, self.plan);
+        self.screen.say(&limit.text);
+        if !found.aside.is_empty() {
+            self.screen.say(&format!("refused whenever they are tried: {}", found.aside.join(", ")));
+        }
+        self.limits.push(limit);
     }
 
     /// A name was looked up again.
@@ -366,6 +382,16 @@ impl<'a> Session<'a> {
     /// Delivers, judges and writes what the run came to.
     pub(super) fn finish(mut self, ending: Ending, lab_cpu: Option<Duration>) -> Summary {
         let totals = self.totals(clock::now());
+        let target = self.plan.actors.first().map(|actor| actor.target.name.clone()).unwrap_or_default();
+        let expectations = self.checker.finish(&totals, &self.limits);
+        let all_hold = all_hold(&expectations);
+        // A search that we bounded ourselves has found nothing.
+        let generator = Generator::new(&totals, self.health(lab_cpu), all_hold);
+        let limits: Vec<Limit> = self.limits.iter().map(|limit| limit.clone().within(&generator)).collect();
+        for limit in &limits {
+            let (scenario, site) = (self.plan.scenario.as_str(), self.site.as_deref());
+            self.results.limit(&LimitPoint { time: clock::timestamp(), scenario, target: &target, site, limit });
+        }
         let sinks: Vec<SinkReport> = self.results.close().into_iter().collect();
         let ending = match self.trouble.take() {
             Some(error) => Ending::NotStarted(error),
@@ -374,7 +400,6 @@ impl<'a> Session<'a> {
         let Progress { media_legs, media_sampled, .. } = self.sum();
         let media_sampled_pct = share_pct(media_sampled, media_legs);
         let records = RecordShare { media_legs, media_sampled, media_sampled_pct, ..self.results.share() };
-        let target = self.plan.actors.first().map(|actor| actor.target.name.clone()).unwrap_or_default();
         let info = RunInfo {
             scenario: self.plan.scenario.clone(),
             description: self.plan.description.clone(),
@@ -384,15 +409,14 @@ impl<'a> Session<'a> {
             ended_at: clock::timestamp(),
             ending,
         };
-        let expectations = self.checker.finish(&totals, &[]);
         let mut health = self.health(lab_cpu);
         health.records_lost = self.sum().started.saturating_sub(self.counted);
-        let all_hold = all_hold(&expectations);
         let judged = |unwritten: Option<String>| {
             let health = Health { unwritten, ..health.clone() };
             let generator = Generator::new(&totals, health, all_hold);
             let (info, expectations, sinks) = (info.clone(), expectations.clone(), sinks.clone());
-            let parts = Parts { info, totals: &totals, expectations, limits: Vec::new(), generator, sinks, records };
+            let limits = limits.clone();
+            let parts = Parts { info, totals: &totals, expectations, limits, generator, sinks, records };
             Summary::new(parts, exit::code)
         };
         let mut summary = judged(self.results.trouble().map(str::to_owned));

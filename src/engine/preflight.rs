@@ -64,6 +64,7 @@ fn at_once(plan: &Plan) -> u64 {
             let lasts: Option<Vec<Duration>> = plan.actors.iter().map(shortest).collect();
             lasts.and_then(|all| all.into_iter().max()).map_or(most, |lasts| overlapping(&plan.load, lasts, most))
         }
+        Schedule::Search(search) => search.most_held(),
         Schedule::OnDemand => 1,
     };
     wanted.min(most).max(1)

@@ -11,7 +11,7 @@ use super::evidence::{Keep, Keeper};
 use super::host::{self, Beat, StartError, Stop};
 use super::names::{LookedUp, Names, Renewal};
 use super::preflight;
-use crate::call::{Callers, Config, Finished, NotBegun, Pause, Progress, Report};
+use crate::call::{Callers, Config, Finished, Found, NotBegun, Pause, Progress, Report};
 use crate::evidence::File;
 use crate::media::clock::NtpClock;
 use crate::net::clock;
@@ -71,6 +71,8 @@ pub enum Told {
     Closed,
     /// A second of a leg's media has passed.
     Second(Box<MediaSecond>),
+    /// The search for a limit has come to something.
+    Limit(Box<Found>),
     /// How a worker is.
     Beat {
         /// Which.
@@ -161,9 +163,10 @@ impl Workers {
             names: settings.names.clone(),
         };
         let count = if settings.listen.is_some() { 1 } else { useful(&settings.plan, settings.workers) };
-        let planned = settings.plan.load.planned();
-        let keep =
-            Keep { all: planned.is_some_and(|planned| planned <= SMALL_RUN), masked: settings.plan.mask_numbers };
+        let load = &settings.plan.load;
+        // The calls of a search are its proof.
+        let is_small = load.search().is_some() || load.planned().is_some_and(|planned| planned <= SMALL_RUN);
+        let keep = Keep { all: is_small, masked: settings.plan.mask_numbers };
         for index in 0..count {
             let mut reactor = reactor_of(settings, index, count)?;
             reactor.count_drops(prepared.drops.clone());
@@ -210,6 +213,8 @@ impl Workers {
 fn useful(plan: &Plan, wanted: usize) -> usize {
     let concurrent = match plan.load.schedule {
         Schedule::Closed { concurrent } => concurrent,
+        // A search sees the whole line.
+        Schedule::Search(_) => 1,
         _ => u32::MAX,
     };
     // One local port is one socket.
@@ -329,6 +334,7 @@ fn work(
             tell(Told::Paused(pause));
         }
         Report::Closed => tell(Told::Closed),
+        Report::Limit(found) => tell(Told::Limit(found)),
         Report::Second(mut second) => {
             keeper.mask_second(&mut second);
             tell(Told::Second(second));

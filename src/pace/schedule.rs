@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::search;
 use crate::units::CallsPerSecond;
 
 /// When attempts start and when no more do.
@@ -27,6 +28,8 @@ pub enum Schedule {
     },
     /// An attempt begins when a call comes in: `ringfleet answer`.
     OnDemand,
+    /// An attempt begins when the search for a limit wants one.
+    Search(Box<search::Settings>),
     /// A rate that changes linearly over each ramp.
     Open {
         /// Ramps in order; the first starts from its own rate where it holds, else from 0.
@@ -74,12 +77,20 @@ impl Load {
     /// Attempts that will start, where the load says so by itself.
     pub fn planned(&self) -> Option<u64> {
         let by_time = match (&self.schedule, self.stop.after) {
-            (Schedule::Closed { .. } | Schedule::OnDemand, _) => None,
+            (Schedule::Closed { .. } | Schedule::OnDemand | Schedule::Search(_), _) => None,
             (Schedule::Open { ramps }, after) => open_total(ramps, after),
         };
         match (self.stop.calls, by_time) {
             (Some(calls), Some(total)) => Some(calls.min(total)),
             (calls, total) => calls.or(total),
+        }
+    }
+
+    /// The search that decides when attempts start, where one does.
+    pub fn search(&self) -> Option<&search::Settings> {
+        match &self.schedule {
+            Schedule::Search(settings) => Some(settings),
+            _ => None,
         }
     }
 

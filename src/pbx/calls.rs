@@ -64,18 +64,18 @@ impl Pbx {
         // A number that never answers does not even challenge: only a time-out tells.
         let (trunk, inner) = self.trunk_of(&number);
         let behaviour = self.behaviour_of(trunk, &inner);
-        if behaviour == Some(Behaviour::NoResponse) {
-            self.keep(session, Call::new(behaviour, flow, None, Held::default()));
-            return self.set_deadline(session, now + NO_RESPONSE);
+        let ask = Ask { source: flow.remote.ip(), account: "", trunk, callee: &inner };
+        if behaviour == Some(Behaviour::NoResponse) || self.limits.ignores(now, &ask) {
+            return self.ignore(now, session, flow);
         }
         let Some(account) = self.admit(now, session, invite) else { return };
         if !self.endpoint.speak(now, session, self.config.plan.speaks) {
             return;
         }
-        let ask = Ask { source: flow.remote.ip(), account: &account, trunk, callee: &inner };
-        let held = match self.limits.enter(now, &ask) {
+        let held = match self.limits.enter(now, &Ask { account: &account, ..ask }) {
             Ok(held) => held,
-            Err(refuse) => return self.refuse(now, session, &refuse),
+            Err(None) => return self.ignore(now, session, flow),
+            Err(Some(refuse)) => return self.refuse(now, session, &refuse),
         };
         let offer = invite.sdp().map(Box::from);
         let known = self.registrar.knows(&inner);
@@ -85,6 +85,12 @@ impl Pbx {
             None if known => self.connect(now, session, &inner, invite),
             None => self.end_with(now, session, &Reject::new(404, Some(1))),
         }
+    }
+
+    /// Gives no response, now and to repetitions.
+    fn ignore(&mut self, now: Instant, session: Handle, flow: Flow) {
+        self.keep(session, Call::new(Some(Behaviour::NoResponse), flow, None, Held::default()));
+        self.set_deadline(session, now + NO_RESPONSE);
     }
 
     /// The trunk that a number's prefix chooses, and the number behind it.

@@ -236,7 +236,13 @@ impl Station for Pbx {
     fn stop(&mut self, now: Instant) {
         let sessions: Vec<Handle> = self.calls.keys().copied().collect();
         for session in sessions {
+            let onward = self.calls.get(&session).and_then(|call| call.onward);
             self.hang_up(now, session, None);
+            // The account that was called hears of it, too.
+            if let Some(onward) = onward {
+                self.endpoint.cancel(now, onward);
+                self.endpoint.bye(now, onward, None);
+            }
         }
         self.over = true;
     }

@@ -11,6 +11,7 @@ mod classify;
 mod dictionary;
 mod explain;
 mod facts;
+mod finding;
 mod hearing;
 mod refusal;
 
@@ -24,3 +25,4 @@ pub use facts::{
     Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, RegistrationFacts, TransportFailure,
     TransportFault,
 };
+pub use finding::{Finding, UnknownFinding};

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::Totals;
-use crate::record::{CallRecord, Origin, Role};
+use crate::record::{CallRecord, Finding, Origin, Role};
 use crate::scenario::plan::{Each, Expectation, ExpectationKind, WantedOutcome};
 
 use super::summary::Limit;
@@ -61,8 +61,18 @@ pub struct Checker {
     /// One for each expectation; used by `each:` only.
     each: Vec<EachCount>,
     first_unmet: Option<String>,
+    purpose: Purpose,
+}
+
+/// What a run is for, which says what is expected of it where nothing is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// Attempts that succeed.
+    Calls,
     /// A run without an attempt is as good as any: it only serves those who call.
-    serving: bool,
+    Serving,
+    /// The search for a limit.
+    Search,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -76,12 +86,17 @@ impl Checker {
     /// A checker of a plan's expectations.
     pub fn new(expectations: &[Expectation]) -> Self {
         let each = vec![EachCount::default(); expectations.len()];
-        Self { expectations: expectations.to_vec(), each, first_unmet: None, serving: false }
+        Self { expectations: expectations.to_vec(), each, first_unmet: None, purpose: Purpose::Calls }
     }
 
     /// A checker of a far end that owes no attempt: nobody may have called it.
     pub fn serving(self) -> Self {
-        Self { serving: true, ..self }
+        Self { purpose: Purpose::Serving, ..self }
+    }
+
+    /// A checker of a search for a limit.
+    pub fn searching(self) -> Self {
+        Self { purpose: Purpose::Search, ..self }
     }
 
     /// Checks one attempt.
@@ -107,7 +122,10 @@ impl Checker {
         results.extend(shortfall(totals));
         results.extend(self.unmet(totals));
         if self.expectations.is_empty() {
-            results.push(none_failed(totals, self.serving));
+            results.push(match self.purpose {
+                Purpose::Search => limit_found(limits),
+                purpose => none_failed(totals, purpose == Purpose::Serving),
+            });
         }
         results
     }
@@ -138,6 +156,22 @@ fn shortfall(totals: &Totals) -> Option<ExpectationResult> {
     (missing > 0 || totals.closed).then(|| implied("every planned attempt is made", actual, note))
 }
 
+/// A search is to find a limit, and where it is known what was bought, not less.
+fn limit_found(limits: &[Limit]) -> ExpectationResult {
+    let limit = limits.last();
+    let (measured, bought) = (limit.and_then(|limit| limit.measured), limit.and_then(|limit| limit.contracted));
+    let text = bought.map_or_else(|| "a limit is found".to_owned(), |bought| format!("limit >= {bought} (contracted)"));
+    let note = limit.map(|limit| limit.text.clone());
+    let pass = measured.is_some_and(|measured| measured >= bought.unwrap_or(0));
+    ExpectationResult {
+        text,
+        actual: measured.map(|measured| Actual::Number(measured as f64)),
+        pass,
+        note,
+        implied: true,
+    }
+}
+
 fn none_failed(totals: &Totals, serving: bool) -> ExpectationResult {
     let (failed, attempted) = (totals.tally.failed_legs(), totals.tally.legs().attempted);
     let (actual, note) = match attempted {
@@ -159,17 +193,17 @@ fn result(expectation: &Expectation, count: &EachCount, totals: &Totals, limits:
             let measured = limits.last().and_then(|limit| limit.measured);
             (measured.map(|measured| Actual::Number(measured as f64)), measured == Some(*wanted), None)
         }
-        ExpectationKind::Finding(wanted) => finding(wanted, limits),
+        ExpectationKind::Finding(wanted) => finding(*wanted, limits),
     };
     let not_measured = || actual.is_none().then(|| "not measured".to_owned());
     let note = note.or_else(not_measured);
     ExpectationResult { text: expectation.text.clone(), actual, pass, note, implied: false }
 }
 
-fn finding(wanted: &str, limits: &[Limit]) -> (Option<Actual>, bool, Option<String>) {
-    let found: Vec<&str> = limits.iter().filter_map(|limit| limit.finding.as_deref()).collect();
+fn finding(wanted: Finding, limits: &[Limit]) -> (Option<Actual>, bool, Option<String>) {
+    let found: Vec<&str> = limits.iter().filter_map(|limit| limit.finding).map(Finding::name).collect();
     let actual = (!found.is_empty()).then(|| Actual::Text(found.join(", ")));
-    (actual, found.contains(&wanted), None)
+    (actual, found.contains(&wanted.name()), None)
 }
 
 impl EachCount {

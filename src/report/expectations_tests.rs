@@ -59,10 +59,9 @@ fn limits_and_findings_are_compared_with_what_was_found() {
     let limit = Expectation { text: "limit: 5".into(), kind: ExpectationKind::Limit(5) };
     let finding = Expectation {
         text: "finding: call.trunk_saturated".into(),
-        kind: ExpectationKind::Finding("call.trunk_saturated".into()),
+        kind: ExpectationKind::Finding(Finding::CallTrunkSaturated),
     };
-    let found =
-        Limit { measured: Some(5), finding: Some("call.trunk_saturated".into()), proved: true, ..Limit::default() };
+    let found = Limit { measured: Some(5), finding: Some(Finding::CallTrunkSaturated), proved: 2, ..Limit::default() };
     let expected = [limit, finding];
     assert!(results(&expected, &records(1), std::slice::from_ref(&found)).iter().all(|result| result.pass));
     let unfound = results(&expected, &records(1), &[]);

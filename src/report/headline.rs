@@ -17,9 +17,18 @@ pub(super) fn headline(summary: &Summary, ending: &Ending) -> String {
             "This machine fell behind, so the result says nothing about the target: {}.",
             summary.generator.limited_by.join("; ")
         ),
+        (Verdict::Pass | Verdict::Fail, _) if !summary.limits.is_empty() => searched(summary),
         (Verdict::Pass, _) => format!("{}; {}{}.", counted(summary), expectations(summary), tolerated(summary)),
         (Verdict::Fail, _) => format!("{}{}.", counted(summary), reason(summary)),
     }
+}
+
+/// What a search came to, as it can be pasted into a hand-over.
+fn searched(summary: &Summary) -> String {
+    let found: Vec<&str> = summary.limits.iter().map(|limit| limit.text.as_str()).collect();
+    let broken = summary.expectations.iter().find(|expectation| !expectation.pass);
+    let broken = broken.map(|broken| format!("; expected “{}”", broken.text)).unwrap_or_default();
+    format!("{}{broken}.", found.join("; "))
 }
 
 /// `997 of 1,000 calls were answered`, or without calls `20 of 20 attempts succeeded`.

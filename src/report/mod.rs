@@ -7,6 +7,7 @@ mod generator;
 mod headline;
 pub mod html;
 pub mod junit;
+mod limits;
 #[cfg(test)]
 mod samples;
 pub mod screen;

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::{BackOff, DistributionSummary, Figure, Kpi, LatencyFrom, Legs, Totals};
-use crate::record::Class;
+use crate::record::{Class, Finding};
 
 use super::expectations::{ExpectationResult, all_hold};
 use super::generator::Generator;
@@ -104,20 +104,22 @@ pub struct Limit {
     pub range: Option<(u64, u64)>,
     /// Places bought.
     pub contracted: Option<u64>,
-    /// The finding, as `call.trunk_saturated`.
-    pub finding: Option<String>,
+    /// What it is.
+    pub finding: Option<Finding>,
     /// `shown` by controls or `assumed`.
     pub scope: Option<String>,
     /// Code of the refusal.
     pub code: Option<u16>,
     /// Reason of the refusal.
     pub reason: Option<String>,
-    /// Whether a freed place was taken again, as often as asked.
-    pub proved: bool,
+    /// How often it was proved: all places alive, one more refused, one freed and taken again.
+    pub proved: u32,
     /// From freeing a place to a call being accepted, ms.
     pub freed_after_ms: Option<f64>,
-    /// Calls of the proof.
+    /// Attempts that prove it.
     pub call_ids: Vec<String>,
+    /// All that in one sentence.
+    pub text: String,
 }
 
 /// What became of the points of a sink: `measured = written + spooled + rejected`.

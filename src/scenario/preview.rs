@@ -108,6 +108,10 @@ fn load(plan: &Plan) -> String {
     let after = plan.load.stop.after.map(|after| format!(" for {}", crate::units::Period(after))).unwrap_or_default();
     match &plan.load.schedule {
         Schedule::OnDemand => "as calls come in".to_owned(),
+        Schedule::Search(search) => {
+            let every = crate::units::Period(search.step_every);
+            format!("one more every {every} until one is refused, {} at most; then the proof", search.up_to)
+        }
         Schedule::Closed { concurrent: 1 } => format!("one after another{after}"),
         Schedule::Closed { concurrent } => format!("{concurrent} at the same time{after}"),
         Schedule::Open { ramps } => match ramps.as_slice() {

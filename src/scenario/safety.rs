@@ -48,7 +48,7 @@ pub struct Saturate {
     pub allowed: bool,
     /// Local times of day, from midnight, between which they may; it may span midnight. `None` is at any time.
     pub window: Option<(Duration, Duration)>,
-    /// Only one run at a time.
+    /// Nobody else uses them meanwhile: what a search finds free is all there is.
     pub exclusive: bool,
 }
 
@@ -97,7 +97,7 @@ impl Safety {
             max_cps: 10_000.0,
             max_calls: 100_000_000,
             max_minutes: 7 * 24 * 60,
-            saturate: Saturate { allowed: true, ..Saturate::default() },
+            saturate: Saturate { allowed: true, exclusive: true, window: None },
             numbers: NumberGuard { allow: Some(vec![anything]), ..NumberGuard::default() },
         }
     }

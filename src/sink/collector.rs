@@ -16,7 +16,7 @@ use tracing::warn;
 use super::courier::{Courier, Signals};
 use super::flush::settle_summary;
 use super::influx::{InfluxClient, InfluxTarget};
-use super::line::{self, WindowPoint};
+use super::line::{self, LimitPoint, WindowPoint};
 use super::spool::{Counts, Destination, Spool, SpoolError, pending_siblings, spool_of};
 use super::spooler::{Progress, Shared, Spooler};
 use super::{Settings, Sink, SinkError, SinkReport};
@@ -32,6 +32,8 @@ pub enum Item<'a> {
     Second(&'a MediaSecond),
     /// A window that ended.
     Window(&'a WindowPoint),
+    /// A limit that was found.
+    Limit(&'a LimitPoint<'a>),
 }
 
 /// The InfluxDB sink of a run.
@@ -73,6 +75,7 @@ impl Collector {
         let points = match item {
             Item::Call(record, registration) => line::points_of(record, registration),
             Item::Second(second) => line::point_of_second(second).into_iter().collect(),
+            Item::Limit(limit) => line::point_of_limit(limit).into_iter().collect(),
             Item::Window(window) => line::point_of_window(window).into_iter().collect(),
         };
         self.shared.add(points);

@@ -15,6 +15,7 @@ use serde_json::Value;
 
 use crate::measure::{Seizure, Window};
 use crate::record::{CallRecord, Direction, Identity, MediaSecond, RegistrationRecord};
+use crate::report::Limit;
 
 /// Names of a record that are tags; everything else is a field. Sorted, as the server stores them.
 const TAGS: [&str; 14] = [
@@ -206,6 +207,49 @@ pub fn point_of_window(window: &WindowPoint) -> Option<Point> {
     ];
     let fields = window.fields.iter().map(|(name, field)| (name.as_str(), field.clone()));
     Point::new("window", tags, fields, nanoseconds(window.time))
+}
+
+/// A limit that was found, and whose it is.
+#[derive(Clone, Copy, Debug)]
+pub struct LimitPoint<'a> {
+    /// The end of the search.
+    pub time: Timestamp,
+    /// The scenario's name.
+    pub scenario: &'a str,
+    /// The target's name.
+    pub target: &'a str,
+    /// The probe's site.
+    pub site: Option<&'a str>,
+    /// The limit.
+    pub limit: &'a Limit,
+}
+
+/// The `limit` point.
+pub fn point_of_limit(LimitPoint { time, scenario, target, site, limit }: &LimitPoint<'_>) -> Option<Point> {
+    let tags = [
+        ("scenario", *scenario),
+        ("site", site.unwrap_or("")),
+        ("target", *target),
+        ("trunk", limit.trunk.as_deref().unwrap_or("")),
+    ];
+    let count = |value: u64| Field::Integer(i64::try_from(value).unwrap_or(i64::MAX));
+    let text = |value: &str| Field::Text(value.to_owned());
+    let fields = [
+        ("of", Some(text(&limit.of))),
+        ("measured", limit.measured.map(count)),
+        ("least", limit.range.map(|(least, _)| count(least))),
+        ("greatest", limit.range.map(|(_, greatest)| count(greatest))),
+        ("contracted", limit.contracted.map(count)),
+        ("proved", Some(Field::Integer(limit.proved.into()))),
+        ("finding", limit.finding.map(|finding| text(finding.name()))),
+        ("scope", limit.scope.as_deref().map(text)),
+        ("code", limit.code.map(|code| Field::Integer(code.into()))),
+        ("reason", limit.reason.as_deref().map(text)),
+        ("freed_after_ms", limit.freed_after_ms.map(Field::Float)),
+        ("text", Some(text(&limit.text))),
+    ];
+    let known = fields.into_iter().filter_map(|(name, field)| Some((name, field?)));
+    Point::new("limit", tags, known, nanoseconds(*time))
 }
 
 /// The `media` point of one second of a leg. Without class and code: they are not known before the end.

@@ -72,6 +72,8 @@ enum State {
     Registering,
     Registered,
     Refreshing,
+    /// Asks which bindings stand (§10.2.3).
+    Querying,
     Removing,
     Over,
 }
@@ -145,18 +147,29 @@ impl Registration {
     /// The next moment at which [`handle_timeout`](Self::handle_timeout) has something to do.
     pub fn deadline(&self) -> Option<Instant> {
         let exchange = match self.state {
-            State::Registering | State::Refreshing | State::Removing => {
+            State::Registering | State::Refreshing | State::Querying | State::Removing => {
                 self.exchange.as_ref().and_then(Exchange::deadline)
             }
             State::Registered | State::Over => None,
         };
         let exchange = exchange.filter(|_| !self.unserved);
-        soonest(exchange, self.refresh_at)
+        soonest(exchange, self.refresh_at.filter(|_| self.state != State::Querying))
+    }
+
+    /// Asks the registrar whether the binding stands (§10.2.3). False where it does not anyway, or another request is
+    /// under way.
+    pub fn query(&mut self, context: &mut Context<'_>) -> bool {
+        if self.state != State::Registered {
+            return false;
+        }
+        self.state = State::Querying;
+        self.send(context);
+        true
     }
 
     /// Removes the binding.
     pub fn remove(&mut self, context: &mut Context<'_>) {
-        if matches!(self.state, State::Registered | State::Refreshing) {
+        if matches!(self.state, State::Registered | State::Refreshing | State::Querying) {
             self.state = State::Removing;
             (self.refresh_at, self.unserved) = (None, false);
             self.send(context);
@@ -187,7 +200,7 @@ impl Registration {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
-        if self.refresh_at.is_some_and(|at| at <= context.now) {
+        if self.state != State::Querying && self.refresh_at.is_some_and(|at| at <= context.now) {
             self.refresh_at = None;
             self.state = State::Refreshing;
             return self.send(context);
@@ -227,7 +240,7 @@ impl Registration {
 
     /// Nobody is at the other end: a request under way will get no response.
     pub fn handle_unreachable(&mut self, context: &mut Context<'_>) {
-        if matches!(self.state, State::Registering | State::Refreshing | State::Removing) {
+        if !matches!(self.state, State::Registered | State::Over) {
             self.fail(context, 503, Cause::Transport);
         }
     }
@@ -236,6 +249,11 @@ impl Registration {
         if self.state == State::Removing {
             self.state = State::Over;
             return context.tell(Event::Unregistered { registration: context.handle, code, cause: Cause::Response });
+        }
+        if self.state == State::Querying {
+            let bound = own_contact(response, self.bound.unwrap_or(self.contact), &self.binding).is_some();
+            self.state = State::Registered;
+            return context.tell(Event::Queried { registration: context.handle, bound });
         }
         self.bound = Some(self.contact);
         let moved = context.link(self.binding.flow).is_some_and(|link| link.contact != self.contact);
@@ -283,6 +301,10 @@ impl Registration {
 
     fn end(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
         let registration = context.handle;
+        if self.state == State::Querying && cause != Cause::Transport {
+            self.state = State::Registered;
+            return context.tell(Event::Queried { registration, bound: false });
+        }
         let event = match self.state {
             State::Removing => Event::Unregistered { registration, code, cause },
             state => Event::RegistrationFailed { registration, code, cause, refresh: state != State::Registering },
@@ -298,7 +320,6 @@ impl Registration {
         self.cseq += 1;
         let number = self.next_number;
         self.next_number += 1;
-        let expires = if self.state == State::Removing { 0 } else { binding.expires };
         let mut bytes = Vec::with_capacity(600);
         let mut writer = Writer::request(&mut bytes, b"REGISTER", binding.registrar.as_bytes());
         writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, number));
@@ -309,6 +330,23 @@ impl Registration {
         writer.field("From", format!("<{}>;tag={}", binding.aor, context.salt.tag(context.handle)));
         writer.field("To", format!("<{}>", binding.aor)).field("Call-ID", &self.call_id);
         writer.field_fmt("CSeq", format_args!("{} REGISTER", self.cseq));
+        if self.state != State::Querying {
+            self.write_contacts(&mut writer, link);
+        }
+        writer.field("User-Agent", context.agent);
+        for (name, value) in &self.binding.headers {
+            writer.field(name, value);
+        }
+        writer.body("", b"");
+        let flow = (self.binding.flow, self.binding.owner);
+        let bytes = exchange::with_known_credentials(context, bytes, &mut self.authenticator);
+        self.exchange = Some(Exchange::start(context, flow, (number, self.cseq), bytes));
+    }
+
+    /// The binding that is asked for, and the end of one with another address.
+    fn write_contacts(&mut self, writer: &mut Writer<'_>, link: Link) {
+        let binding = &self.binding;
+        let expires = if self.state == State::Removing { 0 } else { binding.expires };
         let at = |contact: SocketAddr| Link { contact, ..link }.contact_uri(&binding.user);
         self.contact = match (self.state, self.bound) {
             (State::Removing, Some(bound)) => bound,
@@ -322,14 +360,6 @@ impl Registration {
         writer.field("Contact", format!("<{}>{instance};expires={expires}", at(self.contact)));
         writer.field("Supported", if binding.instance.is_some() { "path, gruu" } else { "path" });
         writer.field_fmt("Expires", format_args!("{expires}"));
-        writer.field("User-Agent", context.agent);
-        for (name, value) in &binding.headers {
-            writer.field(name, value);
-        }
-        writer.body("", b"");
-        let flow = (binding.flow, binding.owner);
-        let bytes = exchange::with_known_credentials(context, bytes, &mut self.authenticator);
-        self.exchange = Some(Exchange::start(context, flow, (number, self.cseq), bytes));
     }
 }
 

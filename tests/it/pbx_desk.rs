@@ -139,6 +139,11 @@ impl Desk {
         self.response(call).expect("it is answered")
     }
 
+    /// Whether the PBX has said anything about a call.
+    pub(crate) fn is_answered(&self, call: &Dialled) -> bool {
+        self.response(call).is_some()
+    }
+
     fn response(&self, call: &Dialled) -> Option<(u16, String, String)> {
         let id = format!("Call-ID: {}@desk\r\n", call.id);
         let last = self.got.iter().rev().find(|got| got.text.starts_with("SIP/2.0") && got.text.contains(&id));
@@ -151,13 +156,24 @@ impl Desk {
         match code {
             100..200 => self.send(call.flow, &request(call, "CANCEL", "", "")),
             200..300 if text.contains("CSeq: 1 INVITE\r\n") => {
-                let to = field(&text, "To").expect("it has one");
-                let tag = to.split_once(";tag=").expect("a tag").1.to_owned();
-                self.send(call.flow, &request(call, "ACK", &tag, ""));
-                self.send(call.flow, &request(call, "BYE", &tag, ""));
+                self.acknowledge(call);
+                self.send(call.flow, &request(call, "BYE", tag_of(&text), ""));
             }
             _ => {}
         }
+    }
+
+    /// Sends the ACK of a call that is answered.
+    pub(crate) fn acknowledge(&mut self, call: &Dialled) {
+        if let Some((200, _, text)) = self.response(call) {
+            self.send(call.flow, &request(call, "ACK", tag_of(&text), ""));
+        }
+    }
+
+    /// The PBX ends.
+    pub(crate) fn stop(&mut self) {
+        self.pbx.stop(self.now);
+        self.drain();
     }
 
     /// Registers a contact (`expires=0` removes it, without a contact the bindings are asked for).
@@ -225,6 +241,23 @@ fn parts(text: &str) -> (u16, String, String) {
     let mut words = line.splitn(3, ' ').skip(1);
     let code = words.next().and_then(|code| code.parse().ok()).expect("a code");
     (code, words.next().unwrap_or("").to_owned(), text.to_owned())
+}
+
+fn tag_of(text: &str) -> &str {
+    let to = field(text, "To").expect("it has one");
+    to.split_once(";tag=").expect("a tag").1
+}
+
+/// What somebody who was called answers to the last INVITE.
+pub(crate) fn answer_of(desk: &Desk, callee: Flow, status: &str) -> String {
+    let invite = desk.got.iter().rev().find(|got| got.flow == callee && got.text.starts_with("INVITE "));
+    let invite = &invite.expect("somebody is called").text;
+    let repeated = ["Via", "From", "Call-ID", "CSeq"];
+    let lines = invite.lines().filter(|line| repeated.iter().any(|name| line.starts_with(name)));
+    let lines: Vec<&str> = lines.collect();
+    let (lines, to) = (lines.join("\r\n"), field(invite, "To").expect("it has one"));
+    let contact = format!("Contact: <sip:callee@{}>", callee.remote);
+    format!("SIP/2.0 {status}\r\n{lines}\r\nTo: {to};tag=callee\r\n{contact}\r\nContent-Length: 0\r\n\r\n")
 }
 
 /// The value of a header field.

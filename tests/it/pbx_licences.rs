@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringfleet::record::Class;
+use ringfleet::scenario::plan::Transport;
 use ringfleet::units::Secret;
 
 use crate::pbx_desk::{Desk, at, field};
-use crate::virtual_net::{World, compiled};
+use crate::virtual_net::{World, compiled, over};
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -130,6 +131,25 @@ fn the_connection_of_an_evicted_device_is_closed_where_it_is_said_so() {
     assert_eq!((desk.login(shared, "1003"), desk.login(shared, "1004")), (200, 200));
     assert!(desk.closed.is_empty());
     assert_eq!((desk.contacts(shared, "1003"), desk.contacts(shared, "1004")), (0, 1));
+}
+
+#[test]
+fn a_closed_connection_tells_an_evicted_device_and_over_udp_nothing_does() {
+    let lab = "lab: x\nlicence: { devices: 2, evict: { close: true } }\n";
+    let text = "scenario: x\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, { dial: { number: internal } }, \
+                { wait: 30s }, { expect: still_up }, hangup] }\nload: { rate: 1/s, calls: 3 }\n";
+    for (transport, kept) in [(Transport::Udp, 3), (Transport::Tcp, 2)] {
+        let mut world = World::new(over(transport, compiled(text, lab)));
+        world.run(secs(120));
+        let ok = world.records.iter().filter(|record| record.class == Class::Ok).count();
+        assert_eq!((world.records.len(), ok), (3, kept), "{:#?}", world.records);
+        if transport == Transport::Tcp {
+            let closed = world.records.iter().find(|record| record.class != Class::Ok).expect("one");
+            assert_eq!((closed.call_id.as_str(), closed.class), ("run-000001", Class::TransportTcp));
+        }
+        world.rest(secs(60));
+        assert_eq!((world.pbx.calls_under_way(), world.pbx.bindings(world.now)), (0, 0));
+    }
 }
 
 const TWICE: &str = "accounts: { users: 1001..1004 }\nlicence: { devices: 2, over_provisioned: { users: 1002..1003, \

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use ringfleet::sip::flow::Flow;
 
-use crate::pbx_desk::{Desk, Dialled, at, field};
+use crate::pbx_desk::{Desk, Dialled, answer_of, at, field};
+use crate::virtual_net::{Side, World, compiled};
 
 const HERE: u8 = 1;
 
@@ -150,6 +151,39 @@ fn a_ban_of_an_account_is_none_of_its_address() {
     assert_eq!(desk.code(at(HERE), "1001", "9015551234"), 403);
     assert_eq!(desk.code(at(2), "1001", "9015551234"), 403);
     assert_eq!(desk.code(at(HERE), "1002", "9015551234"), 180);
+}
+
+#[test]
+fn a_silent_ban_gives_no_response_at_all() {
+    let mut desk = trunk("calls: 1, ban: { after: 1, within: 1s, for: 60s, silent: true }");
+    let held = fill(&mut desk);
+    held.iter().for_each(|call| desk.end(call));
+    let call = desk.dial(at(HERE), "1001", "9015551234");
+    desk.pass(secs(30));
+    assert!(!desk.is_answered(&call), "not even by 100");
+    assert_eq!(desk.pbx.places_taken(desk.now), 0);
+    assert_eq!(desk.code(at(2), "1001", "9015551234"), 180);
+    desk.pass_until(secs(60));
+    assert_eq!(desk.pbx.calls_under_way(), 1, "what was ignored is forgotten");
+    assert_eq!(burst(&mut desk, 1), [503], "the other address has the place");
+}
+
+#[test]
+fn an_address_that_is_banned_silently_is_not_even_challenged() {
+    let lab = "lab: walled\ntrunks: { a: { prefix: 901, calls: 1, ban: { after: 1, within: 1s, for: 1h, OF silent: true } } }\n";
+    let text = "scenario: x\ntarget: lab.yaml\ncaller: { account: agents, steps: [{ dial: { number: \"9015551234\", \
+                trunk: a, answer_within: 60s } }, { wait: 3s }, hangup] }\nload: { rate: 1/s, calls: 3 }\n";
+    // The first call is up, the second is refused, the third hears nothing.
+    for (of, challenges) in [("", 2), ("of: account,", 3)] {
+        let mut world = World::new(compiled(text, &lab.replace("OF", of)));
+        world.run(secs(120));
+        world.records.sort_by(|a, b| a.call_id.cmp(&b.call_id));
+        let codes: Vec<_> = world.records.iter().map(|record| record.code).collect();
+        // Accounts take turns, so the third is no account that was refused.
+        let third = if of.is_empty() { 408 } else { 503 };
+        assert_eq!(codes, [200, 503, third].map(Some));
+        assert_eq!(world.sent(Side::Pbx, "SIP/2.0 407").len(), challenges);
+    }
 }
 
 #[test]
@@ -365,14 +399,7 @@ fn places_come_back_however_a_call_ends() {
             let agent = at(7);
             assert_eq!(desk.login(agent, "1002"), 200);
             desk.dial(flow, "1001", "1002");
-            let invite = desk.got.iter().rev().find(|got| got.flow == agent && got.text.starts_with("INVITE "));
-            let invite = invite.expect("it is called").text.clone();
-            let lines =
-                invite.lines().filter(|line| ["Via", "From", "Call-ID", "CSeq"].iter().any(|n| line.starts_with(n)));
-            let lines: Vec<&str> = lines.collect();
-            let to = field(&invite, "To").expect("it has one");
-            let ringing =
-                format!("SIP/2.0 180 Ringing\r\n{}\r\nTo: {to};tag=x\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n"));
+            let ringing = answer_of(desk, agent, "180 Ringing");
             desk.send(agent, &ringing);
             desk.pass(secs(599));
             assert_eq!(desk.pbx.places_taken(desk.now), 2);
@@ -382,5 +409,23 @@ fn places_come_back_however_a_call_ends() {
     ];
     for (what, how) in table {
         assert_eq!(left_after(how), (0, 0, 0), "{what}");
+    }
+}
+
+#[test]
+fn a_lab_that_ends_hangs_up_both_sides_of_a_call_between_accounts() {
+    let (caller, agent) = (at(1), at(2));
+    for (state, farewells) in [("180 Ringing", ["SIP/2.0 480", "CANCEL "]), ("200 OK", ["BYE ", "BYE "])] {
+        let mut desk = Desk::new("");
+        assert_eq!(desk.login(agent, "1002"), 200);
+        let call = desk.dial(caller, "1001", "1002");
+        let answer = answer_of(&desk, agent, state);
+        desk.send(agent, &answer);
+        desk.acknowledge(&call);
+        desk.stop();
+        for (flow, farewell) in [caller, agent].into_iter().zip(farewells) {
+            let heard = desk.got.iter().filter(|got| got.flow == flow && got.text.starts_with(farewell)).count();
+            assert_eq!(heard, 1, "{farewell} after {state}");
+        }
     }
 }

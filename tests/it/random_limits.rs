@@ -18,7 +18,7 @@ calls:
   per_callee: { calls: 3 }
 trunks:
   a: { prefix: 901, calls: 3, frees_after: 1s, ban: { after: 3, within: 1s, for: 3s } }
-  b: { prefix: 902, calls: 4, others: { calls: 0..4, change_every: 300ms } }
+  b: { prefix: 902, calls: 4, others: { calls: 0..4, change_every: 300ms }, ban: { after: 2, within: 1s, for: 1s, silent: true } }
 licence: { devices: 3, evict: { which: random, close: true } }
 ";
 

@@ -122,6 +122,8 @@ pub(crate) struct World {
     pub(crate) held_back: Vec<Duration>,
     /// When the load was ended because lines may not be filled any more.
     pub(crate) closed: Option<Duration>,
+    /// What a search for a limit came to.
+    pub(crate) found: Vec<call::Found>,
     /// Records of no attempt.
     pub(crate) beside: Vec<CallRecord>,
     /// Seconds of media that were reported.
@@ -266,6 +268,7 @@ impl World {
             dropped: 0,
             held_back: Vec::new(),
             closed: None,
+            found: Vec::new(),
             beside: Vec::new(),
             seconds: Vec::new(),
             registrations: Vec::new(),
@@ -503,6 +506,13 @@ impl World {
                 }
             }
             Output::OpenLink { link, transport, remote, .. } => self.open_link(link, transport, remote),
+            Output::CloseLink(LinkId(accepted)) if side == Side::Pbx => {
+                let link = LinkId(accepted - ACCEPTED);
+                if self.links.remove(&link).is_some() {
+                    let event = LinkEvent::Lost(LinkFault::Broken, "closed by the far end".into());
+                    self.callers.handle_link(now, link, event);
+                }
+            }
             Output::CloseLink(link) => self.close_link(link),
             Output::Report(Report::Finished(finished)) if finished.beside => self.beside.push(finished.record),
             Output::Report(Report::Finished(finished)) => {
@@ -516,6 +526,7 @@ impl World {
             Output::Report(Report::Dropped { why: NotBegun::HeldBack, .. }) => self.held_back.push(now - self.start),
             Output::Report(Report::Closed) => self.closed = Some(now - self.start),
             Output::Report(Report::Paused(_)) => {}
+            Output::Report(Report::Limit(found)) => self.found.push(*found),
             Output::Report(Report::Second(second)) => self.seconds.push(*second),
             Output::Idle(at) => {
                 self.idle[side as usize] = at;

@@ -19,7 +19,8 @@ impl Leg {
     }
 
     pub(in crate::call) fn begin_hold_open(&mut self, tools: &Tools<'_>) -> Flowing {
-        if !self.up {
+        let registered = self.registered && self.session.is_none();
+        if !self.up && !registered {
             return self.find_call_gone();
         }
         if tools.letting_go {

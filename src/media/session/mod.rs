@@ -291,6 +291,11 @@ impl Session {
         Report::of(self, now.max(self.now))
     }
 
+    /// When the last RTP packet arrived.
+    pub fn last_received(&self) -> Option<Instant> {
+        self.reception.last()
+    }
+
     /// What is being sent.
     pub fn source(&self) -> Source {
         self.config.send

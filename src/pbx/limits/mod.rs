@@ -93,8 +93,18 @@ impl Limits {
         Self { gates: gates.collect(), origin: now }
     }
 
-    /// Takes a place for a call in every limit that concerns it, or says how it is refused.
-    pub(super) fn enter(&mut self, now: Instant, ask: &Ask<'_>) -> Result<Held, Reject> {
+    /// Whether the call comes from an address that gets no response at all for the time being. That is known before
+    /// anything else, as a firewall knows it.
+    pub(super) fn ignores(&mut self, now: Instant, ask: &Ask<'_>) -> bool {
+        self.gates.iter_mut().any(|gate| {
+            let silent =
+                gate.limit.ban.as_ref().is_some_and(|ban| ban.refuse.is_none() && ban.subject == Subject::Source);
+            silent && gate.scope.key(ask).is_some() && gate.bans.hold(now, &Key::Address(ask.source))
+        })
+    }
+
+    /// Takes a place for a call in every limit that concerns it, or says how it is refused: `None` without a response.
+    pub(super) fn enter(&mut self, now: Instant, ask: &Ask<'_>) -> Result<Held, Option<Reject>> {
         for gate in &mut self.gates {
             if let Some(key) = gate.scope.key(ask) {
                 gate.check(now, self.origin, key, ask)?;
@@ -157,7 +167,7 @@ impl Gate {
     }
 
     /// Whether the gate lets a call pass; its rate counts the call if so.
-    fn check(&mut self, now: Instant, origin: Instant, key: Key, ask: &Ask<'_>) -> Result<(), Reject> {
+    fn check(&mut self, now: Instant, origin: Instant, key: Key, ask: &Ask<'_>) -> Result<(), Option<Reject>> {
         let subject = self.limit.ban.as_ref().map(|ban| match ban.subject {
             Subject::Source => Key::Address(ask.source),
             Subject::Account => Key::Name(ask.account.into()),
@@ -171,7 +181,7 @@ impl Gate {
         if let (Some(ban), Some(subject), Err(_)) = (&self.limit.ban, subject, &passed) {
             self.bans.strike(now, subject, ban);
         }
-        passed
+        passed.map_err(Some)
     }
 
     fn pass(&mut self, now: Instant, origin: Instant, key: Key) -> Result<(), Reject> {

@@ -74,8 +74,9 @@ struct LimitRow {
     measured: String,
     contracted: String,
     finding: String,
-    proof: &'static str,
+    proof: String,
     refusal: String,
+    text: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -262,8 +263,13 @@ fn limit(limit: &Limit) -> LimitRow {
         trunk: limit.trunk.clone().unwrap_or_else(|| "–".to_owned()),
         measured: or_not_measured(number(limit.measured)),
         contracted: number(limit.contracted).unwrap_or_else(|| "not stated".to_owned()),
-        finding: limit.finding.clone().unwrap_or_else(|| "none".to_owned()),
-        proof: if limit.proved { "proved" } else { "not proved" },
+        finding: limit.finding.map_or_else(|| "none".to_owned(), |finding| finding.to_string()),
+        proof: match limit.proved {
+            0 => "not proved".to_owned(),
+            1 => "once".to_owned(),
+            times => format!("{times} times"),
+        },
+        text: limit.text.clone(),
         refusal: if refusal.is_empty() { "–".to_owned() } else { refusal.join(" ") },
     }
 }

@@ -147,14 +147,14 @@ fn limits_say_what_was_bought_and_whether_it_was_proved() {
         trunk: Some("trunk_a".into()),
         measured: Some(5),
         contracted: Some(30),
-        finding: Some("call.trunk_saturated".into()),
+        finding: Some(crate::record::Finding::CallTrunkSaturated),
         code: Some(503),
         reason: Some("No lines".into()),
-        proved: true,
+        proved: 2,
         ..Limit::default()
     }];
     let page = render(&summary, &[], &[]);
-    for part in ["concurrent calls", "trunk_a", "call.trunk_saturated", "503 No lines", ">proved<"] {
+    for part in ["concurrent calls", "trunk_a", "call.trunk_saturated", "503 No lines", ">2 times<"] {
         assert!(section(&page, "limits").contains(part), "{part}");
     }
 }

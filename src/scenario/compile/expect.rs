@@ -2,16 +2,24 @@
 
 use super::doc::{At, Report};
 use crate::measure::threshold::Threshold;
+use crate::record::Finding;
+use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::scenario::{EachFile, ExpectFile, OutcomeWord};
 use crate::scenario::plan::{Each, Expectation, ExpectationKind, WantedOutcome};
 use crate::scenario::tree::{Node, Value};
 
 /// The expectations.
-pub(super) fn compile(files: &[ExpectFile], at: At<'_>, report: &mut Report) -> Vec<Expectation> {
-    files.iter().enumerate().filter_map(|(index, file)| expectation(file, at.index(index), report)).collect()
+pub(super) fn compile(files: &[ExpectFile], searches: bool, at: At<'_>, report: &mut Report) -> Vec<Expectation> {
+    let of = |(index, file)| expectation(file, searches, at.index(index), report);
+    files.iter().enumerate().filter_map(of).collect()
 }
 
-fn expectation(file: &ExpectFile, at: At<'_>, report: &mut Report) -> Option<Expectation> {
+fn expectation(file: &ExpectFile, searches: bool, at: At<'_>, report: &mut Report) -> Option<Expectation> {
+    let searched = |at: At<'_>, report: &mut Report| {
+        if !searches && !at.doc().lossy {
+            report.add(at, "nothing looks for a limit", "it belongs to a load with `find_limit`");
+        }
+    };
     let kind = match file {
         ExpectFile::Each(file) => {
             let each = each(file);
@@ -28,12 +36,19 @@ fn expectation(file: &ExpectFile, at: At<'_>, report: &mut Report) -> Option<Exp
             }
         },
         ExpectFile::Limit(limit) => {
-            report.later(at.name("limit"), "`limit`", "it belongs to `find_limit`");
+            searched(at.name("limit"), report);
             ExpectationKind::Limit(*limit)
         }
         ExpectFile::Finding(finding) => {
-            report.later(at.name("finding"), "`finding`", "it belongs to `find_limit`");
-            ExpectationKind::Finding(finding.clone())
+            searched(at.name("finding"), report);
+            match finding.parse() {
+                Ok(finding) => ExpectationKind::Finding(finding),
+                Err(error) => {
+                    let names: Vec<&str> = Finding::ALL.iter().map(|finding| finding.name()).collect();
+                    report.add(at.key("finding"), error.to_string(), did_you_mean(finding, "a finding", &names));
+                    return None;
+                }
+            }
         }
     };
     Some(Expectation { text: text_of(file, at), kind })

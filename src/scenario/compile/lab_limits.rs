@@ -95,6 +95,9 @@ fn others(file: &OthersFile, at: At<'_>, report: &mut Report) -> Others {
 fn ban(file: &BanFile, at: At<'_>, report: &mut Report) -> Ban {
     must_last("within", file.within, at, report);
     must_last("for", file.length, at, report);
+    if file.silent && file.refuse.is_some() {
+        report.add(at.name("silent"), "a silent ban sends no refusal", "keep one of `refuse` and `silent`");
+    }
     Ban {
         after: file.after,
         within: file.within.0,
@@ -103,7 +106,7 @@ fn ban(file: &BanFile, at: At<'_>, report: &mut Report) -> Ban {
             None | Some(SubjectWord::Source) => Subject::Source,
             Some(SubjectWord::Account) => Subject::Account,
         },
-        refuse: reject_or(file.refuse.as_ref(), 403),
+        refuse: (!file.silent).then(|| reject_or(file.refuse.as_ref(), 403)),
     }
 }
 

@@ -11,6 +11,7 @@ use crate::scenario::filled::Filled;
 use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step, Target};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
+use crate::units::{CallsPerSecond, Period};
 
 /// Attempts whose numbers are rendered and checked beforehand; the call checks each again before it dials.
 const MAX_RENDERED: u64 = 100_000;
@@ -53,6 +54,21 @@ fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
             safety.max_concurrent.to_string(),
         );
     }
+    if let Some(search) = plan.load.search() {
+        let rate = CallsPerSecond::new(1.0 / search.step_every.as_secs_f64().max(1e-6)).unwrap_or_default();
+        if rate.get() > safety.max_cps {
+            over(
+                "find_limit",
+                format!("a try every {}", Period(search.step_every)),
+                "max_cps",
+                safety.max_cps.to_string(),
+            );
+        }
+        if search.most_held() > u64::from(safety.max_concurrent) {
+            let what = format!("up to {} at the same time (`up_to` and three more)", search.most_held());
+            over("find_limit", what, "max_concurrent", safety.max_concurrent.to_string());
+        }
+    }
     if let Some(rate) = plan.load.peak_rate().filter(|rate| rate.get() > safety.max_cps) {
         over("rate", format!("a rate of {rate}"), "max_cps", safety.max_cps.to_string());
     }
@@ -61,12 +77,7 @@ fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
     }
     let length = length(&plan.load);
     if let Some(length) = length.filter(|length| length.as_secs_f64() > f64::from(safety.max_minutes) * 60.0) {
-        over(
-            "for",
-            format!("a run of {}", crate::units::Period(length)),
-            "max_minutes",
-            safety.max_minutes.to_string(),
-        );
+        over("for", format!("a run of {}", Period(length)), "max_minutes", safety.max_minutes.to_string());
     }
     if let (Schedule::Open { .. }, Some(concurrency)) = (&plan.load.schedule, concurrency(plan))
         && concurrency > u64::from(safety.max_concurrent)
@@ -87,6 +98,7 @@ fn length(load: &Load) -> Option<Duration> {
 pub fn concurrency(plan: &Plan) -> Option<u64> {
     match &plan.load.schedule {
         Schedule::OnDemand => None,
+        Schedule::Search(search) => Some(search.most_held()),
         Schedule::Closed { concurrent } => {
             let concurrent = u64::from(*concurrent);
             Some(plan.load.planned().map_or(concurrent, |calls| calls.min(concurrent)))
@@ -117,7 +129,8 @@ fn owns_account(actor: &Actor) -> bool {
 }
 
 fn accounts(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut Report) {
-    let Some(concurrency) = concurrency else { return };
+    // A search needs one more than it holds; those beyond tell a limit on the rate, and do without where there is none.
+    let Some(concurrency) = plan.load.search().map(|search| search.up_to + 1).or(concurrency) else { return };
     for (actor, at) in plan.actors.iter().zip(places) {
         let Some(pool) = &actor.pool else { continue };
         let sharing = plan.actors.iter().filter(|other| shares(other, pool) && owns_account(other)).count() as u64;

@@ -10,7 +10,7 @@ pub(super) fn compile(file: Option<&LoadFile>, at: At<'_>, report: &mut Report) 
     let Some(file) = file else { return Load::calls(1) };
     let at = at.key("load");
     if file.find_limit.is_some() {
-        report.later(at.name("find_limit"), "`find_limit`", "write calls, rate or concurrent");
+        // Which needs the actors: see `find_limit`.
         return Load::calls(1);
     }
     if file.rate.is_some() && file.concurrent.is_some() {

@@ -6,6 +6,7 @@ mod accounts;
 mod actors;
 mod doc;
 mod expect;
+mod find_limit;
 mod headers;
 mod lab;
 mod lab_limits;
@@ -100,7 +101,11 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
     let constants = Constants { values: &file.variables };
     let (actors, places) = actors::compile(input, &file, &sites, &constants, at, report);
     let load = load::compile(file.load.as_ref(), at, report);
-    let expect = expect::compile(&file.expect, at.key("expect"), report);
+    let searches = file.load.as_ref().is_some_and(|load| load.find_limit.is_some());
+    let expect = expect::compile(&file.expect, searches, at.key("expect"), report);
+    let search = file.load.as_ref().and_then(|load| Some((load, load.find_limit.as_ref()?)));
+    let scope = find_limit::Scope { sites: &sites, constants: &constants, actors: &actors, places: &places };
+    let search = search.and_then(|(load, search)| find_limit::compile(load, search, &scope, at, report));
     let safety = sites.safety()?;
     let mut plan = Plan {
         scenario: file.scenario.clone(),
@@ -110,12 +115,20 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         expect,
         safety,
         filled: Vec::new(),
-        honour_retry_after: file.load.as_ref().and_then(|load| load.honour_retry_after).unwrap_or(true),
+        // A search keeps each Retry-After itself.
+        honour_retry_after: search.is_none()
+            && file.load.as_ref().and_then(|load| load.honour_retry_after).unwrap_or(true),
         mask_numbers: sites.mask_numbers(),
     };
     // With a mistake further up, figures of the whole would only confuse.
     if report.is_empty() {
-        plan.filled = limits::check(&plan, &places, at, report);
+        if let Some(search) = search {
+            plan.load = search.load;
+            plan.filled = limits::check(&plan, &places, at, report);
+            plan.actors.extend(search.control);
+        } else {
+            plan.filled = limits::check(&plan, &places, at, report);
+        }
     }
     Some(Compiled { plan, lab: sites.lab() })
 }

@@ -183,6 +183,7 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
         report.add(at, "no step", "write what the actor does, as `- dial: { number: echo }`");
     }
     let mut call = Call::None;
+    let mut registered = false;
     for (index, step) in steps.iter().enumerate() {
         let at = at.index(index);
         let (name, needs_call) = match step {
@@ -190,11 +191,17 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
             StepFile::Hold(_) => ("hold", true),
             StepFile::Resume(_) => ("resume", true),
             StepFile::Hangup => ("hangup", true),
+            // A registration is held too.
+            StepFile::HoldOpen if registered && call == Call::None => continue,
             StepFile::HoldOpen => ("hold_open", true),
             StepFile::Expect(_) => ("expect", true),
             StepFile::Dial(_) => ("dial", false),
             StepFile::Answer(_) => ("answer", false),
-            StepFile::Register(_) | StepFile::Wait(_) | StepFile::Options(_) => continue,
+            StepFile::Register(_) => {
+                registered = true;
+                continue;
+            }
+            StepFile::Wait(_) | StepFile::Options(_) => continue,
         };
         match (needs_call, call) {
             (true, Call::None) => {

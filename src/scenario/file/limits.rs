@@ -78,6 +78,9 @@ pub struct BanFile {
     pub of: Option<SubjectWord>,
     /// The refusal while it lasts. Default: 403.
     pub refuse: Option<RejectFile>,
+    /// No response at all while it lasts, as from a firewall. Default: false.
+    #[serde(default)]
+    pub silent: bool,
 }
 
 /// Who is banned.

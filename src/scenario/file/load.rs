@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::scalar::{Later, Rate};
+use super::scalar::{Digits, Rate};
 use crate::units::Period;
 
 /// When attempts start and when no more do.
@@ -27,8 +27,56 @@ pub struct LoadFile {
     /// fall in it are counted and not made, `calls` and `concurrent` wait. `false` for a scenario that measures how
     /// calls are refused. Default: true.
     pub honour_retry_after: Option<bool>,
-    /// Looks for a limit. Not supported yet.
-    pub find_limit: Option<Later>,
+    /// Looks for the place where a line stops, and proves it. Stands alone, in a scenario of one `caller` whose steps end
+    /// in `hold_open`.
+    pub find_limit: Option<FindLimitFile>,
+}
+
+/// A search for a limit: tries are started one after another and held, until one is refused. That is proved: with all of
+/// them alive one more is refused, one is freed, and another takes its place. Pauses then tell a limit on places from one
+/// on the rate.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "find_limit")]
+pub struct FindLimitFile {
+    /// What places are counted.
+    pub of: LimitWord,
+    /// No more are held at the same time, but for the few that tell what kind of limit it is.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub up_to: u32,
+    /// Between the starts of two tries. Default: 500ms.
+    pub step_every: Option<Period>,
+    /// How often the limit is proved. Default: 2.
+    #[schemars(range(min = 1, max = 100))]
+    pub prove: Option<u32>,
+    /// Pauses after which one more is tried again, growing; a Retry-After is kept too. Default: [1s, 5s, 30s, 65s].
+    pub pauses: Option<Vec<Period>>,
+    /// A call that needs no place on the line and must pass while it is full.
+    pub control: Option<ControlFile>,
+}
+
+/// What a search counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "of")]
+pub enum LimitWord {
+    /// Calls at the same time.
+    ConcurrentCalls,
+    /// Calls per second. Not supported yet.
+    CallRate,
+    /// Devices registered at the same time.
+    Registrations,
+    /// Extensions that exist. Not supported yet.
+    ProvisionedExtensions,
+}
+
+/// A control call.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "control")]
+pub struct ControlFile {
+    /// Whom it calls: a name of the target, or digits. It takes no trunk.
+    pub number: Digits,
 }
 
 /// A constant rate, or ramps.

@@ -96,8 +96,8 @@ pub struct Ban {
     pub length: Duration,
     /// Who is banned.
     pub subject: Subject,
-    /// The refusal while it lasts.
-    pub refuse: Reject,
+    /// The refusal while it lasts; `None`: no response at all, as from a firewall.
+    pub refuse: Option<Reject>,
 }
 
 /// Who is meant by a ban.

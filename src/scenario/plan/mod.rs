@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::measure::threshold::Threshold;
 pub use crate::media::{Codec, Source as Send};
 use crate::pace::Load;
-use crate::record::Class;
+use crate::record::{Class, Finding};
 pub use crate::sip::flow::{PublicAddress, Transport};
 pub use crate::sip::keep_alive::Policy as KeepAlive;
 pub use crate::sip::raw::Raw;
@@ -50,6 +50,14 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// The actors of an attempt, by their index: all, or the one of the control call, which comes last where a search
+    /// for a limit has one.
+    pub fn cast(&self, control: bool) -> std::ops::Range<usize> {
+        let controls = usize::from(self.load.search().is_some_and(|search| search.control));
+        let parties = self.actors.len() - controls;
+        if control { parties..self.actors.len() } else { 0..parties }
+    }
+
     /// Whether an expectation speaks of audio heard: then the far end is one that sends our reference audio.
     pub fn expects_reference(&self) -> bool {
         let of_audio = |kind: &ExpectationKind| matches!(kind, ExpectationKind::Each(Each { audio: Some(_), .. }));
@@ -355,7 +363,7 @@ pub enum ExpectationKind {
     /// The limit search must have measured exactly this.
     Limit(u64),
     /// The run must have come to this finding.
-    Finding(String),
+    Finding(Finding),
 }
 
 /// What has to hold for every attempt.

@@ -96,6 +96,13 @@ pub enum Event {
         /// Whether the code was received.
         cause: Cause,
     },
+    /// The far end was asked whether it knows of the session.
+    Probed {
+        /// The session.
+        session: Handle,
+        /// It answered, and not with 481.
+        alive: bool,
+    },
     /// The connection of an established session broke; the session is over.
     LinkLost {
         /// The session.
@@ -120,6 +127,13 @@ pub enum Event {
         cause: Cause,
         /// It was a refresh: a binding that stood is lost.
         refresh: bool,
+    },
+    /// Which bindings stand was asked.
+    Queried {
+        /// The registration.
+        registration: Handle,
+        /// Ours is among them.
+        bound: bool,
     },
     /// The binding was removed, or could not be; the registration is over.
     Unregistered {

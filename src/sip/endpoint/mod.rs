@@ -231,6 +231,20 @@ impl Endpoint {
         });
     }
 
+    /// Asks the registrar whether a binding stands. False where it cannot be asked.
+    pub fn query(&mut self, now: Instant, registration: Handle) -> bool {
+        let asked = self.with_entry(now, registration, |context, entry| match entry {
+            Entry::Registration(registration) => registration.query(context),
+            _ => false,
+        });
+        asked.unwrap_or(false)
+    }
+
+    /// Asks the far end whether it knows of a session that is up, by OPTIONS within its dialog. False where it is not up.
+    pub fn probe(&mut self, now: Instant, session: Handle) -> bool {
+        self.with_session(now, session, |context, session| session.probe(context)).unwrap_or(false)
+    }
+
     /// Sends OPTIONS. `None` where the flow's link is closed.
     pub fn options(&mut self, now: Instant, ping: &Ping<'_>) -> Option<Handle> {
         self.enter(now, |context| Options::start(context, ping).map(|it| Entry::Options(Box::new(it))))

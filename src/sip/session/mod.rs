@@ -162,6 +162,8 @@ enum Purpose {
     ForkBye,
     Prack,
     Update,
+    /// OPTIONS: whether the far end still knows of the session (§11.2).
+    Options,
 }
 
 impl Purpose {
@@ -171,6 +173,7 @@ impl Purpose {
             Self::Bye | Self::ForkBye => "BYE",
             Self::Prack => "PRACK",
             Self::Update => "UPDATE",
+            Self::Options => "OPTIONS",
         }
     }
 }
@@ -269,6 +272,11 @@ impl Session {
             State::Answering => self.bye_after_ack = Some(reason.map(Box::from)),
             _ => {}
         }
+    }
+
+    /// Asks the far end whether it knows of the session. False where the session is not up.
+    pub fn probe(&mut self, context: &mut Context<'_>) -> bool {
+        self.state == State::Up && self.send_request(context, Purpose::Options, &[("Accept", "application/sdp")], b"")
     }
 
     fn send_bye(&mut self, context: &mut Context<'_>, reason: Option<&str>) {
@@ -420,6 +428,11 @@ impl Session {
                 context.tell(Event::ByeAnswered { session: context.handle, code, cause });
             }
             Purpose::Update => self.conclude_change(context, code, cause),
+            // §12.2.1.2: 481 and 408 say that there is no such session any more.
+            Purpose::Options => {
+                let alive = cause == Cause::Response && !matches!(code, 408 | 481);
+                context.tell(Event::Probed { session: context.handle, alive });
+            }
             // The final response to CANCEL says nothing of the INVITE: that has its own. A PRACK that is refused leaves
             // it to the far end to end the call (RFC 3262 §3).
             Purpose::Bye | Purpose::Cancel | Purpose::ForkBye | Purpose::Prack => {}

@@ -1,0 +1,142 @@
+//! Finds where a line stops, and proves it: a machine that says which try to start, hold, look after and let go, and
+//! is told what became of it. It knows no SIP: a try is a call or a registration, by [`Of`].
+//!
+//! ```text
+//!            a refusal, none pending        every leg alive
+//! climb ───────────────────────────► confirm ─────────────► round: k + 1 is refused, a control call passes,
+//!   ▲  one try each `step_every`        │                     one is freed, another account takes its place
+//!   └──────── some were lost ───────────┘                       │ `prove` times
+//!                                                                ▼
+//!             finding ◄── freed once more, taken again ◄── pauses: k + 1 is refused after each of them
+//! ```
+//!
+//! A refusal proves *a* limit, not whose. What tells them apart is what happens next, never the code (requirements
+//! 4.9; the figures of RFC 3398 and of carriers differ):
+//!
+//! | seen | finding |
+//! |---|---|
+//! | refused after every pause, taken once one is freed | the line's own limit |
+//! | a pause alone is enough, three times in a row | a limit on the rate |
+//! | refused although a place was freed, after every pause | blocked for a while |
+//! | a freed place is taken by the account that had it, never by another | a limit of each account |
+//! | the control is refused too, until a place is freed | a limit of more than this line |
+//! | accepted, and another one is gone | eviction |
+//! | refused while its neighbours are accepted, twice | that account alone; it is set aside |
+//! | k differs | a range, not a number |
+//! | nothing is accepted, or all that were up are gone | the line is down |
+
+mod machine;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+pub use machine::Search;
+pub use verdict::{Outcome, Scope};
+
+use std::time::Duration;
+
+use crate::record::Class;
+
+/// What places are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Of {
+    /// Calls at the same time.
+    ConcurrentCalls,
+    /// Devices registered at the same time.
+    Registrations,
+}
+
+/// How a search goes about it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// What places are counted.
+    pub of: Of,
+    /// More than so many are not held, but for the one that proves that the limit is not there, at least 1.
+    pub up_to: u64,
+    /// Between the starts of two tries.
+    pub step_every: Duration,
+    /// How often the limit is proved, at least 1.
+    pub prove: u32,
+    /// Pauses after which k + 1 is tried again, at least one, growing. The first is also kept before every try that
+    /// is to tell causes apart. A Retry-After is kept too.
+    pub pauses: Vec<Duration>,
+    /// There is a control call: one that needs no place on the line.
+    pub control: bool,
+    /// Accounts that tries come from; each has one of its own where registrations are counted.
+    pub accounts: u64,
+    /// Tries differ in whom they call, so that a limit of the callee is not what is found.
+    pub callees_differ: bool,
+    /// Nobody else uses the line while it is searched.
+    pub exclusive: bool,
+}
+
+impl Settings {
+    /// Places held at the same time at most: `up_to`, and those that tell a limit on the rate.
+    pub fn most_held(&self) -> u64 {
+        self.up_to + u64::from(machine::STEADY)
+    }
+}
+
+/// A try, by its number from 1: an attempt of the run.
+pub type Try = u64;
+
+/// Whose account a try uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Who {
+    /// The next in turn.
+    Next,
+    /// That of another try.
+    Like(Try),
+    /// Any but that of another try, where there is one.
+    Unlike(Try),
+}
+
+/// What the search wants done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Start a try. It is told [`Event::Up`] or [`Event::Refused`] of it, once.
+    Start {
+        /// Its number: each is greater than those before.
+        number: Try,
+        /// From whom.
+        who: Who,
+        /// It is the control call.
+        control: bool,
+    },
+    /// End a try that is up. [`Event::Ended`] follows.
+    Release(Try),
+    /// Find out whether a try that is up is alive. [`Event::Alive`] follows.
+    Confirm(Try),
+    /// The account of this try is not to be used again.
+    SetAside(Try),
+}
+
+/// What became of a try.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// It is up, and held.
+    Up,
+    /// It was not accepted, or had no answer.
+    Refused(Refusal),
+    /// It could not be made, and that is our own fault: what is missing.
+    OwnFault(String),
+    /// It was up, and has ended although nobody here ended it.
+    Gone,
+    /// It has ended, as it was told to.
+    Ended,
+    /// Whether it is alive.
+    Alive(bool),
+}
+
+/// How a try was refused.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refusal {
+    /// Final response; `None` where none was received.
+    pub code: Option<u16>,
+    /// Its reason phrase, or the text of its Reason header.
+    pub reason: Option<String>,
+    /// What the attempt showed.
+    pub class: Class,
+    /// Wish for a pause (Retry-After).
+    pub retry_after: Option<Duration>,
+}

@@ -1,0 +1,153 @@
+//! `find_limit:` of a load: what the search is, and its control call.
+
+use std::time::Duration;
+
+use super::doc::{At, Report};
+use super::sites::Sites;
+use super::{Constants, numbers};
+use crate::pace::search::{Of, Settings};
+use crate::pace::{Load, Schedule, Stop};
+use crate::scenario::file::load::{FindLimitFile, LimitWord, LoadFile};
+use crate::scenario::plan::{Actor, Dial, Registered, Step};
+use crate::scenario::text::Values;
+
+/// Between two tries where nothing is said.
+const STEP_EVERY: Duration = Duration::from_millis(500);
+/// Proofs where nothing is said.
+const PROVE: u32 = 2;
+/// Pauses, seconds, where nothing is said (requirements 4.9).
+const PAUSES: [u64; 4] = [1, 5, 30, 65];
+
+/// What a search is compiled against.
+pub(super) struct Scope<'s> {
+    pub(super) sites: &'s Sites,
+    pub(super) constants: &'s Constants<'s>,
+    pub(super) actors: &'s [Actor],
+    pub(super) places: &'s [At<'s>],
+}
+
+/// A search and the actor of its control call.
+pub(super) struct Search {
+    pub(super) load: Load,
+    pub(super) control: Option<Actor>,
+}
+
+/// The search; `None` where it cannot be one.
+pub(super) fn compile(
+    load: &LoadFile,
+    file: &FindLimitFile,
+    scope: &Scope<'_>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Search> {
+    let at = at.key("load");
+    let others =
+        [("calls", load.calls.is_some()), ("rate", load.rate.is_some()), ("concurrent", load.concurrent.is_some())];
+    for (name, _) in others.into_iter().filter(|(_, given)| *given) {
+        report.add(at.name(name), format!("`{name}` and `find_limit` are both given"), "keep one of the two");
+    }
+    if load.duration.is_some() {
+        let help = "leave it out: a search ends when it has found what it looks for";
+        report.add(at.name("for"), "`for` and `find_limit` are both given", help);
+    }
+    let at = at.key("find_limit");
+    let of = match file.of {
+        LimitWord::ConcurrentCalls => Of::ConcurrentCalls,
+        LimitWord::Registrations => Of::Registrations,
+        LimitWord::CallRate | LimitWord::ProvisionedExtensions => {
+            report.later(at.key("of"), "this kind of limit", "write of: concurrent_calls or of: registrations");
+            return None;
+        }
+    };
+    let pauses: Vec<Duration> = match &file.pauses {
+        None => PAUSES.map(Duration::from_secs).to_vec(),
+        Some(pauses) => pauses.iter().map(|pause| pause.0).collect(),
+    };
+    if pauses.is_empty() || pauses.iter().any(Duration::is_zero) || !pauses.is_sorted() {
+        report.add(at.key("pauses"), "these are no growing pauses", "as pauses: [1s, 5s, 30s, 65s]");
+    }
+    let step_every = file.step_every.map_or(STEP_EVERY, |period| period.0);
+    if step_every.is_zero() {
+        report.add(at.key("step_every"), "no time between two tries", "as step_every: 500ms");
+    }
+    let ([actor], [place]) = (scope.actors, scope.places) else {
+        if scope.actors.len() > 1 {
+            report.add(at, "a search has one party", "write `caller:` instead of `actors:`");
+        }
+        return None;
+    };
+    let dial = check_steps(of, actor, *place, report);
+    let control = file.control.as_ref().and_then(|control| {
+        let at = at.key("control");
+        let Some(dial) = dial else {
+            let help = "leave it out: that the bindings stand is asked of the registrar";
+            report.add(at, "a search that places no calls has no control call", help);
+            return None;
+        };
+        let site = scope.sites.of(None)?;
+        let at = at.key("number");
+        let (number, _) = numbers::dialled(&control.number, site, &[], scope.constants, at, report)?;
+        let values = Values { n: 1, account: actor.pool.as_ref().and_then(|pool| pool.accounts.first()) };
+        let sent = number.text.render(&values);
+        if let Err(refusal) = actor.target.safety.permits(&sent) {
+            report.add(at, refusal.to_string(), "");
+        }
+        let dial = Dial { number, trunk: None, from: None, expect: None, raw: None, ..dial.clone() };
+        let registers = actor.steps.iter().take_while(|step| !matches!(step, Step::Dial(_))).cloned();
+        let steps = registers.chain([Step::Dial(dial), Step::HoldOpen]).collect();
+        Some(Actor { name: "control".to_owned(), registered: Registered::BySteps, when: None, steps, ..actor.clone() })
+    });
+    let settings = Settings {
+        of,
+        up_to: file.up_to.into(),
+        step_every,
+        prove: file.prove.unwrap_or(PROVE),
+        pauses,
+        control: control.is_some(),
+        accounts: actor.pool.as_ref().map_or(1, |pool| pool.accounts.len() as u64),
+        callees_differ: dial.is_some_and(|dial| dial.number.text.as_constant().is_none()),
+        exclusive: actor.target.safety.saturate.exclusive,
+    };
+    let load = Load { schedule: Schedule::Search(Box::new(settings)), stop: Stop::default() };
+    Some(Search { load, control })
+}
+
+/// A try is held from `hold_open` on. Its call, where calls are counted.
+fn check_steps<'a>(of: Of, actor: &'a Actor, at: At<'_>, report: &mut Report) -> Option<&'a Dial> {
+    let at = at.key("steps");
+    if at.doc().lossy {
+        return None;
+    }
+    let dial = actor.steps.iter().find_map(|step| match step {
+        Step::Dial(dial) => Some(dial),
+        _ => None,
+    });
+    let registers = actor.steps.iter().any(|step| matches!(step, Step::Register(_)));
+    if !actor.steps.iter().any(|step| matches!(step, Step::HoldOpen)) {
+        report.add(at, "nothing is held while the limit is looked for", "add the step `hold_open`");
+    }
+    match of {
+        Of::ConcurrentCalls if dial.is_none() => {
+            report.add(
+                at,
+                "a search for concurrent_calls places none",
+                "add `- dial: { number: … }` before `hold_open`",
+            );
+        }
+        Of::Registrations if !registers => {
+            report.add(at, "a search for registrations makes none", "add the step `register` before `hold_open`");
+        }
+        Of::Registrations if dial.is_some() => {
+            report.add(
+                at,
+                "a search for registrations places calls",
+                "leave out `dial`, or search for concurrent_calls",
+            );
+        }
+        _ => {}
+    }
+    if dial.is_some_and(|dial| dial.expect.is_some()) {
+        report.add(at, "the search itself decides what a refusal means", "leave out `expect` of the dial");
+    }
+    dial.filter(|_| of == Of::ConcurrentCalls)
+}

@@ -1,0 +1,194 @@
+//! The search for a limit against the simulated PBX, whole scenarios in virtual time.
+
+use std::time::Duration;
+
+use ringfleet::call::Found;
+use ringfleet::pace::search::Scope;
+use ringfleet::record::{Class, Finding};
+use ringfleet::units::Random;
+
+use crate::virtual_net::{World, compiled};
+
+/// Runs an example of the folder to its end.
+fn example(name: &str, lab: Option<&str>) -> (Found, World) {
+    let read =
+        |name: &str| std::fs::read_to_string(crate::scenarios::root().join("scenarios").join(name)).expect("readable");
+    run(&read(name), &lab.map(read).unwrap_or_default())
+}
+
+fn run(text: &str, lab: &str) -> (Found, World) {
+    let mut world = World::new(compiled(text, lab));
+    world.run(Duration::from_secs(4 * 3600));
+    assert!(world.done, "not over after four hours");
+    assert_eq!(world.found.len(), 1);
+    (world.found[0].clone(), world)
+}
+
+/// A search for calls over `trunk_a` of a lab with these lines.
+fn calls(lab: &str) -> Found {
+    calls_of(60, lab)
+}
+
+/// A search for calls by so many accounts.
+fn calls_of(accounts: u64, lab: &str) -> Found {
+    let users = format!("accounts: {{ users: 1001..{} }}", 1000 + accounts);
+    let scenario = "scenario: search\ntarget: lab.yaml\ncaller:\n  account: agents\n  steps: [ { dial: { number: \"9007{{ \
+                    n | pad(4) }}\", trunk: trunk_a, media: none } }, hold_open ]\nload: { find_limit: { of: \
+                    concurrent_calls, up_to: 40, step_every: 50ms, control: { number: internal } } }\n";
+    run(scenario, &format!("lab: limits\n{users}\n{lab}")).0
+}
+
+/// A search for registrations of a lab with these lines.
+fn registrations(lab: &str) -> Found {
+    let scenario = "scenario: search\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, hold_open] }\nload: { \
+                    find_limit: { of: registrations, up_to: 45, step_every: 50ms } }\n";
+    run(scenario, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}")).0
+}
+
+fn below(random: &mut Random, bound: u64) -> u64 {
+    random.next_u64() % bound
+}
+
+/// Twenty lines of a kind, their figures by chance.
+fn each_of_twenty(mut test: impl FnMut(&mut Random)) {
+    (0..20).for_each(|seed| test(&mut Random::new(seed)));
+}
+
+/// A refusal by chance: code, text and a wish for a pause.
+fn refusal(random: &mut Random) -> String {
+    let code = [403, 480, 486, 500, 503, 603][below(random, 6) as usize];
+    let reason = ["License exceeded", "All circuits busy", "User channel limit exceeded D1", "Forbidden"];
+    let reason = reason[below(random, 4) as usize];
+    let wish = if below(random, 3) == 0 { format!(", retry_after: {}", 1 + below(random, 5)) } else { String::new() };
+    format!("{{ code: {code}, reason: \"{reason}\"{wish} }}")
+}
+
+#[test]
+fn the_trunk_of_the_lab_holds_five_calls_and_the_sixth_is_refused() {
+    let (found, world) = example("trunk-saturation.yaml", None);
+    let outcome = &found.outcome;
+    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::CallTrunkSaturated), Some(5)), "{}", outcome.text);
+    assert_eq!((outcome.scope, outcome.proved), (Some(Scope::Shown), 2));
+    let refusal = outcome.refusal.as_ref().expect("refused");
+    assert_eq!(refusal.code, Some(503));
+    assert_eq!(refusal.reason.as_deref(), Some("call attempt had over the max concurrent calls"));
+    // Every leg was hung up, and the refusals are what the search came for.
+    assert!(world.records.iter().all(|record| !record.is_failed()), "{:?}", world.records);
+    let refused = world.records.iter().filter(|record| record.class == Class::CallCongestion).count();
+    assert_eq!(refused, 1 + 2 + 2, "the climb, two rounds, two pauses");
+    assert!(found.proof.iter().all(|id| world.records.iter().any(|record| record.call_id == *id)));
+    assert_eq!(world.records.iter().filter(|record| record.call_id.ends_with("-control")).count(), 1);
+}
+
+#[test]
+fn the_licence_of_a_lab_is_found_and_proved_by_the_account_that_was_refused() {
+    let (found, world) = example("registration-over-licence.yaml", Some("labs/licence.yaml"));
+    let outcome = &found.outcome;
+    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::RegLicenceExceeded), Some(5)), "{}", outcome.text);
+    assert_eq!(outcome.scope, Some(Scope::Shown));
+    assert_eq!(outcome.refusal.as_ref().and_then(|refusal| refusal.code), Some(403));
+    assert!(world.records.iter().all(|record| !record.is_failed()), "{:?}", world.records);
+}
+
+#[test]
+fn the_limit_of_a_trunk_is_found_whatever_the_refusal_says() {
+    each_of_twenty(|random| {
+        let places = 1 + below(random, 40);
+        let refuse = refusal(random);
+        let found = calls(&format!("trunks: {{ trunk_a: {{ prefix: 900, calls: {places}, refuse: {refuse} }} }}\n"));
+        let outcome = &found.outcome;
+        assert_eq!(outcome.finding, Some(Finding::CallTrunkSaturated), "{refuse}: {}", outcome.text);
+        assert_eq!((outcome.measured, outcome.scope), (Some(places), Some(Scope::Shown)), "{}", outcome.text);
+    });
+}
+
+#[test]
+fn a_limit_on_the_rate_of_calls_is_told_from_one_on_their_number() {
+    each_of_twenty(|random| {
+        let (most, refuse) = (1 + below(random, 10), refusal(random));
+        let kind = if below(random, 2) == 0 { "burst: 3" } else { "window: 2s" };
+        let lab =
+            format!("trunks: {{ trunk_a: {{ prefix: 900, rate: {{ max: {most}/s, {kind}, refuse: {refuse} }} }} }}\n");
+        let outcome = calls(&lab).outcome;
+        assert_eq!(
+            (outcome.finding, outcome.measured),
+            (Some(Finding::CallRateLimited), None),
+            "{lab}{}",
+            outcome.text
+        );
+    });
+}
+
+#[test]
+fn a_temporary_ban_is_told_from_a_limit() {
+    each_of_twenty(|random| {
+        let (places, of) = (2 + below(random, 20), "source");
+        let (refuse, banned) = (refusal(random), refusal(random));
+        let lab = format!(
+            "trunks: {{ trunk_a: {{ prefix: 900, calls: {places}, refuse: {refuse}, ban: {{ after: 1, within: 10s, for: \
+             1h, of: {of}, refuse: {banned} }} }} }}\n"
+        );
+        let outcome = calls(&lab).outcome;
+        assert_eq!((outcome.finding, outcome.measured), (Some(Finding::CallBlocked), None), "{lab}{}", outcome.text);
+    });
+}
+
+#[test]
+fn caps_of_accounts_and_of_the_whole_system_are_not_named_the_limit_of_the_trunk() {
+    each_of_twenty(|random| {
+        let (each, refuse) = (1 + below(random, 3), refusal(random));
+        let accounts = 2 + below(random, 10);
+        let lab = format!(
+            "calls: {{ per_account: {{ calls: {each}, refuse: {refuse} }} }}\ntrunks: {{ trunk_a: {{ prefix: 900, calls: \
+             100 }} }}\n"
+        );
+        let outcome = calls_of(accounts, &lab).outcome;
+        assert_eq!(
+            (outcome.finding, outcome.measured),
+            (Some(Finding::CallAccountLimit), None),
+            "{lab}{}",
+            outcome.text
+        );
+        for cap in ["all", "per_source"] {
+            let places = 1 + below(random, 39);
+            let lab = format!(
+                "calls: {{ {cap}: {{ calls: {places}, refuse: {refuse} }} }}\ntrunks: {{ trunk_a: {{ prefix: 900, calls: \
+                 100 }} }}\n"
+            );
+            let outcome = calls(&lab).outcome;
+            let expected = (Some(Finding::CallSharedLimit), None);
+            assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+        }
+    });
+}
+
+#[test]
+fn a_licence_that_throws_out_earlier_devices_is_told_from_one_that_refuses() {
+    each_of_twenty(|random| {
+        let (devices, refuse) = (1 + below(random, 40), refusal(random));
+        let which = ["oldest", "random"][below(random, 2) as usize];
+        let lab = format!("licence: {{ devices: {devices}, evict: {{ which: {which} }} }}\n");
+        let outcome = registrations(&lab).outcome;
+        let expected = (Some(Finding::RegLicenceEvicted), Some(devices));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+        let lab = format!("licence: {{ devices: {devices}, refuse: {refuse} }}\n");
+        let outcome = registrations(&lab).outcome;
+        let expected = (Some(Finding::RegLicenceExceeded), Some(devices));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+    });
+}
+
+#[test]
+fn a_place_that_the_trunk_gives_back_late_or_never_is_said() {
+    let late = calls("trunks: { trunk_a: { prefix: 900, calls: 5, frees_after: 3s } }\n").outcome;
+    assert_eq!((late.finding, late.measured), (Some(Finding::CallTrunkSaturated), Some(5)), "{}", late.text);
+    assert!(late.freed_after >= Some(Duration::from_secs(3)), "{:?}", late.freed_after);
+    let never = calls("trunks: { trunk_a: { prefix: 900, calls: 5, frees_after: never } }\n").outcome;
+    assert_eq!((never.finding, never.measured), (Some(Finding::CallBlocked), None), "{}", never.text);
+}
+
+#[test]
+fn a_trunk_that_accepts_nothing_is_down() {
+    let outcome = calls("trunks: { trunk_a: { prefix: 900, calls: 0 } }\n").outcome;
+    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::LineDown), Some(0)), "{}", outcome.text);
+}
