@@ -190,8 +190,8 @@ impl Callers {
         Some(LegRef { place: index, generation: place.generation, actor: place.first })
     }
 
-    /// RTP that arrives says that a call is alive, and so does an answer a moment ago; else the far end is asked within the dialog, or the registrar for
-    /// the binding.
+    /// RTP that arrives says that a call is alive, and so does an answer a moment ago; else the far end is asked within
+    /// the dialog, or the registrar for the binding.
     fn ask_whether_alive(&mut self, now: Instant, number: Try) {
         let mut alive = Some(false);
         if let Some(me) = self.leg_of(number) {

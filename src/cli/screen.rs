@@ -43,8 +43,11 @@ impl Screen {
             Self { quiet, terminal: std::io::stderr().is_terminal(), few, last: None, told: None, drawn: Vec::new() };
         if !quiet && !screen.terminal {
             let target = plan.actors.first().map(|actor| actor.target.name.as_str()).unwrap_or_default();
-            let planned =
-                plan.load.planned().map_or_else(|| "until stopped".to_owned(), |planned| format!("{planned} planned"));
+            let planned = match plan.load.planned() {
+                Some(planned) => format!("{planned} planned"),
+                None if plan.load.search().is_some() => "until the limit is found and proved".to_owned(),
+                None => "until stopped".to_owned(),
+            };
             eprintln!("{} on {target}: {planned}", plan.scenario);
         }
         screen

@@ -21,7 +21,7 @@
 //! | a freed place is taken by the account that had it, never by another | a limit of each account |
 //! | the control is refused too, until a place is freed | a limit of more than this line |
 //! | accepted, and another one is gone | eviction |
-//! | refused while its neighbours are accepted, twice | that account alone; it is set aside |
+//! | refused whenever it is tried, freed places too, while its neighbours are accepted | that account alone; it is set aside |
 //! | k differs | a range, not a number |
 //! | nothing is accepted, or all that were up are gone | the line is down |
 

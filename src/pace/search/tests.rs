@@ -41,6 +41,7 @@ struct Run {
     search: Search,
     line: Line,
     accounts: usize,
+    registers: bool,
     of_try: BTreeMap<Try, usize>,
     aside: BTreeSet<usize>,
     turn: usize,
@@ -83,6 +84,7 @@ impl Run {
         Self {
             now,
             accounts: settings.accounts as usize,
+            registers: settings.of == Of::Registrations,
             search: Search::new(settings, now),
             line,
             of_try: BTreeMap::new(),
@@ -117,7 +119,7 @@ impl Run {
 
     /// To the end, or for so many events.
     fn finish(mut self) -> (Outcome, Self) {
-        let registers = self.search.settings_of() == Of::Registrations;
+        let registers = self.registers;
         let mut due: Vec<(Instant, Try, Event)> = Vec::new();
         for _ in 0..20_000 {
             while let Some(action) = self.search.poll_action() {

@@ -5,7 +5,7 @@ import subprocess
 from collections import Counter
 from pathlib import Path
 
-from check import CASE, RINGFLEET, ROOT, Checks, figure, records, start, stop, wait_until
+from check import CASE, RINGFLEET, ROOT, Checks, figure, listens, records, start, stop, wait_until
 
 CALLS = 10
 checks = Checks()
@@ -39,6 +39,7 @@ checks.equal(bench.returncode, 0, "an INVITE with SDP is read without allocation
     "    - dial: { number: far, media: none }\n    - wait: 300ms\n    - hangup\n"
     f"load: {{ rate: 5/s, calls: {CALLS} }}\n")
 peer = start("peer-answer", built / "peer", "answer", f"127.0.0.1:{port}", CALLS)
+wait_until(lambda: listens(port), "rsipstack listens")
 run = subprocess.run([RINGFLEET, "run", CASE / "calls.yaml", "--out", CASE / "placed"], text=True,
                      stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=120)
 checks.equal(run.returncode, 0, f"calls to rsipstack: exit code\n{run.stdout[-2000:]}")
