@@ -8,8 +8,8 @@ use rustc_hash::FxHashMap;
 use super::accounts::Pick;
 use super::callers::{Callers, Opening, Report};
 use super::leg::{Leg, LegRef, Phase};
-use crate::pace::search::{Action, Event, Outcome, Refusal, Search, Settings, Try, Who};
-use crate::record::{self, Facts, LocalFailure, Origin};
+use crate::pace::search::{Action, Event, How, Outcome, Refusal, Search, Settings, Try, Who};
+use crate::record::{self, Class, Facts, LocalFailure, Origin};
 
 /// A leg of which RTP arrived within this time is alive (fifty packets), and so is one that was answered within it: its
 /// audio may be on its way.
@@ -135,7 +135,7 @@ impl Callers {
 
     fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Start { number, who, control } => self.start_try(now, number, who, control),
+            Action::Start { number, who, how, due } => self.start_try(now, number, who, how, due.unwrap_or(now)),
             Action::Release(number) => {
                 let Some(attempt) = self.limit.as_mut().and_then(|limit| limit.tries.get_mut(&number)) else { return };
                 if attempt.state == State::Up {
@@ -160,7 +160,7 @@ impl Callers {
         }
     }
 
-    fn start_try(&mut self, now: Instant, number: Try, who: Who, control: bool) {
+    fn start_try(&mut self, now: Instant, number: Try, who: Who, how: How, intended: Instant) {
         let Some(limit) = &self.limit else { return };
         let account_of = |other: &Try| limit.tries.get(other).and_then(|attempt| attempt.account);
         let pick = match who {
@@ -168,7 +168,8 @@ impl Callers {
             Who::Like(other) => account_of(&other).map_or(Pick::Next, Pick::Only),
             Who::Unlike(other) => account_of(&other).map_or(Pick::Next, Pick::Not),
         };
-        let place = self.open_place(&Opening { n: number, intended: now, pick, control });
+        let control = how == How::Control;
+        let place = self.open_place(&Opening { n: number, intended, pick, control });
         let leg = &self.places[place as usize].legs[0];
         let attempt = Attempt {
             place,
@@ -226,6 +227,7 @@ fn own_fault(leg: &Leg) -> Option<String> {
         Some(LocalFailure::Interrupted) => {
             Some(leg.unmet.clone().unwrap_or_else(|| "the run was interrupted".to_owned()))
         }
+        _ if record::classify(&leg.facts) == Class::ProbeStalled => Some("our own machine stood still".to_owned()),
         _ => None,
     }
 }

@@ -43,6 +43,7 @@ mod virtual_limits;
 mod virtual_media;
 mod virtual_nat;
 mod virtual_net;
+mod virtual_rates;
 mod virtual_raw;
 mod virtual_sessions;
 mod virtual_srtp;

@@ -10,13 +10,13 @@ use ringfleet::units::Random;
 use crate::virtual_net::{World, compiled};
 
 /// Runs an example of the folder to its end.
-fn example(name: &str, lab: Option<&str>) -> (Found, World) {
+pub(crate) fn example(name: &str, lab: Option<&str>) -> (Found, World) {
     let read =
         |name: &str| std::fs::read_to_string(crate::scenarios::root().join("scenarios").join(name)).expect("readable");
     run(&read(name), &lab.map(read).unwrap_or_default())
 }
 
-fn run(text: &str, lab: &str) -> (Found, World) {
+pub(crate) fn run(text: &str, lab: &str) -> (Found, World) {
     let mut world = World::new(compiled(text, lab));
     world.run(Duration::from_secs(4 * 3600));
     assert!(world.done, "not over after four hours");
@@ -45,17 +45,17 @@ fn registrations(lab: &str) -> Found {
     run(scenario, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}")).0
 }
 
-fn below(random: &mut Random, bound: u64) -> u64 {
+pub(crate) fn below(random: &mut Random, bound: u64) -> u64 {
     random.next_u64() % bound
 }
 
 /// Twenty lines of a kind, their figures by chance.
-fn each_of_twenty(mut test: impl FnMut(&mut Random)) {
+pub(crate) fn each_of_twenty(mut test: impl FnMut(&mut Random)) {
     (0..20).for_each(|seed| test(&mut Random::new(seed)));
 }
 
 /// A refusal by chance: code, text and a wish for a pause.
-fn refusal(random: &mut Random) -> String {
+pub(crate) fn refusal(random: &mut Random) -> String {
     let code = [403, 480, 486, 500, 503, 603][below(random, 6) as usize];
     let reason = ["License exceeded", "All circuits busy", "User channel limit exceeded D1", "Forbidden"];
     let reason = reason[below(random, 4) as usize];

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
+use crate::pace::search::{Of, Settings};
 use crate::pace::{Load, Schedule};
 use crate::scenario::filled::Filled;
 use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step, Target};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
-use crate::units::{CallsPerSecond, Period};
+use crate::units::Period;
 
 /// Attempts whose numbers are rendered and checked beforehand; the call checks each again before it dials.
 const MAX_RENDERED: u64 = 100_000;
@@ -33,6 +34,9 @@ pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Rep
         }
     }
     let Some(concurrency) = concurrency else { return Vec::new() };
+    if plan.load.search().is_some_and(|search| search.of == Of::CallRate) {
+        return rates(plan, places, at.key("load").name("find_limit"), report);
+    }
     let mut filled = trunks(plan, places, concurrency, report);
     filled.extend(licences(plan, places, concurrency, report));
     filled
@@ -55,14 +59,18 @@ fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
         );
     }
     if let Some(search) = plan.load.search() {
-        let rate = CallsPerSecond::new(1.0 / search.step_every.as_secs_f64().max(1e-6)).unwrap_or_default();
-        if rate.get() > safety.max_cps {
-            over(
-                "find_limit",
-                format!("a try every {}", Period(search.step_every)),
-                "max_cps",
-                safety.max_cps.to_string(),
-            );
+        let (rate, what) = match search.of {
+            Of::CallRate => (search.up_to as f64, format!("a rate of up to {}/s", search.up_to)),
+            _ => {
+                (1.0 / search.step_every.as_secs_f64().max(1e-6), format!("a try every {}", Period(search.step_every)))
+            }
+        };
+        if rate > safety.max_cps {
+            over("find_limit", what, "max_cps", safety.max_cps.to_string());
+        }
+        let calls = search.trial.as_secs_f64() * search.up_to as f64;
+        if search.of == Of::CallRate && calls > safety.max_calls as f64 {
+            over("find_limit", format!("{calls:.0} calls in one trial"), "max_calls", safety.max_calls.to_string());
         }
         if search.most_held() > u64::from(safety.max_concurrent) {
             let what = format!("up to {} at the same time (`up_to` and three more)", search.most_held());
@@ -129,8 +137,7 @@ fn owns_account(actor: &Actor) -> bool {
 }
 
 fn accounts(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut Report) {
-    // A search needs one more than it holds; those beyond tell a limit on the rate, and do without where there is none.
-    let Some(concurrency) = plan.load.search().map(|search| search.up_to + 1).or(concurrency) else { return };
+    let Some(concurrency) = plan.load.search().map(Settings::accounts_needed).or(concurrency) else { return };
     for (actor, at) in plan.actors.iter().zip(places) {
         let Some(pool) = &actor.pool else { continue };
         let sharing = plan.actors.iter().filter(|other| shares(other, pool) && owns_account(other)).count() as u64;
@@ -167,6 +174,20 @@ fn hold_open(plan: &Plan, actor: &Actor, at: At<'_>, report: &mut Report) {
         let help = "add `for: 1m` to the load, or write `talk: { for: 1m }`";
         report.add(at.key("steps").index(index), "`hold_open` would hold the first calls for ever", help);
     }
+}
+
+/// A search for a rate goes on until calls are refused, whatever was bought.
+fn rates(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Report) -> Vec<Filled> {
+    let (Some(actor), Some(_), Some(search)) = (plan.actors.first(), places.first(), plan.load.search()) else {
+        return Vec::new();
+    };
+    let (target, up_to) = (&actor.target, search.up_to);
+    let message = format!("up to {up_to} calls per second would use up the rate of the line");
+    let filled = may_fill(target, message, at, report).then(|| Filled {
+        what: format!("the rate of `{}` (up to {up_to} calls per second)", target.name),
+        when: target.safety.saturate.clone(),
+    });
+    filled.into_iter().collect()
 }
 
 /// Trunks that the load fills. Actors that call over the same one fill it together.

@@ -493,6 +493,8 @@ pub struct Trunk {
     pub gateway: Option<String>,
     /// Calls at the same time that were bought.
     pub contracted_calls: Option<u32>,
+    /// Calls per second that were bought.
+    pub contracted_cps: Option<u32>,
     /// Digits put before the number to choose it.
     pub prefix: Option<String>,
     /// From identity that chooses it.
