@@ -13,6 +13,7 @@
 
 #[cfg(test)]
 mod tests;
+mod trial;
 mod verdict;
 
 use std::collections::{BTreeSet, VecDeque};
@@ -21,18 +22,13 @@ use std::time::{Duration, Instant};
 use super::verdict::{Outcome, Seen};
 use super::{Action, Event, How, Machine, Refusal, Settings, Try, Who};
 use crate::record::Finding;
+use trial::{Kind, Trial};
 use verdict::Found;
 
 /// Times that a rate passes and fails before the search says that the limit varies.
 const MOST_CONTRADICTIONS: u32 = 8;
 /// Trials that may be void because of our own starts.
 const MOST_VOID: u32 = 5;
-/// A start is late above this, as in a run.
-const LATE: Duration = Duration::from_millis(100);
-/// In a trial of fewer than a hundred calls, above this.
-const LATE_IN_SMALL_TRIAL: Duration = Duration::from_secs(1);
-/// Two calls may come closer together than the rate says by this: no generator is more exact.
-const BUNCHED: Duration = Duration::from_millis(5);
 /// A Retry-After is kept up to here.
 const LONGEST_WISH: Duration = Duration::from_secs(300);
 /// The first rate is this part of the highest.
@@ -90,33 +86,6 @@ enum Next {
     Decide,
 }
 
-/// What a trial is to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    /// Whether so many calls per second pass.
-    Rate(u64),
-    /// Whether so many calls per second fail where every second one is a control call.
-    Mixed(u64),
-    /// Whether calls pass that come slowly and are held, more than at any refusal.
-    Slow,
-}
-
-/// Calls that come one after the other in equal steps.
-#[derive(Debug)]
-struct Trial {
-    kind: Kind,
-    first: Instant,
-    interval: Duration,
-    total: u64,
-    started: u64,
-    /// Most tries under way at the same time.
-    peak: u64,
-    /// Starts that were late.
-    late: u64,
-    worst: Duration,
-    failed: bool,
-}
-
 impl Rate {
     /// A search that begins now.
     pub(super) fn new(settings: Settings, now: Instant) -> Self {
@@ -160,13 +129,8 @@ impl Rate {
                 let why = format!("there would be more than {most} calls at the same time (`safety.max_concurrent`)");
                 return self.finish(verdict::stopped(&why, &self.passed));
             }
-            let late = now - due;
-            trial.started += 1;
-            trial.late += u64::from(late > LATE);
-            trial.worst = trial.worst.max(late);
-            trial.peak = trial.peak.max(self.under_way + 1);
-            let control = matches!(trial.kind, Kind::Mixed(_)) && trial.started.is_multiple_of(2);
-            self.start(if control { How::Control } else { How::Usual }, due);
+            let how = trial.note_start(now - due, self.under_way);
+            self.start(how, due);
         }
         while let Some((_, number)) = self.up.pop_front_if(|(until, _)| *until <= now) {
             self.actions.push_back(Action::Release(number));
@@ -191,8 +155,7 @@ impl Rate {
             let why = format!("it would place more than {most} calls (`safety.max_calls`)");
             return self.finish(verdict::stopped(&why, &self.passed));
         }
-        let (started, peak, late, worst, failed) = (0, 0, 0, Duration::ZERO, false);
-        self.doing = Doing::Trial(Trial { kind, first: now, interval, total, started, peak, late, worst, failed });
+        self.doing = Doing::Trial(Trial::new(kind, now, interval, total));
         self.go_on(now);
     }
 
@@ -252,13 +215,11 @@ impl Rate {
     /// Goes on where all that was waited for has come.
     fn settle(&mut self, now: Instant) {
         match &self.doing {
-            Doing::Trial(trial) if trial.kind == Kind::Slow => {
-                if self.asked == 0 && (trial.failed || trial.started == trial.total) {
-                    let failed = trial.failed;
-                    self.conclude_rate(failed);
-                }
+            Doing::Trial(trial) if trial.kind == Kind::Slow && self.asked == 0 && trial.is_over() => {
+                let failed = trial.failed;
+                self.conclude_rate(failed);
             }
-            Doing::Trial(trial) if self.under_way == 0 && (trial.failed || trial.started == trial.total) => {
+            Doing::Trial(trial) if trial.kind != Kind::Slow && self.under_way == 0 && trial.is_over() => {
                 self.judge(now);
             }
             Doing::Recovering { rung } if self.under_way == 0 => {
@@ -274,7 +235,7 @@ impl Rate {
     /// A trial of a rate is over.
     fn judge(&mut self, now: Instant) {
         let Doing::Trial(trial) = &self.doing else { return };
-        let (kind, (Kind::Rate(rate) | Kind::Mixed(rate))) = (trial.kind, trial.kind) else { return };
+        let (kind, Kind::Rate(rate) | Kind::Mixed(rate)) = (trial.kind, trial.kind) else { return };
         if let Some(why) = trial.void() {
             self.void += 1;
             if self.void > MOST_VOID {
@@ -363,25 +324,6 @@ impl Rate {
         self.outcome = Some(outcome);
         self.release_all();
         self.doing = if self.under_way == 0 { Doing::Done } else { Doing::Leaving };
-    }
-}
-
-impl Trial {
-    /// When the next call is due.
-    fn due(&self) -> Option<Instant> {
-        (self.started < self.total).then(|| self.first + self.interval.mul_f64(self.started as f64))
-    }
-
-    /// Why it says nothing of the line: our own starts were not those of the rate.
-    fn void(&self) -> Option<String> {
-        let small = self.total < 100;
-        let late = if small { self.worst > LATE_IN_SMALL_TRIAL } else { self.late * 100 >= self.started };
-        if self.late > 0 && late {
-            let worst = self.worst.as_millis();
-            return Some(format!("{} of {} starts were late, by up to {worst} ms", self.late, self.started));
-        }
-        let bunched = self.failed && self.worst > BUNCHED.max(self.interval / 2);
-        bunched.then(|| format!("our calls did not come in equal steps: one was {} ms late", self.worst.as_millis()))
     }
 }
 
