@@ -33,7 +33,7 @@ fn the_rate_of_the_example_is_found_and_every_call_hung_up() {
 fn the_rate_of_a_trunk_is_found_whatever_the_refusal_says() {
     each_of_twenty(|random| {
         let (most, refuse) = (1 + below(random, 11), refusal(random));
-        let kind = ["burst: 1", "burst: 2", "window: 2s"][below(random, 3) as usize];
+        let kind = ["burst: 1", "burst: 2", "window: 1s"][below(random, 3) as usize];
         let lab =
             format!("trunks: {{ trunk_a: {{ prefix: 900, rate: {{ max: {most}/s, {kind}, refuse: {refuse} }} }} }}\n");
         let media = if below(random, 2) == 0 { "" } else { ", media: none" };
