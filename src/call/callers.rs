@@ -428,6 +428,7 @@ impl Callers {
         let Some(slot) = slot.filter(|leg| leg.phase != Phase::Done) else { return false };
         let leg = slot;
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
+        let login = leg.login.clone();
         let mut tools = Tools {
             now,
             at: self.arrived.unwrap_or(now),
@@ -443,7 +444,7 @@ impl Callers {
             routes: &mut self.routes,
             hops: &mut self.hops,
             account: held.map(|(index, accounts)| accounts.get(index)),
-            login: held.and_then(|(index, accounts)| accounts.login(index)),
+            login: login.as_ref().or_else(|| held.and_then(|(index, accounts)| accounts.login(index))),
             clock: self.config.clock,
             key_source: &mut self.key_source,
             me,

@@ -133,6 +133,10 @@ pub(super) struct Leg {
     pub(super) as_expected: Option<bool>,
     /// What the far end said when it was asked whether the leg is alive.
     pub(super) alive: Option<bool>,
+    /// What it answers challenges with, where that is not its account's own.
+    pub(super) login: Option<Arc<Login>>,
+    /// The registrar did not confirm that the binding was removed.
+    pub(super) left_behind: bool,
     /// The run is being stopped.
     pub(super) stopping: bool,
 }

@@ -1,6 +1,7 @@
 //! The search for a limit, joined to the attempts: what it wants is done with them, and it is told what they showed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -10,10 +11,15 @@ use super::callers::{Callers, Opening, Report};
 use super::leg::{Leg, LegRef, Phase};
 use crate::pace::search::{Action, Event, How, Outcome, Refusal, Search, Settings, Try, Who};
 use crate::record::{self, Class, Facts, LocalFailure, Origin};
+use crate::sip::exchange::Login;
+use crate::units::Secret;
 
 /// A leg of which RTP arrived within this time is alive (fifty packets), and so is one that was answered within it: its
 /// audio may be on its way.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// The password that is wrong on purpose.
+const WRONG_PASSWORD: &str = "a wrong password, to see how it is refused";
 
 /// A search and the attempts that are its tries.
 #[derive(Debug)]
@@ -84,6 +90,7 @@ impl LimitSearch {
                 }
             },
             State::Up => Event::Gone,
+            State::Released if leg.left_behind => Event::LeftBehind,
             State::Released => Event::Ended,
             State::Over => return,
         };
@@ -165,12 +172,17 @@ impl Callers {
         let account_of = |other: &Try| limit.tries.get(other).and_then(|attempt| attempt.account);
         let pick = match who {
             Who::Next => Pick::Next,
+            Who::Nth(index) => Pick::Only(index as usize),
             Who::Like(other) => account_of(&other).map_or(Pick::Next, Pick::Only),
             Who::Unlike(other) => account_of(&other).map_or(Pick::Next, Pick::Not),
         };
         let control = how == How::Control;
         let place = self.open_place(&Opening { n: number, intended, pick, control });
-        let leg = &self.places[place as usize].legs[0];
+        let leg = &mut self.places[place as usize].legs[0];
+        if how == How::WrongPassword {
+            let user = leg.identity.account.clone().unwrap_or_default();
+            leg.login = Some(Arc::new(Login { user, password: Secret::new(WRONG_PASSWORD.to_owned()) }));
+        }
         let attempt = Attempt {
             place,
             account: leg.account,

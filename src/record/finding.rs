@@ -91,6 +91,10 @@ findings! {
     RegLicenceEvicted = "reg.licence_evicted", next: [
         "Devices that are thrown out hear of it when they are called and do not ring: buy licences for all of them.",
     ];
+    /// At least twice as many extensions exist as the licence has devices, and some of them cannot log in, even alone and with the right password.
+    RegProvisionedOver2x = "reg.provisioned_over_2x", next: [
+        "Delete extensions that nobody uses, or buy licences: the accounts named are shut out until then.",
+    ];
     /// Some accounts are refused even with nobody else registered.
     RegSubsetRefused = "reg.subset_refused", next: ["Check the passwords and the rights of the accounts named."];
     /// Registrations are refused for coming too fast: a pause alone is enough.

@@ -116,6 +116,9 @@ fn load(plan: &Plan) -> String {
                     let trial = crate::units::Period(search.trial);
                     format!("rates of up to {up_to}/s, each for {trial}, until one call fails; then the proof")
                 }
+                Of::ProvisionedExtensions => {
+                    format!("one account every {every}, each alone, {up_to} at most; those refused again")
+                }
                 Of::ConcurrentCalls | Of::Registrations => {
                     format!("one more every {every} until one is refused, {up_to} at most; then the proof")
                 }

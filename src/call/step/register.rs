@@ -120,7 +120,8 @@ impl Leg {
     }
 
     /// The binding is removed, whatever the registrar said.
-    pub(in crate::call) fn handle_unregistered(&mut self, tools: &mut Tools<'_>) {
+    pub(in crate::call) fn handle_unregistered(&mut self, tools: &mut Tools<'_>, (code, cause): (u16, Cause)) {
+        self.left_behind = cause != Cause::Response || !(200..300).contains(&code);
         self.registration = None;
         if self.phase == Phase::Unregistering {
             self.wind_down(tools);

@@ -25,9 +25,10 @@
 //! | k differs | a range, not a number |
 //! | nothing is accepted, or all that were up are gone | the line is down |
 //!
-//! A rate is searched for by a machine of its own, `rate`.
+//! A rate and accounts that are refused even alone are searched for by machines of their own, `rate` and `provisioned`.
 
 mod places;
+mod provisioned;
 mod rate;
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,8 @@ pub enum Of {
     CallRate,
     /// Devices registered at the same time.
     Registrations,
+    /// Accounts that exist, each registered alone.
+    ProvisionedExtensions,
 }
 
 /// How a search goes about it.
@@ -78,6 +81,10 @@ pub struct Settings {
     pub trial: Duration,
     /// How long a call of a search for a rate is held once it is up.
     pub hold: Duration,
+    /// Devices that the licence has, where that is known.
+    pub licence: Option<u64>,
+    /// Accounts that exist at the target.
+    pub provisioned: u64,
     /// Tries in all, at most: a search for a rate ends there.
     pub max_tries: u64,
     /// Tries under way at the same time, at most: a search for a rate ends there.
@@ -90,6 +97,7 @@ impl Settings {
     pub fn most_held(&self) -> u64 {
         match self.of {
             Of::ConcurrentCalls | Of::Registrations => self.up_to + u64::from(places::STEADY),
+            Of::ProvisionedExtensions => 1,
             Of::CallRate => (self.up_to as f64 * self.hold.as_secs_f64()).ceil() as u64 + 1,
         }
     }
@@ -99,7 +107,7 @@ impl Settings {
         match self.of {
             // One more than is held; those beyond tell a limit on the rate, and do without where there is none.
             Of::ConcurrentCalls | Of::Registrations => self.up_to + 1,
-            Of::CallRate => self.most_held(),
+            Of::CallRate | Of::ProvisionedExtensions => self.most_held(),
         }
     }
 }
@@ -116,6 +124,8 @@ pub enum Who {
     Like(Try),
     /// Any but that of another try, where there is one.
     Unlike(Try),
+    /// The one of this index.
+    Nth(u64),
 }
 
 /// In which way a try is made.
@@ -125,6 +135,8 @@ pub enum How {
     Usual,
     /// It is the control call.
     Control,
+    /// With a password that is wrong on purpose.
+    WrongPassword,
 }
 
 /// What the search wants done.
@@ -162,6 +174,8 @@ pub enum Event {
     Gone,
     /// It has ended, as it was told to.
     Ended,
+    /// It was told to end, and the far side did not confirm that: its place may still be taken.
+    LeftBehind,
     /// Whether it is alive.
     Alive(bool),
 }
@@ -211,6 +225,7 @@ impl Search {
     pub fn new(settings: Settings, now: Instant) -> Self {
         match settings.of {
             Of::ConcurrentCalls | Of::Registrations => Self(Box::new(places::Places::new(settings, now))),
+            Of::ProvisionedExtensions => Self(Box::new(provisioned::Provisioned::new(settings, now))),
             Of::CallRate => Self(Box::new(rate::Rate::new(settings, now))),
         }
     }

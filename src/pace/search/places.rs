@@ -207,7 +207,7 @@ impl Machine for Places {
             self.not_before = self.not_before.max(Some(now + wish));
         }
         match event {
-            Event::Ended => self.handle_end(now, number),
+            Event::Ended | Event::LeftBehind => self.handle_end(now, number),
             Event::Gone => self.handle_loss(now, number),
             Event::Alive(alive) => self.handle_alive(number, alive),
             Event::OwnFault(text) => {

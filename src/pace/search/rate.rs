@@ -349,7 +349,7 @@ impl Machine for Rate {
         match event {
             Event::Up => self.handle_up(now, number),
             Event::Refused(refusal) => self.handle_refusal(now, number, refusal),
-            Event::Ended | Event::Gone => {
+            Event::Ended | Event::LeftBehind | Event::Gone => {
                 self.under_way -= 1;
                 self.up.retain(|(_, up)| *up != number);
             }

@@ -72,6 +72,8 @@ fn settings() -> Settings {
         exclusive: true,
         trial: Duration::from_secs(10),
         hold: Duration::ZERO,
+        licence: None,
+        provisioned: 0,
         max_tries: 1_000_000,
         max_under_way: 1_000,
     }
@@ -109,6 +111,7 @@ impl Run {
                 return account;
             }
             Who::Unlike(other) => Some(self.of_try[&other]),
+            Who::Nth(index) => return index as usize,
             Who::Next => None,
         };
         let count = self.accounts;

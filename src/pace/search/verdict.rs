@@ -135,7 +135,7 @@ impl Outcome {
     pub(super) fn not_found(settings: &Settings, seen: &Seen) -> Self {
         let finding = (!seen.aside.is_empty()).then_some(match settings.of {
             Of::ConcurrentCalls | Of::CallRate => Finding::CallAccountRefused,
-            Of::Registrations => Finding::RegSubsetRefused,
+            Of::Registrations | Of::ProvisionedExtensions => Finding::RegSubsetRefused,
         });
         let (up_to, things) = (settings.up_to, things(settings.of));
         let mut outcome =
@@ -165,7 +165,7 @@ impl Outcome {
                     "each account carries its calls and no more ({held} over {accounts} accounts): a place freed by one was \
                      never taken by another; the next was {refused}"
                 ),
-                Of::Registrations => {
+                Of::Registrations | Of::ProvisionedExtensions => {
                     format!("{held} accounts are accepted, and the others are {refused} whether a place is free or not")
                 }
             };
@@ -249,14 +249,14 @@ pub(super) fn missing(settings: &Settings, seen: &Seen) -> Vec<&'static str> {
 fn named(of: Of, finding: Finding) -> Finding {
     match (of, finding) {
         (Of::ConcurrentCalls | Of::CallRate, finding) => finding,
-        (Of::Registrations, Finding::CallTrunkSaturated) => Finding::RegLicenceExceeded,
-        (Of::Registrations, Finding::CallPlacesFree) => Finding::RegPlacesFree,
-        (Of::Registrations, Finding::CallRateLimited) => Finding::RegRateLimited,
-        (Of::Registrations, Finding::CallBlocked) => Finding::RegBlocked,
-        (Of::Registrations, Finding::CallAccountLimit) => Finding::RegSubsetRefused,
-        (Of::Registrations, Finding::CallEvicted) => Finding::RegLicenceEvicted,
-        (Of::Registrations, Finding::CallLimitVaries) => Finding::RegLimitVaries,
-        (Of::Registrations, finding) => finding,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallTrunkSaturated) => Finding::RegLicenceExceeded,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallPlacesFree) => Finding::RegPlacesFree,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallRateLimited) => Finding::RegRateLimited,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallBlocked) => Finding::RegBlocked,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallAccountLimit) => Finding::RegSubsetRefused,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallEvicted) => Finding::RegLicenceEvicted,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallLimitVaries) => Finding::RegLimitVaries,
+        (Of::Registrations | Of::ProvisionedExtensions, finding) => finding,
     }
 }
 
@@ -265,6 +265,7 @@ const fn things(of: Of) -> &'static str {
         Of::ConcurrentCalls => "calls at the same time",
         Of::CallRate => "calls per second",
         Of::Registrations => "registrations at the same time",
+        Of::ProvisionedExtensions => "accounts",
     }
 }
 

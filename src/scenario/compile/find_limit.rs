@@ -59,10 +59,7 @@ pub(super) fn compile(
         LimitWord::ConcurrentCalls => Of::ConcurrentCalls,
         LimitWord::Registrations => Of::Registrations,
         LimitWord::CallRate => Of::CallRate,
-        LimitWord::ProvisionedExtensions => {
-            report.later(at.key("of"), "this kind of limit", "write of: concurrent_calls or of: registrations");
-            return None;
-        }
+        LimitWord::ProvisionedExtensions => Of::ProvisionedExtensions,
     };
     check_words(of, file, at, report);
     let pauses: Vec<Duration> = match &file.pauses {
@@ -115,11 +112,19 @@ pub(super) fn compile(
         exclusive: actor.target.safety.saturate.exclusive,
         trial: file.trial.map_or(TRIAL, |period| period.0),
         hold: file.hold.map_or(Duration::ZERO, |period| period.0),
+        licence: actor.target.licence.map(|licence| licence.extensions.into()),
+        provisioned: provisioned(actor),
         max_tries: actor.target.safety.max_calls,
         max_under_way: actor.target.safety.max_concurrent.into(),
     };
     let load = Load { schedule: Schedule::Search(Box::new(settings)), stop: Stop::default() };
     Some(Search { load, control })
+}
+
+/// Accounts that exist, as far as the target file says.
+fn provisioned(actor: &Actor) -> u64 {
+    let written = actor.target.licence.and_then(|licence| licence.provisioned).map(u64::from);
+    written.unwrap_or_else(|| actor.pool.as_ref().map_or(1, |pool| pool.accounts.len() as u64))
 }
 
 /// Words that belong to another kind of search.
@@ -156,10 +161,10 @@ fn check_steps<'a>(of: Of, actor: &'a Actor, at: At<'_>, report: &mut Report) ->
         Of::ConcurrentCalls | Of::CallRate if dial.is_none() => {
             report.add(at, "a search for calls places none", "add `- dial: { number: … }` before `hold_open`");
         }
-        Of::Registrations if !registers => {
+        Of::Registrations | Of::ProvisionedExtensions if !registers => {
             report.add(at, "a search for registrations makes none", "add the step `register` before `hold_open`");
         }
-        Of::Registrations if dial.is_some() => {
+        Of::Registrations | Of::ProvisionedExtensions if dial.is_some() => {
             report.add(
                 at,
                 "a search for registrations places calls",
@@ -171,5 +176,5 @@ fn check_steps<'a>(of: Of, actor: &'a Actor, at: At<'_>, report: &mut Report) ->
     if dial.is_some_and(|dial| dial.expect.is_some()) {
         report.add(at, "the search itself decides what a refusal means", "leave out `expect` of the dial");
     }
-    dial.filter(|_| of != Of::Registrations)
+    dial.filter(|_| matches!(of, Of::ConcurrentCalls | Of::CallRate))
 }

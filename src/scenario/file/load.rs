@@ -51,7 +51,7 @@ pub struct FindLimitFile {
     #[schemars(range(min = 1, max = 10_000))]
     pub up_to: u32,
     /// How long each rate is tried (`of: call_rate`); a line that lets bursts of b calls through is measured up to
-    /// b ÷ `trial` too high. RFC 7502 takes as long as 50,000 calls need. Default: 10s.
+    /// b ÷ `trial` too high, and one that counts in windows of time needs two of them. RFC 7502 takes as long as 50,000 calls need. Default: 10s.
     pub trial: Option<Period>,
     /// How long a call is held once it has come to `hold_open` (`of: call_rate`). Default: 0s.
     pub hold: Option<Period>,
@@ -77,7 +77,7 @@ pub enum LimitWord {
     CallRate,
     /// Devices registered at the same time.
     Registrations,
-    /// Extensions that exist. Not supported yet.
+    /// Extensions that exist: each of the accounts is registered alone, up to `up_to` of them.
     ProvisionedExtensions,
 }
 

@@ -20,6 +20,8 @@ fn settings() -> Settings {
         exclusive: true,
         trial: Duration::from_secs(10),
         hold: Duration::ZERO,
+        licence: None,
+        provisioned: 0,
         max_tries: 100_000,
         max_under_way: 100,
     }
