@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use super::options::Options;
 use super::{Endpoint, Registration, Session};
-use crate::sip::session::Remnant;
 use crate::sip::flow::Flow;
 use crate::sip::message::Message;
 use crate::sip::outbox::Context;
+use crate::sip::session::Remnant;
 use crate::sip::token::Handle;
 
 #[derive(Debug)]
