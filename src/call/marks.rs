@@ -52,7 +52,7 @@ impl Whose<'_> {
     pub(super) fn identity(&self, marks: Marks) -> Identity {
         let Self { config, account, .. } = *self;
         let actor = &config.plan.actors[self.actor];
-        let transport = marks.came_over.or(marks.hop.map(|hop| hop.transport));
+        let transport = marks.came_over.or_else(|| marks.hop.map(|hop| hop.transport));
         let (role, direction) = role_of(actor);
         let mut identity = Identity {
             call_id: self.call_id(),
