@@ -51,7 +51,7 @@ impl Mix {
 }
 
 /// Keeps the order of a mix apart from what else is drawn of the same seed.
-const MIX: u64 = 0x6d69_78;
+const MIX: u64 = 0x006d_6978;
 
 /// Where the entry that a shuffle (Fisher and Yates) of `total` entries puts at `place` was before it: its exchanges are
 /// undone from the last to the first, and only that entry is followed.

@@ -75,7 +75,8 @@ impl Plan {
 
     /// Every cast that an attempt may have.
     pub fn casts(&self) -> Vec<Range<usize>> {
-        self.kinds.as_ref().map_or_else(|| vec![0..self.actors.len()], |kinds| kinds.casts.clone())
+        let all = || std::iter::once(0..self.actors.len()).collect();
+        self.kinds.as_ref().map_or_else(all, |kinds| kinds.casts.clone())
     }
 
     /// Share of the attempts that an actor takes part in, 0 to 1.
