@@ -40,8 +40,8 @@ impl Whose<'_> {
     /// `call_id` of the leg's record.
     pub(super) fn call_id(&self) -> String {
         let Self { config, n, actor, .. } = *self;
-        let parties = config.plan.cast(false);
-        if parties.len() > 1 || !parties.contains(&actor) {
+        let plan = &config.plan;
+        if plan.cast(n).len() > 1 || plan.control().contains(&actor) || plan.kinds.is_some() {
             format!("{}-{n:06}-{}", config.run_id, config.plan.actors[actor].name)
         } else {
             format!("{}-{n:06}", config.run_id)
