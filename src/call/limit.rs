@@ -178,22 +178,32 @@ impl Callers {
         };
         let control = how == How::Control;
         let place = self.open_place(&Opening { n: number, intended, pick, control });
-        let leg = &mut self.places[place as usize].legs[0];
         if how == How::WrongPassword {
-            let user = leg.identity.account.clone().unwrap_or_default();
-            leg.login = Some(Arc::new(Login { user, password: Secret::new(WRONG_PASSWORD.to_owned()) }));
+            self.spoil_password(place);
         }
+        let at = &self.places[place as usize];
+        let leg = &at.legs[0];
+        let whose = self.whose(number, at.first, leg);
         let attempt = Attempt {
             place,
             account: leg.account,
-            user: leg.identity.account.clone(),
-            call_id: leg.identity.call_id.clone(),
+            user: whose.account.map(|account| account.user.clone()),
+            call_id: whose.call_id(),
             state: State::Asked,
         };
         if let Some(limit) = &mut self.limit {
             limit.tries.insert(number, attempt);
         }
         self.begin_legs(now, place);
+    }
+
+    /// The attempt answers challenges wrongly.
+    fn spoil_password(&mut self, place: u32) {
+        let leg = &mut self.places[place as usize].legs[0];
+        let known = self.pools[0].zip(leg.account).and_then(|(pool, account)| self.accounts[pool].login(account));
+        leg.login = known.map(|login| {
+            Arc::new(Login { user: login.user.clone(), password: Secret::new(WRONG_PASSWORD.to_owned()) })
+        });
     }
 
     /// The leg of a try that has not ended.
