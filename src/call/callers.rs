@@ -452,13 +452,13 @@ impl Callers {
             letting_go: self.letting_go,
             owner: owner_of(place.n, me.actor),
         };
-        let before = (leg.phase, leg.link);
+        let (before, refresh_before) = ((leg.phase, leg.link), leg.registrar_link());
         act(leg, &mut tools);
         if let Some(deadline) = leg.next_deadline().filter(|at| leg.armed.is_none_or(|armed| *at < armed)) {
             leg.armed = Some(deadline);
             self.timers.insert(deadline, me);
         }
-        let (phase, link) = (leg.phase, leg.link);
+        let (phase, link, refresh) = (leg.phase, leg.link, leg.registrar_link());
         if let Some(limit) = &mut self.limit
             && (before.0 != phase || leg.alive.is_some())
         {
@@ -470,6 +470,9 @@ impl Callers {
             (Phase::AwaitingCall, _) => self.awaiting.push(me),
             (Phase::OpeningLink, Some(link)) => self.opening.entry(link).or_default().push(me),
             _ => {}
+        }
+        if let Some(link) = refresh.filter(|link| refresh_before != Some(*link)) {
+            self.opening.entry(link).or_default().push(me);
         }
         self.tell_seconds();
         self.wake_waiting(now, me.place);

@@ -77,7 +77,7 @@ impl Callers {
             Event::Unregistered { .. } => leg.handle_unregistered(tools),
             Event::Probed { alive, .. } | Event::Queried { bound: alive, .. } => leg.alive = Some(alive),
             Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
-            Event::TooLarge { session } => leg.handle_too_large(tools, session),
+            Event::TooLarge { entry } => leg.handle_too_large(tools, entry),
             Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } => {}
         });
     }
@@ -152,7 +152,8 @@ impl Callers {
 
     pub(super) fn legs_waiting_for(&mut self, link: LinkId) -> Vec<LegRef> {
         let mut waiting = self.opening.remove(&link).unwrap_or_default();
-        waiting.retain(|me| self.leg(*me).is_some_and(|leg| leg.phase == Phase::OpeningLink && leg.link == Some(link)));
+        let waits = |leg: &Leg| leg.is_opening(link) || leg.registrar_link() == Some(link);
+        waiting.retain(|me| self.leg(*me).is_some_and(waits));
         waiting
     }
 }
@@ -181,7 +182,7 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
             (registration, true)
         }
         Event::OptionsAnswered { request, .. } => (request, true),
-        Event::Unserved { entry, .. } | Event::TooLarge { session: entry } => (entry, false),
+        Event::Unserved { entry, .. } | Event::TooLarge { entry } => (entry, false),
         Event::Invited { .. } | Event::RegisterReceived => return None,
     })
 }

@@ -78,7 +78,7 @@ impl Station for Callers {
                 self.endpoint.add_link(link, Link { sips, ..known.known_as(public) });
                 self.register_standing(now);
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, Leg::take_link);
+                    self.with_leg(now, me, |leg, tools| leg.take_link(tools, link));
                 }
                 self.drain_endpoint(now, None, None);
             }
@@ -87,7 +87,7 @@ impl Station for Callers {
                 self.keep_alives.remove(link);
                 self.fault = TransportFailure { fault: fault_of(fault), text: Some(text) };
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, Leg::miss_link);
+                    self.with_leg(now, me, |leg, tools| leg.miss_link(tools, link));
                 }
                 self.miss_standing_link(now, link);
                 self.endpoint.remove_link(now, link);

@@ -16,6 +16,7 @@ mod limit;
 mod links;
 mod observe;
 mod reach;
+mod refresh;
 mod registering;
 mod stall;
 mod standing;

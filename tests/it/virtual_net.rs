@@ -113,6 +113,8 @@ pub(crate) struct World {
     pub(crate) challenge_bye: Option<(u16, &'static str)>,
     /// BYE requests of the callers as they were sent.
     pub(crate) byes: Vec<String>,
+    /// Where audio of the callers went, one after the other.
+    pub(crate) audio_to: Vec<SocketAddr>,
     /// SIP messages in the order in which they were sent.
     pub(crate) wire: Vec<Sent>,
     pub(crate) records: Vec<CallRecord>,
@@ -262,6 +264,7 @@ impl World {
             rewrite_answers: None,
             challenge_bye: None,
             byes: Vec::new(),
+            audio_to: Vec::new(),
             wire: Vec::new(),
             records: Vec::new(),
             primary: Vec::new(),
@@ -371,6 +374,14 @@ impl World {
         let flow = Flow { link: *link, remote: *remote };
         let text = sent.text.replace(to, &format!("{party};tag=fork"));
         self.callers.handle_sip(self.now, self.now, flow, text.as_bytes());
+        self.drain_both();
+    }
+
+    /// A datagram from one of the server's addresses reaches the callers' link towards it.
+    pub(crate) fn inject_from(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let link = self.links.iter().find(|(_, (.., remote))| *remote == from);
+        let flow = Flow { link: *link.expect("a link leads there").0, remote: from };
+        self.callers.handle_sip(self.now, self.now, flow, bytes);
         self.drain_both();
     }
 
@@ -674,6 +685,9 @@ impl World {
         let Some(own) = self.own.get(&(by, port)).copied() else { return };
         let mut from = SocketAddr::new(own.ip(), own.port() + u16::from(channel == Channel::Rtcp));
         let mut to = to;
+        if by == Side::Callers && channel == Channel::Rtp && self.audio_to.last() != Some(&to) {
+            self.audio_to.push(to);
+        }
         match self.nat {
             // Ports of media stay as they are. A private address leads nowhere from outside.
             Some((ip, _)) if by == Side::Callers => from.set_ip(ip),

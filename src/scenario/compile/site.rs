@@ -72,6 +72,7 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         headers: sip.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
         speaks: session::extensions(sip.reliable, sip.session_timer.as_ref(), Extensions::default(), at_sip, report),
         gruu: sip.gruu,
+        outbound: sip.outbound,
         user_agent: sip.user_agent.clone(),
         codecs: codecs(file, at.key("media").key("codecs"), report),
         srtp: srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report).unwrap_or_default(),

@@ -91,7 +91,7 @@ pub struct SipFile {
     pub public_address: Option<String>,
     /// Local port of SIP over UDP. Default: a free one.
     pub local_port: Option<u16>,
-    /// What becomes of INVITEs above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1). Default: fragment,
+    /// What becomes of INVITE, REGISTER and OPTIONS above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1). Default: fragment,
     /// because many servers and trunks in the field take no TCP.
     #[serde(default)]
     pub large_requests: LargeRequestsWord,
@@ -118,6 +118,10 @@ pub struct SipFile {
     /// calls. Default: false.
     #[serde(default)]
     pub gruu: bool,
+    /// Flows (RFC 5626): registrations carry `+sip.instance` and `reg-id`, so that a new connection takes the place of the
+    /// one that was lost, instead of standing beside it until it expires. Default: false.
+    #[serde(default)]
+    pub outbound: bool,
     /// User-Agent. Default: ringfleet/VERSION.
     pub user_agent: Option<String>,
     /// Header that carries our call id to the other leg, where the target lets it through.

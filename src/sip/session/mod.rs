@@ -36,7 +36,7 @@ use smallvec::SmallVec;
 use super::authenticator::Authenticator;
 use super::dialog::Dialog;
 use super::endpoint::Event;
-use super::exchange::{self, Cause, Exchange, Login};
+use super::exchange::{self, Cause, Exchange, Heard, Login};
 use super::flow::{Flow, Link};
 use super::message::{Message, Method};
 use super::outbox::Context;
@@ -53,8 +53,8 @@ pub use timer::{Refresher, SessionTimer};
 use called::Served;
 use caller::Inviting;
 use change::Change;
-use elsewhere::Unserved;
-use fork::{Acknowledged, Early};
+use elsewhere::{Left, Unserved};
+use fork::{Acknowledged, Early, Forks};
 use reliable::Provisionals;
 use timer::Refresh;
 use within::{Answered, Offered};
@@ -88,13 +88,14 @@ pub struct Session {
     unserved: Option<Box<Unserved>>,
     /// The INVITE that makes the call goes as a datagram up to this size, bytes.
     largest_datagram: Option<usize>,
-    /// Numbers of INVITEs that went to another place without an answer, and until when one may still come.
-    left: SmallVec<[(u32, Instant); 1]>,
+    /// INVITEs that went to another place without an answer.
+    left: SmallVec<[Left; 1]>,
     challenged: bool,
     /// Number of the INVITE that a 2xx came to, and until when further ones are taken (RFC 6026 §8.4, Timer M).
     accepted: Option<(u32, Instant)>,
     acknowledged: SmallVec<[Acknowledged; 1]>,
     early: Vec<Early>,
+    forks: Forks,
     /// The answer in a reliable provisional response, where the 2xx repeats none.
     early_answer: Option<Box<[u8]>>,
     /// Our requests besides INVITE that are under way.
@@ -199,6 +200,7 @@ impl Session {
             accepted: None,
             acknowledged: SmallVec::new(),
             early: Vec::new(),
+            forks: Forks::default(),
             early_answer: None,
             requests: SmallVec::new(),
             served: None,
@@ -235,6 +237,12 @@ impl Session {
     /// The answer to our offer that came in a reliable provisional response.
     pub fn early_answer(&self) -> Option<&[u8]> {
         self.early_answer.as_deref()
+    }
+
+    /// Places that rang or answered for our INVITE, by the tag of To; `None` where none did. Those beyond 32 are not told
+    /// apart.
+    pub fn forks(&self) -> Option<u32> {
+        self.forks.count()
     }
 
     /// Credentials for requests of a session that was received.
@@ -402,11 +410,11 @@ impl Session {
         let Pending { purpose, flow, exchange } = &mut self.requests[place];
         let (purpose, flow) = (*purpose, (*flow, self.owner));
         let auth = (&mut self.authenticator, &mut self.next_number);
-        let code = exchange.handle_response(context, flow, response, auth);
+        let heard = exchange.handle_response(context, flow, response, auth, None);
         if purpose != Purpose::ForkBye {
             self.dialog.local_cseq = self.dialog.local_cseq.max(exchange.cseq());
         }
-        if let Some(code) = code {
+        if let Heard::Final(code) = heard {
             self.requests.remove(place);
             if purpose == Purpose::Update && code < 300 {
                 self.dialog.refresh_target(response);
