@@ -449,6 +449,7 @@ impl Callers {
             me,
             pool: self.pools[usize::from(me.actor)].unwrap_or(0),
             n: place.n,
+            seed: self.config.plan.seed,
             letting_go: self.letting_go,
             owner: owner_of(place.n, me.actor),
         };

@@ -11,6 +11,7 @@ use super::links::{Links, Wanted};
 use super::reach::Unserved;
 use super::refresh::Kept;
 use crate::media;
+use crate::pace::Length;
 use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role, TransportFailure};
 use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
 use crate::sip::endpoint::Endpoint;
@@ -20,6 +21,7 @@ use crate::sip::sdp::crypto::{Key, KeySource};
 use crate::sip::token::Handle;
 use crate::station::PortId;
 use crate::station::streams::Streams;
+use crate::units::Random;
 use std::sync::Arc;
 
 use crate::sip::exchange::Login;
@@ -168,6 +170,8 @@ pub(super) struct Tools<'a> {
     pub(super) pool: usize,
     /// Index of the attempt, from 1.
     pub(super) n: u64,
+    /// What lengths are drawn from.
+    pub(super) seed: u64,
     /// Calls that are held open may end.
     pub(super) letting_go: bool,
     /// Number of the leg for the endpoint and the evidence.
@@ -228,6 +232,11 @@ impl Leg {
         }
     }
 
+    /// How long the step at hand lasts in this attempt.
+    pub(super) fn drawn(&self, tools: &Tools<'_>, length: &Length) -> Duration {
+        length.draw(&mut Random::of(tools.seed, [tools.n, tools.me.actor.into(), self.step as u64]))
+    }
+
     fn begin(&mut self, tools: &mut Tools<'_>, step: &Step) -> Flowing {
         if self.facts.moments.started.is_none() {
             self.facts.moments.started = Some(tools.now);
@@ -237,7 +246,7 @@ impl Leg {
             Step::Dial(step) => self.begin_dial(tools, step),
             Step::Answer(step) => self.begin_answer(tools, step),
             Step::Talk(step) => self.begin_talk(tools, step),
-            Step::Wait(period) => self.block(Phase::Pausing, Some(tools.now + *period)),
+            Step::Wait(length) => self.block(Phase::Pausing, Some(tools.now + self.drawn(tools, length))),
             Step::Direct(step) => self.begin_direct(tools, step),
             Step::Hangup => self.begin_hangup(tools),
             Step::HoldOpen => self.begin_hold_open(tools),

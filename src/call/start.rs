@@ -16,6 +16,8 @@ pub(super) struct Starts {
     /// Attempts of this worker that were started or dropped.
     taken: u64,
     stopped: bool,
+    /// The attempt that was looked at last, and when it is due.
+    due: Option<(u64, Option<Instant>)>,
     /// No attempt may start from then on.
     closes: Option<Instant>,
 }
@@ -41,12 +43,12 @@ pub(super) enum Next {
 
 impl Starts {
     pub(super) fn new(load: Load, start: Instant, share: (u64, u64), closes: Option<Instant>) -> Self {
-        Self { load, start, share, taken: 0, stopped: false, closes }
+        Self { load, start, share, taken: 0, stopped: false, due: None, closes }
     }
 
     /// The load begins now: what it had to wait for has come.
     pub(super) fn begin(&mut self, now: Instant) {
-        self.start = now;
+        (self.start, self.due) = (now, None);
     }
 
     pub(super) fn stop(&mut self) {
@@ -99,8 +101,20 @@ impl Starts {
         self.share.0 + (self.taken - 1) * self.share.1
     }
 
-    fn next_open(&self, now: Instant, k: u64, paused: bool) -> Next {
-        match self.load.start_of(k).map(|due| self.start + due) {
+    /// When attempt `k` is due; it is asked for again and again until then.
+    fn due(&mut self, k: u64) -> Option<Instant> {
+        match self.due {
+            Some((known, due)) if known == k => due,
+            _ => {
+                let due = self.load.start_of(k).map(|due| self.start + due);
+                self.due = Some((k, due));
+                due
+            }
+        }
+    }
+
+    fn next_open(&mut self, now: Instant, k: u64, paused: bool) -> Next {
+        match self.due(k) {
             None => Next::Over,
             Some(due) if due > now => Next::At(due),
             Some(_) if paused => Next::HoldBack(k),
@@ -118,7 +132,7 @@ pub(super) fn share_of(total: u64, (i, n): (u64, u64)) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pace::{Ramp, Stop};
+    use crate::pace::{Arrivals, Ramp, Stop};
     use crate::units::CallsPerSecond;
 
     fn start() -> Instant {
@@ -129,7 +143,10 @@ mod tests {
     fn constant(rate: f64, calls: u64) -> Load {
         let rate = CallsPerSecond::new(rate).expect("valid");
         let ramps = vec![Ramp { from: rate, to: rate, over: None }];
-        Load { schedule: Schedule::Open { ramps }, stop: Stop { calls: Some(calls), after: None } }
+        Load {
+            schedule: Schedule::Open { ramps, arrivals: Arrivals::Even },
+            stop: Stop { calls: Some(calls), after: None },
+        }
     }
 
     #[test]
@@ -153,6 +170,34 @@ mod tests {
         }
         seen.sort_unstable();
         assert_eq!(seen, [0, 1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn any_number_of_workers_makes_one_poisson_process_of_the_same_starts() {
+        let t0 = start();
+        let rate = CallsPerSecond::new(50.0).expect("valid");
+        let ramps = vec![Ramp { from: rate, to: rate, over: None }];
+        let schedule = Schedule::Open { ramps, arrivals: Arrivals::Poisson { seed: 5 } };
+        let load = Load { schedule, stop: Stop { calls: None, after: Some(Duration::from_secs(20)) } };
+        let whole: Vec<Instant> = (0..).map_while(|k| load.start_of(k)).map(|due| t0 + due).collect();
+        assert_eq!(whole.len() as u64, load.planned().expect("known"));
+        for workers in 1..=3 {
+            let mut seen = Vec::new();
+            for worker in 0..workers {
+                let mut starts = Starts::new(load.clone(), t0, (worker, workers), None);
+                let mut now = t0;
+                loop {
+                    match starts.next(now, 0, None) {
+                        Next::Start(k, intended) => seen.push((k as usize, intended)),
+                        Next::At(at) => now = at,
+                        Next::Over => break,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            seen.sort_unstable();
+            assert_eq!(seen, whole.iter().copied().enumerate().collect::<Vec<_>>(), "{workers} workers");
+        }
     }
 
     #[test]

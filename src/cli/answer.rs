@@ -17,7 +17,7 @@ use crate::media::{Codec, Source};
 use crate::net::clock;
 use crate::net::tls::SelfSigned;
 use crate::net::udp::own_address;
-use crate::pace::{Load, Schedule, Stop};
+use crate::pace::{Length, Load, Schedule, Stop};
 use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::scenario::plan::{
@@ -149,7 +149,7 @@ fn plan(args: &Args) -> Plan {
         speaks: Extensions::default(),
     })];
     if reject.is_none() {
-        steps.push(Step::Talk(Talk { duration: args.hangup_after.map(|period| period.0), send }));
+        steps.push(Step::Talk(Talk { duration: args.hangup_after.map(|period| Length::Fixed(period.0)), send }));
     }
     let server = Server::new(args.listen.ip().to_string(), Some(args.listen.port()), Transport::Udp);
     let target = Target {
@@ -192,6 +192,7 @@ fn plan(args: &Args) -> Plan {
             schedule: Schedule::OnDemand,
             stop: Stop { calls: args.calls, after: args.period.map(|period| period.0) },
         },
+        seed: 1,
         expect: Vec::new(),
         safety: Safety::lab(),
         filled: Vec::new(),

@@ -12,7 +12,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use super::host::StartError;
 use super::workers::Settings;
 use crate::net::{drops, udp};
-use crate::pace::{Load, Schedule};
+use crate::pace::{Load, Schedule, peak_of};
 use crate::scenario::plan::{Actor, MediaMode, Plan, Step};
 use crate::sip::flow::Hop;
 
@@ -62,7 +62,9 @@ fn at_once(plan: &Plan) -> u64 {
         Schedule::Closed { concurrent } => u64::from(*concurrent),
         Schedule::Open { .. } => {
             let lasts: Option<Vec<Duration>> = plan.actors.iter().map(shortest).collect();
-            lasts.and_then(|all| all.into_iter().max()).map_or(most, |lasts| overlapping(&plan.load, lasts, most))
+            let overlapping = |lasts| overlapping(&plan.load.evened(), lasts, most);
+            let mean = lasts.and_then(|all| all.into_iter().max()).map_or(most, overlapping);
+            if plan.draws() { peak_of(mean as f64) as u64 } else { mean }
         }
         Schedule::Search(search) => search.most_held(),
         Schedule::OnDemand => 1,
@@ -86,8 +88,8 @@ fn overlapping(load: &Load, lasts: Duration, enough: u64) -> u64 {
 /// How long an attempt of this actor lasts at least; `None` where it lasts as long as the load.
 fn shortest(actor: &Actor) -> Option<Duration> {
     let of_step = |step: &Step| match step {
-        Step::Talk(talk) => Some(talk.duration.unwrap_or_default()),
-        Step::Wait(period) => Some(*period),
+        Step::Talk(talk) => Some(talk.duration.map_or(Duration::ZERO, |length| length.mean())),
+        Step::Wait(length) => Some(length.mean()),
         Step::HoldOpen => None,
         _ => Some(Duration::ZERO),
     };
@@ -158,7 +160,7 @@ fn open_descriptors() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::pace::{Ramp, Stop};
+    use crate::pace::{Arrivals, Ramp, Stop};
     use crate::units::CallsPerSecond;
 
     #[test]
@@ -174,7 +176,10 @@ mod tests {
         let load = |from, to, calls| {
             let rate = |rate| CallsPerSecond::new(rate).expect("valid");
             let ramps = vec![Ramp { from: rate(from), to: rate(to), over: None }];
-            Load { schedule: Schedule::Open { ramps }, stop: Stop { calls: Some(calls), after: None } }
+            Load {
+                schedule: Schedule::Open { ramps, arrivals: Arrivals::Even },
+                stop: Stop { calls: Some(calls), after: None },
+            }
         };
         let seconds = Duration::from_secs;
         assert_eq!(overlapping(&load(10.0, 10.0, 1000), seconds(5), u64::MAX), 50);

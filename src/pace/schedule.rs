@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::arrivals::{Arrivals, peak_of};
 use super::search;
 use crate::units::CallsPerSecond;
 
@@ -34,6 +35,8 @@ pub enum Schedule {
     Open {
         /// Ramps in order; the first starts from its own rate where it holds, else from 0.
         ramps: Vec<Ramp>,
+        /// How starts are spaced along them.
+        arrivals: Arrivals,
     },
 }
 
@@ -69,8 +72,8 @@ impl Load {
         if self.stop.calls.is_some_and(|calls| k >= calls) {
             return None;
         }
-        let Schedule::Open { ramps } = &self.schedule else { return None };
-        let due = open_start(ramps, k as f64)?;
+        let Schedule::Open { ramps, arrivals } = &self.schedule else { return None };
+        let due = open_start(ramps, arrivals.position(k))?;
         self.stop.after.is_none_or(|end| due < end).then_some(due)
     }
 
@@ -78,7 +81,9 @@ impl Load {
     pub fn planned(&self) -> Option<u64> {
         let by_time = match (&self.schedule, self.stop.after) {
             (Schedule::Closed { .. } | Schedule::OnDemand | Schedule::Search(_), _) => None,
-            (Schedule::Open { ramps }, after) => open_total(ramps, after),
+            (Schedule::Open { ramps, arrivals }, after) => {
+                open_total(ramps, after).map(|total| arrivals.count_below(total))
+            }
         };
         match (self.stop.calls, by_time) {
             (Some(calls), Some(total)) => Some(calls.min(total)),
@@ -94,11 +99,32 @@ impl Load {
         }
     }
 
-    /// Highest rate that the schedule asks for; `None` for closed loads.
+    /// Starts are drawn at random.
+    pub fn is_random(&self) -> bool {
+        matches!(self.schedule, Schedule::Open { arrivals: Arrivals::Poisson { .. }, .. })
+    }
+
+    /// The same load with evenly spaced starts.
+    pub fn evened(&self) -> Self {
+        let mut load = self.clone();
+        if let Schedule::Open { arrivals, .. } = &mut load.schedule {
+            *arrivals = Arrivals::Even;
+        }
+        load
+    }
+
+    /// Highest rate that the schedule asks for; `None` for closed loads. Where starts are drawn at random, single seconds
+    /// have more: see [`Load::peak_second`].
     pub fn peak_rate(&self) -> Option<CallsPerSecond> {
-        let Schedule::Open { ramps } = &self.schedule else { return None };
+        let Schedule::Open { ramps, .. } = &self.schedule else { return None };
         let peak = ramps.iter().flat_map(|ramp| [ramp.from.get(), ramp.to.get()]).fold(0.0, f64::max);
         CallsPerSecond::new(peak)
+    }
+
+    /// Starts that the fullest second may have; `None` for closed loads.
+    pub fn peak_second(&self) -> Option<f64> {
+        let peak = self.peak_rate()?.get();
+        Some(if self.is_random() { peak_of(peak) } else { peak })
     }
 }
 
@@ -133,7 +159,8 @@ fn time_of(k: f64, from: f64, to: f64, over: f64) -> f64 {
     2.0 * k / (from + (from * from + 2.0 * slope * k).max(0.0).sqrt())
 }
 
-fn open_total(ramps: &[Ramp], after: Option<Duration>) -> Option<u64> {
+/// The integral of the rate over the whole schedule.
+fn open_total(ramps: &[Ramp], after: Option<Duration>) -> Option<f64> {
     let mut left = after.map_or(f64::INFINITY, |after| after.as_secs_f64());
     let mut total = 0.0;
     for ramp in ramps {
@@ -147,8 +174,7 @@ fn open_total(ramps: &[Ramp], after: Option<Duration>) -> Option<u64> {
         total += (from + end) / 2.0 * taken;
         left -= taken;
     }
-    // Attempt k starts when the integral reaches k, so k = 0 counts; tolerate the last bit of the sum.
-    Some((total - 1e-9).ceil().max(0.0) as u64)
+    Some(total)
 }
 
 #[cfg(test)]
@@ -161,7 +187,7 @@ mod tests {
 
     fn constant(per_second: f64, stop: Stop) -> Load {
         let ramp = Ramp { from: rate(per_second), to: rate(per_second), over: None };
-        Load { schedule: Schedule::Open { ramps: vec![ramp] }, stop }
+        Load { schedule: Schedule::Open { ramps: vec![ramp], arrivals: Arrivals::Even }, stop }
     }
 
     #[test]
@@ -180,7 +206,7 @@ mod tests {
             Ramp { from: rate(0.0), to: rate(50.0), over: Some(Duration::from_secs(30)) },
             Ramp { from: rate(50.0), to: rate(50.0), over: Some(Duration::from_secs(300)) },
         ];
-        let load = Load { schedule: Schedule::Open { ramps }, stop: Stop::default() };
+        let load = Load { schedule: Schedule::Open { ramps, arrivals: Arrivals::Even }, stop: Stop::default() };
         assert_eq!(load.planned(), Some(750 + 15_000));
         assert_eq!(load.start_of(0), Some(Duration::ZERO));
         // Half the time of a ramp from zero sees a quarter of its calls.
@@ -194,7 +220,7 @@ mod tests {
     #[test]
     fn a_ramp_down_never_goes_back_in_time() {
         let ramps = vec![Ramp { from: rate(50.0), to: rate(0.0), over: Some(Duration::from_secs(10)) }];
-        let load = Load { schedule: Schedule::Open { ramps }, stop: Stop::default() };
+        let load = Load { schedule: Schedule::Open { ramps, arrivals: Arrivals::Even }, stop: Stop::default() };
         let starts: Vec<Duration> = (0..250).map(|k| load.start_of(k).expect("due")).collect();
         assert!(starts.is_sorted());
         assert_eq!(load.start_of(250), None);
@@ -214,5 +240,37 @@ mod tests {
         assert_eq!(load.planned(), Some(3));
         assert_eq!(load.start_of(0), None);
         assert_eq!(load.peak_rate(), None);
+    }
+
+    #[test]
+    fn poisson_starts_follow_the_rate_and_end_with_the_time() {
+        let arrivals = Arrivals::Poisson { seed: 11 };
+        let ramps = vec![
+            Ramp { from: rate(0.0), to: rate(50.0), over: Some(Duration::from_secs(40)) },
+            Ramp { from: rate(50.0), to: rate(50.0), over: Some(Duration::from_secs(100)) },
+        ];
+        let load = Load { schedule: Schedule::Open { ramps, arrivals }, stop: Stop::default() };
+        let planned = load.planned().expect("known");
+        assert!((planned as f64 - 6000.0).abs() < 5.0 * 6000f64.sqrt(), "{planned}");
+        let starts: Vec<Duration> = (0..planned).map(|k| load.start_of(k).expect("due")).collect();
+        assert!(starts.is_sorted() && *starts.last().expect("some") < Duration::from_secs(140));
+        assert_eq!(load.start_of(planned), None);
+        // The ramp has a sixth of them, and half of its time a quarter of these.
+        let before = |seconds| starts.partition_point(|start| *start < Duration::from_secs(seconds)) as f64;
+        assert!((before(40) - 1000.0).abs() < 5.0 * 1000f64.sqrt(), "{}", before(40));
+        assert!((before(20) - 250.0).abs() < 5.0 * 250f64.sqrt(), "{}", before(20));
+    }
+
+    #[test]
+    fn nothing_starts_in_a_pause_and_the_first_attempt_after_it_starts_at_its_end() {
+        let hold = |per_second, seconds| {
+            let rate = rate(per_second);
+            Ramp { from: rate, to: rate, over: Some(Duration::from_secs(seconds)) }
+        };
+        let ramps = vec![hold(0.0, 5), hold(10.0, 2), hold(0.0, 60), hold(20.0, 1)];
+        let load = Load { schedule: Schedule::Open { ramps, arrivals: Arrivals::Even }, stop: Stop::default() };
+        assert_eq!(load.planned(), Some(40));
+        let starts = [0, 19, 20, 39].map(|k| load.start_of(k).expect("due").as_millis());
+        assert_eq!(starts, [5_000, 6_900, 67_000, 67_950]);
     }
 }

@@ -114,7 +114,7 @@ fn load(plan: &Plan) -> String {
         }
         Schedule::Closed { concurrent: 1 } => format!("one after another{after}"),
         Schedule::Closed { concurrent } => format!("{concurrent} at the same time{after}"),
-        Schedule::Open { ramps } => match ramps.as_slice() {
+        Schedule::Open { ramps, .. } => match ramps.as_slice() {
             [only] if only.from == only.to => format!("at {}{after}", only.to),
             ramps => {
                 let steps: Vec<String> = ramps.iter().map(ramp_text).collect();

@@ -10,6 +10,15 @@ impl Random {
         Self(seed)
     }
 
+    /// The sequence of one thing among many: the same seed and parts give the same sequence, whoever asks.
+    pub fn of<const N: usize>(seed: u64, parts: [u64; N]) -> Self {
+        let mut random = Self::new(seed);
+        for part in parts {
+            random = Self(random.next_u64() ^ part.wrapping_mul(0xd6e8_feb8_6659_fd93));
+        }
+        Self(random.next_u64())
+    }
+
     /// The next 64 bits.
     pub fn next_u64(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -17,6 +26,16 @@ impl Random {
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
+    }
+
+    /// A number above 0 and below 1.
+    pub fn unit(&mut self) -> f64 {
+        ((self.next_u64() >> 11) as f64 + 0.5) / (1u64 << 53) as f64
+    }
+
+    /// A value of the normal distribution with mean 0 and variance 1 (Box and Muller 1958).
+    pub fn normal(&mut self) -> f64 {
+        (-2.0 * self.unit().ln()).sqrt() * (std::f64::consts::TAU * self.unit()).cos()
     }
 
     /// The next 32 bits.

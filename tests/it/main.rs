@@ -41,6 +41,7 @@ mod virtual_keep_alive;
 mod virtual_lab;
 mod virtual_large;
 mod virtual_limits;
+mod virtual_loads;
 mod virtual_media;
 mod virtual_nat;
 mod virtual_net;

@@ -15,7 +15,7 @@ impl Leg {
         }
         self.talking_since = Some(tools.now);
         self.set_source(tools, step.send);
-        self.block(Phase::Talking, step.duration.map(|duration| tools.now + duration))
+        self.block(Phase::Talking, step.duration.map(|length| tools.now + self.drawn(tools, &length)))
     }
 
     pub(in crate::call) fn begin_hold_open(&mut self, tools: &Tools<'_>) -> Flowing {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
-use crate::pace::{Load, Schedule};
+use crate::pace::{Load, Schedule, peak_of};
 use crate::scenario::filled::Filled;
 use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step, Target};
 use crate::scenario::safety::Refusal;
@@ -69,8 +69,14 @@ fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
             over("find_limit", what, "max_concurrent", safety.max_concurrent.to_string());
         }
     }
-    if let Some(rate) = plan.load.peak_rate().filter(|rate| rate.get() > safety.max_cps) {
-        over("rate", format!("a rate of {rate}"), "max_cps", safety.max_cps.to_string());
+    if let (Some(rate), Some(second)) = (plan.load.peak_rate(), plan.load.peak_second())
+        && second > safety.max_cps
+    {
+        let what = match plan.load.is_random() {
+            true => format!("a rate of {rate} with about {second:.0} starts in the fullest second"),
+            false => format!("a rate of {rate}"),
+        };
+        over("rate", what, "max_cps", safety.max_cps.to_string());
     }
     if let Some(calls) = plan.load.planned().filter(|calls| *calls > safety.max_calls) {
         over("calls", format!("{calls} attempts"), "max_calls", safety.max_calls.to_string());
@@ -94,7 +100,8 @@ fn length(load: &Load) -> Option<Duration> {
 }
 
 /// Attempts at the same time that the load needs at least: starts by the rate, each as long as its steps say, without
-/// the time until the answer, which nobody knows beforehand.
+/// the time until the answer, which nobody knows beforehand. Where starts or lengths are drawn, as many as that comes to
+/// now and then.
 pub fn concurrency(plan: &Plan) -> Option<u64> {
     match &plan.load.schedule {
         Schedule::OnDemand => None,
@@ -106,8 +113,9 @@ pub fn concurrency(plan: &Plan) -> Option<u64> {
         Schedule::Open { .. } => {
             let shortest = |actor| shortest(actor, &plan.load);
             let shortest = plan.actors.iter().map(shortest).max().unwrap_or_default().as_secs_f64();
-            let rate = plan.load.peak_rate()?.get();
-            let needed = (rate * shortest).ceil().max(1.0) as u64;
+            let mean = plan.load.peak_rate()?.get() * shortest;
+            let needed = if plan.draws() { peak_of(mean) } else { mean };
+            let needed = needed.ceil().max(1.0) as u64;
             Some(plan.load.planned().map_or(needed, |planned| needed.min(planned)))
         }
     }
@@ -117,8 +125,8 @@ fn shortest(actor: &Actor, load: &Load) -> Duration {
     let length = |step: &Step| match step {
         // Until the last attempt has begun, and to the end of the load's time where it has one.
         Step::HoldOpen => load.stop.after.max(length(load)).unwrap_or_default(),
-        Step::Talk(talk) => talk.duration.unwrap_or_default(),
-        Step::Wait(time) => *time,
+        Step::Talk(talk) => talk.duration.map_or(Duration::ZERO, |length| length.mean()),
+        Step::Wait(length) => length.mean(),
         _ => Duration::ZERO,
     };
     actor.steps.iter().map(length).sum()

@@ -1,8 +1,8 @@
 //! `load:` of a scenario, lowered to `pace::Load`.
 
 use super::doc::{At, Report};
-use crate::pace::{Load, Ramp, Schedule, Stop};
-use crate::scenario::file::load::{LoadFile, RampFile, RateFile};
+use crate::pace::{Arrivals, Load, Ramp, Schedule, Stop};
+use crate::scenario::file::load::{ArrivalsWord, LoadFile, RampFile, RateFile};
 use crate::units::CallsPerSecond;
 
 /// The load; one attempt where nothing usable is written.
@@ -21,6 +21,14 @@ pub(super) fn compile(file: Option<&LoadFile>, at: At<'_>, report: &mut Report) 
     let stop = Stop { calls: file.calls, after: file.duration.map(|period| period.0) };
     let endless = stop.calls.is_none() && stop.after.is_none();
     let lossy = at.doc().lossy;
+    let arrivals = match file.arrivals.unwrap_or_default() {
+        ArrivalsWord::Even => Arrivals::Even,
+        ArrivalsWord::Poisson => Arrivals::Poisson { seed: seed(Some(file)) },
+    };
+    if file.arrivals.is_some() && file.rate.is_none() && !lossy {
+        let help = "it spaces the starts of a `rate`: write `rate: 50/s` beside it, or leave it out";
+        report.add(at.name("arrivals"), "`arrivals` without a rate", help);
+    }
     let schedule = match (&file.rate, file.concurrent) {
         (Some(RateFile::Constant(rate)), _) => {
             if rate.0.get() <= 0.0 {
@@ -29,9 +37,9 @@ pub(super) fn compile(file: Option<&LoadFile>, at: At<'_>, report: &mut Report) 
             if endless && !lossy {
                 report.add(at.name("rate"), "a rate without end", "add `calls: N` or `for: 5m` beside it");
             }
-            Schedule::Open { ramps: vec![Ramp { from: rate.0, to: rate.0, over: None }] }
+            Schedule::Open { ramps: vec![Ramp { from: rate.0, to: rate.0, over: None }], arrivals }
         }
-        (Some(RateFile::Ramps(ramps)), _) => Schedule::Open { ramps: lower(ramps, at.key("rate"), report) },
+        (Some(RateFile::Ramps(ramps)), _) => Schedule::Open { ramps: lower(ramps, at.key("rate"), report), arrivals },
         (None, Some(concurrent)) => {
             if endless && !lossy {
                 report.add(at.name("concurrent"), "a load without end", "add `calls: N` or `for: 5m` beside it");
@@ -46,6 +54,11 @@ pub(super) fn compile(file: Option<&LoadFile>, at: At<'_>, report: &mut Report) 
         }
     };
     Load { schedule, stop }
+}
+
+/// What is drawn at random is drawn from this.
+pub(super) fn seed(file: Option<&LoadFile>) -> u64 {
+    file.and_then(|file| file.seed).unwrap_or(1)
 }
 
 fn lower(files: &[RampFile], at: At<'_>, report: &mut Report) -> Vec<Ramp> {

@@ -10,6 +10,7 @@ mod find_limit;
 mod headers;
 mod lab;
 mod lab_limits;
+mod length;
 mod licence;
 mod limits;
 mod load;
@@ -112,6 +113,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         description: file.description.clone().unwrap_or_default(),
         actors,
         load,
+        seed: load::seed(file.load.as_ref()),
         expect,
         safety,
         filled: Vec::new(),

@@ -6,7 +6,7 @@ use super::doc::{At, Report};
 use super::lab::reject;
 use super::session::{extensions, means};
 use super::site::{Site, check_trunk};
-use super::{Constants, headers, numbers};
+use super::{Constants, headers, length, numbers};
 use crate::record::Party;
 use crate::scenario::file::scalar::Digits;
 use crate::scenario::file::step::{
@@ -48,9 +48,11 @@ fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
         }
         StepFile::Resume(resume) => Step::Direct(Direct { direction: Direction::SendRecv, by: means(resume.by) }),
         StepFile::Talk(talk) => {
-            Step::Talk(Talk { duration: talk.duration.map(|period| period.0), send: send(talk.send) })
+            let at = at.key("talk").key("for");
+            let duration = talk.duration.as_ref().map(|file| length::compile(file, at, report));
+            Step::Talk(Talk { duration, send: send(talk.send) })
         }
-        StepFile::Wait(period) => Step::Wait(period.0),
+        StepFile::Wait(file) => Step::Wait(length::compile(file, at.key("wait"), report)),
         StepFile::Hangup => Step::Hangup,
         StepFile::HoldOpen => Step::HoldOpen,
         StepFile::Expect(CheckFile::StillUp) => Step::Expect(Check::StillUp),

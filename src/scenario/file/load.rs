@@ -17,6 +17,11 @@ pub struct LoadFile {
     /// Attempts per second on an open schedule (a start that is due happens, or is counted as dropped), or a list of
     /// ramps. A constant rate needs `calls` or `for` beside it.
     pub rate: Option<RateFile>,
+    /// How the starts of a `rate` are spaced. Default: even.
+    pub arrivals: Option<ArrivalsWord>,
+    /// What is drawn at random is drawn from this number: `arrivals: poisson`, lengths with a distribution, the order of
+    /// a mix. The same seed draws the same, on any number of workers. Default: 1.
+    pub seed: Option<u64>,
     /// No attempt starts after this long.
     #[serde(rename = "for")]
     pub duration: Option<Period>,
@@ -77,6 +82,18 @@ pub enum LimitWord {
 pub struct ControlFile {
     /// Whom it calls: a name of the target, or digits. It takes no trunk.
     pub number: Digits,
+}
+
+/// How starts are spaced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "arrivals")]
+pub enum ArrivalsWord {
+    /// As evenly as the rate says.
+    #[default]
+    Even,
+    /// At random, as calls come in that know nothing of each other: a Poisson process of that rate.
+    Poisson,
 }
 
 /// A constant rate, or ramps.

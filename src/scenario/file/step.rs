@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
+use super::length::LengthFile;
 use super::scalar::{Digits, OneOrMany};
 use super::session::{MeansWord, ReliableWord, SessionTimerFile};
 use crate::record::Class;
@@ -32,8 +33,8 @@ pub enum StepFile {
     Answer(AnswerFile),
     /// Send audio and listen for a while.
     Talk(TalkFile),
-    /// Let time pass; audio, if any, goes on: `wait: 5s`.
-    Wait(Period),
+    /// Let time pass; audio, if any, goes on: `wait: 5s`, or `wait: { uniform: { from: 5s, to: 20s } }`.
+    Wait(LengthFile),
     /// Put the far end on hold.
     Hold(HoldFile),
     /// Take the far end off hold.
@@ -192,9 +193,9 @@ pub struct RejectFile {
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "talk")]
 pub struct TalkFile {
-    /// How long. Default: until the far end hangs up.
+    /// How long: `10s`, or a distribution, as `{ exponential: 3m }`. Default: until the far end hangs up.
     #[serde(rename = "for")]
-    pub duration: Option<Period>,
+    pub duration: Option<LengthFile>,
     /// What is sent. Default: speech.
     pub send: SendWord,
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::measure::threshold::Threshold;
 pub use crate::media::{Codec, Source as Send};
-use crate::pace::Load;
+use crate::pace::{Length, Load};
 use crate::record::{Class, Finding};
 pub use crate::sip::flow::{PublicAddress, Transport};
 pub use crate::sip::keep_alive::Policy as KeepAlive;
@@ -37,6 +37,8 @@ pub struct Plan {
     pub actors: Vec<Actor>,
     /// When attempts start and when they stop.
     pub load: Load,
+    /// What is drawn at random is drawn from this: the same seed draws the same.
+    pub seed: u64,
     /// What has to hold for the verdict to be pass.
     pub expect: Vec<Expectation>,
     /// Bounds on every dialled number and on the run as a whole.
@@ -56,6 +58,16 @@ impl Plan {
         let controls = usize::from(self.load.search().is_some_and(|search| search.control));
         let parties = self.actors.len() - controls;
         if control { parties..self.actors.len() } else { 0..parties }
+    }
+
+    /// How many attempts are under way at the same time is a matter of chance: starts or lengths are drawn.
+    pub fn draws(&self) -> bool {
+        let is_drawn = |step: &Step| match step {
+            Step::Talk(talk) => talk.duration.is_some_and(|length| !length.is_fixed()),
+            Step::Wait(length) => !length.is_fixed(),
+            _ => false,
+        };
+        self.load.is_random() || self.actors.iter().flat_map(|actor| &actor.steps).any(is_drawn)
     }
 
     /// Whether an expectation speaks of audio heard: then the far end is one that sends our reference audio.
@@ -153,7 +165,7 @@ pub enum Step {
     /// Send audio and listen for a while.
     Talk(Talk),
     /// Let time pass; media, if any, goes on.
-    Wait(Duration),
+    Wait(Length),
     /// Change what flows: hold and resume.
     Direct(Direct),
     /// End the call and wait for the BYE's response.
@@ -307,7 +319,7 @@ impl Reject {
 #[derive(Clone, Debug)]
 pub struct Talk {
     /// How long; `None` lasts until the far end hangs up.
-    pub duration: Option<Duration>,
+    pub duration: Option<Length>,
     /// What is sent.
     pub send: Send,
 }
