@@ -22,6 +22,7 @@ use crate::sip::endpoint::{self, Endpoint};
 use crate::sip::flow::{Flow, Hop, LinkId};
 use crate::sip::keep_alive::KeepAlives;
 use crate::sip::sdp::crypto::KeySource;
+use crate::sip::stun;
 use crate::sip::token::Handle;
 use crate::station::streams::Streams;
 use crate::timer::Wheel;
@@ -147,8 +148,8 @@ pub struct Callers {
     pub(super) links: Links,
     pub(super) hops: Hops,
     pub(super) keep_alives: KeepAlives,
-    /// Flows that a ping goes out over.
-    pub(super) pings: Vec<Flow>,
+    /// Flows that a ping goes out over, with the STUN transaction that it is.
+    pub(super) pings: Vec<(Flow, Option<stun::Transaction>)>,
     pub(super) wanted: Vec<Wanted>,
     /// What was dialled and permitted, by actor: the same numbers come again and again.
     pub(super) permitted: FxHashSet<(u8, String)>,

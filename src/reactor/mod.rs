@@ -356,12 +356,13 @@ mod tests {
                 reactor.turn(&mut (), |_, _| {}).expect("a turn");
             }
         };
-        let mut speaks = std::net::TcpStream::connect(server).expect("it listens");
-        let mut silent = std::net::TcpStream::connect(server).expect("it listens");
+        #[expect(clippy::disallowed_methods, reason = "the peers of this test are not the product's")]
+        let connect = || std::net::TcpStream::connect(server).expect("it listens");
+        let (mut speaks, mut silent) = (connect(), connect());
         turn(&|health| health.sockets == 4);
         speaks.write_all(b"\r\n\r\n").expect("it is open");
         turn(&|health| health.received == 1);
-        let mut third = std::net::TcpStream::connect(server).expect("it listens");
+        let mut third = connect();
         turn(&|health| health.dismissed.crowded == 1);
         assert_eq!(silent.read(&mut [0; 9]).expect("no error"), 0, "it is closed");
         third.write_all(b"\r\n\r\n").expect("it is open");

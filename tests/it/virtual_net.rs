@@ -15,7 +15,7 @@ use ringfleet::scenario::compile::{self, Compiled, Input};
 use ringfleet::scenario::plan::{Plan, Transport};
 use ringfleet::sip::endpoint;
 use ringfleet::sip::flow::{Flow, Hop, Link, LinkId};
-use ringfleet::sip::keep_alive;
+use ringfleet::sip::{keep_alive, stun};
 use ringfleet::station::{Channel, LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use ringfleet::units::{Random, Redacted};
 
@@ -595,6 +595,9 @@ impl World {
         if bytes == keep_alive::PING {
             return self.send_ping(flow);
         }
+        if stun::is_stun(bytes) {
+            return self.send_stun(by, flow, bytes);
+        }
         if self.strict || by == Side::Pbx {
             assert_strict(bytes);
         }
@@ -659,6 +662,27 @@ impl World {
         let reliable = self.links.get(&flow.link).is_some_and(|(transport, ..)| transport.is_reliable());
         if reliable && !self.mute {
             self.carry(true, || Packet::Sip { side: Side::Callers, flow, bytes: b"\r\n".to_vec() });
+        }
+    }
+
+    /// A keep-alive over UDP, or its answer.
+    fn send_stun(&mut self, by: Side, flow: Flow, bytes: &[u8]) {
+        if by == Side::Callers {
+            self.pings.push((self.now - self.start, flow.remote));
+        }
+        let found = match by {
+            Side::Callers => self
+                .links
+                .get(&flow.link)
+                .map(|(_, from, _)| (Side::Pbx, Flow { link: LISTENER, remote: self.outside(*from) })),
+            Side::Pbx => self
+                .links
+                .iter()
+                .find(|(_, (_, address, _))| self.outside(*address) == flow.remote)
+                .map(|(link, (.., remote))| (Side::Callers, Flow { link: *link, remote: *remote })),
+        };
+        if let Some((side, flow)) = found.filter(|_| !self.mute) {
+            self.carry(false, || Packet::Sip { side, flow, bytes: bytes.to_vec() });
         }
     }
 

@@ -253,9 +253,10 @@ fn keep_alive(sip: &SipFile, at: At<'_>, report: &mut Report) -> KeepAlive {
     let allowed = Duration::from_secs(1)..=Duration::from_secs(15 * 60);
     match text.parse::<Period>() {
         _ if text == "off" => KeepAlive::Off,
+        _ if text == "stun" => KeepAlive::Stun,
         Ok(Period(every)) if allowed.contains(&every) => KeepAlive::Every(every),
         _ => {
-            let help = "write an interval from 1s to 15m, as 30s, or off";
+            let help = "write an interval from 1s to 15m, as 30s, or stun, or off";
             report.add(at.key("keep_alive"), format!("`{text}` is no interval of keep-alives"), help);
             KeepAlive::Usual
         }

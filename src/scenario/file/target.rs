@@ -95,8 +95,9 @@ pub struct SipFile {
     /// because many servers and trunks in the field take no TCP.
     #[serde(default)]
     pub large_requests: LargeRequestsWord,
-    /// Keep-alives of connections and UDP flows (RFC 5626 §4.4): an interval from 1s to 15m, as 30s, or off. Default:
-    /// connections are pinged every 95 to 120 s, and every flow as often as the registrar wants (Flow-Timer).
+    /// Keep-alives of connections and UDP flows (RFC 5626 §4.4): an interval from 1s to 15m, as 30s; stun, for STUN requests
+    /// over UDP every 24 to 29 s; or off. Default: connections are pinged every 95 to 120 s, and every flow as often as the
+    /// registrar wants (Flow-Timer).
     pub keep_alive: Option<Digits>,
     /// PEM file of the certificates that are trusted for TLS. Default: those of the system.
     pub ca: Option<String>,
