@@ -70,8 +70,8 @@ impl BackOff {
         self.pauses.iter().filter(concerns).map(|pause| pause.until).max()
     }
 
-    /// Until when an attempt would come to nothing: the first call of one of its actors is not wanted.
-    pub(super) fn holds_attempts(&self, now: Instant, plan: &Plan) -> Option<Instant> {
+    /// Until when attempt `n` would come to nothing: the first call of one of its actors is not wanted.
+    pub(super) fn holds_attempts(&self, now: Instant, plan: &Plan, n: u64) -> Option<Instant> {
         if self.pauses.is_empty() {
             return None;
         }
@@ -82,7 +82,8 @@ impl BackOff {
             });
             self.until(now, index, dial.flatten())
         };
-        plan.actors.iter().enumerate().filter_map(first_call).max()
+        let cast = plan.cast(n);
+        plan.actors.iter().enumerate().skip(cast.start).take(cast.len()).filter_map(first_call).max()
     }
 }
 

@@ -229,7 +229,7 @@ impl Callers {
         let watched = share_of(config.watched_legs.into(), config.share) as u32;
         Self {
             key_source: KeySource::new(config.secret.0),
-            starts: Starts::new(config.plan.load.clone(), config.start, config.share, config.closes),
+            starts: Starts::of_plan(&config.plan, config.start, config.share, config.closes),
             accounts,
             pools,
             standing: Vec::new(),
@@ -294,7 +294,7 @@ impl Callers {
             return self.search_on(now);
         }
         for _ in 0..STARTS_A_TURN {
-            let paused = self.back_off.holds_attempts(now, &self.config.plan);
+            let paused = self.back_off.holds_attempts(now, &self.config.plan, self.starts.next_n());
             match self.starts.next(now, self.progress.in_progress, paused) {
                 Next::Start(k, intended) => {
                     let ceiling = share_of(self.config.plan.safety.max_concurrent.into(), self.config.share);
@@ -357,8 +357,8 @@ impl Callers {
             self.places.len() as u32 - 1
         });
         let plan = Arc::clone(&self.config.plan);
-        let cast = plan.cast(control);
-        let many = control || cast.len() > 1;
+        let cast = if control { plan.control() } else { plan.cast(n) };
+        let many = control || cast.len() > 1 || plan.kinds.is_some();
         let place = &mut self.places[index as usize];
         place.generation += 1;
         (place.n, place.first) = (n, cast.start as u8);
@@ -488,18 +488,18 @@ impl Callers {
     pub(super) fn wake_waiting(&mut self, now: Instant, place: u32) {
         use crate::scenario::plan::ActorState;
         let plan = Arc::clone(&self.config.plan);
-        let parties = plan.cast(false).len();
-        if parties < 2 || self.places[place as usize].first != 0 {
+        let Place { generation, first, ref legs, .. } = self.places[place as usize];
+        let (first, parties) = (usize::from(first), legs.len());
+        if parties < 2 {
             return;
         }
-        let generation = self.places[place as usize].generation;
-        for (index, actor) in plan.actors.iter().take(parties).enumerate() {
+        for (index, actor) in plan.actors.iter().enumerate().skip(first).take(parties) {
             let Some(when) = &actor.when else { continue };
             let legs = &self.places[place as usize].legs;
-            if legs.get(index).is_none_or(|leg| leg.phase != Phase::Waiting) {
+            if legs.get(index - first).is_none_or(|leg| leg.phase != Phase::Waiting) {
                 continue;
             }
-            let Some(other) = legs.get(when.actor) else { continue };
+            let Some(other) = when.actor.checked_sub(first).and_then(|other| legs.get(other)) else { continue };
             let reached = match when.state {
                 ActorState::Registered => other.registered,
                 ActorState::Answered => other.facts.moments.answered.is_some(),
@@ -568,6 +568,7 @@ impl Callers {
                 leg.figures.map(|it| *it).unwrap_or_default(),
                 &self.config.anchor,
             );
+            record.warm_up = leg.facts.moments.intended.is_some_and(|at| self.starts.warms_up(at));
             record.unmet = leg.unmet;
             record.as_expected = leg.as_expected;
             let owner = owner_of(n, first + index as u8);

@@ -26,9 +26,9 @@ impl Callers {
     /// Standing registrations are asked for; without any the load begins at once.
     pub(super) fn prepared(mut self, now: Instant) -> Self {
         let plan = Arc::clone(&self.config.plan);
-        for (actor, pool) in plan.actors.iter().zip(self.pools.clone()) {
+        for (index, (actor, pool)) in plan.actors.iter().zip(self.pools.clone()).enumerate() {
             let standing = pool.filter(|_| actor.registered == Registered::Standing).map(|pool| {
-                let wanted = standing_accounts(&plan, self.config.share);
+                let wanted = standing_accounts(&plan, index, self.config.share);
                 Standing::new(std::iter::from_fn(|| self.accounts[pool].acquire(true)).take(wanted))
             });
             self.standing.push(standing);
@@ -226,7 +226,8 @@ impl Callers {
 }
 
 /// Accounts that stay registered on one worker: as many as attempts may need at the same time.
-fn standing_accounts(plan: &Plan, (index, workers): (u64, u64)) -> usize {
-    let needed = crate::scenario::compile::concurrency(plan).unwrap_or_else(|| plan.safety.max_concurrent.into());
+fn standing_accounts(plan: &Plan, actor: usize, (index, workers): (u64, u64)) -> usize {
+    let needed =
+        crate::scenario::compile::concurrency_of(plan, actor).unwrap_or_else(|| plan.safety.max_concurrent.into());
     (needed / workers + u64::from(index < needed % workers)).max(1) as usize
 }

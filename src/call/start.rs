@@ -3,9 +3,12 @@
 use std::time::{Duration, Instant};
 
 use crate::pace::{Load, Schedule};
+use crate::scenario::plan::Plan;
 
 /// A start later than this is dropped and counted: starting it would quietly change the load.
 pub(super) const DROP_AFTER: Duration = Duration::from_secs(1);
+/// Starts of a closed load that the highest rate allows within this time may be made at once.
+const AT_ONCE: Duration = Duration::from_millis(10);
 
 /// The attempts of worker `share.0` of `share.1`.
 #[derive(Debug)]
@@ -20,6 +23,13 @@ pub(super) struct Starts {
     due: Option<(u64, Option<Instant>)>,
     /// No attempt may start from then on.
     closes: Option<Instant>,
+    /// How long after the load's begin attempts are warm-up.
+    warm_up: Duration,
+    /// Between two starts of a closed load on average, at least: an open one has its rate, this one would start as fast
+    /// as attempts end, and one that is refused ends at once. The share of this worker in the highest rate allowed.
+    spacing: Duration,
+    /// When the next start of a closed load is due by that rate.
+    next_closed: Instant,
 }
 
 /// What to do about the next attempt.
@@ -43,12 +53,29 @@ pub(super) enum Next {
 
 impl Starts {
     pub(super) fn new(load: Load, start: Instant, share: (u64, u64), closes: Option<Instant>) -> Self {
-        Self { load, start, share, taken: 0, stopped: false, due: None, closes }
+        let (warm_up, spacing, next_closed) = (Duration::ZERO, Duration::ZERO, start);
+        Self { load, start, share, taken: 0, stopped: false, due: None, closes, warm_up, spacing, next_closed }
+    }
+
+    /// The attempts of a plan, within the rate that it may have.
+    pub(super) fn of_plan(plan: &Plan, start: Instant, share: (u64, u64), closes: Option<Instant>) -> Self {
+        let spacing = Duration::from_secs_f64(share.1 as f64 / plan.safety.max_cps.max(1e-3));
+        Self { warm_up: plan.warm_up, spacing, ..Self::new(plan.load.clone(), start, share, closes) }
+    }
+
+    /// Whether an attempt that was to start at this moment belongs to the warm-up.
+    pub(super) fn warms_up(&self, intended: Instant) -> bool {
+        intended < self.start + self.warm_up
+    }
+
+    /// Index of the next attempt, from 1.
+    pub(super) fn next_n(&self) -> u64 {
+        self.share.0 + self.taken * self.share.1 + 1
     }
 
     /// The load begins now: what it had to wait for has come.
     pub(super) fn begin(&mut self, now: Instant) {
-        (self.start, self.due) = (now, None);
+        (self.start, self.due, self.next_closed) = (now, None, now);
     }
 
     pub(super) fn stop(&mut self) {
@@ -74,7 +101,11 @@ impl Starts {
                     _ if in_progress >= places => Next::Later,
                     _ if now < self.start => Next::At(self.start),
                     Some(until) => Next::At(until),
-                    None => Next::Start(k, now),
+                    None if now + AT_ONCE < self.next_closed => Next::At(self.next_closed - AT_ONCE),
+                    None => {
+                        self.next_closed = self.next_closed.max(now) + self.spacing;
+                        Next::Start(k, now)
+                    }
                 }
             }
             Schedule::OnDemand | Schedule::Search(_) => Next::Later,
@@ -134,6 +165,8 @@ mod tests {
     use super::*;
     use crate::pace::{Arrivals, Ramp, Stop};
     use crate::units::CallsPerSecond;
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     fn start() -> Instant {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
@@ -220,6 +253,38 @@ mod tests {
         assert_eq!(starts.next(t0, 2, None), Next::Later);
         assert_eq!(starts.next(t0, 1, None), Next::Start(2, t0));
         assert_eq!(starts.next(t0, 1, None), Next::Over);
+    }
+
+    #[test]
+    fn a_closed_load_starts_no_faster_than_its_target_allows_however_fast_attempts_end() {
+        let t0 = start();
+        for workers in [1, 2] {
+            let mut all = Vec::new();
+            for worker in 0..workers {
+                let load = Load {
+                    schedule: Schedule::Closed { concurrent: 50 },
+                    stop: Stop { calls: Some(400), after: None },
+                };
+                let spacing = Duration::from_millis(5 * workers);
+                let mut starts = Starts { spacing, ..Starts::new(load, t0, (worker, workers), None) };
+                let mut now = t0;
+                loop {
+                    // Every attempt is refused at once: none is ever in progress.
+                    match starts.next(now, 0, None) {
+                        Next::Start(_, at) => all.push(at - t0),
+                        Next::At(at) => now = at,
+                        Next::Over => break,
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            all.sort_unstable();
+            assert_eq!(all.len(), 400);
+            // 200 a second are allowed, and a few of them at once.
+            let fullest = all.iter().map(|from| all.iter().filter(|at| **at >= *from && **at < *from + SECOND).count());
+            assert!(fullest.max() <= Some(204), "{workers} workers");
+            assert!(all[399] >= Duration::from_millis(1980), "{:?}", all[399]);
+        }
     }
 
     #[test]

@@ -20,7 +20,8 @@ use crate::net::clock;
 use crate::pace::Schedule;
 use crate::record::{CallRecord, Class};
 use crate::report::{
-    Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, all_hold,
+    Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, aborts,
+    all_hold,
 };
 use crate::scenario::plan::Plan;
 use crate::sink::influx::InfluxTarget;
@@ -81,6 +82,11 @@ pub(super) struct Session<'a> {
     beats: Vec<Beat>,
     malformed: Vec<u64>,
     dropped: u64,
+    /// Attempts of the warm-up: they are judged by nothing.
+    warm_up: Tally,
+    dropped_in_warm_up: u64,
+    /// For each `abort_when` that has come true: what was measured, and after how many seconds.
+    aborts: Vec<Option<(f64, f64)>>,
     back_off: BackOff,
     closed: bool,
     /// Attempts of which the result has come.
@@ -134,6 +140,9 @@ impl<'a> Session<'a> {
             beats: vec![Beat::default(); workers],
             malformed: vec![0; workers],
             dropped: 0,
+            warm_up: Tally::new(latency_from),
+            dropped_in_warm_up: 0,
+            aborts: vec![None; plan.abort_when.len()],
             back_off: BackOff::default(),
             closed: false,
             counted: 0,
@@ -175,7 +184,8 @@ impl<'a> Session<'a> {
                 continue;
             }
             next_look = now + LOOK_EVERY;
-            let trouble = self.trouble.is_some() || self.results.trouble().is_some();
+            let aborted = self.aborts.iter().any(Option::is_some);
+            let trouble = self.trouble.is_some() || self.results.trouble().is_some() || aborted;
             if !stopped && (interrupt.came() || trouble || now - self.begun > limit) {
                 (stopped, interrupted) = (true, interrupt.came());
                 workers.stop();
@@ -195,8 +205,8 @@ impl<'a> Session<'a> {
     fn take(&mut self, told: Told) -> bool {
         match told {
             Told::Finished(finished, files) => self.finish_attempt(*finished, files.as_deref()),
-            Told::NotBegun(NotBegun::Late) => self.dropped += 1,
-            Told::NotBegun(NotBegun::HeldBack) => self.back_off.held_back += 1,
+            Told::NotBegun { n, why: NotBegun::Late } => self.note_drop(n),
+            Told::NotBegun { why: NotBegun::HeldBack, .. } => self.back_off.held_back += 1,
             Told::Paused(pause) => self.note_pause(&pause),
             Told::Closed => self.note_end_of_window(),
             Told::Second(second) => self.results.second(&second),
@@ -214,6 +224,34 @@ impl<'a> Session<'a> {
             }
         }
         false
+    }
+
+    /// Attempt `n` was due and not started.
+    fn note_drop(&mut self, n: u64) {
+        let due = self.plan.load.start_of(n - 1);
+        if due.is_some_and(|due| due < self.plan.warm_up) {
+            self.dropped_in_warm_up += 1;
+        } else {
+            self.dropped += 1;
+        }
+    }
+
+    /// Whether something has come that ends the run before its time.
+    fn look_for_abort(&mut self, now: Instant) {
+        if self.plan.abort_when.is_empty() || self.aborts.iter().any(Option::is_some) {
+            return;
+        }
+        let elapsed = now - self.begun;
+        let totals = self.totals(now);
+        for (abort, hit) in self.plan.abort_when.iter().zip(&mut self.aborts) {
+            let evaluation = abort.when.evaluate(&totals);
+            if let (Some(actual), true) = (evaluation.actual, evaluation.pass && elapsed >= abort.after) {
+                *hit = Some((actual, elapsed.as_secs_f64()));
+            }
+        }
+        if let Some(hit) = self.aborts.iter().position(Option::is_some) {
+            self.screen.say(&format!("{}: the run is ended", self.plan.abort_when[hit].text));
+        }
     }
 
     /// The far side wants no calls for a while.
@@ -261,8 +299,12 @@ impl<'a> Session<'a> {
         }
         self.counted += u64::from(primary);
         self.look_for_dead_target(&record);
-        self.tally.add(&record);
-        self.checker.add(&record);
+        if record.warm_up {
+            self.warm_up.add(&record);
+        } else {
+            self.tally.add(&record);
+            self.checker.add(&record);
+        }
         self.window.end(&record);
         self.results.attempt(record, registration.as_ref(), files);
     }
@@ -277,7 +319,7 @@ impl<'a> Session<'a> {
             Class::TransportTcp,
             Class::TransportTls,
         ];
-        let first = self.tally.legs().attempted == 0;
+        let first = self.tally.legs().attempted + self.warm_up.legs().attempted == 0;
         // A connection that breaks after its INVITE was one: somebody is there, and the next call may fare better.
         let connected = record.invited && record.transport.as_deref().is_some_and(|transport| transport != "udp");
         if first && !connected && transport.contains(&record.class) && record.code_origin != Some(Origin::Received) {
@@ -297,6 +339,7 @@ impl<'a> Session<'a> {
         if now - self.window_began >= Duration::from_secs(1) {
             self.lost_datagrams = workers.lost_datagrams();
             self.close_window(now);
+            self.look_for_abort(now);
         }
         let elapsed = now - self.begun;
         if self.screen.is_due(now, elapsed) {
@@ -308,8 +351,9 @@ impl<'a> Session<'a> {
     fn close_window(&mut self, now: Instant) {
         let sum = self.sum();
         self.window.start(sum.started - self.started_in_windows);
-        self.window.drop_starts(self.dropped - self.dropped_in_windows);
-        (self.started_in_windows, self.dropped_in_windows) = (sum.started, self.dropped);
+        let dropped = self.dropped + self.dropped_in_warm_up;
+        self.window.drop_starts(dropped - self.dropped_in_windows);
+        (self.started_in_windows, self.dropped_in_windows) = (sum.started, dropped);
         let seconds = (now - self.window_began).as_secs_f64();
         let window = self.window.close(clock::timestamp(), seconds, sum.in_progress);
         // The last window is cut short: a few starts in a few milliseconds are no rate.
@@ -369,6 +413,8 @@ impl<'a> Session<'a> {
         Totals {
             tally: self.tally.clone(),
             planned: self.plan.load.planned(),
+            warm_up: self.warm_up.legs().attempted + self.dropped_in_warm_up,
+            ended_early: self.ended_early(),
             dropped: self.dropped,
             back_off: self.back_off,
             closed: self.closed,
@@ -379,11 +425,20 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Why the run was ended before its time.
+    fn ended_early(&self) -> Option<String> {
+        let hit = self.aborts.iter().position(Option::is_some)?;
+        Some(format!("the run was ended: {}", self.plan.abort_when[hit].text))
+    }
+
     /// Delivers, judges and writes what the run came to.
     pub(super) fn finish(mut self, ending: Ending, lab_cpu: Option<Duration>) -> Summary {
+        // Once more: what has come since the last look counts too.
+        self.look_for_abort(clock::now());
         let totals = self.totals(clock::now());
         let target = self.plan.actors.first().map(|actor| actor.target.name.clone()).unwrap_or_default();
-        let expectations = self.checker.finish(&totals, &self.limits);
+        let mut expectations = self.checker.finish(&totals, &self.limits);
+        expectations.extend(aborts(&self.plan.abort_when, &self.aborts));
         let all_hold = all_hold(&expectations);
         // A search that we bounded ourselves has found nothing.
         let generator = Generator::new(&totals, self.health(lab_cpu), all_hold);

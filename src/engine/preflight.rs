@@ -118,7 +118,12 @@ fn descriptors(plan: &Plan, at_once: u64) -> u64 {
         };
         2 * media_legs(actor) * at_once + connections
     };
-    plan.actors.iter().map(of_actor).sum::<u64>() + OTHER_DESCRIPTORS
+    most_of_a_cast(plan, of_actor) + OTHER_DESCRIPTORS
+}
+
+/// The sum over the actors of an attempt, of whichever kind it is the greatest.
+fn most_of_a_cast(plan: &Plan, of_actor: impl Fn(&Actor) -> u64) -> u64 {
+    plan.casts().into_iter().map(|cast| plan.actors[cast].iter().map(&of_actor).sum()).max().unwrap_or_default()
 }
 
 fn ranges(plan: &Plan) -> Vec<(u16, u16)> {
@@ -134,7 +139,7 @@ fn range_of(actor: &Actor) -> (u16, u16) {
 }
 
 fn port_pairs(plan: &Plan, range: (u16, u16), at_once: u64) -> u64 {
-    plan.actors.iter().filter(|actor| range_of(actor) == range).map(|actor| media_legs(actor) * at_once).sum()
+    most_of_a_cast(plan, |actor| if range_of(actor) == range { media_legs(actor) * at_once } else { 0 })
 }
 
 /// Even ports of the range with the port after them, neither taken.

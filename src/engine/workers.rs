@@ -64,7 +64,12 @@ pub enum Told {
     /// A leg has ended; the files are its evidence, where it has some.
     Finished(Box<Finished>, Option<Vec<File>>),
     /// An attempt was due and not started.
-    NotBegun(NotBegun),
+    NotBegun {
+        /// Its index, from 1.
+        n: u64,
+        /// Why.
+        why: NotBegun,
+    },
     /// The far side wants no calls for a while.
     Paused(Pause),
     /// No attempt may start any more, although the load is not over.
@@ -328,7 +333,7 @@ fn work(
             let files = keeper.bundle(&mut finished);
             tell(Told::Finished(finished, files));
         }
-        Report::Dropped { why, .. } => tell(Told::NotBegun(why)),
+        Report::Dropped { n, why } => tell(Told::NotBegun { n, why }),
         Report::Paused(pause) => {
             mail.send(&pause);
             tell(Told::Paused(pause));

@@ -218,6 +218,10 @@ pub struct Totals {
     pub tally: Tally,
     /// Attempts that the plan asks for, where it says so.
     pub planned: Option<u64>,
+    /// Attempts of the warm-up, started or dropped: nothing else here counts them.
+    pub warm_up: u64,
+    /// Why the run was ended before its time, where it was.
+    pub ended_early: Option<String>,
     /// Starts that were due and did not happen.
     pub dropped: u64,
     /// Starts that fell into a pause that the far side had asked for: neither it nor we fell short.

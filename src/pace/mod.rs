@@ -2,9 +2,11 @@
 
 mod arrivals;
 mod length;
+mod mix;
 mod schedule;
 pub mod search;
 
 pub use arrivals::{Arrivals, peak_of};
 pub use length::Length;
+pub use mix::Mix;
 pub use schedule::{Load, Ramp, Schedule, Stop};

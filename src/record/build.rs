@@ -93,8 +93,8 @@ impl Anchor {
 }
 
 impl CallRecord {
-    /// The record of an attempt that has ended. `unmet` and `as_expected` are left for the caller to fill: they are
-    /// the steps' judgement, not facts.
+    /// The record of an attempt that has ended. `warm_up`, `unmet` and `as_expected` are left for the caller to fill:
+    /// they are of the plan and its steps, not facts.
     pub fn new(identity: Identity, facts: &Facts, figures: MediaFigures, anchor: &Anchor) -> Self {
         let moments = &facts.moments;
         let nothing_opened = MediaFacts::default();
@@ -128,6 +128,7 @@ impl CallRecord {
             route_source: identity.route_source,
             link: identity.link,
             intended_start: anchor.timestamp_of(first_moment(moments).unwrap_or(anchor.instant)),
+            warm_up: false,
             started_at: moments.started.map(|moment| anchor.timestamp_of(moment)),
             ended_at: anchor.timestamp_of(ended.or_else(|| first_moment(moments)).unwrap_or(anchor.instant)),
             late_ms: between(moments.intended, moments.started),

@@ -93,6 +93,9 @@ pub struct CallRecord {
     pub route_source: Option<String>,
     pub link: Option<String>,
     pub intended_start: Timestamp,
+    /// The attempt was to start during the warm-up: it counts in no figure of the run.
+    #[serde(default)]
+    pub warm_up: bool,
     pub started_at: Option<Timestamp>,
     pub ended_at: Timestamp,
     pub late_ms: Option<f64>,

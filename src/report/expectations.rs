@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::Totals;
 use crate::record::{CallRecord, Finding, Origin, Role};
-use crate::scenario::plan::{Each, Expectation, ExpectationKind, WantedOutcome};
+use crate::scenario::plan::{Abort, Each, Expectation, ExpectationKind, WantedOutcome};
 
 use super::summary::Limit;
 
@@ -145,15 +145,32 @@ fn implied(text: &str, actual: String, note: Option<String>) -> ExpectationResul
 /// Attempts that were planned, not dropped, and not made: a run that does less than it says must not pass.
 fn shortfall(totals: &Totals) -> Option<ExpectationResult> {
     let attempted = totals.tally.legs().attempted;
-    let missing = totals.planned.map_or(0, |planned| planned.saturating_sub(attempted + totals.dropped));
+    let missing =
+        totals.planned.map_or(0, |planned| planned.saturating_sub(attempted + totals.dropped + totals.warm_up));
     let actual = totals.planned.map_or_else(|| attempted.to_string(), |planned| format!("{attempted} of {planned}"));
     let held_back = totals.back_off.held_back;
     let closed = totals.closed.then(|| "the time in which lines may be filled was over before the load".to_owned());
     let paused = (held_back > 0)
         .then(|| format!("{held_back} fell into pauses that the far side had asked for (503 with Retry-After)"));
-    let why: Vec<String> = closed.into_iter().chain(paused).collect();
+    let why: Vec<String> = totals.ended_early.clone().into_iter().chain(closed).chain(paused).collect();
     let note = (!why.is_empty()).then(|| why.join("; "));
     (missing > 0 || totals.closed).then(|| implied("every planned attempt is made", actual, note))
+}
+
+/// What would have ended the run before its time: `hits` says which of them did, what was measured then, and after how
+/// many seconds.
+pub fn aborts(aborts: &[Abort], hits: &[Option<(f64, f64)>]) -> Vec<ExpectationResult> {
+    let result = |(abort, hit): (&Abort, &Option<(f64, f64)>)| ExpectationResult {
+        text: format!("abort_when: {}", abort.text),
+        actual: hit.map(|(actual, _)| Actual::Number(actual)),
+        pass: hit.is_none(),
+        note: hit.map_or_else(
+            || Some("it did not come to that".to_owned()),
+            |(_, seconds)| Some(format!("the run was ended after {seconds:.0} s")),
+        ),
+        implied: false,
+    };
+    aborts.iter().zip(hits).map(result).collect()
 }
 
 /// A search is to find a limit, and where it is known what was bought, not less.

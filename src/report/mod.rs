@@ -14,7 +14,7 @@ pub mod screen;
 mod summary;
 mod verdict;
 
-pub use expectations::{Actual, Checker, ExpectationResult, all_hold};
+pub use expectations::{Actual, Checker, ExpectationResult, aborts, all_hold};
 pub use generator::{Generator, Health};
 pub use screen::Snapshot;
 pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Summary};

@@ -54,6 +54,8 @@ pub(super) fn totals(records: &[CallRecord]) -> Totals {
         planned: Some(records.len() as u64),
         dropped: 0,
         back_off: BackOff::default(),
+        warm_up: 0,
+        ended_early: None,
         closed: false,
         beside: BTreeMap::new(),
         peak_concurrent: 17,

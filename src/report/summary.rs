@@ -35,6 +35,10 @@ pub struct Summary {
     pub ended_at: Timestamp,
     /// Attempts planned, where the load says so.
     pub planned: Option<u64>,
+    /// Attempts of the warm-up, started or dropped. They are in `calls.jsonl` (`warm_up: true`) and in `windows.jsonl`, and
+    /// in no other figure here.
+    #[serde(default)]
+    pub warm_up: u64,
     /// Attempts that started. The two legs of one call are one attempt.
     pub attempted: u64,
     /// Attempts that were answered.
@@ -216,6 +220,7 @@ impl Summary {
             started_at: info.started_at,
             ended_at: info.ended_at,
             planned: totals.planned,
+            warm_up: totals.warm_up,
             attempted: legs.attempted,
             answered: legs.answered,
             failed: legs.failed,

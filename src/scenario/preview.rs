@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::ops::Range;
 
 use super::compile::concurrency;
 use super::filled::Filled;
@@ -33,8 +34,12 @@ pub struct Preview {
     pub number_count_open: bool,
     /// Lines that the load fills, and when that is allowed.
     pub fills: Vec<String>,
+    /// How long attempts are warm-up, where they are.
+    pub warm_up: Option<String>,
     /// What has to hold.
     pub expectations: Vec<String>,
+    /// What ends the run before its time.
+    pub aborts: Vec<String>,
 }
 
 /// Attempts whose numbers are listed.
@@ -46,7 +51,8 @@ impl Preview {
     /// Looks at a plan.
     pub fn new(plan: &Plan) -> Self {
         let concurrent = concurrency(plan);
-        let legs = plan.actors.iter().filter(|actor| has_audio(actor)).count() as u64;
+        let legs = |cast: Range<usize>| plan.actors[cast].iter().filter(|actor| has_audio(actor)).count() as u64;
+        let legs = plan.casts().into_iter().map(legs).max().unwrap_or_default();
         let mut numbers = BTreeMap::new();
         let mut open = false;
         for actor in &plan.actors {
@@ -66,11 +72,13 @@ impl Preview {
             peak_rate: plan.load.peak_rate().map(|rate| rate.get()),
             concurrent,
             rtp_ports: concurrent.map(|concurrent| concurrent * legs * 2),
-            actors: plan.actors.iter().map(actor_line).collect(),
+            actors: (0..plan.actors.len()).map(|actor| actor_line(plan, actor)).collect(),
             number_count: numbers.len(),
             number_count_open: open,
             numbers: numbers.iter().take(SHOWN).map(show).collect(),
             fills: plan.filled.iter().map(fills).collect(),
+            warm_up: (!plan.warm_up.is_zero()).then(|| crate::units::Period(plan.warm_up).to_string()),
+            aborts: plan.abort_when.iter().map(|abort| abort.text.clone()).collect(),
             expectations: plan.expect.iter().map(|expectation| expectation.text.clone()).collect(),
         }
     }
@@ -114,13 +122,16 @@ fn load(plan: &Plan) -> String {
         }
         Schedule::Closed { concurrent: 1 } => format!("one after another{after}"),
         Schedule::Closed { concurrent } => format!("{concurrent} at the same time{after}"),
-        Schedule::Open { ramps, .. } => match ramps.as_slice() {
-            [only] if only.from == only.to => format!("at {}{after}", only.to),
-            ramps => {
-                let steps: Vec<String> = ramps.iter().map(ramp_text).collect();
-                format!("{}{after}", steps.join(", then "))
+        Schedule::Open { ramps, .. } => {
+            let drawn = if plan.load.is_random() { ", at random (Poisson)" } else { "" };
+            match ramps.as_slice() {
+                [only] if only.from == only.to => format!("at {}{after}{drawn}", only.to),
+                ramps => {
+                    let steps: Vec<String> = ramps.iter().map(ramp_text).collect();
+                    format!("{}{after}{drawn}", steps.join(", then "))
+                }
             }
-        },
+        }
     }
 }
 
@@ -133,7 +144,8 @@ fn ramp_text(ramp: &crate::pace::Ramp) -> String {
     }
 }
 
-fn actor_line(actor: &Actor) -> String {
+fn actor_line(plan: &Plan, index: usize) -> String {
+    let actor = &plan.actors[index];
     let server = &actor.target.server;
     let at = match (actor.target.lab, server.port) {
         (true, _) => "started for the run".to_owned(),
@@ -144,7 +156,11 @@ fn actor_line(actor: &Actor) -> String {
         .pool
         .as_ref()
         .map_or_else(|| "no account".to_owned(), |pool| format!("{} accounts of `{}`", pool.accounts.len(), pool.name));
-    format!("{} on {} ({at}), {accounts}", actor.name, actor.target.name)
+    let share = plan
+        .kinds
+        .as_ref()
+        .map_or_else(String::new, |_| format!(", in {:.0} % of the attempts", 100.0 * plan.share_of(index)));
+    format!("{} on {} ({at}), {accounts}{share}", actor.name, actor.target.name)
 }
 
 impl fmt::Display for Preview {
@@ -167,11 +183,17 @@ impl fmt::Display for Preview {
             0 => writeln!(f, "  numbers           none are dialled")?,
             count => writeln!(f, "  numbers           {count}{open}: {}{more}", self.numbers.join(", "))?,
         }
+        if let Some(warm_up) = &self.warm_up {
+            writeln!(f, "  warm-up           {warm_up}: recorded, not judged")?;
+        }
         for filled in &self.fills {
             writeln!(f, "  fills             {filled}")?;
         }
         for expectation in &self.expectations {
             writeln!(f, "  expects           {expectation}")?;
+        }
+        for abort in &self.aborts {
+            writeln!(f, "  ends early when   {abort}")?;
         }
         Ok(())
     }

@@ -191,7 +191,8 @@ pub fn points_of(record: &CallRecord, registration: Option<&RegistrationRecord>)
 /// 1 or 0 for each call that counts, so that `100 * mean("answered")` is its ASR and `100 * mean("effective")` its NER:
 /// InfluxQL cannot divide counts of different conditions.
 fn seizure_of<'a>(record: &CallRecord) -> impl Iterator<Item = (&'a str, Field)> + use<'a> {
-    let fields = Seizure::of(record).map(|Seizure { answered, effective }| {
+    // Calls of the warm-up are no part of any share.
+    let fields = Seizure::of(record).filter(|_| !record.warm_up).map(|Seizure { answered, effective }| {
         [("answered", Field::Integer(answered.into())), ("effective", Field::Integer(effective.into()))]
     });
     fields.into_iter().flatten()

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ringfleet::measure::{BackOff, LatencyFrom, Tally, Totals};
 use ringfleet::record::Class;
 use ringfleet::report::{Generator, Health};
+use ringfleet::scenario::compile::Compiled;
 
 use crate::virtual_net::{World, caller};
 
@@ -13,18 +14,26 @@ const STOPPED: Duration = Duration::from_millis(1500);
 
 /// What the generator says of itself after calls at 10/s whose process was stopped for a while after two seconds.
 fn judged(steps: &str, calls: u64, stopped: Duration) -> (World, Generator) {
-    let mut world = World::new(caller(steps, &format!("{{ rate: 10/s, calls: {calls} }}")));
+    judged_of(caller(steps, &format!("{{ rate: 10/s, calls: {calls} }}")), stopped)
+}
+
+/// The same of any load.
+pub(crate) fn judged_of(compiled: Compiled, stopped: Duration) -> (World, Generator) {
+    let planned = compiled.plan.load.planned();
+    let mut world = World::new(compiled);
     world.pass(Duration::from_secs(2));
     world.freeze(stopped);
-    world.run(Duration::from_secs(120));
+    world.run(Duration::from_secs(600));
     let mut tally = Tally::new(LatencyFrom::Intended);
     world.records.iter().for_each(|record| tally.add(record));
     let elapsed = world.now - world.start;
     let totals = Totals {
         tally,
-        planned: Some(calls),
+        planned,
         dropped: world.dropped,
         back_off: BackOff::default(),
+        warm_up: 0,
+        ended_early: None,
         closed: false,
         beside: BTreeMap::new(),
         peak_concurrent: 0,

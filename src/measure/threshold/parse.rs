@@ -1,5 +1,6 @@
 //! Reading a threshold, with errors that say what to write instead.
 
+use std::ops::Range;
 use std::str::FromStr;
 
 use crate::record::Class;
@@ -47,6 +48,39 @@ pub enum ThresholdError {
         /// Units it has.
         expected: &'static str,
     },
+}
+
+impl ThresholdError {
+    /// Where in the text the mistake stands, in bytes; the whole text where it is missing something.
+    pub fn place(&self, text: &str) -> Range<usize> {
+        let word = match self {
+            Self::NoComparison(_) => "",
+            Self::UnknownName { name: word, .. }
+            | Self::Unit { unit: word, .. }
+            | Self::Comparison(word)
+            | Self::NoStatistic(word)
+            | Self::SingleNumber(word)
+            | Self::Statistic(word)
+            | Self::Number(word) => word.as_str(),
+        };
+        let is_name = |c: char| c.is_alphanumeric() || c == '_';
+        let whole = |from: &usize| {
+            let (before, after) = (text[..*from].chars().next_back(), text[from + word.len()..].chars().next());
+            let joined = |inner: Option<char>, outer: Option<char>| {
+                inner.is_some_and(is_name) && outer.is_some_and(|c| c.is_alphabetic() || c == '_')
+            };
+            !joined(word.chars().next(), before) && !joined(word.chars().next_back(), after)
+        };
+        // A unit stands at the end, what else there is as near to the front as it can.
+        let found = match self {
+            Self::Unit { .. } => text.rfind(word),
+            _ => text.match_indices(word).map(|(from, _)| from).find(whole),
+        };
+        match found.filter(|_| !word.is_empty()) {
+            Some(from) => from..from + word.len(),
+            None => 0..text.len(),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

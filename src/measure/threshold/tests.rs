@@ -20,6 +20,8 @@ fn empty() -> Totals {
         planned: Some(10),
         dropped: 0,
         back_off: BackOff::default(),
+        warm_up: 0,
+        ended_early: None,
         closed: false,
         beside: BTreeMap::new(),
         peak_concurrent: 4,
@@ -129,4 +131,19 @@ fn what_was_recorded_beside_the_attempts_is_counted_but_is_no_part_of_a_rate() {
         let evaluation = parse(text).evaluate(&totals);
         assert_eq!((evaluation.actual, evaluation.pass), (Some(actual), true), "{text}");
     }
+}
+
+#[test]
+fn a_mistake_is_shown_where_it_stands() {
+    let shown = |text: &str| {
+        let error = text.parse::<Threshold>().expect_err("wrong");
+        text[error.place(text)].to_owned()
+    };
+    assert_eq!(shown("p(99) of srd < 500"), "srd");
+    assert_eq!(shown("p(999) of srd_ms < 500"), "p(999)");
+    assert_eq!(shown("asr => 99%"), "=>");
+    assert_eq!(shown("asr >= 99ms"), "ms");
+    assert_eq!(shown("count(call.timeut) == 0"), "call.timeut");
+    assert_eq!(shown("asr >= many"), "many");
+    assert_eq!(shown("asr 99%"), "asr 99%", "what lacks stands nowhere");
 }

@@ -200,7 +200,7 @@ pub(super) fn or_not_measured(value: Option<String>) -> String {
 
 fn tiles(summary: &Summary) -> Vec<Tile> {
     let tile = |name, value: String, more: String| Tile { name, value, more };
-    let of_planned = summary.planned.filter(|planned| *planned != summary.attempted);
+    let of_planned = summary.planned.filter(|planned| *planned != summary.attempted + summary.warm_up);
     let share = |part: u64| match summary.attempted {
         0 => String::new(),
         all => format!("{} %", short(100.0 * part as f64 / all as f64)),
@@ -375,6 +375,12 @@ fn notes(summary: &Summary) -> Vec<String> {
             thousands(answering.answered),
             thousands(answering.attempted),
             thousands(answering.failed)
+        ));
+    }
+    if summary.warm_up > 0 {
+        notes.push(format!(
+            "Attempts of the warm-up: {}. They are recorded, and count in no figure but those over time.",
+            thousands(summary.warm_up)
         ));
     }
     let beside = |class: Class| summary.beside.get(&class).copied().unwrap_or(0);

@@ -1,5 +1,6 @@
 //! A file while it is compiled: its text, its clean tree, and mistakes with the places that the tree knows.
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -147,6 +148,19 @@ impl<'d> At<'d> {
             }
             _ => self,
         }
+    }
+
+    /// A part of the text at this place, in bytes of it; the whole of it where it does not stand there as it is.
+    pub(super) fn within(self, part: Range<usize>) -> Self {
+        let Value::Scalar { text, .. } = &self.node.value else { return self };
+        let line = self.doc.text.lines().nth((self.mark.line as usize).wrapping_sub(1)).unwrap_or("");
+        let from = line.char_indices().nth((self.mark.col as usize).saturating_sub(1)).map_or(0, |(from, _)| from);
+        let Some(before) = line.get(from..).and_then(|rest| rest.find(text.as_str())) else { return self };
+        // Nothing but a quotation mark stands before the text.
+        let Some(chars) = text.get(..part.start).filter(|_| before <= 1) else { return self };
+        let len = text.get(part).map_or(1, |part| part.chars().count()).max(1);
+        let col = self.mark.col + (before + chars.chars().count()) as u32;
+        Self { mark: Mark { col, len: len as u32, ..self.mark }, ..self }
     }
 
     /// The node at this place.

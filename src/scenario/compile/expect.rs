@@ -1,17 +1,49 @@
 //! `expect:` of a scenario.
 
+use std::time::Duration;
+
 use super::doc::{At, Report};
 use crate::measure::threshold::Threshold;
 use crate::record::Finding;
 use crate::scenario::diagnostic::did_you_mean;
-use crate::scenario::file::scenario::{EachFile, ExpectFile, OutcomeWord};
-use crate::scenario::plan::{Each, Expectation, ExpectationKind, WantedOutcome};
+use crate::scenario::file::scenario::{AbortFile, EachFile, ExpectFile, OutcomeWord};
+use crate::scenario::plan::{Abort, Each, Expectation, ExpectationKind, WantedOutcome};
 use crate::scenario::tree::{Node, Value};
 
 /// The expectations.
 pub(super) fn compile(files: &[ExpectFile], searches: bool, at: At<'_>, report: &mut Report) -> Vec<Expectation> {
     let of = |(index, file)| expectation(file, searches, at.index(index), report);
     files.iter().enumerate().filter_map(of).collect()
+}
+
+/// What ends the run before its time.
+pub(super) fn aborts(files: &[AbortFile], warm_up: Duration, at: At<'_>, report: &mut Report) -> Vec<Abort> {
+    let mut aborts = Vec::new();
+    for (index, file) in files.iter().enumerate() {
+        let (at, text, after) = match file {
+            AbortFile::Threshold(text) => (at.index(index), text, warm_up),
+            AbortFile::Later(later) => (at.index(index).key("run"), &later.run, warm_up.max(later.after.0)),
+        };
+        if let Some(when) = threshold(text, at, report) {
+            aborts.push(Abort { text: one_line(text), when, after });
+        }
+    }
+    aborts
+}
+
+/// Reads a threshold; a mistake is shown where it stands in the text.
+fn threshold(text: &str, at: At<'_>, report: &mut Report) -> Option<Threshold> {
+    match text.parse::<Threshold>() {
+        Ok(threshold) => Some(threshold),
+        Err(error) => {
+            report.add(at.within(error.place(text)), error.to_string(), "");
+            None
+        }
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn expectation(file: &ExpectFile, searches: bool, at: At<'_>, report: &mut Report) -> Option<Expectation> {
@@ -28,13 +60,7 @@ fn expectation(file: &ExpectFile, searches: bool, at: At<'_>, report: &mut Repor
             }
             ExpectationKind::Each(each)
         }
-        ExpectFile::Run(text) => match text.parse::<Threshold>() {
-            Ok(threshold) => ExpectationKind::Run(threshold),
-            Err(error) => {
-                report.add(at.key("run"), error.to_string(), "");
-                return None;
-            }
-        },
+        ExpectFile::Run(text) => ExpectationKind::Run(threshold(text, at.key("run"), report)?),
         ExpectFile::Limit(limit) => {
             searched(at.name("limit"), report);
             ExpectationKind::Limit(*limit)
@@ -71,7 +97,7 @@ fn each(file: &EachFile) -> Each {
 /// As it is written, in one line.
 fn text_of(file: &ExpectFile, at: At<'_>) -> String {
     match file {
-        ExpectFile::Run(text) => text.split_whitespace().collect::<Vec<_>>().join(" "),
+        ExpectFile::Run(text) => one_line(text),
         _ => {
             let text = flow(at.node());
             text.strip_prefix("{ ").and_then(|text| text.strip_suffix(" }")).unwrap_or(&text).to_owned()

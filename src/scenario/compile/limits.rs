@@ -21,9 +21,8 @@ const UNPLANNED_RENDERED: u64 = 1_000;
 /// Reports what the load asks for beyond what targets allow or have; the lines that it fills with their leave.
 pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Report) -> Vec<Filled> {
     caps(plan, at.key("load"), report);
-    let concurrency = concurrency(plan);
-    accounts(plan, places, concurrency, report);
-    ports(plan, places, concurrency, report);
+    accounts(plan, places, report);
+    ports(plan, places, report);
     for (actor, at) in plan.actors.iter().zip(places) {
         hold_open(plan, actor, *at, report);
         for (index, step) in actor.steps.iter().enumerate() {
@@ -32,9 +31,8 @@ pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Rep
             }
         }
     }
-    let Some(concurrency) = concurrency else { return Vec::new() };
-    let mut filled = trunks(plan, places, concurrency, report);
-    filled.extend(licences(plan, places, concurrency, report));
+    let mut filled = trunks(plan, places, report);
+    filled.extend(licences(plan, places, report));
     filled
 }
 
@@ -103,6 +101,7 @@ fn length(load: &Load) -> Option<Duration> {
 /// the time until the answer, which nobody knows beforehand. Where starts or lengths are drawn, as many as that comes to
 /// now and then.
 pub fn concurrency(plan: &Plan) -> Option<u64> {
+    let casts = plan.casts();
     match &plan.load.schedule {
         Schedule::OnDemand => None,
         Schedule::Search(search) => Some(search.most_held()),
@@ -111,14 +110,34 @@ pub fn concurrency(plan: &Plan) -> Option<u64> {
             Some(plan.load.planned().map_or(concurrent, |calls| calls.min(concurrent)))
         }
         Schedule::Open { .. } => {
-            let shortest = |actor| shortest(actor, &plan.load);
-            let shortest = plan.actors.iter().map(shortest).max().unwrap_or_default().as_secs_f64();
-            let mean = plan.load.peak_rate()?.get() * shortest;
-            let needed = if plan.draws() { peak_of(mean) } else { mean };
-            let needed = needed.ceil().max(1.0) as u64;
-            Some(plan.load.planned().map_or(needed, |planned| needed.min(planned)))
+            let mean = casts.iter().map(|cast| open_mean(plan, cast)).sum::<Option<f64>>()?;
+            Some(at_once(plan, mean, plan.load.planned()))
         }
     }
+}
+
+/// The same of the attempts that an actor takes part in.
+pub fn concurrency_of(plan: &Plan, actor: usize) -> Option<u64> {
+    let kind = plan.kinds.as_ref().and_then(|kinds| Some((kinds, kinds.kind_of(actor)?)));
+    let (Some((kinds, kind)), Some(planned)) = (kind, concurrency(plan)) else { return concurrency(plan) };
+    let most = plan.load.planned().map(|calls| kinds.mix.most(kind, calls));
+    match &plan.load.schedule {
+        Schedule::Open { .. } => Some(at_once(plan, open_mean(plan, &kinds.casts[kind])?, most)),
+        // By chance all of those that are under way are of one kind: they last longer than others.
+        _ => Some(most.map_or(planned, |most| most.min(planned))),
+    }
+}
+
+/// Attempts of a cast that are under way on average, at the peak of an open schedule.
+fn open_mean(plan: &Plan, cast: &std::ops::Range<usize>) -> Option<f64> {
+    let longest = plan.actors[cast.clone()].iter().map(|actor| shortest(actor, &plan.load)).max().unwrap_or_default();
+    Some(plan.load.peak_rate()?.get() * plan.share_of(cast.start) * longest.as_secs_f64())
+}
+
+fn at_once(plan: &Plan, mean: f64, most: Option<u64>) -> u64 {
+    let needed = if plan.draws() { peak_of(mean) } else { mean };
+    let needed = needed.ceil().max(1.0) as u64;
+    most.map_or(needed, |most| needed.min(most))
 }
 
 fn shortest(actor: &Actor, load: &Load) -> Duration {
@@ -136,19 +155,19 @@ fn owns_account(actor: &Actor) -> bool {
     actor.registered == Registered::Standing || actor.steps.iter().any(|step| matches!(step, Step::Register(_)))
 }
 
-fn accounts(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut Report) {
+fn accounts(plan: &Plan, places: &[At<'_>], report: &mut Report) {
     // A search needs one more than it holds; those beyond tell a limit on the rate, and do without where there is none.
-    let Some(concurrency) = plan.load.search().map(|search| search.up_to + 1).or(concurrency) else { return };
-    for (actor, at) in plan.actors.iter().zip(places) {
-        let Some(pool) = &actor.pool else { continue };
-        let sharing = plan.actors.iter().filter(|other| shares(other, pool) && owns_account(other)).count() as u64;
+    let of = |actor| plan.load.search().map(|search| search.up_to + 1).or_else(|| concurrency_of(plan, actor));
+    for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
+        let (Some(pool), Some(concurrency)) = (&actor.pool, of(index)) else { continue };
+        let owners = plan.actors.iter().enumerate().filter(|(_, other)| shares(other, pool) && owns_account(other));
+        let owned: u64 = owners.filter_map(|(other, _)| of(other)).sum();
         let have = pool.accounts.len() as u64;
-        if owns_account(actor) && have < concurrency * sharing {
-            let needed = concurrency * sharing;
-            let message = format!("{needed} accounts are needed at the same time, `{}` has {have}", pool.name);
+        if owns_account(actor) && have < owned {
+            let message = format!("{owned} accounts are needed at the same time, `{}` has {have}", pool.name);
             let help = "an actor that registers owns its account for the attempt: add accounts or ask for less load";
             report.add(at.key("account"), message, help);
-        } else if !owns_account(actor) && sharing > 0 && have <= concurrency * sharing {
+        } else if !owns_account(actor) && owned > 0 && have <= owned {
             let message = format!("`{}` has no account left beside those that other actors register", pool.name);
             let help = "an actor that registers owns its account for the attempt: add accounts or ask for less load";
             report.add(at.key("account"), message, help);
@@ -177,8 +196,14 @@ fn hold_open(plan: &Plan, actor: &Actor, at: At<'_>, report: &mut Report) {
     }
 }
 
+/// Attempts at the same time of all these actors.
+fn together(plan: &Plan, wanted: impl Fn(&&Actor) -> bool) -> Option<u64> {
+    let actors = plan.actors.iter().enumerate().filter(|(_, actor)| wanted(actor));
+    actors.map(|(index, _)| concurrency_of(plan, index)).sum()
+}
+
 /// Trunks that the load fills. Actors that call over the same one fill it together.
-fn trunks(plan: &Plan, places: &[At<'_>], concurrency: u64, report: &mut Report) -> Vec<Filled> {
+fn trunks(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> {
     let mut filled: Vec<(Arc<Target>, &str, Filled)> = Vec::new();
     for (actor, at) in plan.actors.iter().zip(places) {
         for (index, label) in trunks_of(actor) {
@@ -187,7 +212,7 @@ fn trunks(plan: &Plan, places: &[At<'_>], concurrency: u64, report: &mut Report)
             let same = |other: &&Actor| {
                 Arc::ptr_eq(&other.target, target) && trunks_of(other).any(|(_, other)| other == label)
             };
-            let calls = concurrency * plan.actors.iter().filter(same).count() as u64;
+            let Some(calls) = together(plan, same) else { continue };
             let known = filled.iter().any(|(of, other, _)| Arc::ptr_eq(of, target) && *other == label);
             if known || calls <= u64::from(places) {
                 continue;
@@ -222,13 +247,13 @@ fn trunks_of(actor: &Actor) -> impl Iterator<Item = (usize, &str)> {
 }
 
 /// Licences whose devices the load needs all and more.
-fn licences(plan: &Plan, places: &[At<'_>], concurrency: u64, report: &mut Report) -> Vec<Filled> {
+fn licences(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> {
     let mut filled = Vec::new();
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
         let target = &actor.target;
         let same = |other: &&Actor| Arc::ptr_eq(&other.target, target) && owns_account(other);
         let Some(licence) = target.licence.filter(|_| same(&actor)) else { continue };
-        let devices = concurrency * plan.actors.iter().filter(same).count() as u64;
+        let Some(devices) = together(plan, same) else { continue };
         if plan.actors[..index].iter().any(|other| same(&other)) || devices <= u64::from(licence.extensions) {
             continue;
         }
@@ -251,8 +276,7 @@ fn may_fill(target: &Target, message: String, at: At<'_>, report: &mut Report) -
     allowed
 }
 
-fn ports(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut Report) {
-    let Some(concurrency) = concurrency else { return };
+fn ports(plan: &Plan, places: &[At<'_>], report: &mut Report) {
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
         let same = |other: &&Actor| Arc::ptr_eq(&other.target, &actor.target);
         let Some((first, last)) = actor.target.rtp_ports else { continue };
@@ -260,7 +284,7 @@ fn ports(plan: &Plan, places: &[At<'_>], concurrency: Option<u64>, report: &mut 
         if plan.actors[..index].iter().any(|other| same(&other)) {
             continue;
         }
-        let legs = concurrency * plan.actors.iter().filter(same).count() as u64;
+        let Some(legs) = together(plan, same) else { continue };
         // RFC 3550 §11: RTP on an even port, RTCP on the odd one above it.
         let pairs = u64::from((last - 1) / 2 + 1).saturating_sub(u64::from(first.div_ceil(2)));
         if legs > pairs {

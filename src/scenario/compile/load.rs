@@ -1,9 +1,11 @@
 //! `load:` of a scenario, lowered to `pace::Load`.
 
+use std::time::Duration;
+
 use super::doc::{At, Report};
 use crate::pace::{Arrivals, Load, Ramp, Schedule, Stop};
 use crate::scenario::file::load::{ArrivalsWord, LoadFile, RampFile, RateFile};
-use crate::units::CallsPerSecond;
+use crate::units::{CallsPerSecond, Period};
 
 /// The load; one attempt where nothing usable is written.
 pub(super) fn compile(file: Option<&LoadFile>, at: At<'_>, report: &mut Report) -> Load {
@@ -54,6 +56,25 @@ pub(super) fn compile(file: Option<&LoadFile>, at: At<'_>, report: &mut Report) 
         }
     };
     Load { schedule, stop }
+}
+
+/// How long attempts are warm-up.
+pub(super) fn warm_up(file: Option<&LoadFile>, load: &Load, at: At<'_>, report: &mut Report) -> Duration {
+    let Some((file, Period(warm_up))) = file.and_then(|file| Some((file, file.warm_up?))) else {
+        return Duration::ZERO;
+    };
+    let at = at.key("load");
+    if file.find_limit.is_some() {
+        let help = "leave it out: a search judges what it finds, whenever that was";
+        report.add(at.name("warm_up"), "`warm_up` and `find_limit` are both given", help);
+        return Duration::ZERO;
+    }
+    let last = load.planned().and_then(|planned| load.start_of(planned.checked_sub(1)?));
+    if last.or(load.stop.after).is_some_and(|last| warm_up >= last.max(Duration::from_nanos(1))) {
+        let help = "the attempts that start after it are those that count: make it shorter, or the load longer";
+        report.add(at.key("warm_up"), "the whole load is warm-up", help);
+    }
+    warm_up
 }
 
 /// What is drawn at random is drawn from this.

@@ -8,6 +8,7 @@ mod doc;
 mod expect;
 mod find_limit;
 mod headers;
+mod kinds;
 mod lab;
 mod lab_limits;
 mod length;
@@ -32,7 +33,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::doc::Report;
-pub use self::limits::concurrency;
+pub use self::limits::{concurrency, concurrency_of};
 use super::diagnostic::Diagnostics;
 use super::file::{LabFile, ScenarioFile, TargetFile};
 use super::lab::LabPlan;
@@ -100,9 +101,14 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
     };
     let sites = sites::load(input, &file, at, report);
     let constants = Constants { values: &file.variables };
-    let (actors, places) = actors::compile(input, &file, &sites, &constants, at, report);
+    let (mut actors, mut places) = actors::compile(input, &file, &sites, &constants, at, report);
+    let seed = load::seed(file.load.as_ref());
+    // With a mistake in an actor, who goes with whom is not known.
+    let kinds = if report.is_empty() { kinds::compile(&file, &mut actors, &mut places, seed, report) } else { None };
     let load = load::compile(file.load.as_ref(), at, report);
     let searches = file.load.as_ref().is_some_and(|load| load.find_limit.is_some());
+    let warm_up = load::warm_up(file.load.as_ref(), &load, at, report);
+    let abort_when = expect::aborts(&file.abort_when, warm_up, at.key("abort_when"), report);
     let expect = expect::compile(&file.expect, searches, at.key("expect"), report);
     let search = file.load.as_ref().and_then(|load| Some((load, load.find_limit.as_ref()?)));
     let scope = find_limit::Scope { sites: &sites, constants: &constants, actors: &actors, places: &places };
@@ -113,7 +119,10 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         description: file.description.clone().unwrap_or_default(),
         actors,
         load,
-        seed: load::seed(file.load.as_ref()),
+        seed,
+        kinds,
+        warm_up,
+        abort_when,
         expect,
         safety,
         filled: Vec::new(),

@@ -25,6 +25,9 @@ pub struct LoadFile {
     /// No attempt starts after this long.
     #[serde(rename = "for")]
     pub duration: Option<Period>,
+    /// Attempts that are to start within this time of the load's begin are made and recorded (`warm_up: true`), and count
+    /// in no figure, no expectation and no verdict. Default: 0s.
+    pub warm_up: Option<Period>,
     /// Attempts at the same time, the next as one ends. Needs `calls` or `for` beside it.
     #[schemars(range(min = 1, max = 1_000_000))]
     pub concurrent: Option<u32>,

@@ -10,6 +10,7 @@ use super::scalar::{Digits, OneOrMany};
 use super::step::{OutcomeCode, StepFile};
 use crate::media::Audio;
 use crate::record::Class;
+use crate::units::Period;
 
 /// A scenario: who calls whom, how often, and what has to hold.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -35,6 +36,32 @@ pub struct ScenarioFile {
     /// What has to hold for the verdict to be pass.
     #[serde(default)]
     pub expect: Vec<ExpectFile>,
+    /// What ends the run before its time: as soon as one of these holds, no more attempts start, all calls are hung up,
+    /// and the verdict is fail. It is looked at once a second.
+    #[serde(default)]
+    pub abort_when: Vec<AbortFile>,
+}
+
+/// What ends a run before its time, as `count(call.timeout) > 20`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(title = "abort_when")]
+pub enum AbortFile {
+    /// A threshold that is looked at from the end of the warm-up on.
+    Threshold(String),
+    /// A threshold that is looked at later.
+    Later(AbortLaterFile),
+}
+
+/// A threshold that is looked at only after a while.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "abort")]
+pub struct AbortLaterFile {
+    /// The threshold, as `asr < 50%`.
+    pub run: String,
+    /// It is not looked at before this much of the run has passed: the first few calls are no share.
+    pub after: Period,
 }
 
 /// A party of each attempt.
@@ -50,6 +77,10 @@ pub struct ActorFile {
     pub registered: Option<RegisteredFile>,
     /// Starts only once another actor has got so far: `NAME.registered`, `NAME.answered` or `NAME.ended`.
     pub when: Option<String>,
+    /// How often it comes, 1 to 100: where actors have weights, each attempt is that of one of them, and actors without
+    /// take part in those of the one that they wait for, or that waits for them (`when`).
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: Option<u32>,
     /// What it does, in order.
     pub steps: Vec<StepFile>,
 }

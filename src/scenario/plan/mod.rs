@@ -3,12 +3,13 @@
 //! A `Plan` that exists is valid, so nothing below it checks again. It is immutable and shared by all workers.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::measure::threshold::Threshold;
 pub use crate::media::{Codec, Source as Send};
-use crate::pace::{Length, Load};
+use crate::pace::{Length, Load, Mix};
 use crate::record::{Class, Finding};
 pub use crate::sip::flow::{PublicAddress, Transport};
 pub use crate::sip::keep_alive::Policy as KeepAlive;
@@ -39,6 +40,12 @@ pub struct Plan {
     pub load: Load,
     /// What is drawn at random is drawn from this: the same seed draws the same.
     pub seed: u64,
+    /// Kinds of attempts, where not all actors take part in each.
+    pub kinds: Option<Kinds>,
+    /// Attempts that were to start before this are recorded and not judged.
+    pub warm_up: Duration,
+    /// What ends the run before its time.
+    pub abort_when: Vec<Abort>,
     /// What has to hold for the verdict to be pass.
     pub expect: Vec<Expectation>,
     /// Bounds on every dialled number and on the run as a whole.
@@ -52,12 +59,30 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The actors of an attempt, by their index: all, or the one of the control call, which comes last where a search
-    /// for a limit has one.
-    pub fn cast(&self, control: bool) -> std::ops::Range<usize> {
+    /// The actors of attempt `n` (from 1), by their index: all, or those of its kind.
+    pub fn cast(&self, n: u64) -> Range<usize> {
+        match &self.kinds {
+            Some(kinds) => kinds.casts[kinds.mix.kind_of(n.saturating_sub(1))].clone(),
+            None => 0..self.control().start,
+        }
+    }
+
+    /// The actor of the control call, which comes last where a search for a limit has one.
+    pub fn control(&self) -> Range<usize> {
         let controls = usize::from(self.load.search().is_some_and(|search| search.control));
-        let parties = self.actors.len() - controls;
-        if control { parties..self.actors.len() } else { 0..parties }
+        self.actors.len() - controls..self.actors.len()
+    }
+
+    /// Every cast that an attempt may have.
+    pub fn casts(&self) -> Vec<Range<usize>> {
+        let all = || std::iter::once(0..self.actors.len()).collect();
+        self.kinds.as_ref().map_or_else(all, |kinds| kinds.casts.clone())
+    }
+
+    /// Share of the attempts that an actor takes part in, 0 to 1.
+    pub fn share_of(&self, actor: usize) -> f64 {
+        let kind = self.kinds.as_ref().and_then(|kinds| Some((kinds, kinds.kind_of(actor)?)));
+        kind.map_or(1.0, |(kinds, kind)| kinds.mix.share(kind))
     }
 
     /// How many attempts are under way at the same time is a matter of chance: starts or lengths are drawn.
@@ -67,7 +92,7 @@ impl Plan {
             Step::Wait(length) => !length.is_fixed(),
             _ => false,
         };
-        self.load.is_random() || self.actors.iter().flat_map(|actor| &actor.steps).any(is_drawn)
+        self.kinds.is_some() || self.load.is_random() || self.actors.iter().flat_map(|actor| &actor.steps).any(is_drawn)
     }
 
     /// Whether an expectation speaks of audio heard: then the far end is one that sends our reference audio.
@@ -75,6 +100,33 @@ impl Plan {
         let of_audio = |kind: &ExpectationKind| matches!(kind, ExpectationKind::Each(Each { audio: Some(_), .. }));
         self.expect.iter().any(|expectation| of_audio(&expectation.kind))
     }
+}
+
+/// Kinds of attempts.
+#[derive(Clone, Debug)]
+pub struct Kinds {
+    /// How often each comes.
+    pub mix: Mix,
+    /// The actors of each, by their index.
+    pub casts: Vec<Range<usize>>,
+}
+
+impl Kinds {
+    /// The kind that an actor belongs to.
+    pub fn kind_of(&self, actor: usize) -> Option<usize> {
+        self.casts.iter().position(|cast| cast.contains(&actor))
+    }
+}
+
+/// What ends a run before its time.
+#[derive(Clone, Debug)]
+pub struct Abort {
+    /// As it is written in the file, for reports.
+    pub text: String,
+    /// The run ends once this holds.
+    pub when: Threshold,
+    /// It is not looked at before this much of the run has passed.
+    pub after: Duration,
 }
 
 /// A party of each attempt.
