@@ -6,13 +6,15 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::back_off::BackOff;
+use super::callers::Config;
 use super::hops::{Hops, Way};
 use super::links::{Links, Wanted};
+use super::marks::{Marks, Whose};
 use super::reach::Unserved;
 use super::refresh::Kept;
 use crate::media;
 use crate::pace::Length;
-use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role, TransportFailure};
+use crate::record::{Facts, MediaFigures, Party, TransportFailure};
 use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::Flow;
@@ -106,7 +108,7 @@ pub(super) struct Leg {
     /// The request of this step, while the link to another place is being opened for it.
     pub(super) unserved: Option<Unserved>,
     /// Where the binding of the leg was made, once its step is done.
-    pub(super) kept: Option<Kept>,
+    pub(super) kept: Option<Box<Kept>>,
     /// The fork whose description early media runs by.
     pub(super) early_from: Option<Box<[u8]>>,
     /// When the request of this step was sent.
@@ -131,7 +133,7 @@ pub(super) struct Leg {
     pub(super) facts: Facts,
     /// What media came to, once it has ended: a call that is held has none yet.
     pub(super) figures: Option<Box<MediaFigures>>,
-    pub(super) identity: Identity,
+    pub(super) marks: Marks,
     /// How long the scenario wanted to hear something so far.
     pub(super) listened: Duration,
     pub(super) unmet: Option<String>,
@@ -145,6 +147,7 @@ pub(super) struct Leg {
 /// What a leg works with: everything of the station but the legs themselves.
 pub(super) struct Tools<'a> {
     pub(super) now: Instant,
+    pub(super) config: &'a Config,
     /// When what the leg is told happened: the arrival of the message, not the turn that treats it.
     pub(super) at: Instant,
     /// How a transport failed last.
@@ -179,6 +182,11 @@ pub(super) struct Tools<'a> {
 }
 
 impl Tools<'_> {
+    /// Whose the leg is.
+    pub(super) fn whose(&self) -> Whose<'_> {
+        Whose { config: self.config, n: self.n, actor: self.me.actor.into(), account: self.account }
+    }
+
     /// User part of our Contact, or its whole value where the registrar gave us a GRUU.
     pub(super) fn contact(&self) -> String {
         let Some(account) = self.account else { return "ringfleet".to_owned() };
@@ -391,19 +399,5 @@ impl Leg {
             self.unmet.get_or_insert(text);
         }
         met
-    }
-
-    /// What the leg was for, once it is over.
-    pub(super) fn role(&self, actor: &Actor) -> (Role, Direction) {
-        let has = |wanted: fn(&Step) -> bool| actor.steps.iter().any(wanted);
-        if has(|step| matches!(step, Step::Dial(_))) {
-            (Role::Caller, Direction::Outbound)
-        } else if has(|step| matches!(step, Step::Answer(_))) {
-            (Role::Callee, Direction::Inbound)
-        } else if has(|step| matches!(step, Step::Options(_))) {
-            (Role::Ping, Direction::Outbound)
-        } else {
-            (Role::Registration, Direction::Outbound)
-        }
     }
 }

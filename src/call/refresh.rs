@@ -22,7 +22,7 @@ impl Leg {
     pub(super) fn keep_registration(&mut self) {
         if let Some((_, mut way)) = self.way.take() {
             way.begin_anew();
-            self.kept = Some(Kept { way, unserved: None, link: None });
+            self.kept = Some(Box::new(Kept { way, unserved: None, link: None }));
         }
     }
 

@@ -67,7 +67,7 @@ impl Leg {
         let Some(handle) = tools.endpoint.register(tools.now, binding) else {
             return self.lose_link(crate::record::TransportFault::Unreachable);
         };
-        self.identity.sip_call_ids.extend(tools.endpoint.call_id(handle));
+        self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle));
         self.registration = Some(handle);
         self.request_sent = Some(tools.now);
         tools.routes.insert(handle, tools.me);
