@@ -32,10 +32,14 @@ pub(in crate::call) fn binding_of(
         user: account.user.clone(),
         expires,
         headers: target.headers.clone(),
+        largest_datagram: target.largest_datagram(),
         route: Vec::new(),
         credentials: login.cloned(),
         refresh: true,
-        instance: target.gruu.then(|| instance_of(&format!("sip:{}@{}", account.user, target.domain))),
+        instance: (target.gruu || target.outbound)
+            .then(|| instance_of(&format!("sip:{}@{}", account.user, target.domain))),
+        gruu: target.gruu,
+        outbound: target.outbound,
     }
 }
 
@@ -79,9 +83,10 @@ impl Leg {
     ) {
         self.registered = true;
         if self.phase != Phase::Registering {
-            return;
+            return self.note_refresh(tools);
         }
         self.note_hop(tools);
+        self.keep_registration();
         self.note_registration(tools, 200, Cause::Response, expires, message);
         let flowing = self.judge_registration(tools, Some(200), true);
         self.go_on(tools, flowing);
@@ -95,7 +100,7 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         self.registered = false;
-        self.registration = None;
+        (self.registration, self.kept) = (None, None);
         if cause == Cause::Transport {
             self.lose_link(tools.fault.clone());
         }
