@@ -504,6 +504,8 @@ impl Callers {
             let me = LegRef { place, generation, actor: index as u8 };
             if reached {
                 self.with_leg(now, me, |leg, tools| {
+                    // It could not start before: only from now on is it late.
+                    leg.facts.moments.intended = Some(now);
                     leg.phase = Phase::New;
                     leg.advance(tools);
                 });
@@ -556,6 +558,8 @@ impl Callers {
 
     pub(super) fn report(&mut self, (n, first): (u64, u8), mut legs: Vec<Leg>) {
         share_facts(&mut legs);
+        let intended = legs.iter().filter_map(|leg| leg.facts.moments.intended).min();
+        let warm_up = intended.is_some_and(|at| self.starts.warms_up(at));
         let primary = legs.iter().position(|leg| leg.identity.role == Role::Caller).unwrap_or(0);
         for (index, leg) in legs.into_iter().enumerate() {
             let mut record = CallRecord::new(
@@ -564,7 +568,7 @@ impl Callers {
                 leg.figures.map(|it| *it).unwrap_or_default(),
                 &self.config.anchor,
             );
-            record.warm_up = leg.facts.moments.intended.is_some_and(|at| self.starts.warms_up(at));
+            record.warm_up = warm_up;
             record.unmet = leg.unmet;
             record.as_expected = leg.as_expected;
             let owner = owner_of(n, first + index as u8);

@@ -44,6 +44,8 @@ pub(super) enum Phase {
     /// A socket or connection.
     OpeningLink,
     Registering,
+    /// The time to ask a registrar again that could not take the registration.
+    BackingOff,
     Pinging,
     /// An RTP port to offer.
     OpeningPort,
@@ -106,6 +108,8 @@ pub(super) struct Leg {
     pub(super) unserved: Option<Unserved>,
     /// When the request of this step was sent.
     pub(super) request_sent: Option<Instant>,
+    /// When the registration of the step at hand was first asked for, and failures since.
+    pub(super) registering_since: Option<(Instant, u32)>,
     /// Since when the current talk step listens.
     pub(super) talking_since: Option<Instant>,
     /// We answered, so our marker is that of a far end.

@@ -53,25 +53,22 @@ impl Counts {
     pub(super) fn add(&mut self, record: &CallRecord) {
         self.add_registration(record);
         let Some(seizure) = Seizure::of(record) else { return };
-        let code = record.code.unwrap_or(408);
         self.invites += 1;
         self.effective += u64::from(seizure.effective);
+        self.redirected += u64::from(seizure.redirected);
+        self.callee_side += u64::from(seizure.callee_side);
+        self.ineffective += u64::from(seizure.ineffective);
+        self.completed += u64::from(seizure.completed);
         if seizure.answered {
             self.answered += 1;
-            self.completed += u64::from(completed(record));
             self.answered_s += record.duration_ms.unwrap_or(0.0) / 1e3;
-        } else {
-            self.redirected += u64::from((300..400).contains(&code));
-            self.callee_side += u64::from(matches!(code, 480 | 486 | 600 | 603));
-            self.ineffective += u64::from(matches!(code, 408 | 500 | 503 | 504));
         }
     }
 
     fn add_registration(&mut self, record: &CallRecord) {
-        let refused = record.class.name().starts_with("reg.");
-        self.registrations += u64::from(refused || record.rrd_ms.is_some());
-        let challenged = matches!(record.code, Some(401 | 402 | 407)) && record.code_origin == Some(Origin::Received);
-        self.failed_registrations += u64::from(refused && !challenged);
+        let Some(ineffective) = ineffective_registration(record) else { return };
+        self.registrations += 1;
+        self.failed_registrations += u64::from(ineffective);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -104,13 +101,21 @@ impl Counts {
     }
 }
 
-/// What one call that we placed adds to ASR and NER: their numerators over many are sums of these.
+/// What one call that we placed adds to the indicators: their numerators over many are sums of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seizure {
     /// It was answered (E.411).
     pub answered: bool,
     /// The network did its part: answered, busy, not answered or declined (E.425).
     pub effective: bool,
+    /// It was redirected (3xx), which SER and SEER leave out.
+    pub redirected: bool,
+    /// It was not answered for a reason of the called party: 480, 486, 600 or 603.
+    pub callee_side: bool,
+    /// It was refused with 408, 500, 503 or 504, or got no response (RFC 6076 §4.8).
+    pub ineffective: bool,
+    /// It was answered, and ended by a BYE that was responded to (RFC 6076 §4.9).
+    pub completed: bool,
 }
 
 impl Seizure {
@@ -118,8 +123,24 @@ impl Seizure {
     pub fn of(record: &CallRecord) -> Option<Self> {
         let counts = record.invited && record.role == Role::Caller;
         let answered = record.is_answered();
-        counts.then(|| Self { answered, effective: answered || reached(record) })
+        // RFC 3261 §8.1.3.1: without any response, as if 408 had come.
+        let refused = Some(record.code.unwrap_or(408)).filter(|_| !answered);
+        counts.then(|| Self {
+            answered,
+            effective: answered || reached(record),
+            redirected: refused.is_some_and(|code| (300..400).contains(&code)),
+            callee_side: matches!(refused, Some(480 | 486 | 600 | 603)),
+            ineffective: matches!(refused, Some(408 | 500 | 503 | 504)),
+            completed: answered && completed(record),
+        })
     }
+}
+
+/// Whether the registration of an attempt failed by more than a challenge (RFC 6076 §4.2); `None` where it has none.
+pub fn ineffective_registration(record: &CallRecord) -> Option<bool> {
+    let refused = record.class.name().starts_with("reg.");
+    let challenged = matches!(record.code, Some(401 | 402 | 407)) && record.code_origin == Some(Origin::Received);
+    (refused || record.rrd_ms.is_some()).then_some(refused && !challenged)
 }
 
 /// E.425 counts a call that reached the called party as the network's success. A caller who gave up while it rang

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rustc_hash::FxHasher;
 use serde_json::Value;
 
-use crate::measure::{Seizure, Window};
+use crate::measure::{Seizure, Window, ineffective_registration};
 use crate::record::{CallRecord, Direction, Identity, MediaSecond, RegistrationRecord};
 use crate::report::Limit;
 
@@ -188,14 +188,23 @@ pub fn points_of(record: &CallRecord, registration: Option<&RegistrationRecord>)
     call.into_iter().chain(registration).collect()
 }
 
-/// 1 or 0 for each call that counts, so that `100 * mean("answered")` is its ASR and `100 * mean("effective")` its NER:
-/// InfluxQL cannot divide counts of different conditions.
+/// 1 or 0 for each call that counts, so that `100 * mean("answered")` is its ASR, `100 * mean("effective")` its NER and
+/// `100 * mean("ser")` its SER: InfluxQL cannot divide counts of different conditions. SER and SEER leave redirected calls
+/// out.
 fn seizure_of<'a>(record: &CallRecord) -> impl Iterator<Item = (&'a str, Field)> + use<'a> {
     // Calls of the warm-up are no part of any share.
-    let fields = Seizure::of(record).filter(|_| !record.warm_up).map(|Seizure { answered, effective }| {
-        [("answered", Field::Integer(answered.into())), ("effective", Field::Integer(effective.into()))]
+    let fields = Seizure::of(record).filter(|_| !record.warm_up).map(|seizure| {
+        let established = (!seizure.redirected).then_some(seizure.answered);
+        [
+            ("answered", Some(seizure.answered)),
+            ("effective", Some(seizure.effective)),
+            ("ser", established),
+            ("seer", established.map(|answered| answered || seizure.callee_side)),
+            ("isa", Some(seizure.ineffective)),
+            ("scr", Some(seizure.completed)),
+        ]
     });
-    fields.into_iter().flatten()
+    fields.into_iter().flatten().filter_map(|(name, counts)| Some((name, Field::Integer(counts?.into()))))
 }
 
 /// The `window` point.
@@ -310,6 +319,7 @@ fn point_of_registration(
         ("account", record.account.clone().map(Field::Text)),
         ("rrd_ms", registration.rrd_ms.map(Field::Float)),
         ("code", registration.code.map(|code| Field::Integer(code.into()))),
+        ("ira", ineffective_registration(record).filter(|_| !record.warm_up).map(|it| Field::Integer(it.into()))),
         ("expires_s", registration.expires_s.map(|expires| Field::Integer(expires.into()))),
     ];
     let fields = fields.into_iter().filter_map(|(key, field)| Some((key, field?)));

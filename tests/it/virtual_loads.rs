@@ -254,3 +254,19 @@ fn registrations_before_the_load_are_no_starts_and_a_pause_between_steps_has_non
     assert!(starts.iter().all(|at| *at < 2000 || *at >= 12_000), "{starts:?}");
     assert_eq!(world.sent(Side::Callers, "REGISTER"), [0u128; 0]);
 }
+
+#[test]
+fn an_actor_that_waited_for_another_is_not_late() {
+    let text = "scenario: x\ntarget: lab\nactors:\n  \
+        first: { account: agents, steps: [register, { wait: 5s }] }\n  \
+        second: { account: agents, when: first.ended, steps: [{ dial: { number: internal, media: none } }, hangup] }\n\
+        load: { rate: 1/s, calls: 3, warm_up: 1s }\n";
+    let mut world = World::new(compiled(text, ""));
+    world.run(MINUTE);
+    let second: Vec<_> = world.records.iter().filter(|record| record.call_id.ends_with("second")).collect();
+    assert_eq!(second.len(), 3);
+    assert!(second.iter().all(|record| record.late_ms == Some(0.0)), "{second:#?}");
+    // Its attempt was to start when the other did.
+    let warm: Vec<&str> = world.records.iter().filter(|it| it.warm_up).map(|it| it.call_id.as_str()).collect();
+    assert_eq!(warm, ["run-000001-first", "run-000001-second"]);
+}
