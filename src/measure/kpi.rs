@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{CallRecord, Class, Origin, Role};
+use crate::record::{CallRecord, Class, Role};
 
 /// What the indicators are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -66,7 +66,7 @@ impl Counts {
     }
 
     fn add_registration(&mut self, record: &CallRecord) {
-        let Some(ineffective) = ineffective_registration(record) else { return };
+        let Some(ineffective) = ineffective_registration(record.class, record.code, record.rrd_ms) else { return };
         self.registrations += 1;
         self.failed_registrations += u64::from(ineffective);
     }
@@ -136,11 +136,12 @@ impl Seizure {
     }
 }
 
-/// Whether the registration of an attempt failed by more than a challenge (RFC 6076 §4.2); `None` where it has none.
-pub fn ineffective_registration(record: &CallRecord) -> Option<bool> {
-    let refused = record.class.name().starts_with("reg.");
-    let challenged = matches!(record.code, Some(401 | 402 | 407)) && record.code_origin == Some(Origin::Received);
-    (refused || record.rrd_ms.is_some()).then_some(refused && !challenged)
+/// Whether a registration with this class, final code and delay failed by more than a challenge (RFC 6076 §4.2); `None`
+/// where there was none.
+pub fn ineffective_registration(class: Class, code: Option<u16>, rrd_ms: Option<f64>) -> Option<bool> {
+    let refused = class.name().starts_with("reg.");
+    let challenged = matches!(code, Some(401 | 402 | 407));
+    (refused || rrd_ms.is_some()).then_some(refused && !challenged)
 }
 
 /// E.425 counts a call that reached the called party as the network's success. A caller who gave up while it rang
@@ -215,6 +216,22 @@ mod tests {
     #[test]
     fn answering_legs_are_no_seizures() {
         assert_eq!(kpi([CallRecord { role: Role::Callee, ..answered(20.0, 200.0) }]).asr, None);
+    }
+
+    #[test]
+    fn session_request_delay_is_kept_apart_by_outcome_and_post_dial_delay_has_rung() {
+        use super::super::{Figure, LatencyFrom, Tally};
+        let mut tally = Tally::new(LatencyFrom::Actual);
+        let records = [answered(30.0, 230.0), answered(50.0, 250.0), refused(486, Class::CallCalleeBusy), timed_out()];
+        records.iter().for_each(|record| tally.add(record));
+        let of = |figure: Figure| {
+            let summary = tally.figure(figure).summary();
+            (summary.count, summary.unknown, summary.min, summary.max)
+        };
+        assert_eq!(of(Figure::SrdMs), (3, 1, Some(20.0), Some(50.0)));
+        assert_eq!(of(Figure::SrdOkMs), (2, 0, Some(30.0), Some(50.0)));
+        assert_eq!(of(Figure::SrdFailedMs), (1, 1, Some(20.0), Some(20.0)), "the time-out has no response");
+        assert_eq!(of(Figure::PddMs), (2, 0, Some(30.0), Some(50.0)), "calls that did not ring have none");
     }
 
     #[test]

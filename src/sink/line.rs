@@ -309,6 +309,7 @@ fn point_of_registration(
     values: &[(&str, &Value)],
 ) -> Option<Point> {
     let class = registration.class.name();
+    let ineffective = ineffective_registration(registration.class, registration.code, registration.rrd_ms);
     let tags = tags_of(values)
         // Here the code is a field: a name that is both makes InfluxQL rename one of them.
         .filter(|(key, _)| !matches!(*key, "code" | "grade"))
@@ -319,7 +320,7 @@ fn point_of_registration(
         ("account", record.account.clone().map(Field::Text)),
         ("rrd_ms", registration.rrd_ms.map(Field::Float)),
         ("code", registration.code.map(|code| Field::Integer(code.into()))),
-        ("ira", ineffective_registration(record).filter(|_| !record.warm_up).map(|it| Field::Integer(it.into()))),
+        ("ira", ineffective.filter(|_| !record.warm_up).map(|it| Field::Integer(it.into()))),
         ("expires_s", registration.expires_s.map(|expires| Field::Integer(expires.into()))),
     ];
     let fields = fields.into_iter().filter_map(|(key, field)| Some((key, field?)));
