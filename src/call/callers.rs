@@ -11,11 +11,12 @@ use super::hops::Hops;
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::limit::{Found, LimitSearch};
 use super::links::{Links, Wanted};
+use super::marks::{Whose, role_of};
 use super::standing::{Failure, Standing};
 use super::start::{Next, Starts, share_of};
 use crate::media::{self, clock::NtpClock};
 use crate::record::{
-    Anchor, CallRecord, Identity, LocalFailure, MediaSecond, RegistrationRecord, Role, TransportFailure, TransportFault,
+    Anchor, CallRecord, LocalFailure, MediaSecond, RegistrationRecord, Role, TransportFailure, TransportFault,
 };
 use crate::scenario::plan::{Plan, Server, Step};
 use crate::sip::endpoint::{self, Endpoint};
@@ -357,7 +358,6 @@ impl Callers {
         });
         let plan = Arc::clone(&self.config.plan);
         let cast = if control { plan.control() } else { plan.cast(n) };
-        let many = control || cast.len() > 1 || plan.kinds.is_some();
         let place = &mut self.places[index as usize];
         place.generation += 1;
         (place.n, place.first) = (n, cast.start as u8);
@@ -377,21 +377,6 @@ impl Callers {
                     None => leg.facts.local_failure = Some(LocalFailure::NoAccount),
                 }
             }
-            let held = account.zip(*pool).map(|(index, pool)| self.accounts[pool].get(index));
-            let suffix = if many { format!("-{}", actor.name) } else { String::new() };
-            (leg.identity.role, leg.identity.direction) = leg.role(actor);
-            leg.identity = Identity {
-                call_id: format!("{}-{n:06}{suffix}", self.config.run_id),
-                scenario: plan.scenario.clone(),
-                target: actor.target.name.clone(),
-                site: self.config.site.clone(),
-                probe: self.config.probe.clone(),
-                agent: Some(held.map_or_else(|| actor.name.clone(), |account| account.user.clone())),
-                account: held.map(|account| account.user.clone()),
-                unit: held.and_then(|account| account.unit.clone()),
-                transport: actor.target.server.transport.map(|transport| transport.to_string()),
-                ..leg.identity
-            };
             place.legs.push(leg);
             place.accounts_held.push(account);
         }
@@ -430,6 +415,7 @@ impl Callers {
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let mut tools = Tools {
             now,
+            config: &self.config,
             at: self.arrived.unwrap_or(now),
             fault: &self.fault,
             reference_expected: self.reference_expected,
@@ -550,24 +536,23 @@ impl Callers {
         while let Some((me, event)) = self.streams.poll_event() {
             if let (media::Event::Second(second), Some(leg)) = (event, self.leg(me)) {
                 let at = self.config.anchor.timestamp_of(second.end);
-                let second = MediaSecond { identity: leg.identity.clone(), at, second };
+                let identity = self.whose(self.places[me.place as usize].n, me.actor, leg).identity(leg.marks.clone());
+                let second = MediaSecond { identity, at, second };
                 self.reports.push_back(Report::Second(Box::new(second)));
             }
         }
     }
 
     pub(super) fn report(&mut self, (n, first): (u64, u8), mut legs: Vec<Leg>) {
-        share_facts(&mut legs);
+        self.share_facts((n, first), &mut legs);
         let intended = legs.iter().filter_map(|leg| leg.facts.moments.intended).min();
         let warm_up = intended.is_some_and(|at| self.starts.warms_up(at));
-        let primary = legs.iter().position(|leg| leg.identity.role == Role::Caller).unwrap_or(0);
+        let is_caller = |actor: usize| role_of(&self.config.plan.actors[actor]).0 == Role::Caller;
+        let primary = (0..legs.len()).position(|index| is_caller(usize::from(first) + index)).unwrap_or(0);
         for (index, leg) in legs.into_iter().enumerate() {
-            let mut record = CallRecord::new(
-                leg.identity,
-                &leg.facts,
-                leg.figures.map(|it| *it).unwrap_or_default(),
-                &self.config.anchor,
-            );
+            let identity = self.whose(n, first + index as u8, &leg).identity(leg.marks);
+            let figures = leg.figures.map(|it| *it).unwrap_or_default();
+            let mut record = CallRecord::new(identity, &leg.facts, figures, &self.config.anchor);
             record.warm_up = warm_up;
             record.unmet = leg.unmet;
             record.as_expected = leg.as_expected;
@@ -575,6 +560,32 @@ impl Callers {
             let registration = RegistrationRecord::of(&record, &leg.facts);
             let finished = Finished { record, registration, primary: index == primary, beside: false, owner };
             self.reports.push_back(Report::Finished(Box::new(finished)));
+        }
+    }
+
+    /// Whose a leg is.
+    pub(super) fn whose(&self, n: u64, actor: u8, leg: &Leg) -> Whose<'_> {
+        let actor = usize::from(actor);
+        let account = leg.account.zip(self.pools[actor]).map(|(index, pool)| self.accounts[pool].get(index));
+        Whose { config: &self.config, n, actor, account }
+    }
+
+    /// Legs of one attempt know of each other: which record is the other end, and whether an INVITE reached it.
+    fn share_facts(&self, (n, first): (u64, u8), legs: &mut [Leg]) {
+        let role = |index: &usize| role_of(&self.config.plan.actors[usize::from(first) + index]).0;
+        let caller = (0..legs.len()).find(|index| role(index) == Role::Caller);
+        let callee = (0..legs.len()).find(|index| role(index) == Role::Callee);
+        let (Some(caller), Some(callee)) = (caller, callee) else { return };
+        let invited = legs[callee].facts.moments.invite.is_some();
+        if legs[caller].facts.moments.invite.is_some() {
+            legs[caller].facts.far_leg_invited = Some(invited);
+            legs[callee].facts.far_leg_invited = Some(invited);
+        }
+        if invited {
+            let call_id = |index: usize| self.whose(n, first + index as u8, &legs[index]).call_id();
+            let (caller_id, callee_id) = (call_id(caller), call_id(callee));
+            legs[caller].marks.paired_with = Some(callee_id);
+            legs[callee].marks.paired_with = Some(caller_id);
         }
     }
 
@@ -608,20 +619,4 @@ const STARTS_A_TURN: usize = 1000;
 /// Number of a leg for the endpoint and the evidence; never 0.
 pub(super) fn owner_of(n: u64, actor: u8) -> u64 {
     n << 8 | u64::from(actor)
-}
-
-/// Legs of one attempt know of each other: which record is the other end, and whether an INVITE reached it.
-fn share_facts(legs: &mut [Leg]) {
-    let caller = legs.iter().position(|leg| leg.identity.role == Role::Caller);
-    let callee = legs.iter().position(|leg| leg.identity.role == Role::Callee);
-    let (Some(caller), Some(callee)) = (caller, callee) else { return };
-    let invited = legs[callee].facts.moments.invite.is_some();
-    if legs[caller].facts.moments.invite.is_some() {
-        legs[caller].facts.far_leg_invited = Some(invited);
-        legs[callee].facts.far_leg_invited = Some(invited);
-    }
-    if invited {
-        legs[caller].identity.paired_with = Some(legs[callee].identity.call_id.clone());
-        legs[callee].identity.paired_with = Some(legs[caller].identity.call_id.clone());
-    }
 }

@@ -125,10 +125,11 @@ impl Callers {
             let leg = self.leg(*me)?;
             let target = &self.config.plan.actors[usize::from(me.actor)].target;
             let name = target.pairing_header.as_deref();
-            let score = match (name.and_then(|name| invite.header_by_name(name)), &leg.identity.account) {
+            let score = match (name.and_then(|name| invite.header_by_name(name)), self.whose(0, me.actor, leg).account)
+            {
                 (Some(paired), _) if self.attempt_of(paired) == Some(self.places[me.place as usize].n) => 2,
                 (Some(_), _) => 0,
-                (None, Some(account)) => u8::from(called.as_ref() == Some(account)),
+                (None, Some(account)) => u8::from(called.as_deref() == Some(account.user.as_str())),
                 (None, None) => 1,
             };
             (score > 0).then_some((score, *me))

@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::back_off::BackOff;
+use super::callers::Config;
 use super::hops::{Hops, Way};
 use super::links::{Links, Wanted};
+use super::marks::{Marks, Whose};
 use super::reach::Unserved;
 use crate::media;
 use crate::pace::Length;
-use crate::record::{Direction, Facts, Identity, MediaFigures, Party, Role, TransportFailure};
+use crate::record::{Facts, MediaFigures, Party, TransportFailure};
 use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::Flow;
@@ -130,7 +132,7 @@ pub(super) struct Leg {
     pub(super) facts: Facts,
     /// What media came to, once it has ended: a call that is held has none yet.
     pub(super) figures: Option<Box<MediaFigures>>,
-    pub(super) identity: Identity,
+    pub(super) marks: Marks,
     /// How long the scenario wanted to hear something so far.
     pub(super) listened: Duration,
     pub(super) unmet: Option<String>,
@@ -144,6 +146,7 @@ pub(super) struct Leg {
 /// What a leg works with: everything of the station but the legs themselves.
 pub(super) struct Tools<'a> {
     pub(super) now: Instant,
+    pub(super) config: &'a Config,
     /// When what the leg is told happened: the arrival of the message, not the turn that treats it.
     pub(super) at: Instant,
     /// How a transport failed last.
@@ -178,6 +181,11 @@ pub(super) struct Tools<'a> {
 }
 
 impl Tools<'_> {
+    /// Whose the leg is.
+    pub(super) fn whose(&self) -> Whose<'_> {
+        Whose { config: self.config, n: self.n, actor: self.me.actor.into(), account: self.account }
+    }
+
     /// User part of our Contact, or its whole value where the registrar gave us a GRUU.
     pub(super) fn contact(&self) -> String {
         let Some(account) = self.account else { return "ringfleet".to_owned() };
@@ -389,19 +397,5 @@ impl Leg {
             self.unmet.get_or_insert(text);
         }
         met
-    }
-
-    /// What the leg was for, once it is over.
-    pub(super) fn role(&self, actor: &Actor) -> (Role, Direction) {
-        let has = |wanted: fn(&Step) -> bool| actor.steps.iter().any(wanted);
-        if has(|step| matches!(step, Step::Dial(_))) {
-            (Role::Caller, Direction::Outbound)
-        } else if has(|step| matches!(step, Step::Answer(_))) {
-            (Role::Callee, Direction::Inbound)
-        } else if has(|step| matches!(step, Step::Options(_))) {
-            (Role::Ping, Direction::Outbound)
-        } else {
-            (Role::Registration, Direction::Outbound)
-        }
     }
 }

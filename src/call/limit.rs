@@ -169,12 +169,14 @@ impl Callers {
             Who::Unlike(other) => account_of(&other).map_or(Pick::Next, Pick::Not),
         };
         let place = self.open_place(&Opening { n: number, intended: now, pick, control });
-        let leg = &self.places[place as usize].legs[0];
+        let at = &self.places[place as usize];
+        let leg = &at.legs[0];
+        let whose = self.whose(number, at.first, leg);
         let attempt = Attempt {
             place,
             account: leg.account,
-            user: leg.identity.account.clone(),
-            call_id: leg.identity.call_id.clone(),
+            user: whose.account.map(|account| account.user.clone()),
+            call_id: whose.call_id(),
             state: State::Asked,
         };
         if let Some(limit) = &mut self.limit {

@@ -14,6 +14,7 @@ mod hosted;
 mod leg;
 mod limit;
 mod links;
+mod marks;
 mod observe;
 mod reach;
 mod registering;

@@ -57,8 +57,7 @@ impl Leg {
         let Some((_, way)) = &mut self.way else { return Reach::Nowhere };
         let Some(hop) = way.hop(tools.now, tools.hops) else { return Reach::Nowhere };
         let Some(server) = tools.hops.server(way.server()) else { return Reach::Nowhere };
-        self.identity.transport = Some(hop.transport.to_string());
-        self.identity.next_hop = Some(hop.address.to_string());
+        self.marks.hop = Some(hop);
         self.facts.hops_tried = Some(way.count());
         let account = (tools.pool, self.account.unwrap_or(0));
         let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, account);

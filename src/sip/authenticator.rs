@@ -77,6 +77,11 @@ impl Rounds {
 }
 
 impl Authenticator {
+    /// What challenges are answered with.
+    pub fn login(&self) -> Option<&Arc<Login>> {
+        self.login.as_ref()
+    }
+
     /// Answers with `login`; without one nothing is answered.
     pub fn new(login: Option<Arc<Login>>) -> Self {
         Self { login, realms: Vec::new() }

@@ -112,6 +112,11 @@ impl Dialog {
         writer
     }
 
+    /// Whether requests of the dialog go to its target: no strict router stands before it.
+    pub fn target_is_request_uri(&self) -> bool {
+        self.route.first().is_none_or(|first| is_loose(NameAddr::parse(first).uri))
+    }
+
     /// Where the next request of the dialog goes: the first route or the target where it is an address, else the flow
     /// that the dialog was made over. A connection stays the connection it is.
     pub fn next_hop(&self, flow: Flow, transport: Transport) -> Flow {

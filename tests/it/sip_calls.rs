@@ -256,6 +256,20 @@ fn a_response_that_comes_again_allocates_nothing() {
 }
 
 #[test]
+fn a_call_that_is_over_is_kept_in_700_bytes_while_its_answer_may_come_again() {
+    let mut pair = Pair::new(Network::default(), Transport::Udp);
+    (0..100).for_each(|_| {
+        dial(&mut pair);
+    });
+    pair.run(Duration::from_secs(10), answer_and_hang_up);
+    assert_eq!(pair.ends[0].len(), 100, "Timer M runs for 32 s");
+    pair.now += Duration::from_secs(32);
+    let freed = allocation_counter::measure(|| pair.ends[0].handle_timeout(pair.now));
+    assert!(pair.ends[0].is_empty());
+    assert!((10_000..70_000).contains(&-freed.bytes_current), "{freed:?}");
+}
+
+#[test]
 fn an_answer_to_what_is_acknowledged_already_is_not_sent() {
     let mut pair = Pair::new(Network::default(), Transport::Udp);
     dial(&mut pair);

@@ -33,18 +33,18 @@ impl Leg {
     ) {
         self.session = Some(session);
         self.flow = Some(flow);
-        self.identity.transport = tools.endpoint.transport(flow.link).map(|transport| transport.to_string());
+        self.marks.came_over = tools.endpoint.transport(flow.link);
         self.offer_was_theirs = true;
         self.offer = invite.sdp().map(Box::from);
         tools.endpoint.adopt(session, tools.owner, tools.login.cloned());
         tools.routes.insert(session, tools.me);
         self.facts.moments.invite.get_or_insert(tools.at);
-        self.identity.sip_call_ids.extend(tools.endpoint.call_id(session));
+        self.marks.sip_call_ids.extend(tools.endpoint.call_id(session));
         let user = |uri: &[u8]| Uri::parse(uri).map(|uri| header::text(uri.user));
-        self.identity.from = invite.from().and_then(|from| user(from.uri));
-        self.identity.to = invite.to().and_then(|to| user(to.uri));
+        self.marks.from = invite.from().and_then(|from| user(from.uri)).map(Box::from);
+        self.marks.to = invite.to().and_then(|to| user(to.uri)).map(Box::from);
         if let Some(name) = &tools.actor.target.pairing_header {
-            self.identity.paired_with = invite.header_by_name(name).map(header::text);
+            self.marks.paired_with = invite.header_by_name(name).map(header::text);
         }
         if let (Phase::AwaitingCall, Some(Step::Answer(step))) = (self.phase, tools.actor.steps.get(self.step)) {
             let flowing = self.ring(tools, step);

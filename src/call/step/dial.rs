@@ -64,7 +64,7 @@ impl Leg {
         let number = target.final_number(&step.number.text.render(&values), step.trunk.as_deref());
         let uri = request_uri(&number, trunk, (target.server.scheme(), &target.domain));
         let dialled = user_of(&uri);
-        self.identity.to = Some(dialled.clone());
+        self.marks.to = Some(dialled.into());
         if let Err(refusal) = permits(tools, &uri) {
             self.unmet.get_or_insert_with(|| format!("dial: {refusal}"));
             self.interrupt();
@@ -86,9 +86,10 @@ impl Leg {
             headers.push(("P-Asserted-Identity".into(), format!("<sip:{asserted}@{}>", bracketed(&target.domain))));
         }
         if let Some(header) = &target.pairing_header {
-            headers.push((header.clone(), self.identity.call_id.clone()));
+            headers.push((header.clone(), tools.whose().call_id()));
         }
-        self.name_call(step, trunk, &user, &dialled);
+        self.marks.from = Some(user.as_str().into());
+        self.marks.dial = Some(self.step);
         let sdp = self.write_offer(tools, NO_SOCKET);
         let Some(flow) = self.flow else { return Flowing::Over };
         // A trunk is another server: what the registrar says of the way out is not meant for it.
@@ -113,7 +114,7 @@ impl Leg {
         let Some(handle) = tools.endpoint.invite(tools.now, &call) else {
             return self.lose_link(TransportFault::Unreachable);
         };
-        self.identity.sip_call_ids.extend(tools.endpoint.call_id(handle));
+        self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle));
         self.session = Some(handle);
         // What an OPTIONS before it was answered is no answer to this.
         self.facts.response = None;
@@ -122,18 +123,6 @@ impl Leg {
         self.request_sent = Some(tools.now);
         self.cancel_at = step.cancel_after.map(|after| tools.now + after);
         self.block(Phase::Dialling, Some(tools.now + step.answer_within))
-    }
-
-    fn name_call(&mut self, step: &Dial, trunk: Option<&Trunk>, from: &str, to: &str) {
-        let identity = &mut self.identity;
-        identity.from = Some(from.to_owned());
-        identity.to = Some(to.to_owned());
-        identity.hotline = step.number.hotline.then(|| step.number.name.clone()).flatten();
-        identity.trunk = step.trunk.clone();
-        identity.carrier = trunk.and_then(|trunk| trunk.carrier.clone());
-        identity.gateway = trunk.and_then(|trunk| trunk.gateway.clone());
-        identity.route = step.trunk.clone();
-        identity.route_source = step.trunk.as_ref().map(|_| "label".to_owned());
     }
 
     /// 1xx: what it tells, and the early media it may bring.

@@ -64,7 +64,7 @@ impl Leg {
         let Some(handle) = tools.endpoint.register(tools.now, binding) else {
             return self.lose_link(crate::record::TransportFault::Unreachable);
         };
-        self.identity.sip_call_ids.extend(tools.endpoint.call_id(handle));
+        self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle));
         self.registration = Some(handle);
         self.request_sent = Some(tools.now);
         self.registering_since.get_or_insert((tools.now, 0));

@@ -16,7 +16,7 @@ impl Endpoint {
             Entry::Session(session) => session.move_to(context, flow),
             Entry::Registration(registration) => registration.move_to(context, flow),
             Entry::Options(options) => options.move_to(context, flow),
-            Entry::Free => {}
+            Entry::Remnant(_) | Entry::Free => {}
         });
     }
 
@@ -26,7 +26,7 @@ impl Endpoint {
             Entry::Session(session) => session.give_up(context, code, cause),
             Entry::Registration(registration) => registration.give_up(context, code, cause),
             Entry::Options(options) => options.give_up(context, code, cause),
-            Entry::Free => {}
+            Entry::Remnant(_) | Entry::Free => {}
         });
     }
 }

@@ -44,7 +44,7 @@ impl Endpoint {
                 }
                 Entry::Registration(registration) => registration.handle_response(context, response, number),
                 Entry::Options(options) => options.handle_response(context, response, number),
-                Entry::Free => {}
+                Entry::Remnant(_) | Entry::Free => {}
             }
             Some(entry.owner())
         })

@@ -127,7 +127,7 @@ impl Endpoint {
                 Entry::Session(session) => session.handle_link_lost(context),
                 Entry::Registration(registration) => registration.handle_link_lost(context),
                 Entry::Options(options) => options.fail(context, 503, Cause::Transport),
-                Entry::Free => {}
+                Entry::Remnant(_) | Entry::Free => {}
             });
         }
     }
@@ -144,7 +144,7 @@ impl Endpoint {
                 Entry::Session(session) => session.handle_unreachable(context),
                 Entry::Registration(registration) => registration.handle_unreachable(context),
                 Entry::Options(options) => options.fail(context, 503, Cause::Transport),
-                Entry::Free => {}
+                Entry::Remnant(_) | Entry::Free => {}
             });
         }
     }
@@ -293,6 +293,7 @@ impl Endpoint {
         match self.entry(handle)? {
             Entry::Session(session) => Some(super::header::text(session.call_id())),
             Entry::Registration(registration) => Some(registration.call_id().to_owned()),
+            Entry::Remnant(remnant) => remnant.call_id().map(super::header::text),
             Entry::Options(_) | Entry::Free => None,
         }
     }
@@ -343,12 +344,17 @@ impl Endpoint {
             if !self.is_current(handle) {
                 continue;
             }
-            self.places[handle.index as usize].armed = None;
+            let place = &mut self.places[handle.index as usize];
+            place.armed = None;
+            if matches!(place.entry, Entry::Remnant(_)) {
+                self.settle(now, handle);
+                continue;
+            }
             self.with_entry(now, handle, |context, entry| match entry {
                 Entry::Session(session) => session.handle_timeout(context),
                 Entry::Registration(registration) => registration.handle_timeout(context),
                 Entry::Options(options) => options.handle_timeout(context),
-                Entry::Free => {}
+                Entry::Remnant(_) | Entry::Free => {}
             });
         }
     }

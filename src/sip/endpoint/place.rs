@@ -7,6 +7,7 @@ use super::{Endpoint, Registration, Session};
 use crate::sip::flow::Flow;
 use crate::sip::message::Message;
 use crate::sip::outbox::Context;
+use crate::sip::session::Remnant;
 use crate::sip::token::Handle;
 
 #[derive(Debug)]
@@ -20,6 +21,8 @@ pub(super) struct Place {
 pub(super) enum Entry {
     Free,
     Session(Box<Session>),
+    /// A call of ours that is over.
+    Remnant(Box<Remnant>),
     Registration(Box<Registration>),
     Options(Box<Options>),
 }
@@ -30,7 +33,12 @@ impl Endpoint {
     }
 
     pub(super) fn is_session_of(&self, handle: Handle, request: &Message<'_>) -> bool {
-        matches!(self.entry(handle), Some(Entry::Session(session)) if Some(session.call_id()) == request.call_id())
+        let call_id = match self.entry(handle) {
+            Some(Entry::Session(session)) => Some(session.call_id()),
+            Some(Entry::Remnant(remnant)) => remnant.call_id(),
+            _ => None,
+        };
+        call_id.is_some() && call_id == request.call_id()
     }
 
     /// Whether the handle was given away once, even if what stood there is gone.
@@ -99,6 +107,9 @@ impl Endpoint {
             return None;
         }
         let mut entry = std::mem::replace(&mut place.entry, Entry::Free);
+        if let Entry::Remnant(remnant) = entry {
+            entry = remnant.revive().map_or(Entry::Free, |session| Entry::Session(Box::new(session)));
+        }
         let result = act(&mut self.context(now, handle), &mut entry);
         self.places[handle.index as usize].entry = entry;
         self.settle(now, handle);
@@ -107,8 +118,14 @@ impl Endpoint {
 
     pub(super) fn settle(&mut self, now: Instant, handle: Handle) {
         let place = &mut self.places[handle.index as usize];
+        if let Entry::Session(session) = &mut place.entry
+            && let Some(remnant) = session.remnant()
+        {
+            place.entry = Entry::Remnant(Box::new(remnant));
+        }
         let (over, deadline, key) = match &place.entry {
             Entry::Session(session) => (session.is_over(now), session.deadline(), session.served_key()),
+            Entry::Remnant(remnant) => (remnant.until <= now, Some(remnant.until), None),
             Entry::Registration(registration) => (registration.is_over(), registration.deadline(), None),
             Entry::Options(options) => (options.over, options.exchange.deadline(), None),
             Entry::Free => return,
@@ -156,6 +173,7 @@ impl Entry {
     pub(super) fn flow(&self) -> Option<Flow> {
         match self {
             Self::Session(session) => Some(session.flow()),
+            Self::Remnant(remnant) => Some(remnant.flow),
             Self::Registration(registration) => Some(registration.flow()),
             Self::Options(options) => Some(options.flow),
             Self::Free => None,
@@ -165,6 +183,7 @@ impl Entry {
     pub(super) fn owner(&self) -> Option<u64> {
         match self {
             Self::Session(session) => Some(session.owner),
+            Self::Remnant(remnant) => Some(remnant.owner),
             Self::Registration(registration) => Some(registration.owner()),
             Self::Options(options) => Some(options.owner),
             Self::Free => None,

@@ -70,10 +70,10 @@ impl Session {
         let served = Served::new(invite, flow, key, &tag);
         context.tell(Event::Invited { session: context.handle });
         let mut session = Self {
-            served: Some(served),
+            served: Some(Box::new(served)),
             offer: if invite.sdp().is_some() { Offer::Theirs } else { Offer::Settled },
             invited_key: Some(key),
-            ..Self::new(context, flow, Dialog::from_invite(invite, &tag), State::Invited)
+            ..Self::new(flow, Dialog::from_invite(invite, &tag), State::Invited)
         };
         session.take_capabilities(invite);
         session
@@ -316,7 +316,7 @@ impl Session {
         self.dialog.refresh_target(request);
         self.take_capabilities(request);
         self.offer = if request.sdp().is_some() { Offer::Theirs } else { Offer::Settled };
-        self.served = Some(Served::new(request, flow, key, ""));
+        self.served = Some(Box::new(Served::new(request, flow, key, "")));
         context.tell(Event::Reinvited { session: context.handle });
     }
 

@@ -102,12 +102,12 @@ impl Session {
             authenticator: Authenticator::new(call.credentials.cloned()),
             extensions: call.extensions,
             contact: call.contact.into(),
-            invite: Some(Inviting { client, flow: call.flow, cseq: 1, rounds: Rounds::default(), raises: 0 }),
+            invite: Some(Box::new(Inviting { client, flow: call.flow, cseq: 1, rounds: Rounds::default(), raises: 0 })),
             offer: if call.sdp.is_empty() { Offer::Settled } else { Offer::Ours },
             sdp: call.sdp.into(),
             next_number: 2,
             largest_datagram: call.largest_datagram.filter(|_| call.raw.is_none()),
-            ..Self::new(context, call.flow, dialog, State::Calling)
+            ..Self::new(call.flow, dialog, State::Calling)
         };
         if !session.holds_back(context) {
             session.emit_invite(context);
@@ -264,7 +264,7 @@ impl Session {
     }
 
     fn handle_failure(&mut self, context: &mut Context<'_>, response: &Message<'_>, code: u16) {
-        let Some(invite) = self.invite.take() else { return };
+        let Some(invite) = self.invite.take().map(|invite| *invite) else { return };
         if let Some(bytes) = acknowledgement(&invite.client, response) {
             context.out.send(invite.flow, self.owner, &bytes);
             let (number, flow) = (invite.client.number, invite.flow);
@@ -273,7 +273,7 @@ impl Session {
         let wanted = self.state != State::Cancelling;
         match code {
             503 if self.state == State::Calling => {
-                self.invite = Some(invite);
+                self.invite = Some(Box::new(invite));
                 return self.fail_invite(context, code, Cause::Response);
             }
             401 | 407 if wanted => match self.answer_challenge(context, response, invite) {
@@ -343,7 +343,7 @@ impl Session {
     pub(super) fn send_invite(&mut self, context: &mut Context<'_>, invite: Inviting, number: u32, bytes: Vec<u8>) {
         let reliable = context.link(invite.flow).is_some_and(|link| link.transport.is_reliable());
         let client = Client::new(context.now, context.timers, reliable, true, number, bytes);
-        self.invite = Some(Inviting { client, ..invite });
+        self.invite = Some(Box::new(Inviting { client, ..invite }));
         if self.state != State::Calling || !self.holds_back(context) {
             self.emit_invite(context);
         }

@@ -13,7 +13,7 @@ use crate::sip::outbox::Context;
 /// An INVITE that waits for another place.
 #[derive(Debug)]
 pub(super) struct Unserved {
-    invite: Inviting,
+    invite: Box<Inviting>,
     pub(super) code: u16,
     pub(super) cause: Cause,
 }
@@ -43,7 +43,7 @@ impl Session {
     /// Whether the INVITE is larger than a datagram should be (RFC 3261 §18.1.1): then it waits, once, for another flow.
     pub(super) fn holds_back(&mut self, context: &mut Context<'_>) -> bool {
         let Some(largest) = self.largest_datagram else { return false };
-        let too_large = |invite: &mut Inviting| {
+        let too_large = |invite: &mut Box<Inviting>| {
             let datagrams = context.link(invite.flow).is_some_and(|link| !link.transport.is_reliable());
             datagrams && invite.client.bytes().len() > largest
         };
@@ -69,7 +69,7 @@ impl Session {
             self.sdp = sdp.into();
         }
         self.flow = flow;
-        self.send_invite(context, Inviting { flow, rounds: Rounds::default(), ..invite }, number, bytes);
+        self.send_invite(context, Inviting { flow, rounds: Rounds::default(), ..*invite }, number, bytes);
     }
 
     /// There is no other place for the INVITE that waits.

@@ -17,6 +17,7 @@
 //! | re-INVITE and UPDATE of ours, and their repetition after a glare | `change` |
 //! | requests of the far end within the dialog | `within` |
 //! | how long the session lasts unless it is refreshed | `timer` |
+//! | what is kept of one that is over | `remnant` |
 
 mod called;
 mod caller;
@@ -24,6 +25,7 @@ mod change;
 mod elsewhere;
 mod fork;
 mod reliable;
+mod remnant;
 mod timer;
 mod within;
 
@@ -48,6 +50,7 @@ pub use called::Response;
 pub use caller::Invite;
 pub use change::Means;
 pub use reliable::Reliable;
+pub use remnant::Remnant;
 pub use timer::{Refresher, SessionTimer};
 
 use called::Served;
@@ -83,7 +86,7 @@ pub struct Session {
     /// User part of our Contact, or the whole field value when it begins with `<`.
     contact: Box<str>,
     /// The INVITE of ours under way.
-    invite: Option<Inviting>,
+    invite: Option<Box<Inviting>>,
     /// The INVITE that was not served where it went: it waits for another place.
     unserved: Option<Box<Unserved>>,
     /// The INVITE that makes the call goes as a datagram up to this size, bytes.
@@ -98,14 +101,14 @@ pub struct Session {
     /// The answer in a reliable provisional response, where the 2xx repeats none.
     early_answer: Option<Box<[u8]>>,
     /// Our requests besides INVITE that are under way.
-    requests: SmallVec<[Pending; 1]>,
+    requests: Vec<Pending>,
     /// The INVITE of the far end under way.
-    served: Option<Served>,
+    served: Option<Box<Served>>,
     provisionals: Provisionals,
     /// Requests of the far end that were answered last: repeated when they come again.
     answered: VecDeque<Answered>,
     /// A request of the far end with an offer that the application answers.
-    offered: Option<Offered>,
+    offered: Option<Box<Offered>>,
     offer: Offer,
     /// What is to change in the session; the first is under way or waits for its moment.
     changes: VecDeque<Change>,
@@ -179,8 +182,7 @@ impl Purpose {
 }
 
 impl Session {
-    fn new(context: &Context<'_>, flow: Flow, dialog: Dialog, state: State) -> Self {
-        debug_assert!(context.links.get(flow.link).is_some());
+    fn new(flow: Flow, dialog: Dialog, state: State) -> Self {
         Self {
             owner: 0,
             flow,
@@ -200,7 +202,7 @@ impl Session {
             acknowledged: SmallVec::new(),
             early: Vec::new(),
             early_answer: None,
-            requests: SmallVec::new(),
+            requests: Vec::new(),
             served: None,
             provisionals: Provisionals::default(),
             answered: VecDeque::new(),
@@ -376,7 +378,7 @@ impl Session {
     fn handle_request_timeouts(&mut self, context: &mut Context<'_>) {
         let mut timed_out: SmallVec<[Purpose; 1]> = SmallVec::new();
         let owner = self.owner;
-        self.requests.retain(|request| {
+        self.requests.retain_mut(|request| {
             let over = request.exchange.handle_timeout(context, (request.flow, owner));
             if over {
                 timed_out.push(request.purpose);

@@ -33,7 +33,7 @@ pub enum Reliable {
 pub(super) struct Provisionals {
     /// RSeq of the last one; 0 before the first.
     last: u32,
-    unacknowledged: Option<Unacknowledged>,
+    unacknowledged: Option<Box<Unacknowledged>>,
     /// Written already, and held back until that one is acknowledged (§3).
     waiting: VecDeque<Written>,
 }
@@ -76,7 +76,7 @@ impl Provisionals {
 
     pub(super) fn sent(&mut self, context: &Context<'_>, (rseq, cseq): (u32, u32), flow: Flow, bytes: Vec<u8>) {
         let timer = Server::provisional(context.now, context.timers);
-        self.unacknowledged = Some(Unacknowledged { rseq, cseq, flow, bytes, timer });
+        self.unacknowledged = Some(Box::new(Unacknowledged { rseq, cseq, flow, bytes, timer }));
     }
 }
 

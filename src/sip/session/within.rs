@@ -151,7 +151,7 @@ impl Session {
         let to = Flow { link: flow.link, remote: write::response_destination(request, flow.remote) };
         let head = write::response_head(request, flow.remote, &tag, false);
         let update = request.method() == Some(Method::Update);
-        self.offered = Some(Offered { key, flow: to, head, asked: Asked::of(request), update });
+        self.offered = Some(Box::new(Offered { key, flow: to, head, asked: Asked::of(request), update }));
         self.offer = Offer::Theirs;
         context.tell(Event::Offered { session: context.handle });
     }
