@@ -23,6 +23,7 @@ use crate::sip::endpoint::{self, Endpoint};
 use crate::sip::flow::{Flow, Hop, LinkId};
 use crate::sip::keep_alive::KeepAlives;
 use crate::sip::sdp::crypto::KeySource;
+use crate::sip::stun;
 use crate::sip::token::Handle;
 use crate::station::streams::Streams;
 use crate::timer::Wheel;
@@ -148,8 +149,8 @@ pub struct Callers {
     pub(super) links: Links,
     pub(super) hops: Hops,
     pub(super) keep_alives: KeepAlives,
-    /// Flows that a ping goes out over.
-    pub(super) pings: Vec<Flow>,
+    /// Flows that a ping goes out over, with the STUN transaction that it is.
+    pub(super) pings: Vec<(Flow, Option<stun::Transaction>)>,
     pub(super) wanted: Vec<Wanted>,
     /// What was dialled and permitted, by actor: the same numbers come again and again.
     pub(super) permitted: FxHashSet<(u8, String)>,
@@ -439,13 +440,13 @@ impl Callers {
             letting_go: self.letting_go,
             owner: owner_of(place.n, me.actor),
         };
-        let before = (leg.phase, leg.link);
+        let (before, refresh_before) = ((leg.phase, leg.link), leg.registrar_link());
         act(leg, &mut tools);
         if let Some(deadline) = leg.next_deadline().filter(|at| leg.armed.is_none_or(|armed| *at < armed)) {
             leg.armed = Some(deadline);
             self.timers.insert(deadline, me);
         }
-        let (phase, link) = (leg.phase, leg.link);
+        let (phase, link, refresh) = (leg.phase, leg.link, leg.registrar_link());
         if let Some(limit) = &mut self.limit
             && (before.0 != phase || leg.alive.is_some())
         {
@@ -457,6 +458,9 @@ impl Callers {
             (Phase::AwaitingCall, _) => self.awaiting.push(me),
             (Phase::OpeningLink, Some(link)) => self.opening.entry(link).or_default().push(me),
             _ => {}
+        }
+        if let Some(link) = refresh.filter(|link| refresh_before != Some(*link)) {
+            self.opening.entry(link).or_default().push(me);
         }
         self.tell_seconds();
         self.wake_waiting(now, me.place);

@@ -5,6 +5,7 @@ use std::time::Instant;
 use super::callers::{Callers, Opening, owner_of};
 use super::leg::{Leg, LegRef, Phase, Tools};
 use crate::sip::endpoint::Event;
+use crate::sip::exchange::Cause;
 use crate::sip::flow::{Flow, LinkId};
 use crate::sip::header;
 use crate::sip::message::{Message, Start};
@@ -53,6 +54,13 @@ impl Callers {
             }
             return;
         }
+        if let Event::TooLarge { entry } = event {
+            let asked = |leg: &mut Leg, tools: &mut Tools<'_>| leg.handle_too_large(tools, entry);
+            if !route.is_some_and(|me| self.with_leg(now, me, asked)) {
+                self.endpoint.give_up(now, entry, 503, Cause::Transport);
+            }
+            return;
+        }
         let Some(me) = route else { return };
         self.with_leg(now, me, |leg, tools| match event {
             Event::Provisional { code, .. } => leg.handle_provisional(tools, code, message),
@@ -77,8 +85,7 @@ impl Callers {
             Event::Unregistered { .. } => leg.handle_unregistered(tools),
             Event::Probed { alive, .. } | Event::Queried { bound: alive, .. } => leg.alive = Some(alive),
             Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
-            Event::TooLarge { session } => leg.handle_too_large(tools, session),
-            Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } => {}
+            Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } | Event::TooLarge { .. } => {}
         });
     }
 
@@ -153,7 +160,8 @@ impl Callers {
 
     pub(super) fn legs_waiting_for(&mut self, link: LinkId) -> Vec<LegRef> {
         let mut waiting = self.opening.remove(&link).unwrap_or_default();
-        waiting.retain(|me| self.leg(*me).is_some_and(|leg| leg.phase == Phase::OpeningLink && leg.link == Some(link)));
+        let waits = |leg: &Leg| leg.is_opening(link) || leg.registrar_link() == Some(link);
+        waiting.retain(|me| self.leg(*me).is_some_and(waits));
         waiting
     }
 }
@@ -182,7 +190,7 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
             (registration, true)
         }
         Event::OptionsAnswered { request, .. } => (request, true),
-        Event::Unserved { entry, .. } | Event::TooLarge { session: entry } => (entry, false),
+        Event::Unserved { entry, .. } | Event::TooLarge { entry } => (entry, false),
         Event::Invited { .. } | Event::RegisterReceived => return None,
     })
 }

@@ -7,9 +7,10 @@ use super::callers::{Callers, Report};
 use super::leg::{Leg, Phase};
 use super::links::Purpose;
 use crate::record::{LocalFailure, TransportFailure, TransportFault};
-use crate::sip::flow::{Flow, Link, LinkId};
-use crate::sip::keep_alive::{ANSWER_WITHIN, Action, PING};
+use crate::sip::flow::{Flow, Link, LinkId, Transport};
+use crate::sip::keep_alive::{Action, PING};
 use crate::sip::message::{Message, ParseError};
+use crate::sip::stun::{self, Binding};
 use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 
 impl Station for Callers {
@@ -17,6 +18,10 @@ impl Station for Callers {
 
     fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         self.look_back(now, Some(arrived));
+        if stun::is_stun(bytes) {
+            self.take_stun(now, flow, bytes);
+            return None;
+        }
         let message = match Message::parse(bytes) {
             Ok(message) => message,
             Err(ParseError::KeepAlive) => {
@@ -78,7 +83,7 @@ impl Station for Callers {
                 self.endpoint.add_link(link, Link { sips, ..known.known_as(public) });
                 self.register_standing(now);
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, Leg::take_link);
+                    self.with_leg(now, me, |leg, tools| leg.take_link(tools, link));
                 }
                 self.drain_endpoint(now, None, None);
             }
@@ -87,7 +92,7 @@ impl Station for Callers {
                 self.keep_alives.remove(link);
                 self.fault = TransportFailure { fault: fault_of(fault), text: Some(text) };
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, Leg::miss_link);
+                    self.with_leg(now, me, |leg, tools| leg.miss_link(tools, link));
                 }
                 self.miss_standing_link(now, link);
                 self.endpoint.remove_link(now, link);
@@ -143,8 +148,11 @@ impl Station for Callers {
             buffer.extend_from_slice(transmit.bytes);
             return Output::Sip { flow: transmit.flow, owner: transmit.owner };
         }
-        if let Some(flow) = self.pings.pop() {
-            buffer.extend_from_slice(PING);
+        if let Some((flow, stun)) = self.pings.pop() {
+            match stun {
+                Some(transaction) => buffer.extend_from_slice(&stun::request(transaction)),
+                None => buffer.extend_from_slice(PING),
+            }
             return Output::Sip { flow, owner: 0 };
         }
         if let Some(output) = self.streams.poll_output(buffer) {
@@ -186,15 +194,27 @@ impl Station for Callers {
 }
 
 impl Callers {
+    /// Nobody has to ask us where a datagram comes from; who does is a stray.
+    fn take_stun(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
+        match stun::read(bytes) {
+            Some(Binding::Response { transaction, mapped }) => {
+                self.keep_alives.note_bound(now, flow.link, transaction, mapped);
+            }
+            Some(Binding::Request) | None => self.endpoint.note_malformed(),
+        }
+    }
+
     /// Sends the pings that are due, and gives up flows whose server does not answer them any more.
     fn keep_flows_alive(&mut self, now: Instant) {
         while let Some(action) = self.keep_alives.poll(now) {
             match action {
-                Action::Ping(flow) => self.pings.push(flow),
-                Action::Failed(link) => {
-                    let text = format!("no answer to a keep-alive within {} s", ANSWER_WITHIN.as_secs());
+                Action::Ping(flow) => self.pings.push((flow, None)),
+                Action::Bind(flow, transaction) => self.pings.push((flow, Some(transaction))),
+                Action::Failed(link, failure) => {
+                    let reliable = self.endpoint.transport(link).is_some_and(Transport::is_reliable);
+                    let fault = if reliable { LinkFault::Broken } else { LinkFault::Unreachable };
                     self.closing.push(link);
-                    self.handle_link(now, link, LinkEvent::Lost(LinkFault::Broken, text));
+                    self.handle_link(now, link, LinkEvent::Lost(fault, failure.to_string()));
                 }
             }
         }

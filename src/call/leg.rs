@@ -11,6 +11,7 @@ use super::hops::{Hops, Way};
 use super::links::{Links, Wanted};
 use super::marks::{Marks, Whose};
 use super::reach::Unserved;
+use super::refresh::Kept;
 use crate::media;
 use crate::pace::Length;
 use crate::record::{Facts, MediaFigures, Party, TransportFailure};
@@ -108,6 +109,10 @@ pub(super) struct Leg {
     pub(super) way: Option<(usize, Way)>,
     /// The request of this step, while the link to another place is being opened for it.
     pub(super) unserved: Option<Unserved>,
+    /// Where the binding of the leg was made, once its step is done.
+    pub(super) kept: Option<Box<Kept>>,
+    /// The fork whose description early media runs by.
+    pub(super) early_from: Option<Box<[u8]>>,
     /// When the request of this step was sent.
     pub(super) request_sent: Option<Instant>,
     /// When the registration of the step at hand was first asked for, and failures since.
@@ -330,6 +335,7 @@ impl Leg {
     pub(super) fn hang_up(&mut self, tools: &mut Tools<'_>) {
         let Some(session) = self.session else { return };
         self.up = false;
+        self.note_forks(tools);
         self.ended_by(tools.now, Party::Us);
         self.finish_media(tools);
         tools.endpoint.bye(tools.now, session, None);

@@ -17,6 +17,7 @@ mod links;
 mod marks;
 mod observe;
 mod reach;
+mod refresh;
 mod registering;
 mod stall;
 mod standing;

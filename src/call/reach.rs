@@ -8,7 +8,7 @@ use super::observe;
 use crate::record::{TransportFailure, TransportFault};
 use crate::scenario::plan::Server;
 use crate::sip::exchange::Cause;
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, LinkId};
 use crate::sip::message::Message;
 use crate::sip::token::Handle;
 
@@ -75,7 +75,13 @@ impl Leg {
     }
 
     /// The link that the leg waited for is open.
-    pub(super) fn take_link(&mut self, tools: &mut Tools<'_>) {
+    pub(super) fn take_link(&mut self, tools: &mut Tools<'_>, link: LinkId) {
+        if self.registrar_link() == Some(link) {
+            self.reach_registrar(tools);
+        }
+        if !self.is_opening(link) {
+            return;
+        }
         if let Some(since) = self.connecting.take() {
             let took = tools.now.saturating_duration_since(since);
             self.facts.connect = Some(self.facts.connect.unwrap_or_default() + took);
@@ -86,8 +92,16 @@ impl Leg {
         }
     }
 
-    /// The INVITE is too large for a datagram (RFC 3261 §18.1.1): it goes to the same place by TCP, where that is spoken.
+    /// Whether the step at hand waits for this link.
+    pub(super) fn is_opening(&self, link: LinkId) -> bool {
+        self.phase == Phase::OpeningLink && self.link == Some(link)
+    }
+
+    /// A request is too large for a datagram (RFC 3261 §18.1.1): it goes to the same place by TCP, where that is spoken.
     pub(super) fn handle_too_large(&mut self, tools: &mut Tools<'_>, entry: Handle) {
+        if self.registration == Some(entry) && self.phase != Phase::Registering {
+            return self.enlarge_refresh(tools);
+        }
         if let Some((_, way)) = &mut self.way {
             way.prefer_tcp();
         }
@@ -96,7 +110,13 @@ impl Leg {
     }
 
     /// The link that the leg waited for could not be opened.
-    pub(super) fn miss_link(&mut self, tools: &mut Tools<'_>) {
+    pub(super) fn miss_link(&mut self, tools: &mut Tools<'_>, link: LinkId) {
+        if self.registrar_link() == Some(link) {
+            self.miss_registrar(tools);
+        }
+        if !self.is_opening(link) {
+            return;
+        }
         self.connecting = None;
         if let Some((_, way)) = &mut self.way {
             way.miss(tools.now, tools.hops);
@@ -126,12 +146,13 @@ impl Leg {
             Phase::Pinging => self.ping,
             _ => None,
         };
-        if asked != Some(entry) {
-            // A refresh, while the leg is at something else.
-            return tools.endpoint.give_up(tools.now, entry, code, cause);
+        let why = Why::of(cause, observe::final_response(code, cause, message).retry_after);
+        match asked {
+            Some(asked) if asked == entry => {}
+            _ if self.registration == Some(entry) => return self.move_refresh(tools, (code, cause), why),
+            _ => return tools.endpoint.give_up(tools.now, entry, code, cause),
         }
-        let retry_after = observe::final_response(code, cause, message).retry_after;
-        self.leave_hop(tools, Why::of(cause, retry_after));
+        self.leave_hop(tools, why);
         self.go_elsewhere(tools, Unserved { entry, phase, code, cause });
     }
 

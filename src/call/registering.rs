@@ -129,12 +129,27 @@ impl Callers {
         true
     }
 
+    /// A REGISTER is too large for a datagram: it goes to the same place by TCP, where that is spoken. False where it is
+    /// none of these.
+    fn enlarge_standing(&mut self, now: Instant, registration: Handle) -> bool {
+        let entries = self.standing.iter_mut().flatten().flat_map(|standing| &mut standing.entries);
+        let Some(entry) = entries.into_iter().find(|entry| entry.registration == Some(registration)) else {
+            return false;
+        };
+        if let Some(way) = &mut entry.way {
+            way.prefer_tcp();
+        }
+        entry.unserved = Some((503, Cause::Transport));
+        self.register_standing(now);
+        true
+    }
+
     /// Accounts that wait for this link will not be registered over it.
     pub(super) fn miss_standing_link(&mut self, now: Instant, link: LinkId) {
         for entry in self.standing.iter_mut().flatten().flat_map(|standing| &mut standing.entries) {
             if entry.waits(now) && entry.link == Some(link) {
                 if let Some(way) = &mut entry.way {
-                    way.leave(now, &mut self.hops, Why::Failed);
+                    way.miss(now, &mut self.hops);
                 }
                 entry.unserved = entry.unserved.map(|_| (503, Cause::Transport));
             }
@@ -155,6 +170,9 @@ impl Callers {
     pub(super) fn tell_standing(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) -> bool {
         if let Event::Unserved { entry, code, cause } = event {
             return self.move_standing(now, entry, (code, cause), message);
+        }
+        if let Event::TooLarge { entry } = event {
+            return self.enlarge_standing(now, entry);
         }
         for actor in 0..self.standing.len() {
             let Some(standing) = &mut self.standing[actor] else { continue };

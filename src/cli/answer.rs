@@ -164,6 +164,7 @@ fn plan(args: &Args) -> Plan {
         headers: Vec::new(),
         speaks: Extensions::default(),
         gruu: false,
+        outbound: false,
         user_agent: None,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         srtp: Srtp::new(args.srtp),

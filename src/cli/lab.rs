@@ -36,7 +36,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     println!("lab listens on {} (udp, tcp, tls); end it with Ctrl-C", lab.address);
     print!("{about}");
     interrupt.wait();
-    lab.stop();
+    let dismissed = lab.stop();
+    if dismissed.count() > 0 {
+        println!("{} connections had to be closed: {dismissed}", dismissed.count());
+    }
     Ok(exit::PASS)
 }
 

@@ -492,6 +492,7 @@ impl<'a> Session<'a> {
             datagrams_received: self.beats.iter().map(|beat| beat.health.received).sum(),
             datagrams_lost: self.lost_datagrams + self.beats.iter().map(|beat| beat.health.send_overflows).sum::<u64>(),
             malformed: self.malformed.iter().sum(),
+            connections_dismissed: self.beats.iter().map(|beat| beat.health.dismissed).sum(),
             turn_ms_p99: self.beats.iter().filter_map(|beat| beat.turn_ms_p99).reduce(f64::max),
             records_lost: 0,
             unwritten: None,

@@ -13,6 +13,7 @@ use crate::pbx::{Config, Pbx};
 use crate::reactor::{Reactor, Security};
 use crate::scenario::lab::LabPlan;
 use crate::sip::endpoint;
+use crate::station::Dismissed;
 use crate::units::Redacted;
 
 /// A running lab.
@@ -23,7 +24,7 @@ pub struct Lab {
     pub ca: String,
     stop: Stop,
     thread: JoinHandle<()>,
-    cpu: Arc<Mutex<Duration>>,
+    last: Arc<Mutex<host::Beat>>,
 }
 
 impl Lab {
@@ -43,30 +44,31 @@ impl Lab {
         let mut reactor = Reactor::new(pbx, security).map_err(StartError::Worker)?;
         let listening = reactor.listen(address).map_err(|source| StartError::Listen { address, source })?;
         let stop = Stop::of(&reactor)?;
-        let cpu = Arc::new(Mutex::new(Duration::ZERO));
-        let (asked, spent) = (stop.clone(), Arc::clone(&cpu));
+        let last = Arc::new(Mutex::new(host::Beat::default()));
+        let (asked, told) = (stop.clone(), Arc::clone(&last));
         let thread = std::thread::Builder::new().name("lab".into()).spawn(move || {
             let note = |_: &Pbx, beat: host::Beat| {
-                if let Ok(mut spent) = spent.lock() {
-                    *spent = beat.cpu;
+                if let Ok(mut last) = told.lock() {
+                    *last = beat;
                 }
             };
             if let Err(error) = host::run(&mut reactor, &mut (), &asked, |_, _| {}, |(), ()| {}, note) {
                 tracing::error!(%error, "the lab has ended");
             }
         });
-        Ok(Self { address: listening, ca, stop, thread: thread.map_err(StartError::Worker)?, cpu })
+        Ok(Self { address: listening, ca, stop, thread: thread.map_err(StartError::Worker)?, last })
     }
 
     /// CPU time of the lab so far: it is not the generator's.
     pub fn cpu(&self) -> Duration {
-        self.cpu.lock().map(|cpu| *cpu).unwrap_or_default()
+        self.last.lock().map(|last| last.cpu).unwrap_or_default()
     }
 
-    /// Ends every call and the lab.
-    pub fn stop(self) {
+    /// Ends every call and the lab. Connections that it had to close in its time.
+    pub fn stop(self) -> Dismissed {
         self.stop.ask();
         let _ = self.thread.join();
+        self.last.lock().map(|last| last.health.dismissed).unwrap_or_default()
     }
 
     /// Ends every call, as the lab's own end.

@@ -112,6 +112,16 @@ impl Stream {
         self.state == State::Shaking
     }
 
+    /// Whether a message has begun that is not whole yet.
+    pub fn is_within_message(&self) -> bool {
+        self.framer.pending() > 0
+    }
+
+    /// Bytes that are held for it: of an unfinished message, and of what its peer does not take.
+    pub fn held(&self) -> usize {
+        self.framer.pending() + self.waiting.len()
+    }
+
     /// Takes one step towards being open.
     ///
     /// # Errors

@@ -7,14 +7,19 @@ use super::station::Pbx;
 use crate::scenario::plan::Reject;
 use crate::sip::endpoint::Event;
 use crate::sip::header::{self, Name};
-use crate::sip::message::Message;
+use crate::sip::message::{Message, Start};
 use crate::sip::session::{Invite, Means, Response};
 use crate::sip::token::Handle;
+use crate::sip::uri::Uri;
 
 impl Pbx {
     /// Calls the contact of a registered account for a call that came in.
     pub(super) fn connect(&mut self, now: Instant, session: Handle, user: &str, invite: &Message<'_>) {
-        let Some(binding) = self.registrar.find(now, user).cloned() else {
+        let gruu = match invite.start() {
+            Start::Request { uri, .. } => Uri::parse(uri).and_then(|uri| uri.param("gr")).map(header::text),
+            Start::Response { .. } => None,
+        };
+        let Some(binding) = self.registrar.find(now, user, gruu.as_deref()).cloned() else {
             return self.end_with(now, session, &Reject::new(480, Some(20)));
         };
         // RFC 7332 §3: what goes through a back-to-back user agent has one hop less before it.
@@ -92,8 +97,8 @@ impl Pbx {
     pub(super) fn handle_refused(&mut self, now: Instant, onward: Handle, code: u16, message: Option<&Message<'_>>) {
         let Some(session) = self.placed.get(&onward).copied() else { return };
         let reason = message.and_then(|message| match message.start() {
-            crate::sip::message::Start::Response { reason, .. } => Some(header::text(reason)),
-            crate::sip::message::Start::Request { .. } => None,
+            Start::Response { reason, .. } => Some(header::text(reason)),
+            Start::Request { .. } => None,
         });
         self.end_with(now, session, &Reject { reason, ..Reject::new(code, None) });
     }

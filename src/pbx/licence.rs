@@ -5,7 +5,7 @@ use crate::scenario::lab::{LabPlan, Victim};
 use crate::scenario::plan::Reject;
 use crate::sip::flow::{Flow, LinkId};
 
-/// Owner and contact of a binding.
+/// Owner of a binding, and its contact or flow.
 type Key = (String, String);
 
 impl Registrar {
@@ -24,8 +24,8 @@ impl Registrar {
             match change {
                 Change::RemoveAll => after.clear(),
                 Change::Remove(contact) => after.retain(|other| other != contact),
-                Change::Bind { contact, .. } if after.contains(&&**contact) => {}
-                Change::Bind { contact, .. } => after.push(contact),
+                Change::Bind { key, .. } if after.contains(&&**key) => {}
+                Change::Bind { key, .. } => after.push(key),
             }
         }
         if after.iter().all(|contact| before.contains(contact)) {

@@ -26,7 +26,7 @@ const NONCE_LIFE: Duration = Duration::from_secs(300);
 pub(super) struct Registrar {
     verifier: Verifier,
     passwords: FxHashMap<String, Secret>,
-    /// (user, contact) → binding
+    /// (user, contact, or instance and number of a flow) → binding
     pub(super) bindings: FxHashMap<(String, String), Binding>,
     /// Bindings that were ever made.
     made: u64,
@@ -41,6 +41,8 @@ pub(super) struct Registrar {
 #[derive(Clone, Debug)]
 pub(super) struct Binding {
     pub(super) contact: String,
+    /// The device, as `+sip.instance` names it.
+    pub(super) instance: Option<String>,
     pub(super) flow: Flow,
     /// Route towards it (RFC 3327), in order.
     pub(super) path: Vec<String>,
@@ -75,7 +77,13 @@ pub(super) struct Answer {
 pub(super) enum Change {
     RemoveAll,
     Remove(String),
-    Bind { contact: String, expires: u32 },
+    /// `key` is the contact, or what names its flow (RFC 5626 §6).
+    Bind {
+        key: String,
+        contact: String,
+        instance: Option<String>,
+        expires: u32,
+    },
 }
 
 impl Registrar {
@@ -138,30 +146,39 @@ impl Registrar {
         if changes.iter().any(|change| matches!(change, Change::Bind { expires, .. } if *expires < MIN_EXPIRES)) {
             return Answer::refuse(423, "", vec![("Min-Expires", MIN_EXPIRES.to_string())]);
         }
+        let asks = |tag: &[u8]| request.headers(Name::Supported).flat_map(header::split_list).any(|known| known == tag);
+        let flows = changes.iter().any(|change| matches!(change, Change::Bind { key, contact, .. } if key != contact));
+        let path: Vec<String> = request.headers(Name::Path).flat_map(header::split_list).map(header::text).collect();
+        if flows && request.headers(Name::Via).flat_map(header::split_list).count() > 1 && !begins_flow(&path) {
+            // RFC 5626 §6: who stands between us knows nothing of flows.
+            return Answer::refuse(439, "First Hop Lacks Outbound Support", Vec::new());
+        }
         let evicted = match self.licensed(plan, user, &changes) {
             Ok(evicted) => evicted,
             Err(refuse) => return Answer::rejected(refuse),
         };
         let closes = self.evict(plan, flow, &evicted);
-        let path: Vec<String> = request.headers(Name::Path).flat_map(header::split_list).map(header::text).collect();
         for change in changes {
             match change {
                 Change::RemoveAll => self.bindings.retain(|(owner, _), _| owner != user),
-                Change::Remove(contact) => drop(self.bindings.remove(&(user.to_owned(), contact))),
-                Change::Bind { contact, expires } => {
+                Change::Remove(key) => drop(self.bindings.remove(&(user.to_owned(), key))),
+                Change::Bind { key, contact, instance, expires } => {
                     let until = now + Duration::from_secs(expires.into());
-                    self.bind(user, Binding { contact, flow, path: path.clone(), until, made: 0 });
+                    self.bind(user, key, Binding { contact, instance, flow, path: path.clone(), until, made: 0 });
                 }
             }
         }
-        let mut headers = self.contacts(now, user);
+        let mut headers = self.contacts(now, user, asks(b"gruu").then_some(plan.domain.as_str()));
+        if flows {
+            headers.push(("Require", "outbound".to_owned()));
+        }
         // RFC 3327 §5.3: the path is shown to whom it was made for.
         headers.extend(path.into_iter().map(|value| ("Path", value)));
         Answer { code: 200, reason: String::new(), headers, closes }
     }
 
-    fn bind(&mut self, user: &str, binding: Binding) {
-        let key = (user.to_owned(), binding.contact.clone());
+    fn bind(&mut self, user: &str, key: String, binding: Binding) {
+        let key = (user.to_owned(), key);
         // A refresh does not make a binding younger.
         let made = self.bindings.get(&key).map(|before| before.made).unwrap_or_else(|| {
             self.made += 1;
@@ -170,16 +187,26 @@ impl Registrar {
         self.bindings.insert(key, Binding { made, ..binding });
     }
 
-    fn contacts(&self, now: Instant, user: &str) -> Vec<(&'static str, String)> {
+    /// The bindings of an account, with their public GRUUs at this domain where they are asked for (RFC 5627 §5.2).
+    fn contacts(&self, now: Instant, user: &str, gruus_at: Option<&str>) -> Vec<(&'static str, String)> {
         let own = self.bindings.iter().filter(|((owner, _), _)| owner == user);
-        let left = |binding: &Binding| binding.until.saturating_duration_since(now).as_secs();
-        own.map(|(_, binding)| ("Contact", format!("<{}>;expires={}", binding.contact, left(binding)))).collect()
+        let line = |(_, binding): (_, &Binding)| {
+            let left = binding.until.saturating_duration_since(now).as_secs();
+            let gruu = |instance: &String| {
+                let gruu = gruus_at.map(|domain| format!(";pub-gruu=\"sip:{user}@{domain};gr={instance}\""));
+                format!(";+sip.instance=\"<{instance}>\"{}", gruu.unwrap_or_default())
+            };
+            let device = binding.instance.as_ref().map(gruu).unwrap_or_default();
+            ("Contact", format!("<{}>{device};expires={left}", binding.contact))
+        };
+        own.map(line).collect()
     }
 
-    /// Where an account is reached, the binding that was made last of all.
-    pub(super) fn find(&self, now: Instant, user: &str) -> Option<&Binding> {
+    /// Where an account is reached: the binding that was made last of all, or of those of the device that a GRUU names.
+    pub(super) fn find(&self, now: Instant, user: &str, gruu: Option<&str>) -> Option<&Binding> {
         let own = self.bindings.iter().filter(|((owner, _), binding)| owner == user && binding.until > now);
-        own.map(|(_, binding)| binding).max_by_key(|binding| binding.until)
+        let named = own.filter(|(_, binding)| gruu.is_none_or(|gruu| binding.instance.as_deref() == Some(gruu)));
+        named.map(|(_, binding)| binding).max_by_key(|binding| binding.until)
     }
 
     /// Whether the lab knows the account.
@@ -217,12 +244,24 @@ fn changes(request: &Message<'_>) -> Vec<Change> {
         }
         let contact = NameAddr::parse(value);
         let expires = header::param(contact.params, "expires").and_then(header::number).unwrap_or(default);
-        match (expires, header::text(contact.uri)) {
-            (0, contact) => Change::Remove(contact),
-            (expires, contact) => Change::Bind { contact, expires },
+        let instance =
+            header::param(contact.params, "+sip.instance").map(|value| header::text(NameAddr::parse(value).uri));
+        let flow = header::param(contact.params, "reg-id").and_then(header::number);
+        let contact = header::text(contact.uri);
+        // RFC 5626 §6: a flow of a device takes the place of the one with its number, wherever it comes from.
+        let flow = instance.as_ref().zip(flow).map(|(instance, flow)| format!("<{instance}>;reg-id={flow}"));
+        match (expires, flow.unwrap_or_else(|| contact.clone())) {
+            (0, key) => Change::Remove(key),
+            (expires, key) => Change::Bind { key, contact, instance, expires },
         }
     };
     contacts.map(change).collect()
+}
+
+/// Whether the first proxy of a path keeps the flow (RFC 5626 §5.1).
+fn begins_flow(path: &[String]) -> bool {
+    let first = path.last().map(|value| NameAddr::parse(value.as_bytes()).uri);
+    first.and_then(Uri::parse).is_some_and(|uri| uri.param("ob").is_some())
 }
 
 /// The user part of an address of record.

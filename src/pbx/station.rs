@@ -17,6 +17,7 @@ use crate::sip::message::{Message, ParseError};
 use crate::sip::outbox::Reply;
 use crate::sip::sdp::crypto::KeySource;
 use crate::sip::session::{Means, Response};
+use crate::sip::stun;
 use crate::sip::token::Handle;
 use crate::sip::uri::Uri;
 use crate::station::streams::Streams;
@@ -51,6 +52,8 @@ pub struct Pbx {
     pub(super) asked: FxHashMap<Handle, (Handle, Means)>,
     pub(super) limits: Limits,
     pub(super) timers: Wheel<Handle>,
+    /// Responses to STUN requests.
+    bound: Vec<(Flow, Vec<u8>)>,
     /// Connections to be closed.
     closing: Vec<LinkId>,
     over: bool,
@@ -70,6 +73,7 @@ impl Pbx {
             asked: FxHashMap::default(),
             limits: Limits::new(&config.plan, random.next_u64(), now),
             timers: Wheel::new(now),
+            bound: Vec::new(),
             closing: Vec::new(),
             over: false,
             config,
@@ -187,6 +191,14 @@ impl Station for Pbx {
     type Report = ();
 
     fn handle_sip(&mut self, now: Instant, _: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+        if stun::is_stun(bytes) {
+            // RFC 5626 §8: flows over UDP are kept alive by asking us where they come from.
+            match stun::respond(bytes, flow.remote) {
+                Some(response) => self.bound.push((flow, response)),
+                None => self.endpoint.note_malformed(),
+            }
+            return None;
+        }
         match Message::parse(bytes) {
             Ok(message) => {
                 self.endpoint.handle_message(now, flow, &message);
@@ -251,6 +263,10 @@ impl Station for Pbx {
         if let Some(transmit) = self.endpoint.poll_transmit() {
             buffer.extend_from_slice(transmit.bytes);
             return Output::Sip { flow: transmit.flow, owner: transmit.owner };
+        }
+        if let Some((flow, response)) = self.bound.pop() {
+            buffer.extend_from_slice(&response);
+            return Output::Sip { flow, owner: 0 };
         }
         if let Some(output) = self.streams.poll_output(buffer) {
             return output;

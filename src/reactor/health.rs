@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
+use crate::station::Dismissed;
+
 /// A turn longer than this is long.
 const LONG_TURN: Duration = Duration::from_millis(20);
 /// Datagrams are counted over this time to know their rate.
@@ -32,6 +34,8 @@ pub struct Health {
     pub sockets: u64,
     /// Most sockets open at the same time.
     pub peak_sockets: u64,
+    /// Connections of others that had to go.
+    pub dismissed: Dismissed,
 }
 
 /// How long the turns were while media ran. A turn counts from the moment it was due, so a worker that the machine

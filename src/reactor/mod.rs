@@ -3,6 +3,7 @@
 //! *Quiet*: woken per packet. *Busy* (many packets or streams): sleep to the next 1 ms tick, then take what is ready,
 //! so that the cost of waking is shared. A plain thread; nothing here blocks but the wait itself.
 
+mod accepted;
 mod act;
 mod health;
 mod out;
@@ -204,6 +205,7 @@ impl<S: Station> Reactor<S> {
         self.drain(wire, &mut told);
         self.out.flush(&mut self.sockets, &mut self.health);
         self.sockets.expire(self.turn.now);
+        self.health.dismissed = self.sockets.accepted.dismissed;
         self.drop_lost_links();
         self.drain(wire, &mut told);
         self.out.flush(&mut self.sockets, &mut self.health);
@@ -305,6 +307,8 @@ fn bind_both(mut udp: impl FnMut() -> io::Result<Udp>, tries: u32) -> io::Result
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sip::flow::Flow;
+    use crate::station::{MediaPacket, Output, PortId};
 
     #[test]
     fn a_port_that_is_taken_for_streams_is_not_the_free_one() {
@@ -318,5 +322,55 @@ mod tests {
         assert_ne!(udp.local(), at);
         let error = bind_both(|| Udp::bind_sip(at), 1).map(|_| ()).expect_err("the one that was asked for");
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    /// Takes connections and hears nothing.
+    struct Deaf;
+
+    impl Station for Deaf {
+        type Report = ();
+
+        fn handle_sip(&mut self, _: Instant, _: Instant, _: Flow, _: &[u8]) -> Option<u64> {
+            None
+        }
+        fn handle_media(&mut self, _: Instant, _: MediaPacket<'_>) {}
+        fn handle_port(&mut self, _: Instant, _: PortId, _: Result<SocketAddr, String>) {}
+        fn handle_link(&mut self, _: Instant, _: LinkId, _: LinkEvent) {}
+        fn handle_unreachable(&mut self, _: Instant, _: Flow, _: LinkFault) {}
+        fn handle_timeout(&mut self, _: Instant) {}
+        fn stop(&mut self, _: Instant) {}
+        fn poll_output(&mut self, _: Instant, _: &mut Vec<u8>) -> Output<()> {
+            Output::Idle(None)
+        }
+    }
+
+    #[test]
+    fn a_connection_too_many_closes_the_one_that_was_silent_for_longest() {
+        use std::io::{Read as _, Write as _};
+
+        let mut reactor = Reactor::new(Deaf, Security::default()).expect("a reactor");
+        reactor.sockets.accepted.bounds.connections = 2;
+        let server = reactor.listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
+        let mut turn = |until: &dyn Fn(&Health) -> bool| {
+            while !until(&reactor.health()) {
+                reactor.turn(&mut (), |_, _| {}).expect("a turn");
+            }
+        };
+        #[expect(clippy::disallowed_methods, reason = "the peers of this test are not the product's")]
+        let connect = || std::net::TcpStream::connect(server).expect("it listens");
+        let (mut speaks, mut silent) = (connect(), connect());
+        turn(&|health| health.sockets == 4);
+        speaks.write_all(b"\r\n\r\n").expect("it is open");
+        turn(&|health| health.received == 1);
+        let mut third = connect();
+        turn(&|health| health.dismissed.crowded == 1);
+        assert_eq!(silent.read(&mut [0; 9]).expect("no error"), 0, "it is closed");
+        third.write_all(b"\r\n\r\n").expect("it is open");
+        turn(&|health| health.received == 2);
+        for peer in [&mut speaks, &mut third] {
+            let mut pong = [0; 2];
+            peer.read_exact(&mut pong).expect("it is open");
+            assert_eq!(&pong, b"\r\n");
+        }
     }
 }

@@ -95,11 +95,23 @@ impl<S: Station> Reactor<S> {
                 }
             }
             Kind::Stream { .. } => self.take_stream(index, &mut socket, wire),
-            Kind::Listener(listener) => {
-                while let Ok((accepted, remote)) = listener.accept() {
-                    self.accept(accepted, remote);
+            Kind::Listener(listener) => loop {
+                match listener.accept() {
+                    Ok((accepted, remote)) => self.accept(accepted, remote),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                    // The peer was gone before it was let in.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(_) => {
+                        // No file descriptor is left: one has to go, and who waits is let in next turn.
+                        let goes = self.sockets.accepted.make_room();
+                        if goes.is_some() {
+                            self.left.push(index);
+                        }
+                        self.sockets.dismiss(goes);
+                        break;
+                    }
                 }
-            }
+            },
         }
         self.oldest = Some(oldest);
         self.sockets.give_back(index, socket);
@@ -124,11 +136,15 @@ impl<S: Station> Reactor<S> {
             return self.sockets.lose_by(link, &error);
         }
         let (remote, local, transport) = (stream.remote(), *local, stream.transport().name());
+        let mut whole = false;
         let state = stream.receive(&mut self.read_buffer, |bytes| {
             self.health.received += 1;
+            whole = true;
             let owner = self.station.handle_sip(now, now, Flow { link, remote }, bytes);
             wire.see(owner.unwrap_or(0), &Message { at: now, sent: false, local, remote, transport, bytes });
         });
+        let goes = self.sockets.accepted.note_read(now, link, (whole, stream.is_within_message()), stream.held());
+        self.sockets.dismiss(goes);
         match state {
             ReadState::Drained => {}
             ReadState::More => self.left.push(index),
@@ -161,6 +177,8 @@ impl<S: Station> Reactor<S> {
         let stream = Stream::accepted(accepted, remote, self.tls.acceptor.clone());
         let Ok(index) = self.sockets.add(self.poll.registry(), Kind::Stream { link, stream, local }) else { return };
         self.sockets.opening.push_back((self.turn.now + OPEN_WITHIN, link));
+        let goes = self.sockets.accepted.add(self.turn.now, link);
+        self.sockets.dismiss(goes);
         self.left.push(index);
     }
 }

@@ -8,12 +8,14 @@ use std::time::{Duration, Instant};
 use mio::{Interest, Registry, Token};
 use rustc_hash::FxHashMap;
 
+use super::accepted::{Accepted, Dismissal};
 use super::fault_of;
 use crate::net::drops::Drops;
 use crate::net::stream::Stream;
 use crate::net::tls::{self, Session};
 use crate::net::udp::{self, Udp};
 use crate::sip::flow::{LinkId, Transport};
+use crate::sip::transaction::soonest;
 use crate::station::{Channel, LinkFault, PortId};
 
 /// A connection, TLS included, that is not open by then is given up.
@@ -43,6 +45,8 @@ pub(super) struct Sockets {
     open: usize,
     /// Connections that have to be open by then; some are, or are gone.
     pub(super) opening: VecDeque<(Instant, LinkId)>,
+    /// Connections of others, among all.
+    pub(super) accepted: Accepted,
     /// Who counts what the kernel drops.
     pub(super) drops: Option<Drops>,
 }
@@ -170,13 +174,16 @@ impl Sockets {
         Ok(())
     }
 
-    /// When the oldest connection that may still be opening has to be open.
+    /// When [`expire`](Self::expire) has something to do next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.opening.front().map(|(until, _)| *until)
+        soonest(self.opening.front().map(|(until, _)| *until), self.accepted.deadline())
     }
 
-    /// Gives up connections that did not open in time.
+    /// Gives up connections that did not open in time, and those of others whose time is over.
     pub(super) fn expire(&mut self, now: Instant) {
+        while let Some(dismissal) = self.accepted.expire(now) {
+            self.dismiss(Some(dismissal));
+        }
         while let Some((_, link)) = self.opening.pop_front_if(|(until, _)| *until <= now) {
             let Some(Kind::Stream { stream, .. }) =
                 self.links.get(&link).and_then(|index| self.places[*index].as_ref())
@@ -197,8 +204,16 @@ impl Sockets {
         self.lose(link, fault_of(error), tls::describe(error));
     }
 
+    /// Closes a connection that somebody else opened, where there is one that has to go.
+    pub(super) fn dismiss(&mut self, dismissal: Option<Dismissal>) {
+        if let Some((link, text)) = dismissal {
+            self.lose(link, LinkFault::Broken, text);
+        }
+    }
+
     pub(super) fn close_link(&mut self, registry: &Registry, link: LinkId) {
         if let Some(index) = self.links.remove(&link) {
+            self.accepted.remove(link);
             self.close(registry, index);
         }
     }

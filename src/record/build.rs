@@ -116,6 +116,7 @@ impl CallRecord {
             transport: identity.transport,
             next_hop: identity.next_hop,
             hops_tried: facts.hops_tried,
+            forks: facts.forks,
             connect_ms: facts.connect.map(millis),
             from: identity.from,
             to: identity.to,

@@ -76,6 +76,10 @@ pub struct CallRecord {
     /// Places of the server that it went to, this one included (RFC 3263 §4.3).
     #[serde(default)]
     pub hops_tried: Option<u32>,
+    /// Places that rang or answered for our INVITE, by the tag of To: more than one where the call was forked. `null` where
+    /// none did, and on an answering leg.
+    #[serde(default)]
+    pub forks: Option<u32>,
     /// Handshakes of TCP and TLS for this attempt; `null` where no connection was opened for it.
     #[serde(default)]
     pub connect_ms: Option<f64>,

@@ -44,6 +44,9 @@ pub struct Facts {
     /// Places of the server (RFC 3263) that the last request outside a dialog went to: one that did not serve it is
     /// followed by the next. `None` where there was no such request.
     pub hops_tried: Option<u32>,
+    /// Places that rang or answered for one INVITE of ours, by the tag of To (RFC 3261 §12.1.2): more than one where the call
+    /// was forked. `None` where none did.
+    pub forks: Option<u32>,
     /// How long the connections took that were opened for this leg: the handshakes of TCP and TLS. `None` where none
     /// was, as over UDP or a connection that stood.
     pub connect: Option<Duration>,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::{DistributionSummary, Figure, Totals};
 use crate::record::Class;
+use crate::station::Dismissed;
 
 /// A start is late above this, ms.
 const LATE_MS: f64 = 100.0;
@@ -43,6 +44,9 @@ pub struct Health {
     pub datagrams_lost: u64,
     /// Datagrams and stream bytes that were no SIP, RTP or RTCP (messages, not bytes).
     pub malformed: u64,
+    /// Connections of others that we closed.
+    #[serde(default)]
+    pub connections_dismissed: Dismissed,
     /// 99th percentile of a worker's turn while media ran, ms.
     pub turn_ms_p99: Option<f64>,
     /// Attempts that were started and whose result never came: a worker ended by a bug, or legs did not end in time.

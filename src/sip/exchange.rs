@@ -47,6 +47,17 @@ pub struct Exchange {
     rounds: Rounds,
 }
 
+/// What a response comes to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// Nothing yet, or it was answered.
+    Nothing,
+    /// It is final, with this code.
+    Final(u16),
+    /// The answer to its challenge is too large for a datagram, and was not sent.
+    TooLarge,
+}
+
 impl Exchange {
     /// Sends `bytes`, the request with CSeq number `cseq` in the entry's transaction `number`.
     pub fn start(
@@ -58,6 +69,13 @@ impl Exchange {
         context.out.send(flow, owner, &bytes);
         let reliable = context.link(flow).is_some_and(|link| link.transport.is_reliable());
         let client = Client::new(context.now, context.timers, reliable, false, number, bytes);
+        Self { client, cseq, rounds: Rounds::default() }
+    }
+
+    /// A request that is written and waits for another flow.
+    pub fn held(context: &Context<'_>, (number, cseq): (u32, u32), bytes: Vec<u8>) -> Self {
+        let mut client = Client::new(context.now, context.timers, true, false, number, bytes);
+        client.stop();
         Self { client, cseq, rounds: Rounds::default() }
     }
 
@@ -102,31 +120,37 @@ impl Exchange {
         self.client.deadline()
     }
 
-    /// A response to the transaction under way: its code where it is final. A challenge that can be answered is, in a
-    /// transaction with the number that `next_number` gives.
+    /// A response to the transaction under way. A challenge that can be answered is, in a transaction with the number that
+    /// `next_number` gives, unless the request is larger than `largest` with its credentials.
     pub fn handle_response(
         &mut self,
         context: &mut Context<'_>,
         (flow, owner): (Flow, u64),
         response: &Message<'_>,
         (authenticator, next_number): (&mut Authenticator, &mut u32),
-    ) -> Option<u16> {
-        let code = response.code()?;
+        largest: Option<usize>,
+    ) -> Heard {
+        let Some(code) = response.code() else { return Heard::Nothing };
         if code < 200 {
             self.client.handle_provisional(context.now, context.timers);
-            return None;
+            return Heard::Nothing;
         }
         if matches!(code, 401 | 407) && authenticator.take(response, &mut self.rounds) {
             let (number, cseq) = (*next_number, self.cseq + 1);
             if let Some(bytes) = again(context, flow, self.client.bytes(), authenticator, (number, cseq)) {
+                if is_too_large(context, flow, bytes.len(), largest) {
+                    self.cseq = cseq;
+                    self.client.stop();
+                    return Heard::TooLarge;
+                }
                 *next_number += 1;
                 let rounds = std::mem::take(&mut self.rounds);
                 *self = Self { rounds, ..Self::start(context, (flow, owner), (number, cseq), bytes) };
-                return None;
+                return Heard::Nothing;
             }
         }
         authenticator.take_next_nonce(response);
-        Some(code)
+        Heard::Final(code)
     }
 
     /// Retransmits what is due; true when nobody answered in time.
@@ -140,6 +164,12 @@ impl Exchange {
             None => false,
         }
     }
+}
+
+/// Whether a request is larger than may go as a datagram (RFC 3261 §18.1.1), and would go as one.
+pub fn is_too_large(context: &Context<'_>, flow: Flow, bytes: usize, largest: Option<usize>) -> bool {
+    let datagrams = || context.link(flow).is_some_and(|link| !link.transport.is_reliable());
+    largest.is_some_and(|largest| bytes > largest) && datagrams()
 }
 
 /// The request `original` once more in a new transaction, with credentials for what was asked so far; `None` where the

@@ -7,7 +7,7 @@
 //! | retransmission and time-outs (§17) | [`transaction`] |
 //! | INVITE sessions and their dialogs (§12–15) | [`session`] |
 //! | registrations (§10) | [`registration`] |
-//! | keep-alives of flows (RFC 5626) | [`keep_alive`] |
+//! | keep-alives of flows (RFC 5626) | [`keep_alive`], [`stun`] |
 //! | what may be acted on at all | [`validity`] |
 //! | which message belongs to whom | [`endpoint`] |
 
@@ -27,6 +27,7 @@ pub mod raw;
 pub mod registration;
 pub mod sdp;
 pub mod session;
+pub mod stun;
 pub mod token;
 pub mod transaction;
 pub mod uri;

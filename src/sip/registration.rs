@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::authenticator::Authenticator;
 use super::endpoint::Event;
-use super::exchange::{self, Cause, Exchange, Login};
+use super::exchange::{self, Cause, Exchange, Heard, Login};
 use super::flow::{Flow, Link};
 use super::header::{self, Name};
 use super::message::Message;
@@ -34,12 +34,19 @@ pub struct Binding {
     pub headers: Vec<(String, String)>,
     /// Pre-loaded Route fields.
     pub route: Vec<String>,
+    /// Bytes of the largest REGISTER that is sent as a datagram; a larger one waits for another flow
+    /// ([`Event::TooLarge`]). `None` sends any.
+    pub largest_datagram: Option<usize>,
     /// What to answer a challenge with.
     pub credentials: Option<Arc<Login>>,
     /// Whether it is refreshed before it expires.
     pub refresh: bool,
-    /// Value of `+sip.instance`, as `urn:uuid:…`: asks for a GRUU (RFC 5627).
+    /// Value of `+sip.instance`, as `urn:uuid:…`.
     pub instance: Option<String>,
+    /// A GRUU is asked for (RFC 5627); needs an instance.
+    pub gruu: bool,
+    /// The binding is of a flow (RFC 5626): the next one of the same instance takes its place. Needs an instance.
+    pub outbound: bool,
 }
 
 /// A binding and the request that makes, keeps or removes it.
@@ -181,7 +188,8 @@ impl Registration {
         let flow = (self.binding.flow, self.binding.owner);
         let awaited = |exchange: &&mut Exchange| exchange.number() == number && !self.unserved;
         let Some(exchange) = self.exchange.as_mut().filter(awaited) else { return };
-        let code = exchange.handle_response(context, flow, response, (&mut self.authenticator, &mut self.next_number));
+        let auth = (&mut self.authenticator, &mut self.next_number);
+        let heard = exchange.handle_response(context, flow, response, auth, self.binding.largest_datagram);
         self.cseq = self.cseq.max(exchange.cseq());
         if exchange.number() != number
             && let Some(link) = context.link(self.binding.flow)
@@ -190,11 +198,12 @@ impl Registration {
             // The answer to the challenge has the address that the challenge told.
             self.contact = link.contact;
         }
-        match code {
-            None => {}
-            Some(423) if !self.interval_raised => self.raise_interval(context, response),
-            Some(code @ 200..300) => self.handle_success(context, response, code),
-            Some(code) => self.fail(context, code, Cause::Response),
+        match heard {
+            Heard::Nothing => {}
+            Heard::TooLarge => self.hold_back(context),
+            Heard::Final(423) if !self.interval_raised => self.raise_interval(context, response),
+            Heard::Final(code @ 200..300) => self.handle_success(context, response, code),
+            Heard::Final(code) => self.fail(context, code, Cause::Response),
         }
     }
 
@@ -346,7 +355,22 @@ impl Registration {
         writer.body("", b"");
         let flow = (self.binding.flow, self.binding.owner);
         let bytes = exchange::with_known_credentials(context, bytes, &mut self.authenticator);
+        if exchange::is_too_large(context, flow.0, bytes.len(), self.binding.largest_datagram) {
+            return self.hold_back(context);
+        }
         self.exchange = Some(Exchange::start(context, flow, (number, self.cseq), bytes));
+    }
+
+    /// The REGISTER is too large for a datagram: it waits, once, for another flow. One that removes or asks is not looked
+    /// after by anybody, and goes as it is.
+    fn hold_back(&mut self, context: &mut Context<'_>) {
+        self.binding.largest_datagram = None;
+        if matches!(self.state, State::Registering | State::Refreshing) {
+            self.unserved = true;
+            context.tell(Event::TooLarge { entry: context.handle });
+        } else {
+            self.send(context);
+        }
     }
 
     /// The binding that is asked for, and the end of one with another address.
@@ -358,13 +382,18 @@ impl Registration {
             (State::Removing, Some(bound)) => bound,
             _ => link.contact,
         };
-        if let Some(bound) = self.bound.filter(|bound| *bound != self.contact) {
+        let replaced = self.bound.filter(|bound| *bound != self.contact && !binding.outbound);
+        if let Some(bound) = replaced {
             // First of the two, so that a registrar with a limit has room for the other.
             writer.field("Contact", format!("<{}>;expires=0", at(bound)));
         }
         let instance = binding.instance.as_ref().map(|urn| format!(";+sip.instance=\"<{urn}>\"")).unwrap_or_default();
-        writer.field("Contact", format!("<{}>{instance};expires={expires}", at(self.contact)));
-        writer.field("Supported", if binding.instance.is_some() { "path, gruu" } else { "path" });
+        // RFC 5626 §4.2.1: one flow for each instance, so its number is always the same.
+        let flow = if binding.outbound { ";reg-id=1" } else { "" };
+        writer.field("Contact", format!("<{}>{instance}{flow};expires={expires}", at(self.contact)));
+        let asked = [("path", true), ("gruu", binding.gruu), ("outbound", binding.outbound)];
+        let tags: Vec<&str> = asked.into_iter().filter_map(|(tag, asked)| asked.then_some(tag)).collect();
+        writer.field("Supported", tags.join(", "));
         writer.field_fmt("Expires", format_args!("{expires}"));
     }
 }

@@ -7,8 +7,12 @@
 
 pub mod streams;
 
+use std::fmt;
+use std::iter::Sum;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
 
 use crate::sip::flow::{Flow, Link, LinkId, Transport};
 
@@ -113,6 +117,47 @@ pub enum LinkFault {
     Broken,
     /// TLS was not agreed on, or the peer is not who it should be.
     Tls,
+}
+
+/// Connections of others that we closed, by the bound that they broke.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dismissed {
+    /// For one that came when there were too many, or too few file descriptors.
+    pub crowded: u64,
+    /// All of them together held too much.
+    pub holding: u64,
+    /// A message did not become whole in time.
+    pub unfinished: u64,
+    /// Nothing came for too long.
+    pub idle: u64,
+}
+
+impl Dismissed {
+    /// How many there were.
+    pub fn count(&self) -> u64 {
+        self.crowded + self.holding + self.unfinished + self.idle
+    }
+}
+
+impl Sum for Dismissed {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |a, b| Self {
+            crowded: a.crowded + b.crowded,
+            holding: a.holding + b.holding,
+            unfinished: a.unfinished + b.unfinished,
+            idle: a.idle + b.idle,
+        })
+    }
+}
+
+impl fmt::Display for Dismissed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { crowded, holding, unfinished, idle } = self;
+        write!(
+            f,
+            "{crowded} for others, {holding} that held too much, {unfinished} with an unfinished message, {idle} idle"
+        )
+    }
 }
 
 /// A machine that a worker hosts.

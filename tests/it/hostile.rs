@@ -104,6 +104,43 @@ fn an_answer_without_usable_audio_is_a_bad_answer_and_the_call_is_hung_up() {
     }
 }
 
+/// A provisional response or answer of one of several forks.
+fn of_fork(invite: &Message<'_>, code: u16, fork: &str, port: u16) -> Vec<u8> {
+    let to = invite.header(Name::To).map(header::text).unwrap_or_default();
+    let body = if port == 0 { String::new() } else { SDP.replace("40000", &port.to_string()) };
+    response(invite, code, &format!("To: {to};tag={fork}\r\n{CONTACT}"), &body)
+}
+
+#[test]
+fn an_answer_without_description_does_not_take_the_early_media_of_another_fork() {
+    for (answers, class) in [("y", Class::Ok), ("x", Class::CallBadAnswer)] {
+        let (record, world) = against(AUDIO, move |invite| {
+            vec![of_fork(invite, 183, "y", 40_000), of_fork(invite, 180, "x", 0), of_fork(invite, 200, answers, 0)]
+        });
+        assert_eq!((record.class == Class::CallBadAnswer, record.forks), (class != Class::Ok, Some(2)), "{record:#?}");
+        assert_eq!(world.sent(Side::Callers, "BYE").len(), 1, "{answers}");
+    }
+}
+
+#[test]
+fn early_media_goes_to_the_fork_that_rang_last_and_audio_to_the_one_that_answers() {
+    let (record, world) = against(AUDIO, |invite| {
+        let early = [("x", 40_000), ("y", 41_000)].map(|(fork, port)| of_fork(invite, 183, fork, port));
+        early.into_iter().chain([of_fork(invite, 200, "x", 40_000)]).collect()
+    });
+    assert_eq!((record.code, record.forks), (Some(200), Some(2)), "{record:#?}");
+    let ports: Vec<u16> = world.audio_to.iter().map(|to| to.port()).collect();
+    assert_eq!(ports.last(), Some(&40_000), "{ports:?}");
+    let bye = world.wire.iter().find(|sent| sent.line.starts_with("BYE")).expect("sent");
+    assert!(bye.text.contains(";tag=x\r\n"), "{}", bye.text);
+}
+
+#[test]
+fn a_call_that_nobody_rings_for_has_an_unknown_number_of_forks() {
+    let (record, _) = against(SIGNALLING, |invite| vec![response(invite, 404, "", "")]);
+    assert_eq!((record.code, record.forks), (Some(404), None));
+}
+
 #[test]
 fn a_challenge_that_cannot_be_answered_is_a_failed_authentication() {
     for challenge in [

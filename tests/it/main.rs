@@ -23,6 +23,7 @@ mod pair;
 mod pbx_desk;
 mod pbx_licences;
 mod pbx_limits;
+mod pbx_registrar;
 mod random_calls;
 mod random_limits;
 mod random_loads;

@@ -383,6 +383,9 @@ mod registering {
             credentials: Some(Arc::new(Login { user: "1001".into(), password: Secret::new("x") })),
             refresh: true,
             instance: Some("urn:uuid:1".into()),
+            gruu: true,
+            outbound: false,
+            largest_datagram: None,
         };
         let session = pair.ends[0].register(now, binding).expect("the link is open");
         let mut peer = Peer { pair, session };

@@ -6,7 +6,7 @@ use ringfleet::record::{CallRecord, Class, Origin};
 use ringfleet::scenario::compile::Compiled;
 use ringfleet::scenario::plan::Transport;
 
-use crate::virtual_net::{Fate, Sent, Side, World, caller, compiled, over};
+use crate::virtual_net::{Fate, Sent, Side, World, caller, compiled, over, reply};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const FIRST: &str = "10.0.1.0:5060";
@@ -191,7 +191,7 @@ fn a_registration_that_no_place_serves_says_how_the_last_one_failed() {
 }
 
 #[test]
-fn a_refresh_that_is_not_served_while_a_call_is_placed_moves_the_call_nowhere() {
+fn a_refresh_that_is_not_served_while_a_call_is_placed_is_made_at_the_next_place_and_moves_the_call_nowhere() {
     let steps = "[{ register: { expires: 60 } }, { dial: { number: ring_forever, answer_within: 100s } }]";
     let mut world = World::behind(&[Fate::Served], caller(steps, "{ calls: 1 }"));
     world.pass(Duration::from_secs(10));
@@ -199,8 +199,55 @@ fn a_refresh_that_is_not_served_while_a_call_is_placed_moves_the_call_nowhere() 
     world.run(5 * MINUTE);
     let record = world.record();
     assert_eq!((hop(record), record.rang), ((Some(FIRST), Some(1)), true));
-    assert!(sent(&world, "REGISTER").iter().all(|(_, to)| to == FIRST));
+    // With the challenge; refreshes; the one that removes it.
+    let registers: Vec<_> = sent(&world, "REGISTER").into_iter().map(|(at, to)| (at / 1000, to)).collect();
+    let wanted = [(0, FIRST), (0, FIRST), (54, FIRST), (54, PBX), (108, PBX), (132, PBX)];
+    assert_eq!(registers, wanted.map(|(at, to)| (at, to.to_owned())), "it never lapsed");
     assert!(sent(&world, "CANCEL").iter().all(|(at, to)| *at >= 100_000 && to == FIRST));
+}
+
+#[test]
+fn a_refresh_that_no_place_serves_loses_the_binding_and_the_next_step_is_another_matter() {
+    let steps = "[{ register: { expires: 60 } }, { wait: 90s }, { dial: { number: internal, media: none } }, hangup]";
+    let mut world = World::behind(&[Fate::Served], caller(steps, "{ calls: 1 }"));
+    world.pass(Duration::from_secs(10));
+    for place in [FIRST, PBX] {
+        world.fates.insert(place.parse().expect("valid"), Fate::Refused);
+    }
+    world.pass(Duration::from_secs(70));
+    for place in [FIRST, PBX] {
+        world.fates.insert(place.parse().expect("valid"), Fate::Served);
+    }
+    world.run(5 * MINUTE);
+    let record = world.record();
+    assert_eq!((record.class, record.code), (Class::TransportRefused, Some(200)), "{record:#?}");
+    assert_eq!(sent(&world, "REGISTER").len(), 4, "with the challenge, and once at each place");
+}
+
+#[test]
+fn a_late_200_of_a_place_that_was_left_is_acknowledged_and_ended_there_and_the_call_goes_on() {
+    let steps = "[{ dial: { number: internal, media: none, answer_within: 5m } }, { wait: 20s }, hangup]";
+    let text = format!(
+        "scenario: test\ntarget: lab.yaml\ncaller: {{ account: agents, steps: {steps} }}\nload: {{ calls: 1 }}\n"
+    );
+    let mut world = World::behind(&[Fate::Silent], compiled(&text, "lab: open\nchallenge: false\n"));
+    world.pass(Duration::from_secs(40));
+    let invite = world.wire.iter().find(|sent| sent.line.starts_with("INVITE")).expect("sent").text.clone();
+    let late = String::from_utf8(reply(invite.as_bytes(), 200, &format!("Contact: <sip:late@{FIRST}>"))).expect("text");
+    let to = field(&late, "To: ").to_owned();
+    let late = late.replace(&to, &format!("{to};tag=late"));
+    for _ in 0..2 {
+        world.inject_from(FIRST.parse().expect("valid"), late.as_bytes());
+    }
+    world.run(3 * MINUTE);
+    let record = world.record();
+    assert_eq!((record.class, hop(record), record.forks), (Class::Ok, (Some(PBX), Some(2)), Some(2)), "{record:#?}");
+    let there: Vec<&Sent> = world.wire.iter().filter(|sent| sent.text.contains(";tag=late")).collect();
+    let count = |method: &str| there.iter().filter(|sent| sent.line.starts_with(method)).count();
+    assert!(there.iter().all(|sent| sent.to.to_string() == FIRST), "{there:#?}");
+    assert_eq!(count("ACK"), 2, "one for each copy");
+    assert!(count("BYE") >= 1 && there.iter().all(|sent| sent.line.contains("sip:late@")), "{there:#?}");
+    assert_eq!(sent(&world, "BYE").iter().filter(|(_, to)| to == PBX).count(), 1);
 }
 
 fn standing() -> Compiled {

@@ -94,3 +94,37 @@ fn a_standing_registration_whose_flow_failed_is_made_again_over_a_new_connection
     assert!(registers.iter().any(|at| (115_000..170_000).contains(at)), "{registers:?}");
     assert_eq!(world.records.iter().filter(|record| record.class == Class::Ok).count(), 6, "{:#?}", world.records);
 }
+
+#[test]
+fn a_udp_flow_is_kept_alive_by_stun_where_the_target_asks_for_it_and_the_lab_answers() {
+    let steps = "[{ register: { expires: 3600 } }, { wait: 10m }]";
+    let mut world = World::new(kept(KeepAlive::Stun, caller(steps, "{ calls: 1 }")));
+    world.run(11 * MINUTE);
+    assert_eq!(world.record().class, Class::Ok);
+    assert!((20..=25).contains(&world.pings.len()), "each is answered, so none comes again: {:?}", world.pings);
+    assert!(gaps(&world).iter().all(|gap| (24.0..29.01).contains(gap)), "{:?}", gaps(&world));
+    assert_eq!(world.callers.counters().malformed, 0);
+}
+
+#[test]
+fn a_call_whose_udp_server_falls_silent_or_whose_nat_moves_ends_as_unreachable() {
+    let steps = "[{ dial: { number: echo, media: none } }, { wait: 10m }, hangup]";
+    for (moves, text) in [
+        (false, "no answer to a keep-alive within 39.5 s"),
+        (true, "the flow came from 203.0.113.7:21001 and now comes from 203.0.113.7:22001"),
+    ] {
+        let mut world = World::new(kept(KeepAlive::Stun, caller(steps, "{ calls: 1 }")));
+        let nat = |more| Some((std::net::Ipv4Addr::new(203, 0, 113, 7).into(), more));
+        world.nat = nat(1000);
+        world.pass(2 * MINUTE);
+        if moves {
+            world.nat = nat(2000);
+        } else {
+            world.mute = true;
+        }
+        world.run(5 * MINUTE);
+        let record = world.record();
+        assert_eq!(record.class, Class::TransportUnreachable, "{record:#?}");
+        assert!(record.reason.as_ref().is_some_and(|reason| reason.ends_with(text)), "{:?}", record.reason);
+    }
+}

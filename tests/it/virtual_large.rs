@@ -1,4 +1,4 @@
-//! INVITEs that are larger than a datagram should be (RFC 3261 §18.1.1).
+//! Requests that are larger than a datagram should be (RFC 3261 §18.1.1).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,5 +105,75 @@ fn a_large_invite_that_is_not_served_goes_to_the_next_place_by_tcp_too() {
         let mut world = World::behind(&[fate], call(3000, LargeRequests::Tcp, OPEN, ONE));
         world.run(MINUTE);
         assert_eq!(shown(world.record()), (Class::Ok, Some("tcp"), Some(2)), "{fate:?}");
+    }
+}
+
+/// The same header field in every request, and a target that wants large ones over TCP.
+fn heavy(filler: usize, steps: &str, lab: &str) -> ringfleet::scenario::compile::Compiled {
+    let text =
+        format!("scenario: test\ntarget: lab.yaml\ncaller: {{ account: agents, steps: {steps} }}\nload: {ONE}\n");
+    let mut compiled = compiled(&text, lab);
+    for actor in &mut compiled.plan.actors {
+        let target = Arc::make_mut(&mut actor.target);
+        target.large_requests = LargeRequests::Tcp;
+        target.headers.push(("X-Filler".into(), "x".repeat(filler)));
+    }
+    compiled
+}
+
+fn transports(world: &World, method: &str) -> Vec<String> {
+    vias(world, method).iter().map(|via| via["Via: SIP/2.0/".len()..][..3].to_owned()).collect()
+}
+
+#[test]
+fn a_large_register_or_options_goes_by_tcp_too_and_by_udp_where_no_connection_is_taken() {
+    for (steps, method) in [("[register]", "REGISTER"), ("[options]", "OPTIONS")] {
+        let mut world = World::new(heavy(3000, steps, OPEN));
+        world.run(MINUTE);
+        assert_eq!(shown(world.record()), (Class::Ok, Some("tcp"), Some(1)), "{method}");
+        assert!(transports(&world, method).iter().all(|it| it == "TCP"), "{:?}", vias(&world, method));
+        let mut world = World::new(heavy(3000, steps, OPEN));
+        world.no_tcp = true;
+        world.run(MINUTE);
+        assert_eq!(shown(world.record()), (Class::Ok, Some("udp"), Some(1)), "{method}");
+        assert!(transports(&world, method).iter().all(|it| it == "UDP"), "{:?}", vias(&world, method));
+        let mut world = World::new(heavy(100, steps, OPEN));
+        world.run(MINUTE);
+        assert_eq!((shown(world.record()), world.asked.len()), ((Class::Ok, Some("udp"), Some(1)), 1), "{method}");
+    }
+}
+
+#[test]
+fn a_register_that_grows_too_large_with_its_credentials_changes_to_tcp_and_stays_there() {
+    let mut world = World::new(heavy(800, "[{ register: { expires: 60 } }, { wait: 100s }]", "lab: asks\n"));
+    world.run(3 * MINUTE);
+    assert_eq!(shown(world.record()), (Class::Ok, Some("tcp"), Some(1)));
+    // The first, its answer to the challenge, a refresh, the one that removes the binding.
+    assert_eq!(transports(&world, "REGISTER"), ["UDP", "TCP", "TCP", "TCP"]);
+    let callers = world.wire.iter().filter(|sent| sent.by == Side::Callers);
+    let number =
+        |text: &str| text.lines().find_map(|line| line.strip_prefix("CSeq: ")?.split(' ').next()?.parse().ok());
+    let numbers: Vec<u32> = callers.filter_map(|sent| number(&sent.text)).collect();
+    assert!(numbers.windows(2).all(|two| two[0] < two[1]), "{numbers:?}");
+}
+
+#[test]
+fn a_large_standing_registration_goes_by_tcp_and_by_udp_where_no_connection_is_taken() {
+    for no_tcp in [false, true] {
+        let text = "scenario: test\ntarget: lab.yaml\nactors:\n  agent: { account: agents, registered: standing, \
+             steps: [{ wait: 1s }] }\nload: { calls: 1 }\n";
+        let mut compiled = compiled(text, "lab: asks\n");
+        for actor in &mut compiled.plan.actors {
+            let target = Arc::make_mut(&mut actor.target);
+            target.large_requests = LargeRequests::Tcp;
+            target.headers.push(("X-Filler".into(), "x".repeat(2000)));
+        }
+        let mut world = World::new(compiled);
+        world.no_tcp = no_tcp;
+        world.run(MINUTE);
+        assert_eq!(world.record().class, Class::Ok, "{:#?}", world.record());
+        let wanted = if no_tcp { "UDP" } else { "TCP" };
+        let seen = transports(&world, "REGISTER");
+        assert!(seen.len() == 3 && seen.iter().all(|it| it == wanted), "{seen:?}");
     }
 }

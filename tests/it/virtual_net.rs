@@ -15,7 +15,7 @@ use ringfleet::scenario::compile::{self, Compiled, Input};
 use ringfleet::scenario::plan::{Plan, Transport};
 use ringfleet::sip::endpoint;
 use ringfleet::sip::flow::{Flow, Hop, Link, LinkId};
-use ringfleet::sip::keep_alive;
+use ringfleet::sip::{keep_alive, stun};
 use ringfleet::station::{Channel, LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use ringfleet::units::{Random, Redacted};
 
@@ -113,6 +113,8 @@ pub(crate) struct World {
     pub(crate) challenge_bye: Option<(u16, &'static str)>,
     /// BYE requests of the callers as they were sent.
     pub(crate) byes: Vec<String>,
+    /// Where audio of the callers went, one after the other.
+    pub(crate) audio_to: Vec<SocketAddr>,
     /// SIP messages in the order in which they were sent.
     pub(crate) wire: Vec<Sent>,
     pub(crate) records: Vec<CallRecord>,
@@ -262,6 +264,7 @@ impl World {
             rewrite_answers: None,
             challenge_bye: None,
             byes: Vec::new(),
+            audio_to: Vec::new(),
             wire: Vec::new(),
             records: Vec::new(),
             primary: Vec::new(),
@@ -371,6 +374,14 @@ impl World {
         let flow = Flow { link: *link, remote: *remote };
         let text = sent.text.replace(to, &format!("{party};tag=fork"));
         self.callers.handle_sip(self.now, self.now, flow, text.as_bytes());
+        self.drain_both();
+    }
+
+    /// A datagram from one of the server's addresses reaches the callers' link towards it.
+    pub(crate) fn inject_from(&mut self, from: SocketAddr, bytes: &[u8]) {
+        let link = self.links.iter().find(|(_, (.., remote))| *remote == from);
+        let flow = Flow { link: *link.expect("a link leads there").0, remote: from };
+        self.callers.handle_sip(self.now, self.now, flow, bytes);
         self.drain_both();
     }
 
@@ -584,6 +595,9 @@ impl World {
         if bytes == keep_alive::PING {
             return self.send_ping(flow);
         }
+        if stun::is_stun(bytes) {
+            return self.send_stun(by, flow, bytes);
+        }
         if self.strict || by == Side::Pbx {
             assert_strict(bytes);
         }
@@ -651,6 +665,27 @@ impl World {
         }
     }
 
+    /// A keep-alive over UDP, or its answer.
+    fn send_stun(&mut self, by: Side, flow: Flow, bytes: &[u8]) {
+        if by == Side::Callers {
+            self.pings.push((self.now - self.start, flow.remote));
+        }
+        let found = match by {
+            Side::Callers => self
+                .links
+                .get(&flow.link)
+                .map(|(_, from, _)| (Side::Pbx, Flow { link: LISTENER, remote: self.outside(*from) })),
+            Side::Pbx => self
+                .links
+                .iter()
+                .find(|(_, (_, address, _))| self.outside(*address) == flow.remote)
+                .map(|(link, (.., remote))| (Side::Callers, Flow { link: *link, remote: *remote })),
+        };
+        if let Some((side, flow)) = found.filter(|_| !self.mute) {
+            self.carry(false, || Packet::Sip { side, flow, bytes: bytes.to_vec() });
+        }
+    }
+
     /// A request of the callers reaches an address where no PBX is.
     fn meet(&mut self, fate: Fate, flow: Flow, bytes: &[u8]) {
         match fate {
@@ -674,6 +709,9 @@ impl World {
         let Some(own) = self.own.get(&(by, port)).copied() else { return };
         let mut from = SocketAddr::new(own.ip(), own.port() + u16::from(channel == Channel::Rtcp));
         let mut to = to;
+        if by == Side::Callers && channel == Channel::Rtp && self.audio_to.last() != Some(&to) {
+            self.audio_to.push(to);
+        }
         match self.nat {
             // Ports of media stay as they are. A private address leads nowhere from outside.
             Some((ip, _)) if by == Side::Callers => from.set_ip(ip),

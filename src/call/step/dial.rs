@@ -6,20 +6,16 @@ use std::time::Duration;
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
 use crate::record::{LocalFailure, Party, TransportFault};
-use crate::scenario::plan::{Dial, LargeRequests, MediaMode, Step, Trunk};
+use crate::scenario::plan::{Dial, MediaMode, Step, Trunk};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
 use crate::sip::exchange::Cause;
 use crate::sip::message::Message;
 use crate::sip::session::Invite;
 use crate::sip::uri::bracketed;
-use crate::station::PortId;
 
 /// The port that an offer names when no socket stands behind it (RFC 863, discard).
 const NO_SOCKET: u16 = 9;
-
-/// Above this a request goes by TCP where the target wants that (RFC 3261 §18.1.1: the path MTU is not known).
-const LARGEST_DATAGRAM: usize = 1300;
 
 /// Numbers whose verdict is remembered; a load that dials more different ones asks again.
 const MOST_PERMITTED: usize = 10_000;
@@ -109,7 +105,7 @@ impl Leg {
             sdp: &sdp,
             credentials: tools.login,
             raw: raw.as_ref(),
-            largest_datagram: (target.large_requests == LargeRequests::Tcp).then_some(LARGEST_DATAGRAM),
+            largest_datagram: target.largest_datagram(),
         };
         let Some(handle) = tools.endpoint.invite(tools.now, &call) else {
             return self.lose_link(TransportFault::Unreachable);
@@ -136,6 +132,7 @@ impl Leg {
         if code == 100 {
             return;
         }
+        self.note_forks(tools);
         let first = self.facts.moments.ringing.is_none();
         self.facts.moments.ringing.get_or_insert(tools.at);
         self.facts.moments.status.get_or_insert(tools.at);
@@ -147,7 +144,9 @@ impl Leg {
             && self.phase == Phase::Dialling
         {
             // Early media that cannot be used is no failure of the call: the answer decides.
-            let _ = self.start_media(tools, sdp);
+            if self.start_media(tools, sdp).is_ok() {
+                self.early_from = message.map(tag_of);
+            }
         }
     }
 
@@ -167,7 +166,8 @@ impl Leg {
                 let answer = self.early_answer(tools).unwrap_or_default();
                 self.start_media(tools, &answer)
             }
-            None if tools.streams.is_running(self.port.unwrap_or(PortId(u32::MAX))) => Ok(()),
+            // The answer was in a provisional response of the same fork, if not reliably so.
+            None if self.early_from.is_some() && self.early_from == message.map(tag_of) => Ok(()),
             None => Err("the 2xx carries no SDP".to_owned()),
         };
         if let Err(error) = usable {
@@ -243,11 +243,18 @@ impl Leg {
         tools.endpoint.early_answer(self.session?).map(<[u8]>::to_vec)
     }
 
+    /// Notes how many places the call has reached so far.
+    pub(in crate::call) fn note_forks(&mut self, tools: &Tools<'_>) {
+        let forks = self.session.and_then(|session| tools.endpoint.forks(session));
+        self.facts.forks = forks.or(self.facts.forks);
+    }
+
     fn note_answer(&mut self, tools: &Tools<'_>, message: Option<&Message<'_>>) {
         let moments = &mut self.facts.moments;
         moments.status.get_or_insert(tools.at);
         moments.answered.get_or_insert(tools.at);
         moments.finished.get_or_insert(tools.at);
+        self.note_forks(tools);
         let code = message.and_then(Message::code).unwrap_or(200);
         self.facts.response = Some(observe::final_response(code, Cause::Response, message));
     }
@@ -280,6 +287,11 @@ fn request_uri(number: &str, trunk: Option<&Trunk>, own: (&str, &str)) -> String
     let (scheme, domain) = peer.map_or(own, |peer| (peer.scheme(), &peer.host));
     // `#` would begin a fragment: RFC 3261 §25.1 has it escaped in a user part.
     format!("{scheme}:{}@{}", number.replace('#', "%23"), bracketed(domain))
+}
+
+/// Which fork answers: the tag of To.
+fn tag_of(response: &Message<'_>) -> Box<[u8]> {
+    response.to().and_then(|to| to.tag()).unwrap_or(b"").into()
 }
 
 fn user_of(uri: &str) -> String {

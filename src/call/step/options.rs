@@ -24,6 +24,7 @@ impl Leg {
             from: &format!("<{scheme}:{user}@{domain}>"),
             route: &route,
             headers: &target.headers,
+            largest_datagram: target.largest_datagram(),
             credentials: tools.login,
         };
         let Some(handle) = tools.endpoint.options(tools.now, &ping) else {

@@ -33,10 +33,14 @@ pub(in crate::call) fn binding_of(
         user: account.user.clone(),
         expires,
         headers: target.headers.clone(),
+        largest_datagram: target.largest_datagram(),
         route: Vec::new(),
         credentials: login.cloned(),
         refresh: true,
-        instance: target.gruu.then(|| instance_of(&format!("sip:{}@{}", account.user, target.domain))),
+        instance: (target.gruu || target.outbound)
+            .then(|| instance_of(&format!("sip:{}@{}", account.user, target.domain))),
+        gruu: target.gruu,
+        outbound: target.outbound,
     }
 }
 
@@ -81,9 +85,10 @@ impl Leg {
     ) {
         self.registered = true;
         if self.phase != Phase::Registering {
-            return;
+            return self.note_refresh(tools);
         }
         self.note_hop(tools);
+        self.keep_registration();
         self.note_registration(tools, 200, Cause::Response, expires, message);
         self.facts.registered_after =
             self.registering_since.take().map(|(since, _)| tools.at.saturating_duration_since(since));
@@ -99,7 +104,7 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         self.registered = false;
-        self.registration = None;
+        (self.registration, self.kept) = (None, None);
         if cause == Cause::Transport {
             self.lose_link(tools.fault.clone());
         }

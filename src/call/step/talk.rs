@@ -87,6 +87,7 @@ impl Leg {
 
     /// The far end hung up; 200 is sent.
     pub(in crate::call) fn handle_bye(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
+        self.note_forks(tools);
         self.session = None;
         self.up = false;
         self.ended_by(tools.at, Party::FarEnd);

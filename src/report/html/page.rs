@@ -356,6 +356,9 @@ fn generator(generator: &Generator, summary: &Summary) -> Vec<Check> {
         check("Results lost on the way to this report", thousands(health.records_lost), ""),
         check("Calls whose evidence was overwritten", thousands(health.evidence_overwritten), ""),
     ];
+    if health.connections_dismissed.count() > 0 {
+        checks.push(check("Connections of others that we closed", health.connections_dismissed.to_string(), ""));
+    }
     if health.lab_cpu_s.is_some() {
         checks.insert(8, check("CPU time of the built-in lab", cpu(health.lab_cpu_s), ""));
     }

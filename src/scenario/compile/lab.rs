@@ -50,6 +50,7 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         headers: Vec::new(),
         speaks: Extensions::default(),
         gruu: false,
+        outbound: false,
         user_agent: None,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         srtp: plan.srtp.clone().unwrap_or_default(),

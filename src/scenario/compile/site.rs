@@ -72,6 +72,7 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         headers: sip.headers.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
         speaks: session::extensions(sip.reliable, sip.session_timer.as_ref(), Extensions::default(), at_sip, report),
         gruu: sip.gruu,
+        outbound: sip.outbound,
         user_agent: sip.user_agent.clone(),
         codecs: codecs(file, at.key("media").key("codecs"), report),
         srtp: srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report).unwrap_or_default(),
@@ -252,9 +253,10 @@ fn keep_alive(sip: &SipFile, at: At<'_>, report: &mut Report) -> KeepAlive {
     let allowed = Duration::from_secs(1)..=Duration::from_secs(15 * 60);
     match text.parse::<Period>() {
         _ if text == "off" => KeepAlive::Off,
+        _ if text == "stun" => KeepAlive::Stun,
         Ok(Period(every)) if allowed.contains(&every) => KeepAlive::Every(every),
         _ => {
-            let help = "write an interval from 1s to 15m, as 30s, or off";
+            let help = "write an interval from 1s to 15m, as 30s, or stun, or off";
             report.add(at.key("keep_alive"), format!("`{text}` is no interval of keep-alives"), help);
             KeepAlive::Usual
         }

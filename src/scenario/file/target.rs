@@ -91,12 +91,13 @@ pub struct SipFile {
     pub public_address: Option<String>,
     /// Local port of SIP over UDP. Default: a free one.
     pub local_port: Option<u16>,
-    /// What becomes of INVITEs above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1). Default: fragment,
+    /// What becomes of INVITE, REGISTER and OPTIONS above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1). Default: fragment,
     /// because many servers and trunks in the field take no TCP.
     #[serde(default)]
     pub large_requests: LargeRequestsWord,
-    /// Keep-alives of connections and UDP flows (RFC 5626 §4.4): an interval from 1s to 15m, as 30s, or off. Default:
-    /// connections are pinged every 95 to 120 s, and every flow as often as the registrar wants (Flow-Timer).
+    /// Keep-alives of connections and UDP flows (RFC 5626 §4.4): an interval from 1s to 15m, as 30s; stun, for STUN requests
+    /// over UDP every 24 to 29 s; or off. Default: connections are pinged every 95 to 120 s, and every flow as often as the
+    /// registrar wants (Flow-Timer).
     pub keep_alive: Option<Digits>,
     /// PEM file of the certificates that are trusted for TLS. Default: those of the system.
     pub ca: Option<String>,
@@ -118,6 +119,10 @@ pub struct SipFile {
     /// calls. Default: false.
     #[serde(default)]
     pub gruu: bool,
+    /// Flows (RFC 5626): registrations carry `+sip.instance` and `reg-id`, so that a new connection takes the place of the
+    /// one that was lost, instead of standing beside it until it expires. Default: false.
+    #[serde(default)]
+    pub outbound: bool,
     /// User-Agent. Default: ringfleet/VERSION.
     pub user_agent: Option<String>,
     /// Header that carries our call id to the other leg, where the target lets it through.

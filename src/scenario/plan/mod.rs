@@ -501,6 +501,8 @@ pub struct Target {
     pub speaks: Extensions,
     /// Registrations ask for a GRUU, and calls use it.
     pub gruu: bool,
+    /// Registrations are of flows (RFC 5626).
+    pub outbound: bool,
     /// User-Agent; default `ringfleet/VERSION`.
     pub user_agent: Option<String>,
     /// Codecs in the order they are offered.
@@ -536,9 +538,17 @@ impl Target {
             None => number.to_owned(),
         }
     }
+
+    /// Bytes of the largest request that is sent as a datagram; `None` sends any.
+    pub fn largest_datagram(&self) -> Option<usize> {
+        (self.large_requests == LargeRequests::Tcp).then_some(LARGEST_DATAGRAM)
+    }
 }
 
-/// What becomes of an INVITE above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1).
+/// Above this a request is too large for a datagram, bytes (RFC 3261 §18.1.1: the path MTU is not known).
+const LARGEST_DATAGRAM: usize = 1300;
+
+/// What becomes of INVITE, REGISTER and OPTIONS above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LargeRequests {
     /// It goes by UDP all the same, in fragments where the path needs them.

@@ -164,11 +164,12 @@ pub enum Event {
         /// Whether the code was received.
         cause: Cause,
     },
-    /// Our INVITE is larger than it may be as a datagram: it waits for [`move_to`](super::Endpoint::move_to), with a
-    /// connection where there is one, or [`give_up`](super::Endpoint::give_up).
+    /// Our INVITE, REGISTER or OPTIONS is larger than it may be as a datagram: it waits for
+    /// [`move_to`](super::Endpoint::move_to), with a connection where there is one, or
+    /// [`give_up`](super::Endpoint::give_up).
     TooLarge {
-        /// The session.
-        session: Handle,
+        /// The session, registration or request.
+        entry: Handle,
     },
     /// A REGISTER came in; answer it with [`reply`](super::Endpoint::reply).
     RegisterReceived,

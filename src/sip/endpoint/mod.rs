@@ -200,6 +200,14 @@ impl Endpoint {
         }
     }
 
+    /// Places that rang or answered for an INVITE of ours, by the tag of To; `None` where none did.
+    pub fn forks(&self, session: Handle) -> Option<u32> {
+        match self.entry(session)? {
+            Entry::Session(session) => session.forks(),
+            _ => None,
+        }
+    }
+
     /// Forgets a call that came in without a word to its caller, as a far end that is gone.
     pub fn abandon(&mut self, now: Instant, session: Handle) {
         self.with_session(now, session, |_, session| session.abandon());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Event;
 use crate::sip::authenticator::Authenticator;
-use crate::sip::exchange::{Cause, Exchange, Login};
+use crate::sip::exchange::{self, Cause, Exchange, Heard, Login};
 use crate::sip::flow::Flow;
 use crate::sip::message::Message;
 use crate::sip::outbox::Context;
@@ -26,6 +26,9 @@ pub struct Ping<'a> {
     pub route: &'a [String],
     /// Further header fields.
     pub headers: &'a [(String, String)],
+    /// Bytes of the largest that is sent as a datagram; a larger one waits for another flow ([`Event::TooLarge`]). `None`
+    /// sends any.
+    pub largest_datagram: Option<usize>,
     /// What to answer a challenge with.
     pub credentials: Option<&'a Arc<Login>>,
 }
@@ -38,6 +41,8 @@ pub(super) struct Options {
     pub(super) exchange: Exchange,
     authenticator: Authenticator,
     next_number: u32,
+    /// Until it was too large once.
+    largest_datagram: Option<usize>,
     /// It waits for another place.
     unserved: bool,
     pub(super) over: bool,
@@ -62,10 +67,28 @@ impl Options {
             writer.field(name, value);
         }
         writer.body("", b"");
-        let exchange = Exchange::start(context, (ping.flow, ping.owner), (1, 1), bytes);
+        let too_large = exchange::is_too_large(context, ping.flow, bytes.len(), ping.largest_datagram);
+        let exchange = if too_large {
+            Exchange::held(context, (1, 1), bytes)
+        } else {
+            Exchange::start(context, (ping.flow, ping.owner), (1, 1), bytes)
+        };
         let authenticator = Authenticator::new(ping.credentials.cloned());
-        let (flow, owner) = (ping.flow, ping.owner);
-        Some(Self { flow, owner, exchange, authenticator, next_number: 2, unserved: false, over: false })
+        let (flow, owner, largest_datagram) = (ping.flow, ping.owner, ping.largest_datagram);
+        let mut options = Self {
+            flow,
+            owner,
+            exchange,
+            authenticator,
+            next_number: 2,
+            largest_datagram,
+            unserved: false,
+            over: false,
+        };
+        if too_large {
+            options.hold_back(context);
+        }
+        Some(options)
     }
 
     pub(super) fn handle_response(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32) {
@@ -73,11 +96,18 @@ impl Options {
             return;
         }
         let flow = (self.flow, self.owner);
-        if let Some(code) =
-            self.exchange.handle_response(context, flow, response, (&mut self.authenticator, &mut self.next_number))
-        {
-            self.fail(context, code, Cause::Response);
+        let auth = (&mut self.authenticator, &mut self.next_number);
+        match self.exchange.handle_response(context, flow, response, auth, self.largest_datagram) {
+            Heard::Nothing => {}
+            Heard::Final(code) => self.fail(context, code, Cause::Response),
+            Heard::TooLarge => self.hold_back(context),
         }
+    }
+
+    /// It is too large for a datagram: it waits, once, for another flow.
+    fn hold_back(&mut self, context: &mut Context<'_>) {
+        (self.unserved, self.largest_datagram) = (true, None);
+        context.tell(Event::TooLarge { entry: context.handle });
     }
 
     pub(super) fn handle_timeout(&mut self, context: &mut Context<'_>) {

@@ -198,6 +198,9 @@ impl Session {
             State::Calling => {}
             _ => return self.tell_late_ringing(context, code),
         }
+        if code > 100 {
+            self.forks.note(response);
+        }
         self.take_capabilities(response);
         self.early_dialog(response);
         if self.acknowledge_provisional(context, response) {
@@ -220,6 +223,7 @@ impl Session {
         let sent = Message::parse(invite.client.bytes()).ok();
         let initial = matches!(self.state, State::Calling | State::Cancelling);
         if initial {
+            self.forks.note(response);
             self.dialog.complete(response);
             self.keep_early_answer();
         } else {

@@ -1,6 +1,8 @@
 //! Another place for an INVITE that was not served where it went (RFC 3263 §4.3): the same request, Call-ID, From and CSeq
 //! included, in a new transaction.
 
+use std::time::Instant;
+
 use super::caller::Inviting;
 use super::{Purpose, Session, State, contact_of};
 use crate::sip::authenticator::Rounds;
@@ -18,6 +20,16 @@ pub(super) struct Unserved {
     pub(super) cause: Cause,
 }
 
+/// An INVITE that went to another place without an answer.
+#[derive(Debug)]
+pub(super) struct Left {
+    /// Of its transaction.
+    number: u32,
+    flow: Flow,
+    /// Until when an answer may still come.
+    until: Instant,
+}
+
 impl Session {
     /// The INVITE that makes the call has failed where it went. It waits for another place where the application looks
     /// for one; what is wrong on purpose is not tried elsewhere, because to be dropped may be its right treatment.
@@ -27,7 +39,8 @@ impl Session {
         match self.invite.take() {
             Some(invite) if unserved(&invite) => {
                 if cause != Cause::Response {
-                    self.left.push((invite.client.number, context.now + context.timers.timeout()));
+                    let until = context.now + context.timers.timeout();
+                    self.left.push(Left { number: invite.client.number, flow: invite.flow, until });
                 }
                 self.early.clear();
                 self.requests.retain(|request| request.purpose != Purpose::Prack);
@@ -44,14 +57,13 @@ impl Session {
     pub(super) fn holds_back(&mut self, context: &mut Context<'_>) -> bool {
         let Some(largest) = self.largest_datagram else { return false };
         let too_large = |invite: &mut Box<Inviting>| {
-            let datagrams = context.link(invite.flow).is_some_and(|link| !link.transport.is_reliable());
-            datagrams && invite.client.bytes().len() > largest
+            exchange::is_too_large(context, invite.flow, invite.client.bytes().len(), Some(largest))
         };
         let Some(mut invite) = self.invite.take_if(too_large) else { return false };
         invite.client.stop();
         self.largest_datagram = None;
         self.unserved = Some(Box::new(Unserved { invite, code: 503, cause: Cause::Transport }));
-        context.tell(Event::TooLarge { session: context.handle });
+        context.tell(Event::TooLarge { entry: context.handle });
         true
     }
 
@@ -79,8 +91,8 @@ impl Session {
         }
     }
 
-    /// Whether a 2xx to this INVITE comes from a place that it has left.
-    pub(super) fn has_left(&self, context: &Context<'_>, number: u32) -> bool {
-        self.left.iter().any(|(left, until)| *left == number && *until > context.now)
+    /// The flow of this INVITE, where a 2xx to it comes from a place that it has left.
+    pub(super) fn left_flow(&self, context: &Context<'_>, number: u32) -> Option<Flow> {
+        self.left.iter().find(|left| left.number == number && left.until > context.now).map(|left| left.flow)
     }
 }

@@ -1,6 +1,11 @@
 //! Several answers to one INVITE: early dialogs, the one that the call goes on with, and those that nobody needs
 //! (RFC 3261 §12.1, §13.2.2.4; RFC 6026 §7.2).
 
+use std::hash::BuildHasher;
+
+use rustc_hash::FxBuildHasher;
+use smallvec::SmallVec;
+
 use super::{Pending, Purpose, Session, State};
 use crate::sip::dialog::Dialog;
 use crate::sip::exchange::Exchange;
@@ -21,6 +26,24 @@ pub(super) struct Early {
     pub(super) rseq: Option<u32>,
     /// The answer in one of them.
     pub(super) answer: Option<Box<[u8]>>,
+}
+
+/// The tags of those who rang or answered.
+#[derive(Debug, Default)]
+pub(super) struct Forks(SmallVec<[u64; 2]>);
+
+impl Forks {
+    pub(super) fn note(&mut self, response: &Message<'_>) {
+        let Some(tag) = response.to().and_then(|to| to.tag()) else { return };
+        let hash = FxBuildHasher.hash_one(tag);
+        if self.0.len() < MAX_FORKS && !self.0.contains(&hash) {
+            self.0.push(hash);
+        }
+    }
+
+    pub(super) fn count(&self) -> Option<u32> {
+        (!self.0.is_empty()).then_some(self.0.len() as u32)
+    }
 }
 
 /// An ACK of ours, repeated when what it acknowledges comes again.
@@ -62,28 +85,29 @@ impl Session {
         response: &Message<'_>,
         number: u32,
     ) -> bool {
-        let left = self.has_left(context, number);
-        if !left && self.accepted.is_none_or(|(accepted, until)| accepted != number || until <= context.now) {
+        let left = self.left_flow(context, number);
+        if left.is_none() && self.accepted.is_none_or(|(accepted, until)| accepted != number || until <= context.now) {
             return false;
         }
         let tag = response.to().and_then(|to| to.tag()).unwrap_or(b"");
         let known = self.acknowledged.iter().find(|ack| ack.number == number && *ack.tag == *tag);
         if let Some(ack) = known {
             context.out.send(ack.flow, self.owner, &ack.bytes);
-        } else if left || self.dialog.remote_tag() != Some(tag) || self.state == State::Over {
-            self.end_fork(context, response, number, tag);
+        } else if left.is_some() || self.dialog.remote_tag() != Some(tag) || self.state == State::Over {
+            self.end_fork(context, response, (number, left.unwrap_or(self.flow)), tag);
         }
         true
     }
 
-    fn end_fork(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32, tag: &[u8]) {
-        let (Some(link), Some((cseq, _))) = (context.link(self.flow), response.cseq()) else { return };
+    fn end_fork(&mut self, context: &mut Context<'_>, response: &Message<'_>, (number, over): (u32, Flow), tag: &[u8]) {
+        let (Some(link), Some((cseq, _))) = (context.link(over), response.cseq()) else { return };
         if self.acknowledged.len() >= MAX_FORKS {
             return;
         }
+        self.forks.note(response);
         let mut fork = self.dialog.fork();
         fork.complete(response);
-        let flow = fork.next_hop(self.flow, link.transport);
+        let flow = fork.next_hop(over, link.transport);
         let mut ack = Vec::with_capacity(400);
         let branch = context.salt.branch(context.handle, self.take_number());
         fork.request(&mut ack, link, "ACK", cseq, branch).body("", b"");

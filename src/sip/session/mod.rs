@@ -38,7 +38,7 @@ use smallvec::SmallVec;
 use super::authenticator::Authenticator;
 use super::dialog::Dialog;
 use super::endpoint::Event;
-use super::exchange::{self, Cause, Exchange, Login};
+use super::exchange::{self, Cause, Exchange, Heard, Login};
 use super::flow::{Flow, Link};
 use super::message::{Message, Method};
 use super::outbox::Context;
@@ -56,8 +56,8 @@ pub use timer::{Refresher, SessionTimer};
 use called::Served;
 use caller::Inviting;
 use change::Change;
-use elsewhere::Unserved;
-use fork::{Acknowledged, Early};
+use elsewhere::{Left, Unserved};
+use fork::{Acknowledged, Early, Forks};
 use reliable::Provisionals;
 use timer::Refresh;
 use within::{Answered, Offered};
@@ -91,13 +91,14 @@ pub struct Session {
     unserved: Option<Box<Unserved>>,
     /// The INVITE that makes the call goes as a datagram up to this size, bytes.
     largest_datagram: Option<usize>,
-    /// Numbers of INVITEs that went to another place without an answer, and until when one may still come.
-    left: SmallVec<[(u32, Instant); 1]>,
+    /// INVITEs that went to another place without an answer.
+    left: Vec<Left>,
     challenged: bool,
     /// Number of the INVITE that a 2xx came to, and until when further ones are taken (RFC 6026 §8.4, Timer M).
     accepted: Option<(u32, Instant)>,
     acknowledged: SmallVec<[Acknowledged; 1]>,
     early: Vec<Early>,
+    forks: Forks,
     /// The answer in a reliable provisional response, where the 2xx repeats none.
     early_answer: Option<Box<[u8]>>,
     /// Our requests besides INVITE that are under way.
@@ -196,11 +197,12 @@ impl Session {
             invite: None,
             unserved: None,
             largest_datagram: None,
-            left: SmallVec::new(),
+            left: Vec::new(),
             challenged: false,
             accepted: None,
             acknowledged: SmallVec::new(),
             early: Vec::new(),
+            forks: Forks::default(),
             early_answer: None,
             requests: Vec::new(),
             served: None,
@@ -237,6 +239,12 @@ impl Session {
     /// The answer to our offer that came in a reliable provisional response.
     pub fn early_answer(&self) -> Option<&[u8]> {
         self.early_answer.as_deref()
+    }
+
+    /// Places that rang or answered for our INVITE, by the tag of To; `None` where none did. Those beyond 32 are not told
+    /// apart.
+    pub fn forks(&self) -> Option<u32> {
+        self.forks.count()
     }
 
     /// Credentials for requests of a session that was received.
@@ -404,11 +412,11 @@ impl Session {
         let Pending { purpose, flow, exchange } = &mut self.requests[place];
         let (purpose, flow) = (*purpose, (*flow, self.owner));
         let auth = (&mut self.authenticator, &mut self.next_number);
-        let code = exchange.handle_response(context, flow, response, auth);
+        let heard = exchange.handle_response(context, flow, response, auth, None);
         if purpose != Purpose::ForkBye {
             self.dialog.local_cseq = self.dialog.local_cseq.max(exchange.cseq());
         }
-        if let Some(code) = code {
+        if let Heard::Final(code) = heard {
             self.requests.remove(place);
             if purpose == Purpose::Update && code < 300 {
                 self.dialog.refresh_target(response);

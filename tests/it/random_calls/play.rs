@@ -152,7 +152,8 @@ impl Play {
             Op::Unregister => on(pick(&known.registrations), |it| endpoint.unregister(now, it)),
             Op::Ping => {
                 let (uri, from) = ("sip:lab", "<sip:a@lab>");
-                let ping = Ping { flow, owner: 3, uri, from, route: &[], headers: &[], credentials: None };
+                let (route, headers, largest_datagram) = (&[], &[], None);
+                let ping = Ping { flow, owner: 3, uri, from, route, headers, largest_datagram, credentials: None };
                 known.pings.extend(endpoint.options(now, &ping));
             }
             Op::Within(method) => self.inject_within(end, which, method),
@@ -370,6 +371,9 @@ pub(super) fn binding(flow: Flow, which: usize) -> Binding {
         route: Vec::new(),
         credentials: None,
         refresh: which.is_multiple_of(2),
-        instance: None,
+        instance: Some(format!("urn:uuid:{which}")),
+        gruu: which.is_multiple_of(3),
+        outbound: which.is_multiple_of(2),
+        largest_datagram: None,
     }
 }
