@@ -47,6 +47,8 @@ pub(super) enum Phase {
     /// A socket or connection.
     OpeningLink,
     Registering,
+    /// The time to ask a registrar again that could not take the registration.
+    BackingOff,
     Pinging,
     /// An RTP port to offer.
     OpeningPort,
@@ -113,6 +115,8 @@ pub(super) struct Leg {
     pub(super) early_from: Option<Box<[u8]>>,
     /// When the request of this step was sent.
     pub(super) request_sent: Option<Instant>,
+    /// When the registration of the step at hand was first asked for, and failures since.
+    pub(super) registering_since: Option<(Instant, u32)>,
     /// Since when the current talk step listens.
     pub(super) talking_since: Option<Instant>,
     /// We answered, so our marker is that of a far end.

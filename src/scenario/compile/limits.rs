@@ -9,7 +9,7 @@ use super::numbers::is_dialable;
 use crate::pace::search::{Of, Settings};
 use crate::pace::{Load, Schedule, peak_of};
 use crate::scenario::filled::Filled;
-use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step, Target};
+use crate::scenario::plan::{Account, Actor, ActorState, Dial, Plan, Pool, Registered, Step, Target};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
 use crate::units::Period;
@@ -272,7 +272,8 @@ fn licences(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> 
     let mut filled = Vec::new();
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
         let target = &actor.target;
-        let same = |other: &&Actor| Arc::ptr_eq(&other.target, target) && owns_account(other);
+        let same =
+            |other: &&Actor| Arc::ptr_eq(&other.target, target) && owns_account(other) && !takes_over(plan, other);
         let Some(licence) = target.licence.filter(|_| same(&actor)) else { continue };
         let Some(devices) = together(plan, same) else { continue };
         if plan.actors[..index].iter().any(|other| same(&other)) || devices <= u64::from(licence.extensions) {
@@ -286,6 +287,18 @@ fn licences(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> 
         }
     }
     filled
+}
+
+/// An actor that begins when another one has logged out has its place.
+fn takes_over(plan: &Plan, actor: &Actor) -> bool {
+    let ended = actor.when.as_ref().filter(|when| when.state == ActorState::Ended);
+    let before = ended.and_then(|when| plan.actors.get(when.actor));
+    actor.registered == Registered::BySteps
+        && before.is_some_and(|before| {
+            before.registered == Registered::BySteps
+                && owns_account(before)
+                && Arc::ptr_eq(&before.target, &actor.target)
+        })
 }
 
 /// A load that fills a line is refused, unless its target says that it may.
