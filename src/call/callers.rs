@@ -414,6 +414,7 @@ impl Callers {
         let Some(slot) = slot.filter(|leg| leg.phase != Phase::Done) else { return false };
         let leg = slot;
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
+        let login = leg.login.clone();
         let mut tools = Tools {
             now,
             config: &self.config,
@@ -430,7 +431,7 @@ impl Callers {
             routes: &mut self.routes,
             hops: &mut self.hops,
             account: held.map(|(index, accounts)| accounts.get(index)),
-            login: held.and_then(|(index, accounts)| accounts.login(index)),
+            login: login.as_ref().or_else(|| held.and_then(|(index, accounts)| accounts.login(index))),
             clock: self.config.clock,
             key_source: &mut self.key_source,
             me,
@@ -494,6 +495,8 @@ impl Callers {
             let me = LegRef { place, generation, actor: index as u8 };
             if reached {
                 self.with_leg(now, me, |leg, tools| {
+                    // It could not start before: only from now on is it late.
+                    leg.facts.moments.intended = Some(now);
                     leg.phase = Phase::New;
                     leg.advance(tools);
                 });
@@ -547,13 +550,15 @@ impl Callers {
 
     pub(super) fn report(&mut self, (n, first): (u64, u8), mut legs: Vec<Leg>) {
         self.share_facts((n, first), &mut legs);
+        let intended = legs.iter().filter_map(|leg| leg.facts.moments.intended).min();
+        let warm_up = intended.is_some_and(|at| self.starts.warms_up(at));
         let is_caller = |actor: usize| role_of(&self.config.plan.actors[actor]).0 == Role::Caller;
         let primary = (0..legs.len()).position(|index| is_caller(usize::from(first) + index)).unwrap_or(0);
         for (index, leg) in legs.into_iter().enumerate() {
             let identity = self.whose(n, first + index as u8, &leg).identity(leg.marks);
             let figures = leg.figures.map(|it| *it).unwrap_or_default();
             let mut record = CallRecord::new(identity, &leg.facts, figures, &self.config.anchor);
-            record.warm_up = leg.facts.moments.intended.is_some_and(|at| self.starts.warms_up(at));
+            record.warm_up = warm_up;
             record.unmet = leg.unmet;
             record.as_expected = leg.as_expected;
             let owner = owner_of(n, first + index as u8);

@@ -82,7 +82,7 @@ impl Callers {
             Event::RegistrationFailed { code, cause, refresh, .. } => {
                 leg.handle_registration_failed(tools, (code, cause, refresh), message);
             }
-            Event::Unregistered { .. } => leg.handle_unregistered(tools),
+            Event::Unregistered { code, cause, .. } => leg.handle_unregistered(tools, (code, cause)),
             Event::Probed { alive, .. } | Event::Queried { bound: alive, .. } => leg.alive = Some(alive),
             Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
             Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } | Event::TooLarge { .. } => {}

@@ -47,6 +47,8 @@ pub(super) enum Phase {
     /// A socket or connection.
     OpeningLink,
     Registering,
+    /// The time to ask a registrar again that could not take the registration.
+    BackingOff,
     Pinging,
     /// An RTP port to offer.
     OpeningPort,
@@ -113,6 +115,8 @@ pub(super) struct Leg {
     pub(super) early_from: Option<Box<[u8]>>,
     /// When the request of this step was sent.
     pub(super) request_sent: Option<Instant>,
+    /// When the registration of the step at hand was first asked for, and failures since.
+    pub(super) registering_since: Option<(Instant, u32)>,
     /// Since when the current talk step listens.
     pub(super) talking_since: Option<Instant>,
     /// We answered, so our marker is that of a far end.
@@ -140,6 +144,10 @@ pub(super) struct Leg {
     pub(super) as_expected: Option<bool>,
     /// What the far end said when it was asked whether the leg is alive.
     pub(super) alive: Option<bool>,
+    /// What it answers challenges with, where that is not its account's own.
+    pub(super) login: Option<Arc<Login>>,
+    /// The registrar did not confirm that the binding was removed.
+    pub(super) left_behind: bool,
     /// The run is being stopped.
     pub(super) stopping: bool,
 }

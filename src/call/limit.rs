@@ -1,6 +1,7 @@
 //! The search for a limit, joined to the attempts: what it wants is done with them, and it is told what they showed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
@@ -8,12 +9,17 @@ use rustc_hash::FxHashMap;
 use super::accounts::Pick;
 use super::callers::{Callers, Opening, Report};
 use super::leg::{Leg, LegRef, Phase};
-use crate::pace::search::{Action, Event, Outcome, Refusal, Search, Settings, Try, Who};
-use crate::record::{self, Facts, LocalFailure, Origin};
+use crate::pace::search::{Action, Event, How, Outcome, Refusal, Search, Settings, Try, Who};
+use crate::record::{self, Class, Facts, LocalFailure, Origin};
+use crate::sip::exchange::Login;
+use crate::units::Secret;
 
 /// A leg of which RTP arrived within this time is alive (fifty packets), and so is one that was answered within it: its
 /// audio may be on its way.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// The password that is wrong on purpose.
+const WRONG_PASSWORD: &str = "a wrong password, to see how it is refused";
 
 /// A search and the attempts that are its tries.
 #[derive(Debug)]
@@ -84,6 +90,7 @@ impl LimitSearch {
                 }
             },
             State::Up => Event::Gone,
+            State::Released if leg.left_behind => Event::LeftBehind,
             State::Released => Event::Ended,
             State::Over => return,
         };
@@ -135,7 +142,7 @@ impl Callers {
 
     fn act(&mut self, now: Instant, action: Action) {
         match action {
-            Action::Start { number, who, control } => self.start_try(now, number, who, control),
+            Action::Start { number, who, how, due } => self.start_try(now, number, who, how, due.unwrap_or(now)),
             Action::Release(number) => {
                 let Some(attempt) = self.limit.as_mut().and_then(|limit| limit.tries.get_mut(&number)) else { return };
                 if attempt.state == State::Up {
@@ -160,15 +167,20 @@ impl Callers {
         }
     }
 
-    fn start_try(&mut self, now: Instant, number: Try, who: Who, control: bool) {
+    fn start_try(&mut self, now: Instant, number: Try, who: Who, how: How, intended: Instant) {
         let Some(limit) = &self.limit else { return };
         let account_of = |other: &Try| limit.tries.get(other).and_then(|attempt| attempt.account);
         let pick = match who {
             Who::Next => Pick::Next,
+            Who::Nth(index) => Pick::Only(index as usize),
             Who::Like(other) => account_of(&other).map_or(Pick::Next, Pick::Only),
             Who::Unlike(other) => account_of(&other).map_or(Pick::Next, Pick::Not),
         };
-        let place = self.open_place(&Opening { n: number, intended: now, pick, control });
+        let control = how == How::Control;
+        let place = self.open_place(&Opening { n: number, intended, pick, control });
+        if how == How::WrongPassword {
+            self.spoil_password(place);
+        }
         let at = &self.places[place as usize];
         let leg = &at.legs[0];
         let whose = self.whose(number, at.first, leg);
@@ -183,6 +195,15 @@ impl Callers {
             limit.tries.insert(number, attempt);
         }
         self.begin_legs(now, place);
+    }
+
+    /// The attempt answers challenges wrongly.
+    fn spoil_password(&mut self, place: u32) {
+        let leg = &mut self.places[place as usize].legs[0];
+        let known = self.pools[0].zip(leg.account).and_then(|(pool, account)| self.accounts[pool].login(account));
+        leg.login = known.map(|login| {
+            Arc::new(Login { user: login.user.clone(), password: Secret::new(WRONG_PASSWORD.to_owned()) })
+        });
     }
 
     /// The leg of a try that has not ended.
@@ -228,6 +249,7 @@ fn own_fault(leg: &Leg) -> Option<String> {
         Some(LocalFailure::Interrupted) => {
             Some(leg.unmet.clone().unwrap_or_else(|| "the run was interrupted".to_owned()))
         }
+        _ if record::classify(&leg.facts) == Class::ProbeStalled => Some("our own machine stood still".to_owned()),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Standing registrations of a worker: asked for before the load begins, kept while it goes on, removed after it.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::callers::Callers;
 use super::hops::{Way, Why};
@@ -19,6 +19,8 @@ use crate::sip::token::Handle;
 
 /// Expiry asked for by standing registrations, seconds.
 const DEFAULT_EXPIRES: u32 = 300;
+/// Registrations that the highest rate allows within this time may be asked for at once.
+const AT_ONCE: Duration = Duration::from_millis(10);
 /// Number of standing registrations for the evidence: nobody's.
 pub(super) const STANDING_OWNER: u64 = 0;
 
@@ -26,10 +28,18 @@ impl Callers {
     /// Standing registrations are asked for; without any the load begins at once.
     pub(super) fn prepared(mut self, now: Instant) -> Self {
         let plan = Arc::clone(&self.config.plan);
+        // No faster than calls may start: a registrar takes so many at once as its switch does.
+        let spacing = Duration::from_secs_f64(self.config.share.1 as f64 / plan.safety.max_cps.max(1e-3));
+        let mut asked = 0;
         for (index, (actor, pool)) in plan.actors.iter().zip(self.pools.clone()).enumerate() {
             let standing = pool.filter(|_| actor.registered == Registered::Standing).map(|pool| {
                 let wanted = standing_accounts(&plan, index, self.config.share);
-                Standing::new(std::iter::from_fn(|| self.accounts[pool].acquire(true)).take(wanted))
+                let accounts = std::iter::from_fn(|| self.accounts[pool].acquire(true)).take(wanted);
+                Standing::new(accounts.map(|account| {
+                    let due = now + (spacing * asked).saturating_sub(AT_ONCE);
+                    asked += 1;
+                    (account, due)
+                }))
             });
             self.standing.push(standing);
         }
@@ -47,7 +57,7 @@ impl Callers {
         let plan = Arc::clone(&self.config.plan);
         for (index, actor) in plan.actors.iter().enumerate() {
             let (Some(standing), Some(pool)) = (&mut self.standing[index], self.pools[index]) else { continue };
-            for entry in standing.entries.iter_mut().filter(|entry| entry.waits()) {
+            for entry in standing.entries.iter_mut().filter(|entry| entry.waits(now)) {
                 let server = &actor.target.server;
                 if entry.way.is_none() {
                     entry.way = self.hops.number_of(server).map(Way::new);
@@ -137,7 +147,7 @@ impl Callers {
     /// Accounts that wait for this link will not be registered over it.
     pub(super) fn miss_standing_link(&mut self, now: Instant, link: LinkId) {
         for entry in self.standing.iter_mut().flatten().flat_map(|standing| &mut standing.entries) {
-            if entry.waits() && entry.link == Some(link) {
+            if entry.waits(now) && entry.link == Some(link) {
                 if let Some(way) = &mut entry.way {
                     way.miss(now, &mut self.hops);
                 }
@@ -189,10 +199,11 @@ impl Callers {
         }
     }
 
-    /// Asks again for lost registrations whose time has come.
+    /// Asks for registrations whose time has come, and again for those that were lost.
     pub(super) fn retry_standing(&mut self, now: Instant) {
         let mut due = false;
         for entry in self.standing.iter_mut().flatten().flat_map(|standing| &mut standing.entries) {
+            due |= self.preparing && entry.state == State::Opening && entry.is_unasked() && entry.due <= now;
             if matches!(entry.state, State::Lost(at) if at <= now) {
                 entry.state = State::Opening;
                 due = true;
@@ -205,7 +216,7 @@ impl Callers {
 
     /// When the next lost registration is asked for again.
     pub(super) fn retry_at(&self) -> Option<Instant> {
-        self.standing.iter().flatten().filter_map(Standing::retry_at).min()
+        self.standing.iter().flatten().filter_map(|standing| standing.retry_at(self.preparing)).min()
     }
 
     /// After the last attempt the standing bindings are removed. True once none is left.

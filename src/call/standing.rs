@@ -44,6 +44,8 @@ pub(super) struct Entry {
     pub(super) account: usize,
     pub(super) registration: Option<Handle>,
     pub(super) state: State,
+    /// It is not asked for before this moment.
+    pub(super) due: Instant,
     /// The link that it waits for.
     pub(super) link: Option<LinkId>,
     /// Which places its requests go to.
@@ -90,9 +92,11 @@ pub(super) enum State {
 }
 
 impl Standing {
-    pub(super) fn new(accounts: impl IntoIterator<Item = usize>) -> Self {
-        let entry = |account| Entry {
+    /// Accounts, each with the moment from which it is asked for.
+    pub(super) fn new(accounts: impl IntoIterator<Item = (usize, Instant)>) -> Self {
+        let entry = |(account, due)| Entry {
             account,
+            due,
             registration: None,
             state: State::Opening,
             link: None,
@@ -134,10 +138,11 @@ impl Standing {
         self.entries.iter().all(|entry| matches!(entry.state, State::Gone | State::Failed | State::Lost(_)))
     }
 
-    /// When the next lost registration is asked for again.
-    pub(super) fn retry_at(&self) -> Option<Instant> {
+    /// When the next registration is asked for, or one that was lost again.
+    pub(super) fn retry_at(&self, preparing: bool) -> Option<Instant> {
         let due = |entry: &Entry| match entry.state {
             State::Lost(at) => Some(at),
+            State::Opening if preparing && entry.is_unasked() => Some(entry.due),
             _ => None,
         };
         self.entries.iter().filter_map(due).min()
@@ -209,9 +214,14 @@ impl Entry {
         (self.registration, self.link, self.way) = (None, None, None);
     }
 
-    /// It waits for a link.
-    pub(super) fn waits(&self) -> bool {
-        self.unserved.is_some() || self.state == State::Opening && self.registration.is_none()
+    /// It waits for its turn.
+    pub(super) fn is_unasked(&self) -> bool {
+        self.asked.is_none() && self.link.is_none()
+    }
+
+    /// It waits for a link, and its turn has come.
+    pub(super) fn waits(&self, now: Instant) -> bool {
+        self.unserved.is_some() || self.state == State::Opening && self.registration.is_none() && self.due <= now
     }
 }
 

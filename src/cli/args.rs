@@ -53,9 +53,9 @@ pub(super) enum Command {
         /// The call, as `call_id` in calls.jsonl.
         call_id: String,
     },
-    /// What a failure class means and what to do next.
+    /// What a failure class means and what to do next, or how a figure is computed.
     Explain {
-        /// The class, as call.callee_busy.
+        /// The class, finding or figure, as call.callee_busy or ser.
         class: String,
     },
     /// Write report.html again from a run's files; deliver what is spooled.

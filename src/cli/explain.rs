@@ -1,7 +1,8 @@
-//! `ringfleet explain CLASS`: what a class or a finding means and what to do next.
+//! `ringfleet explain WORD`: what a class or a finding means and what to do next; how a figure is computed.
 
 use std::process::ExitCode;
 
+use crate::measure::definition::Definition;
 use crate::record::{Class, Finding, explain};
 
 use super::exit;
@@ -24,11 +25,16 @@ fn text(word: &str) -> Result<String, String> {
     if let Ok(finding) = word.parse::<Finding>() {
         return Ok(of_finding(finding));
     }
+    if let Some(definition) = Definition::of(word) {
+        return Ok(definition.to_string());
+    }
     match word.parse::<Class>() {
         Ok(class) => Ok(explain(class).to_string()),
         Err(error) => Err(match nearest(word) {
             Some(class) => format!("{error}; did you mean `{class}`?"),
-            None => format!("{error}. Classes are:\n{}Findings are:\n{}", list(), findings()),
+            None => {
+                format!("{error}. Classes are:\n{}Findings are:\n{}Figures are:\n{}", list(), findings(), figures())
+            }
         }),
     }
 }
@@ -56,6 +62,10 @@ fn findings() -> String {
     Finding::ALL.iter().map(|finding| format!("  {:28} {}\n", finding.name(), finding.meaning())).collect()
 }
 
+fn figures() -> String {
+    Definition::all().iter().map(|figure| format!("  {:28} {}\n", figure.name, figure.title)).collect()
+}
+
 fn list() -> String {
     Class::ALL.iter().map(|class| format!("  {:28} {}\n", class.name(), class.meaning())).collect()
 }
@@ -81,9 +91,17 @@ mod tests {
     }
 
     #[test]
+    fn a_figure_is_explained() {
+        let text = text("ser").expect("known");
+        let expected = "ser (%)\n  Session establishment ratio (SER)\n\nHow it is computed\n  answered / (INVITEs − 3xx)\n\n\
+            Source: RFC 6076 §4.6";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
     fn a_word_that_is_near_nothing_is_answered_with_the_list() {
         let list = text("banana").expect_err("unknown");
-        assert_eq!(list.lines().count(), 2 + Class::ALL.len() + Finding::ALL.len());
+        assert_eq!(list.lines().count(), 3 + Class::ALL.len() + Finding::ALL.len() + Definition::all().len());
         assert!(list.contains("  media.one_way                Audio was heard in one direction only."));
     }
 }

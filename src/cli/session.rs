@@ -18,6 +18,7 @@ use crate::evidence::File;
 use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
 use crate::net::clock;
 use crate::pace::Schedule;
+use crate::pace::search::Of;
 use crate::record::{CallRecord, Class};
 use crate::report::{
     Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, aborts,
@@ -113,8 +114,9 @@ impl<'a> Session<'a> {
         site: Option<String>,
         workers: usize,
     ) -> Self {
-        let latency_from = match plan.load.schedule {
+        let latency_from = match &plan.load.schedule {
             Schedule::Open { .. } => LatencyFrom::Intended,
+            Schedule::Search(search) if search.of == Of::CallRate => LatencyFrom::Intended,
             Schedule::Closed { .. } | Schedule::OnDemand | Schedule::Search(_) => LatencyFrom::Actual,
         };
         let begun = clock::now();

@@ -17,6 +17,7 @@ use crate::media::clock::NtpClock;
 use crate::net::clock;
 use crate::net::drops::Drops;
 use crate::pace::Schedule;
+use crate::pace::search::Of;
 use crate::reactor::{Reactor, Security};
 use crate::record::{Anchor, MediaSecond};
 use crate::scenario::plan::{Plan, Server};
@@ -170,7 +171,8 @@ impl Workers {
         let count = if settings.listen.is_some() { 1 } else { useful(&settings.plan, settings.workers) };
         let load = &settings.plan.load;
         // The calls of a search are its proof.
-        let is_small = load.search().is_some() || load.planned().is_some_and(|planned| planned <= SMALL_RUN);
+        let is_proof = load.search().is_some_and(|search| search.of != Of::CallRate);
+        let is_small = is_proof || load.planned().is_some_and(|planned| planned <= SMALL_RUN);
         let keep = Keep { all: is_small, masked: settings.plan.mask_numbers };
         for index in 0..count {
             let mut reactor = reactor_of(settings, index, count)?;

@@ -12,6 +12,12 @@ use super::histogram::Scale;
 pub enum Figure {
     /// INVITE to the first status-indicative response (RFC 6076 §4.3).
     SrdMs,
+    /// The same of calls that were answered (RFC 6076 §4.3.1).
+    SrdOkMs,
+    /// The same of calls that were refused (RFC 6076 §4.3.2).
+    SrdFailedMs,
+    /// INVITE to the first 18x: the post-dial delay.
+    PddMs,
     /// First 18x to the 200.
     RingMs,
     /// INVITE to the 200.
@@ -22,6 +28,8 @@ pub enum Figure {
     SddMs,
     /// REGISTER to its success, the challenge included (RFC 6076 §4.1).
     RrdMs,
+    /// The first REGISTER to its success, further tries included.
+    RegisteredMs,
     /// Intended to actual start.
     LateMs,
     /// Listening quality.
@@ -38,13 +46,17 @@ pub enum Figure {
 
 impl Figure {
     /// Every figure: first the times, then the quality.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::SrdMs,
+        Self::SrdOkMs,
+        Self::SrdFailedMs,
+        Self::PddMs,
         Self::RingMs,
         Self::SetupMs,
         Self::DurationMs,
         Self::SddMs,
         Self::RrdMs,
+        Self::RegisteredMs,
         Self::LateMs,
         Self::MosLq,
         Self::MosCq,
@@ -53,15 +65,19 @@ impl Figure {
         Self::RttMs,
     ];
 
-    /// The name it has in the record.
+    /// The name it has in `summary.json`, and in the record where that has it.
     pub const fn name(self) -> &'static str {
         match self {
             Self::SrdMs => "srd_ms",
+            Self::SrdOkMs => "srd_ok_ms",
+            Self::SrdFailedMs => "srd_failed_ms",
+            Self::PddMs => "pdd_ms",
             Self::RingMs => "ring_ms",
             Self::SetupMs => "setup_ms",
             Self::DurationMs => "duration_ms",
             Self::SddMs => "sdd_ms",
             Self::RrdMs => "rrd_ms",
+            Self::RegisteredMs => "registered_ms",
             Self::LateMs => "late_ms",
             Self::MosLq => "mos_lq",
             Self::MosCq => "mos_cq",
@@ -83,7 +99,16 @@ impl Figure {
 
     /// Whether a late start made the person wait longer for it, so that it counts from the intended start.
     pub const fn waits_for_start(self) -> bool {
-        matches!(self, Self::SrdMs | Self::SetupMs | Self::RrdMs)
+        matches!(
+            self,
+            Self::SrdMs
+                | Self::SrdOkMs
+                | Self::SrdFailedMs
+                | Self::PddMs
+                | Self::SetupMs
+                | Self::RrdMs
+                | Self::RegisteredMs
+        )
     }
 
     pub(super) const fn scale(self) -> Scale {
@@ -94,11 +119,15 @@ impl Figure {
     pub fn of(self, record: &CallRecord) -> Option<f64> {
         match self {
             Self::SrdMs => record.srd_ms,
+            Self::SrdOkMs => record.srd_ms.filter(|_| record.is_answered()),
+            Self::SrdFailedMs => record.srd_ms.filter(|_| !record.is_answered()),
+            Self::PddMs => record.pdd_ms,
             Self::RingMs => record.ring_ms,
             Self::SetupMs => record.setup_ms,
             Self::DurationMs => record.duration_ms,
             Self::SddMs => record.sdd_ms,
             Self::RrdMs => record.rrd_ms,
+            Self::RegisteredMs => record.registered_ms,
             Self::LateMs => record.late_ms,
             Self::MosLq => record.mos_lq,
             Self::MosCq => record.mos_cq,
@@ -110,13 +139,17 @@ impl Figure {
 
     /// Whether a record should have a value: if it has none, the value is unknown; else there is none to know.
     pub(super) fn applies(self, record: &CallRecord) -> bool {
-        let answered = record.is_answered();
+        let (placed, answered) = (record.invited && record.role == Role::Caller, record.is_answered());
         match self {
-            Self::SrdMs => record.invited && record.role == Role::Caller,
+            Self::SrdMs => placed,
+            Self::SrdOkMs => placed && answered,
+            Self::SrdFailedMs => placed && !answered,
+            // Where it did not ring, there was no waiting for that.
+            Self::PddMs => placed && record.rang,
             Self::RingMs => answered && record.rang,
             Self::SetupMs | Self::DurationMs => answered,
             Self::SddMs => answered && record.hangup_by.as_deref() == Some("us"),
-            Self::RrdMs => record.class.name().starts_with("reg."),
+            Self::RrdMs | Self::RegisteredMs => record.class.name().starts_with("reg."),
             Self::LateMs => true,
             // Media that was not opened has no quality to know.
             _ => answered && record.rx_packets.is_some(),

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{CallRecord, Class, Origin, Role};
+use crate::record::{CallRecord, Class, Role};
 
 /// What the indicators are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -53,25 +53,22 @@ impl Counts {
     pub(super) fn add(&mut self, record: &CallRecord) {
         self.add_registration(record);
         let Some(seizure) = Seizure::of(record) else { return };
-        let code = record.code.unwrap_or(408);
         self.invites += 1;
         self.effective += u64::from(seizure.effective);
+        self.redirected += u64::from(seizure.redirected);
+        self.callee_side += u64::from(seizure.callee_side);
+        self.ineffective += u64::from(seizure.ineffective);
+        self.completed += u64::from(seizure.completed);
         if seizure.answered {
             self.answered += 1;
-            self.completed += u64::from(completed(record));
             self.answered_s += record.duration_ms.unwrap_or(0.0) / 1e3;
-        } else {
-            self.redirected += u64::from((300..400).contains(&code));
-            self.callee_side += u64::from(matches!(code, 480 | 486 | 600 | 603));
-            self.ineffective += u64::from(matches!(code, 408 | 500 | 503 | 504));
         }
     }
 
     fn add_registration(&mut self, record: &CallRecord) {
-        let refused = record.class.name().starts_with("reg.");
-        self.registrations += u64::from(refused || record.rrd_ms.is_some());
-        let challenged = matches!(record.code, Some(401 | 402 | 407)) && record.code_origin == Some(Origin::Received);
-        self.failed_registrations += u64::from(refused && !challenged);
+        let Some(ineffective) = ineffective_registration(record.class, record.code, record.rrd_ms) else { return };
+        self.registrations += 1;
+        self.failed_registrations += u64::from(ineffective);
     }
 
     pub(super) fn merge(&mut self, other: &Self) {
@@ -104,13 +101,21 @@ impl Counts {
     }
 }
 
-/// What one call that we placed adds to ASR and NER: their numerators over many are sums of these.
+/// What one call that we placed adds to the indicators: their numerators over many are sums of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seizure {
     /// It was answered (E.411).
     pub answered: bool,
     /// The network did its part: answered, busy, not answered or declined (E.425).
     pub effective: bool,
+    /// It was redirected (3xx), which SER and SEER leave out.
+    pub redirected: bool,
+    /// It was not answered for a reason of the called party: 480, 486, 600 or 603.
+    pub callee_side: bool,
+    /// It was refused with 408, 500, 503 or 504, or got no response (RFC 6076 §4.8).
+    pub ineffective: bool,
+    /// It was answered, and ended by a BYE that was responded to (RFC 6076 §4.9).
+    pub completed: bool,
 }
 
 impl Seizure {
@@ -118,8 +123,25 @@ impl Seizure {
     pub fn of(record: &CallRecord) -> Option<Self> {
         let counts = record.invited && record.role == Role::Caller;
         let answered = record.is_answered();
-        counts.then(|| Self { answered, effective: answered || reached(record) })
+        // RFC 3261 §8.1.3.1: without any response, as if 408 had come.
+        let refused = Some(record.code.unwrap_or(408)).filter(|_| !answered);
+        counts.then(|| Self {
+            answered,
+            effective: answered || reached(record),
+            redirected: refused.is_some_and(|code| (300..400).contains(&code)),
+            callee_side: matches!(refused, Some(480 | 486 | 600 | 603)),
+            ineffective: matches!(refused, Some(408 | 500 | 503 | 504)),
+            completed: answered && completed(record),
+        })
     }
+}
+
+/// Whether a registration with this class, final code and delay failed by more than a challenge (RFC 6076 §4.2); `None`
+/// where there was none.
+pub fn ineffective_registration(class: Class, code: Option<u16>, rrd_ms: Option<f64>) -> Option<bool> {
+    let refused = class.name().starts_with("reg.");
+    let challenged = matches!(code, Some(401 | 402 | 407));
+    (refused || rrd_ms.is_some()).then_some(refused && !challenged)
 }
 
 /// E.425 counts a call that reached the called party as the network's success. A caller who gave up while it rang
@@ -194,6 +216,22 @@ mod tests {
     #[test]
     fn answering_legs_are_no_seizures() {
         assert_eq!(kpi([CallRecord { role: Role::Callee, ..answered(20.0, 200.0) }]).asr, None);
+    }
+
+    #[test]
+    fn session_request_delay_is_kept_apart_by_outcome_and_post_dial_delay_has_rung() {
+        use super::super::{Figure, LatencyFrom, Tally};
+        let mut tally = Tally::new(LatencyFrom::Actual);
+        let records = [answered(30.0, 230.0), answered(50.0, 250.0), refused(486, Class::CallCalleeBusy), timed_out()];
+        records.iter().for_each(|record| tally.add(record));
+        let of = |figure: Figure| {
+            let summary = tally.figure(figure).summary();
+            (summary.count, summary.unknown, summary.min, summary.max)
+        };
+        assert_eq!(of(Figure::SrdMs), (3, 1, Some(20.0), Some(50.0)));
+        assert_eq!(of(Figure::SrdOkMs), (2, 0, Some(30.0), Some(50.0)));
+        assert_eq!(of(Figure::SrdFailedMs), (1, 1, Some(20.0), Some(20.0)), "the time-out has no response");
+        assert_eq!(of(Figure::PddMs), (2, 0, Some(30.0), Some(50.0)), "calls that did not ring have none");
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! From records to figures: histograms, tallies, windows, thresholds, KPIs.
 
+pub mod definition;
 pub mod figure;
 pub mod histogram;
 pub mod kpi;
@@ -12,7 +13,7 @@ pub mod window;
 
 pub use figure::Figure;
 pub use histogram::{Distribution, DistributionSummary, Scale};
-pub use kpi::{Kpi, Seizure};
+pub use kpi::{Kpi, Seizure, ineffective_registration};
 pub use tally::{BackOff, LatencyFrom, Legs, Tally, Totals};
 pub use threshold::{Evaluation, Threshold, ThresholdError};
 pub use total::Total;

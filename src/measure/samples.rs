@@ -19,6 +19,7 @@ pub(crate) fn answered(srd_ms: f64, setup_ms: f64) -> CallRecord {
         code_origin: Some(Origin::Received),
         invited: true,
         rang: true,
+        pdd_ms: Some(srd_ms),
         srd_ms: Some(srd_ms),
         ring_ms: Some(setup_ms - srd_ms),
         setup_ms: Some(setup_ms),

@@ -6,10 +6,10 @@
 //! stat      := "p" "(" number ")" | "avg" | "min" | "max"          p(0) to p(100)
 //! what      := class | group ".*" | code | "answered" | "failed" | "two_way"
 //! op        := "<" | "<=" | ">" | ">=" | "==" | "!="
-//! unit      := "%" | "ms" | "s"                                    s for milliseconds is × 1000
+//! unit      := "%" | "ms" | "s"
 //! ```
 //!
-//! Names with a distribution are those of [`Figure`]; names without are those of [`Total`].
+//! A bound in `s` on milliseconds is 1000 times as many. Names with a distribution are those of [`Figure`]; names without are those of [`Total`].
 
 mod parse;
 

@@ -146,6 +146,8 @@ impl CallRecord {
             invited: moments.invite.is_some(),
             rang: moments.ringing.is_some(),
             rrd_ms: registration_delay(facts),
+            registered_ms: facts.registered_after.map(millis),
+            pdd_ms: between(moments.invite, moments.ringing).filter(|_| identity.role == Role::Caller),
             srd_ms: between(moments.invite, moments.status),
             ring_ms: between(moments.ringing, moments.answered),
             setup_ms: between(moments.invite, moments.answered),

@@ -119,6 +119,12 @@ pub struct CallRecord {
     #[serde(default)]
     pub rang: bool,
     pub rrd_ms: Option<f64>,
+    /// The first REGISTER to its success, further tries and the waits between them included.
+    #[serde(default)]
+    pub registered_ms: Option<f64>,
+    /// INVITE to the first 18x: the post-dial delay. `null` where none came, or where we were called.
+    #[serde(default)]
+    pub pdd_ms: Option<f64>,
     pub srd_ms: Option<f64>,
     pub ring_ms: Option<f64>,
     pub setup_ms: Option<f64>,

@@ -15,6 +15,8 @@ pub struct Facts {
     pub moments: Moments,
     /// The last registration of this attempt, where it registered.
     pub registration: Option<RegistrationFacts>,
+    /// From the first REGISTER of a step to its success, with everything that was waited for between.
+    pub registered_after: Option<Duration>,
     /// The final response to the INVITE (or OPTIONS), received or made up locally.
     pub response: Option<FinalResponse>,
     /// Q.850 cause of a Reason header (RFC 3326) in the final response, CANCEL or BYE.

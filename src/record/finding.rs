@@ -46,8 +46,13 @@ findings! {
     ];
     /// Calls are refused for coming too fast: a pause alone is enough.
     CallRateLimited = "call.rate_limited", next: [
+        "Compare the rate measured with the contract, or search `of: call_rate` where none was measured.",
         "Search again with a longer `step_every` for calls at the same time.",
-        "Ask how many calls per second were agreed on.",
+    ];
+    /// Calls are refused for being too many at the same time and not for coming too fast: held, they are refused however slowly they come.
+    CallConcurrencyLimited = "call.concurrency_limited", next: [
+        "Search `of: concurrent_calls` for their number.",
+        "For the rate, let each call end sooner: a shorter `hold`, no `talk`.",
     ];
     /// Calls are refused although a place was freed, after every pause: we are shut out for a while, or the place does not come back.
     CallBlocked = "call.blocked", next: [
@@ -85,6 +90,10 @@ findings! {
     /// One more device is accepted, and the binding of an earlier one is gone without a word.
     RegLicenceEvicted = "reg.licence_evicted", next: [
         "Devices that are thrown out hear of it when they are called and do not ring: buy licences for all of them.",
+    ];
+    /// At least twice as many extensions exist as the licence has devices, and some of them cannot log in, even alone and with the right password.
+    RegProvisionedOver2x = "reg.provisioned_over_2x", next: [
+        "Delete extensions that nobody uses, or buy licences: the accounts named are shut out until then.",
     ];
     /// Some accounts are refused even with nobody else registered.
     RegSubsetRefused = "reg.subset_refused", next: ["Check the passwords and the rights of the accounts named."];

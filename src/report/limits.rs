@@ -18,18 +18,24 @@ impl Limit {
             })
         });
         let contracted = actor.and_then(|actor| match of {
-            Some(Of::Registrations) => actor.target.licence.map(|licence| licence.extensions),
+            Some(Of::Registrations | Of::ProvisionedExtensions) => {
+                actor.target.licence.map(|licence| licence.extensions)
+            }
+            Some(Of::CallRate) => actor.target.trunks.get(trunk.as_deref()?)?.contracted_cps,
             _ => actor.target.trunks.get(trunk.as_deref()?)?.contracted_calls,
         });
         let line = trunk.clone().or_else(|| actor.map(|actor| actor.target.name.clone())).unwrap_or_default();
         let bought = match (of, contracted) {
             (_, None) => String::new(),
-            (Some(Of::Registrations), Some(count)) => format!(" (bought: {count})"),
+            (Some(Of::Registrations | Of::ProvisionedExtensions), Some(count)) => format!(" (bought: {count})"),
+            (Some(Of::CallRate), Some(count)) => format!(" (contracted: {count}/s)"),
             (_, Some(count)) => format!(" (contracted: {count})"),
         };
         Self {
             of: match of {
                 Some(Of::Registrations) => "registrations",
+                Some(Of::CallRate) => "call_rate",
+                Some(Of::ProvisionedExtensions) => "provisioned_extensions",
                 _ => "concurrent_calls",
             }
             .to_owned(),

@@ -9,6 +9,7 @@ use super::filled::Filled;
 use super::plan::{Account, Actor, Dial, MediaMode, Plan, Step};
 use super::text::Values;
 use crate::pace::Schedule;
+use crate::pace::search::Of;
 use crate::units::masked;
 
 /// What a plan would do.
@@ -117,8 +118,19 @@ fn load(plan: &Plan) -> String {
     match &plan.load.schedule {
         Schedule::OnDemand => "as calls come in".to_owned(),
         Schedule::Search(search) => {
-            let every = crate::units::Period(search.step_every);
-            format!("one more every {every} until one is refused, {} at most; then the proof", search.up_to)
+            let (every, up_to) = (crate::units::Period(search.step_every), search.up_to);
+            match search.of {
+                Of::CallRate => {
+                    let trial = crate::units::Period(search.trial);
+                    format!("rates of up to {up_to}/s, each for {trial}, until one call fails; then the proof")
+                }
+                Of::ProvisionedExtensions => {
+                    format!("one account every {every}, each alone, {up_to} at most; those refused again")
+                }
+                Of::ConcurrentCalls | Of::Registrations => {
+                    format!("one more every {every} until one is refused, {up_to} at most; then the proof")
+                }
+            }
         }
         Schedule::Closed { concurrent: 1 } => format!("one after another{after}"),
         Schedule::Closed { concurrent } => format!("{concurrent} at the same time{after}"),

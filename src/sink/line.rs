@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use rustc_hash::FxHasher;
 use serde_json::Value;
 
-use crate::measure::{Seizure, Window};
+use crate::measure::{Seizure, Window, ineffective_registration};
 use crate::record::{CallRecord, Direction, Identity, MediaSecond, RegistrationRecord};
 use crate::report::Limit;
 
@@ -188,14 +188,23 @@ pub fn points_of(record: &CallRecord, registration: Option<&RegistrationRecord>)
     call.into_iter().chain(registration).collect()
 }
 
-/// 1 or 0 for each call that counts, so that `100 * mean("answered")` is its ASR and `100 * mean("effective")` its NER:
-/// InfluxQL cannot divide counts of different conditions.
+/// 1 or 0 for each call that counts, so that `100 * mean("answered")` is its ASR, `100 * mean("effective")` its NER and
+/// `100 * mean("ser")` its SER: InfluxQL cannot divide counts of different conditions. SER and SEER leave redirected calls
+/// out.
 fn seizure_of<'a>(record: &CallRecord) -> impl Iterator<Item = (&'a str, Field)> + use<'a> {
     // Calls of the warm-up are no part of any share.
-    let fields = Seizure::of(record).filter(|_| !record.warm_up).map(|Seizure { answered, effective }| {
-        [("answered", Field::Integer(answered.into())), ("effective", Field::Integer(effective.into()))]
+    let fields = Seizure::of(record).filter(|_| !record.warm_up).map(|seizure| {
+        let established = (!seizure.redirected).then_some(seizure.answered);
+        [
+            ("answered", Some(seizure.answered)),
+            ("effective", Some(seizure.effective)),
+            ("ser", established),
+            ("seer", established.map(|answered| answered || seizure.callee_side)),
+            ("isa", Some(seizure.ineffective)),
+            ("scr", Some(seizure.completed)),
+        ]
     });
-    fields.into_iter().flatten()
+    fields.into_iter().flatten().filter_map(|(name, counts)| Some((name, Field::Integer(counts?.into()))))
 }
 
 /// The `window` point.
@@ -300,6 +309,7 @@ fn point_of_registration(
     values: &[(&str, &Value)],
 ) -> Option<Point> {
     let class = registration.class.name();
+    let ineffective = ineffective_registration(registration.class, registration.code, registration.rrd_ms);
     let tags = tags_of(values)
         // Here the code is a field: a name that is both makes InfluxQL rename one of them.
         .filter(|(key, _)| !matches!(*key, "code" | "grade"))
@@ -310,6 +320,7 @@ fn point_of_registration(
         ("account", record.account.clone().map(Field::Text)),
         ("rrd_ms", registration.rrd_ms.map(Field::Float)),
         ("code", registration.code.map(|code| Field::Integer(code.into()))),
+        ("ira", ineffective.filter(|_| !record.warm_up).map(|it| Field::Integer(it.into()))),
         ("expires_s", registration.expires_s.map(|expires| Field::Integer(expires.into()))),
     ];
     let fields = fields.into_iter().filter_map(|(key, field)| Some((key, field?)));

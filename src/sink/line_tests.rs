@@ -129,18 +129,25 @@ fn a_registration_has_a_class_and_code_of_its_own() {
     let lines = lines_of(&points_of(&record(), Some(&refused)));
     let registration = lines.lines().find(|line| line.starts_with("registration,")).expect("one");
     assert!(registration.contains("class=reg.forbidden,"), "{registration}");
-    assert!(registration.contains(",code=403i ") && !registration.contains("_ms"), "{registration}");
+    assert!(registration.contains(",code=403i,ira=1i ") && !registration.contains("_ms"), "{registration}");
 }
 
 #[test]
 fn a_call_that_counts_says_whether_it_was_answered_and_whether_the_network_did_its_part() {
-    let lines = |class, setup_ms| {
-        let record = CallRecord { class, setup_ms, invited: true, ..record() };
+    let lines = |class, code, setup_ms| {
+        let record = CallRecord { class, code: Some(code), setup_ms, invited: true, ..record() };
         lines_of(&points_of(&record, None))
     };
-    assert!(lines(Class::Ok, Some(1.0)).contains(",answered=1i,effective=1i "));
-    assert!(lines(Class::CallCalleeBusy, None).contains(",answered=0i,effective=1i "));
-    assert!(lines(Class::CallTimeout, None).contains(",answered=0i,effective=0i "));
+    let answered = lines(Class::Ok, 200, Some(1.0));
+    assert!(answered.contains(",answered=1i,effective=1i,ser=1i,seer=1i,isa=0i,scr=1i "), "{answered}");
+    let busy = lines(Class::CallCalleeBusy, 486, None);
+    assert!(busy.contains(",answered=0i,effective=1i,ser=0i,seer=1i,isa=0i,scr=0i "), "{busy}");
+    let timed_out = lines(Class::CallTimeout, 408, None);
+    assert!(timed_out.contains(",answered=0i,effective=0i,ser=0i,seer=0i,isa=1i,scr=0i "), "{timed_out}");
+    let redirected = lines(Class::CallRedirected, 302, None);
+    assert!(redirected.contains(",answered=0i,effective=0i,isa=0i,scr=0i "), "{redirected}");
+    let warm_up = CallRecord { warm_up: true, invited: true, setup_ms: Some(1.0), ..record() };
+    assert!(!lines_of(&points_of(&warm_up, None)).contains("answered="), "it counts in no share");
     assert!(!lines_of(&points_of(&record(), None)).contains("answered="), "nothing was placed");
 }
 

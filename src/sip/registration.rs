@@ -261,7 +261,7 @@ impl Registration {
         }
         if self.state == State::Querying {
             let bound = own_contact(response, self.bound.unwrap_or(self.contact), &self.binding).is_some();
-            self.state = State::Registered;
+            self.rest();
             return context.tell(Event::Queried { registration: context.handle, bound });
         }
         self.bound = Some(self.contact);
@@ -277,11 +277,17 @@ impl Registration {
         self.gruu = mine.and_then(|params| header::param(params, "pub-gruu")).map(header::text);
         let route = response.headers(Name::ServiceRoute).flat_map(header::split_list);
         self.service_route = route.map(header::text).collect();
-        self.state = State::Registered;
+        self.rest();
         if self.binding.refresh {
             self.refresh_at = Some(context.now + refresh_after(expires.unwrap_or(self.binding.expires)));
         }
         context.tell(Event::Registered { registration: context.handle, expires, refreshed });
+    }
+
+    /// The binding stands. Nothing is kept of the request that made it: it is a kilobyte, and most registrations only
+    /// stand.
+    fn rest(&mut self) {
+        (self.state, self.exchange) = (State::Registered, None);
     }
 
     fn raise_interval(&mut self, context: &mut Context<'_>, response: &Message<'_>) {

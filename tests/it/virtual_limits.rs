@@ -1,22 +1,23 @@
 //! The search for a limit against the simulated PBX, whole scenarios in virtual time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfleet::call::Found;
 use ringfleet::pace::search::Scope;
 use ringfleet::record::{Class, Finding};
-use ringfleet::units::Random;
+use ringfleet::units::{Random, Secret};
 
 use crate::virtual_net::{World, compiled};
 
 /// Runs an example of the folder to its end.
-fn example(name: &str, lab: Option<&str>) -> (Found, World) {
+pub(crate) fn example(name: &str, lab: Option<&str>) -> (Found, World) {
     let read =
         |name: &str| std::fs::read_to_string(crate::scenarios::root().join("scenarios").join(name)).expect("readable");
     run(&read(name), &lab.map(read).unwrap_or_default())
 }
 
-fn run(text: &str, lab: &str) -> (Found, World) {
+pub(crate) fn run(text: &str, lab: &str) -> (Found, World) {
     let mut world = World::new(compiled(text, lab));
     world.run(Duration::from_secs(4 * 3600));
     assert!(world.done, "not over after four hours");
@@ -45,17 +46,17 @@ fn registrations(lab: &str) -> Found {
     run(scenario, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}")).0
 }
 
-fn below(random: &mut Random, bound: u64) -> u64 {
+pub(crate) fn below(random: &mut Random, bound: u64) -> u64 {
     random.next_u64() % bound
 }
 
 /// Twenty lines of a kind, their figures by chance.
-fn each_of_twenty(mut test: impl FnMut(&mut Random)) {
+pub(crate) fn each_of_twenty(mut test: impl FnMut(&mut Random)) {
     (0..20).for_each(|seed| test(&mut Random::new(seed)));
 }
 
 /// A refusal by chance: code, text and a wish for a pause.
-fn refusal(random: &mut Random) -> String {
+pub(crate) fn refusal(random: &mut Random) -> String {
     let code = [403, 480, 486, 500, 503, 603][below(random, 6) as usize];
     let reason = ["License exceeded", "All circuits busy", "User channel limit exceeded D1", "Forbidden"];
     let reason = reason[below(random, 4) as usize];
@@ -176,6 +177,83 @@ fn a_licence_that_throws_out_earlier_devices_is_told_from_one_that_refuses() {
         let expected = (Some(Finding::RegLicenceExceeded), Some(devices));
         assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
     });
+}
+
+/// A search for accounts that are refused alone, in a lab with these lines; `broken` of the accounts have wrong passwords.
+fn provisioned(lab: &str, broken: &[usize]) -> (Found, World) {
+    let scenario = "scenario: search\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, hold_open] }\nload: { \
+                    find_limit: { of: provisioned_extensions, up_to: 40, step_every: 50ms, pauses: [1s, 5s] } }\n";
+    let mut compiled = compiled(scenario, &format!("lab: limits\naccounts: {{ users: 1001..1030 }}\n{lab}"));
+    let mut pool = (**compiled.plan.actors[0].pool.as_ref().expect("a pool")).clone();
+    for index in broken {
+        pool.accounts[*index].password = Some(Secret::new("not this one".to_owned()));
+    }
+    compiled.plan.actors[0].pool = Some(Arc::new(pool));
+    let mut world = World::new(compiled);
+    world.run(Duration::from_secs(3600));
+    (world.found[0].clone(), world)
+}
+
+#[test]
+fn accounts_that_too_many_others_shut_out_are_told_from_wrong_passwords() {
+    each_of_twenty(|random| {
+        let (devices, count, refuse) = (1 + below(random, 15), 1 + below(random, 12), refusal(random));
+        let seed = below(random, 100);
+        let lab = format!(
+            "licence: {{ devices: {devices}, over_provisioned: {{ count: {count}, seed: {seed}, refuse: {refuse} }} }}\n"
+        );
+        let (found, mut world) = provisioned(&lab, &[]);
+        let outcome = &found.outcome;
+        let expected = (Some(Finding::RegProvisionedOver2x), Some(30 - count), Some(Scope::Shown), 2);
+        let got = (outcome.finding, outcome.measured, outcome.scope, outcome.proved);
+        assert_eq!(got, expected, "{lab}{}", outcome.text);
+        assert_eq!(found.aside.len() as u64, count, "{:?}", found.aside);
+        // Nobody was registered beside another, and nobody is left.
+        assert_eq!(world.callers.progress().peak, 1);
+        world.rest(Duration::from_secs(1));
+        assert_eq!(world.pbx.bindings(world.now), 0);
+        // The decoys: wrong passwords, and a licence that is large enough.
+        let broken: Vec<usize> = (0..count as usize).map(|index| index * 2 + 1).collect();
+        let (found, _) = provisioned(&format!("licence: {{ devices: {devices} }}\n"), &broken);
+        let outcome = &found.outcome;
+        assert_eq!((outcome.finding, outcome.measured), (Some(Finding::RegSubsetRefused), None), "{}", outcome.text);
+        assert_eq!(found.aside.len() as u64, count, "{:?}", found.aside);
+    });
+}
+
+#[test]
+fn accounts_that_are_refused_for_coming_too_fast_or_all_of_them_are_no_subset() {
+    let rate = "registrations: { rate: { max: 5/s, burst: 5, refuse: { code: 503, retry_after: 2 } } }\n";
+    let outcome = provisioned(rate, &[]).0.outcome;
+    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::RegRateLimited), None), "{}", outcome.text);
+    let all: Vec<usize> = (0..30).collect();
+    let outcome = provisioned("", &all).0.outcome;
+    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::LineDown), Some(0)), "{}", outcome.text);
+    let outcome = provisioned("", &[]).0.outcome;
+    assert_eq!((outcome.finding, outcome.measured), (None, None), "{}", outcome.text);
+    assert_eq!(outcome.text, "each of the 30 accounts can be registered alone");
+}
+
+#[test]
+fn the_examples_of_extensions_and_of_eviction_find_what_their_labs_do() {
+    let (found, _) = example("provisioned-over-2x.yaml", Some("labs/over-2x.yaml"));
+    let outcome = found.outcome;
+    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::RegProvisionedOver2x), Some(9)), "{}", outcome.text);
+    let (found, _) = example("registration-eviction.yaml", Some("labs/eviction.yaml"));
+    let outcome = found.outcome;
+    assert_eq!((outcome.finding, outcome.measured), (Some(Finding::RegLicenceEvicted), Some(5)), "{}", outcome.text);
+}
+
+#[test]
+fn a_registration_that_is_not_removed_ends_a_search_that_wants_each_alone() {
+    let scenario = "scenario: search\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, hold_open] }\nload: { \
+                    find_limit: { of: provisioned_extensions, up_to: 5, step_every: 50ms, pauses: [1s] } }\n";
+    let mut world = World::new(compiled(scenario, "lab: limits\naccounts: { users: 1001..1005 }\n"));
+    world.pass(Duration::from_millis(30));
+    world.mute = true;
+    world.run(Duration::from_secs(600));
+    let outcome = &world.found[0].outcome;
+    assert_eq!((outcome.finding, outcome.measured), (None, None), "{}", outcome.text);
 }
 
 #[test]

@@ -254,3 +254,46 @@ fn registrations_before_the_load_are_no_starts_and_a_pause_between_steps_has_non
     assert!(starts.iter().all(|at| *at < 2000 || *at >= 12_000), "{starts:?}");
     assert_eq!(world.sent(Side::Callers, "REGISTER"), [0u128; 0]);
 }
+
+#[test]
+fn an_actor_that_waited_for_another_is_not_late() {
+    let text = "scenario: x\ntarget: lab\nactors:\n  \
+        first: { account: agents, steps: [register, { wait: 5s }] }\n  \
+        second: { account: agents, when: first.ended, steps: [{ dial: { number: internal, media: none } }, hangup] }\n\
+        load: { rate: 1/s, calls: 3, warm_up: 1s }\n";
+    let mut world = World::new(compiled(text, ""));
+    world.run(MINUTE);
+    let second: Vec<_> = world.records.iter().filter(|record| record.call_id.ends_with("second")).collect();
+    assert_eq!(second.len(), 3);
+    assert!(second.iter().all(|record| record.late_ms == Some(0.0)), "{second:#?}");
+    // Its attempt was to start when the other did.
+    let warm: Vec<&str> = world.records.iter().filter(|it| it.warm_up).map(|it| it.call_id.as_str()).collect();
+    assert_eq!(warm, ["run-000001-first", "run-000001-second"]);
+}
+
+#[test]
+fn standing_registrations_are_asked_for_no_faster_than_calls_may_start() {
+    let text = "scenario: x\ntarget: lab\ncaller: { account: agents, registered: standing, steps: \
+        [{ dial: { number: internal, media: none } }, { wait: 5s }, hangup] }\nload: { rate: 4/s, calls: 20 }\n";
+    let mut slow = compiled(text, "");
+    slow.plan.safety.max_cps = 5.0;
+    let mut world = World::new(slow);
+    world.run(MINUTE);
+    let sent = world.sent(Side::Callers, "REGISTER");
+    // Twenty, each challenged once, one every 200 ms; then the load begins, and after it they are removed.
+    let first: Vec<u128> = sent.iter().copied().filter(|at| *at < 4000).step_by(2).collect();
+    assert_eq!(first.len(), 20, "{sent:?}");
+    assert!(first.windows(2).all(|two| (190..=210).contains(&(two[1] - two[0]))), "{first:?}");
+    let load = world.sent(Side::Callers, "INVITE")[0];
+    assert!((3800..4000).contains(&load), "{load}");
+    assert_eq!(world.records.len(), 20);
+    // Stopped while it still registers, it asks for no more of them.
+    let mut slow = compiled(text, "");
+    slow.plan.safety.max_cps = 5.0;
+    let mut world = World::new(slow);
+    world.pass(Duration::from_millis(1050));
+    world.stop();
+    world.run(MINUTE);
+    let asked = world.sent(Side::Callers, "REGISTER").len();
+    assert_eq!(asked, 6 * 2 + 6, "six were asked for, challenged, and removed");
+}

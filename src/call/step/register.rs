@@ -12,6 +12,7 @@ use crate::sip::flow::Flow;
 use crate::sip::message::Message;
 use crate::sip::registration::Binding;
 use crate::sip::uri::bracketed;
+use crate::units::Random;
 
 /// The binding of an account at its actor's registrar.
 pub(in crate::call) fn binding_of(
@@ -70,6 +71,7 @@ impl Leg {
         self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle));
         self.registration = Some(handle);
         self.request_sent = Some(tools.now);
+        self.registering_since.get_or_insert((tools.now, 0));
         tools.routes.insert(handle, tools.me);
         self.block(Phase::Registering, None)
     }
@@ -88,6 +90,8 @@ impl Leg {
         self.note_hop(tools);
         self.keep_registration();
         self.note_registration(tools, 200, Cause::Response, expires, message);
+        self.facts.registered_after =
+            self.registering_since.take().map(|(since, _)| tools.at.saturating_duration_since(since));
         let flowing = self.judge_registration(tools, Some(200), true);
         self.go_on(tools, flowing);
     }
@@ -120,12 +124,47 @@ impl Leg {
         if cause == Cause::Response {
             self.note_hop(tools);
         }
+        if let Some(wait) = self.wait_to_register(tools, code, cause) {
+            // What came of this one is not what comes of the step.
+            self.facts.registration = None;
+            self.block(Phase::BackingOff, Some(tools.now + wait));
+            return;
+        }
+        self.registering_since = None;
         let flowing = self.judge_registration(tools, observe::received(code, cause), false);
         self.go_on(tools, flowing);
     }
 
+    /// How long to wait before the registration is asked for again; `None` where it is not.
+    fn wait_to_register(&mut self, tools: &Tools<'_>, code: u16, cause: Cause) -> Option<Duration> {
+        let Some(Step::Register(Register { retry: Some(retry), .. })) = tools.actor.steps.get(self.step) else {
+            return None;
+        };
+        let for_now = matches!(code, 408 | 480 | 500 | 503 | 504);
+        let (_, failures) = self.registering_since.as_mut().filter(|(_, failures)| *failures < retry.times)?;
+        if self.stopping || !for_now || cause == Cause::Transport && self.facts.local_failure.is_some() {
+            return None;
+        }
+        *failures += 1;
+        let mut random = Random::of(tools.seed, [tools.n, tools.me.actor.into(), u64::from(*failures) << 32]);
+        let asked = self.facts.registration.as_ref().and_then(|facts| facts.response.retry_after);
+        // After the time that the registrar asks for, not all at its end.
+        Some(retry.wait(*failures, &mut random) + Duration::from_secs(asked.unwrap_or(0).into()))
+    }
+
+    /// The time to ask again has come.
+    pub(in crate::call) fn register_again(&mut self, tools: &mut Tools<'_>) {
+        if let Some(Step::Register(step)) = tools.actor.steps.get(self.step) {
+            // To any place of the server: those that could not take it then may do so now.
+            self.way = None;
+            let flowing = self.begin_register(tools, step);
+            self.go_on(tools, flowing);
+        }
+    }
+
     /// The binding is removed, whatever the registrar said.
-    pub(in crate::call) fn handle_unregistered(&mut self, tools: &mut Tools<'_>) {
+    pub(in crate::call) fn handle_unregistered(&mut self, tools: &mut Tools<'_>, (code, cause): (u16, Cause)) {
+        self.left_behind = cause != Cause::Response || !(200..300).contains(&code);
         self.registration = None;
         if self.phase == Phase::Unregistering {
             self.wind_down(tools);

@@ -77,6 +77,7 @@ impl Leg {
                 self.step_done(tools);
             }
             Phase::Pausing => self.step_done(tools),
+            Phase::BackingOff => self.register_again(tools),
             Phase::AwaitingCall => self.find_no_call(tools),
             Phase::Ringing => self.answer_now(tools),
             Phase::Checking => self.fail_check(tools),

@@ -70,6 +70,12 @@ fn settings() -> Settings {
         accounts: 50,
         callees_differ: true,
         exclusive: true,
+        trial: Duration::from_secs(10),
+        hold: Duration::ZERO,
+        licence: None,
+        provisioned: 0,
+        max_tries: 1_000_000,
+        max_under_way: 1_000,
     }
 }
 
@@ -105,6 +111,7 @@ impl Run {
                 return account;
             }
             Who::Unlike(other) => Some(self.of_try[&other]),
+            Who::Nth(index) => return index as usize,
             Who::Next => None,
         };
         let count = self.accounts;
@@ -124,7 +131,8 @@ impl Run {
         for _ in 0..20_000 {
             while let Some(action) = self.search.poll_action() {
                 match action {
-                    Action::Start { number, who, control } => {
+                    Action::Start { number, who, how, .. } => {
+                        let control = how == How::Control;
                         let account = self.account(who, registers);
                         self.of_try.insert(number, account);
                         self.starts.push(self.now);
@@ -462,7 +470,7 @@ fn accounts_that_are_refused_with_a_place_free_are_no_licence() {
 fn what_we_lack_ourselves_is_no_limit_of_the_line() {
     let mut run = Run::new(settings(), line(5));
     run.search.handle_timeout(run.now);
-    assert_eq!(run.search.poll_action(), Some(Action::Start { number: 1, who: Who::Next, control: false }));
+    assert_eq!(run.search.poll_action(), Some(Action::Start { number: 1, who: Who::Next, how: How::Usual, due: None }));
     run.search.handle_event(run.now, 1, Event::OwnFault("no RTP port is left".into()));
     let outcome = run.search.outcome().expect("over");
     assert_eq!((outcome.finding, outcome.measured), (None, None));

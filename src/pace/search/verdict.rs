@@ -86,7 +86,7 @@ impl Seen {
         self.aside.push(number);
     }
 
-    fn outcome(&self, finding: Option<Finding>, measured: Option<u64>, text: String) -> Outcome {
+    pub(super) fn outcome(&self, finding: Option<Finding>, measured: Option<u64>, text: String) -> Outcome {
         let aside = match self.aside.len() {
             0 => String::new(),
             1 => "; one account is refused whenever it is tried and was set aside".to_owned(),
@@ -112,7 +112,7 @@ impl Seen {
     }
 
     /// `refused with 503 “…”`.
-    fn refused(&self) -> String {
+    pub(super) fn refused(&self) -> String {
         let Some((_, refusal)) = self.refusals.last() else { return "refused".to_owned() };
         let how = match refusal.code {
             Some(code) => format!("refused with {code}"),
@@ -134,8 +134,8 @@ impl Outcome {
     /// Nothing was refused.
     pub(super) fn not_found(settings: &Settings, seen: &Seen) -> Self {
         let finding = (!seen.aside.is_empty()).then_some(match settings.of {
-            Of::ConcurrentCalls => Finding::CallAccountRefused,
-            Of::Registrations => Finding::RegSubsetRefused,
+            Of::ConcurrentCalls | Of::CallRate => Finding::CallAccountRefused,
+            Of::Registrations | Of::ProvisionedExtensions => Finding::RegSubsetRefused,
         });
         let (up_to, things) = (settings.up_to, things(settings.of));
         let mut outcome =
@@ -161,11 +161,11 @@ impl Outcome {
         if seen.taken_by_same > 0 && seen.taken_by_other == 0 {
             let accounts = settings.accounts;
             let text = match settings.of {
-                Of::ConcurrentCalls => format!(
+                Of::ConcurrentCalls | Of::CallRate => format!(
                     "each account carries its calls and no more ({held} over {accounts} accounts): a place freed by one was \
                      never taken by another; the next was {refused}"
                 ),
-                Of::Registrations => {
+                Of::Registrations | Of::ProvisionedExtensions => {
                     format!("{held} accounts are accepted, and the others are {refused} whether a place is free or not")
                 }
             };
@@ -230,12 +230,16 @@ impl Outcome {
 }
 
 /// Controls that are missing for the limit to be shown as the line's own.
-fn missing(settings: &Settings, seen: &Seen) -> Vec<&'static str> {
-    let calls = settings.of == Of::ConcurrentCalls;
+pub(super) fn missing(settings: &Settings, seen: &Seen) -> Vec<&'static str> {
+    let calls = settings.of != Of::Registrations;
+    let one_account = match settings.of {
+        Of::CallRate => settings.accounts == 1,
+        _ => seen.taken_by_other == 0,
+    };
     let controls = [
         (!settings.exclusive, "others may use the line (no `saturate: { exclusive: true }`)"),
         (calls && seen.control.is_none(), "no control call"),
-        (seen.taken_by_other == 0, "one account only"),
+        (one_account, "one account only"),
         (calls && !settings.callees_differ, "every call went to the same number"),
     ];
     controls.into_iter().filter_map(|(is_missing, what)| is_missing.then_some(what)).collect()
@@ -244,26 +248,28 @@ fn missing(settings: &Settings, seen: &Seen) -> Vec<&'static str> {
 /// The same finding of registrations.
 fn named(of: Of, finding: Finding) -> Finding {
     match (of, finding) {
-        (Of::ConcurrentCalls, finding) => finding,
-        (Of::Registrations, Finding::CallTrunkSaturated) => Finding::RegLicenceExceeded,
-        (Of::Registrations, Finding::CallPlacesFree) => Finding::RegPlacesFree,
-        (Of::Registrations, Finding::CallRateLimited) => Finding::RegRateLimited,
-        (Of::Registrations, Finding::CallBlocked) => Finding::RegBlocked,
-        (Of::Registrations, Finding::CallAccountLimit) => Finding::RegSubsetRefused,
-        (Of::Registrations, Finding::CallEvicted) => Finding::RegLicenceEvicted,
-        (Of::Registrations, Finding::CallLimitVaries) => Finding::RegLimitVaries,
-        (Of::Registrations, finding) => finding,
+        (Of::ConcurrentCalls | Of::CallRate, finding) => finding,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallTrunkSaturated) => Finding::RegLicenceExceeded,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallPlacesFree) => Finding::RegPlacesFree,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallRateLimited) => Finding::RegRateLimited,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallBlocked) => Finding::RegBlocked,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallAccountLimit) => Finding::RegSubsetRefused,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallEvicted) => Finding::RegLicenceEvicted,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallLimitVaries) => Finding::RegLimitVaries,
+        (Of::Registrations | Of::ProvisionedExtensions, finding) => finding,
     }
 }
 
 const fn things(of: Of) -> &'static str {
     match of {
         Of::ConcurrentCalls => "calls at the same time",
+        Of::CallRate => "calls per second",
         Of::Registrations => "registrations at the same time",
+        Of::ProvisionedExtensions => "accounts",
     }
 }
 
-fn times(count: u32) -> String {
+pub(super) fn times(count: u32) -> String {
     match count {
         1 => "once".to_owned(),
         2 => "twice".to_owned(),
@@ -271,6 +277,6 @@ fn times(count: u32) -> String {
     }
 }
 
-fn millis(time: Duration) -> String {
+pub(super) fn millis(time: Duration) -> String {
     if time.as_secs() >= 10 { format!("{} s", time.as_secs()) } else { format!("{} ms", time.as_millis()) }
 }

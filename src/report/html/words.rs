@@ -8,11 +8,21 @@ use super::super::headline::thousands;
 pub(super) fn figure(figure: Figure) -> (&'static str, &'static str, Unit) {
     match figure {
         Figure::SrdMs => ("Response delay", "INVITE to the first sign of progress (SRD, RFC 6076 §4.3)", Unit::Millis),
+        Figure::SrdOkMs => {
+            ("… of answered calls", "The same where the call was answered (RFC 6076 §4.3.1)", Unit::Millis)
+        }
+        Figure::SrdFailedMs => {
+            ("… of refused calls", "The same where the call was refused (RFC 6076 §4.3.2)", Unit::Millis)
+        }
+        Figure::PddMs => ("Post-dial delay", "INVITE to the first ringing (PDD)", Unit::Millis),
         Figure::RingMs => ("Ringing", "First ringing to the answer", Unit::Millis),
         Figure::SetupMs => ("Set-up time", "INVITE to the answer", Unit::Millis),
         Figure::DurationMs => ("Talk time", "Answer to the hang-up (SDT, RFC 6076 §4.5)", Unit::Seconds),
         Figure::SddMs => ("Hang-up delay", "BYE to its confirmation (SDD, RFC 6076 §4.4)", Unit::Millis),
         Figure::RrdMs => ("Registration delay", "REGISTER to its success (RRD, RFC 6076 §4.1)", Unit::Millis),
+        Figure::RegisteredMs => {
+            ("Until registered", "First REGISTER to its success, further tries included", Unit::Millis)
+        }
         Figure::LateMs => ("Late start", "Intended to actual start, on our side", Unit::Millis),
         Figure::MosLq => ("Listening quality (MOS-LQ)", "Estimated from codec and loss, 1 bad to 4.5 best", Unit::Mos),
         Figure::MosCq => ("Conversation quality (MOS-CQ)", "The same with delay counted in", Unit::Mos),

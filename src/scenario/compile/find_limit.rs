@@ -15,6 +15,10 @@ use crate::scenario::text::Values;
 const STEP_EVERY: Duration = Duration::from_millis(500);
 /// Proofs where nothing is said.
 const PROVE: u32 = 2;
+/// Shorter, a call per second more is not seen.
+const SHORTEST_TRIAL: Duration = Duration::from_secs(1);
+/// How long a rate is tried where nothing is said.
+const TRIAL: Duration = Duration::from_secs(10);
 /// Pauses, seconds, where nothing is said (requirements 4.9).
 const PAUSES: [u64; 4] = [1, 5, 30, 65];
 
@@ -54,11 +58,10 @@ pub(super) fn compile(
     let of = match file.of {
         LimitWord::ConcurrentCalls => Of::ConcurrentCalls,
         LimitWord::Registrations => Of::Registrations,
-        LimitWord::CallRate | LimitWord::ProvisionedExtensions => {
-            report.later(at.key("of"), "this kind of limit", "write of: concurrent_calls or of: registrations");
-            return None;
-        }
+        LimitWord::CallRate => Of::CallRate,
+        LimitWord::ProvisionedExtensions => Of::ProvisionedExtensions,
     };
+    check_words(of, file, at, report);
     let pauses: Vec<Duration> = match &file.pauses {
         None => PAUSES.map(Duration::from_secs).to_vec(),
         Some(pauses) => pauses.iter().map(|pause| pause.0).collect(),
@@ -107,9 +110,37 @@ pub(super) fn compile(
         accounts: actor.pool.as_ref().map_or(1, |pool| pool.accounts.len() as u64),
         callees_differ: dial.is_some_and(|dial| dial.number.text.as_constant().is_none()),
         exclusive: actor.target.safety.saturate.exclusive,
+        trial: file.trial.map_or(TRIAL, |period| period.0),
+        hold: file.hold.map_or(Duration::ZERO, |period| period.0),
+        licence: actor.target.licence.map(|licence| licence.extensions.into()),
+        provisioned: provisioned(actor),
+        max_tries: actor.target.safety.max_calls,
+        max_under_way: actor.target.safety.max_concurrent.into(),
     };
     let load = Load { schedule: Schedule::Search(Box::new(settings)), stop: Stop::default() };
     Some(Search { load, control })
+}
+
+/// Accounts that exist, as far as the target file says.
+fn provisioned(actor: &Actor) -> u64 {
+    let written = actor.target.licence.and_then(|licence| licence.provisioned).map(u64::from);
+    written.unwrap_or_else(|| actor.pool.as_ref().map_or(1, |pool| pool.accounts.len() as u64))
+}
+
+/// Words that belong to another kind of search.
+fn check_words(of: Of, file: &FindLimitFile, at: At<'_>, report: &mut Report) {
+    let rate = of == Of::CallRate;
+    let strangers = [("trial", file.trial.is_some() && !rate), ("hold", file.hold.is_some() && !rate)];
+    for (name, _) in strangers.into_iter().filter(|(_, stands)| *stands) {
+        report.add(at.name(name), format!("`{name}` belongs to a search for call_rate"), "leave it out");
+    }
+    if rate && file.step_every.is_some() {
+        let help = "leave it out: the search itself chooses the rates";
+        report.add(at.name("step_every"), "a search for call_rate has no `step_every`", help);
+    }
+    if file.trial.is_some_and(|period| period.0 < SHORTEST_TRIAL) {
+        report.add(at.key("trial"), "too short to tell one rate from the next", "as trial: 10s");
+    }
 }
 
 /// A try is held from `hold_open` on. Its call, where calls are counted.
@@ -127,17 +158,13 @@ fn check_steps<'a>(of: Of, actor: &'a Actor, at: At<'_>, report: &mut Report) ->
         report.add(at, "nothing is held while the limit is looked for", "add the step `hold_open`");
     }
     match of {
-        Of::ConcurrentCalls if dial.is_none() => {
-            report.add(
-                at,
-                "a search for concurrent_calls places none",
-                "add `- dial: { number: … }` before `hold_open`",
-            );
+        Of::ConcurrentCalls | Of::CallRate if dial.is_none() => {
+            report.add(at, "a search for calls places none", "add `- dial: { number: … }` before `hold_open`");
         }
-        Of::Registrations if !registers => {
+        Of::Registrations | Of::ProvisionedExtensions if !registers => {
             report.add(at, "a search for registrations makes none", "add the step `register` before `hold_open`");
         }
-        Of::Registrations if dial.is_some() => {
+        Of::Registrations | Of::ProvisionedExtensions if dial.is_some() => {
             report.add(
                 at,
                 "a search for registrations places calls",
@@ -149,5 +176,5 @@ fn check_steps<'a>(of: Of, actor: &'a Actor, at: At<'_>, report: &mut Report) ->
     if dial.is_some_and(|dial| dial.expect.is_some()) {
         report.add(at, "the search itself decides what a refusal means", "leave out `expect` of the dial");
     }
-    dial.filter(|_| of == Of::ConcurrentCalls)
+    dial.filter(|_| matches!(of, Of::ConcurrentCalls | Of::CallRate))
 }

@@ -32,6 +32,12 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         name: trunk.name.clone(),
         prefix: Some(trunk.prefix.clone()),
         contracted_calls: trunk.limit.places.as_ref().map(|places| places.limit),
+        contracted_cps: trunk
+            .limit
+            .rate
+            .as_ref()
+            .map(|rate| rate.meter.per_second().round() as u32)
+            .filter(|rate| *rate > 0),
         ..Trunk::default()
     };
     let trunks: BTreeMap<_, _> = plan.trunks.iter().map(|t| (t.name.clone(), trunk(t))).collect();

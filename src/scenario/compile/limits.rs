@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
+use crate::pace::search::{Of, Settings};
 use crate::pace::{Load, Schedule, peak_of};
 use crate::scenario::filled::Filled;
-use crate::scenario::plan::{Account, Actor, Dial, Plan, Pool, Registered, Step, Target};
+use crate::scenario::plan::{Account, Actor, ActorState, Dial, Plan, Pool, Registered, Step, Target};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
-use crate::units::{CallsPerSecond, Period};
+use crate::units::Period;
 
 /// Attempts whose numbers are rendered and checked beforehand; the call checks each again before it dials.
 const MAX_RENDERED: u64 = 100_000;
@@ -30,6 +31,9 @@ pub(super) fn check(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Rep
                 numbers(plan, actor, dial, at.key("steps").index(index).key("dial").key("number"), report);
             }
         }
+    }
+    if plan.load.search().is_some_and(|search| search.of == Of::CallRate) {
+        return rates(plan, places, at.key("load").name("find_limit"), report);
     }
     let mut filled = trunks(plan, places, report);
     filled.extend(licences(plan, places, report));
@@ -53,14 +57,18 @@ fn caps(plan: &Plan, at: At<'_>, report: &mut Report) {
         );
     }
     if let Some(search) = plan.load.search() {
-        let rate = CallsPerSecond::new(1.0 / search.step_every.as_secs_f64().max(1e-6)).unwrap_or_default();
-        if rate.get() > safety.max_cps {
-            over(
-                "find_limit",
-                format!("a try every {}", Period(search.step_every)),
-                "max_cps",
-                safety.max_cps.to_string(),
-            );
+        let (rate, what) = match search.of {
+            Of::CallRate => (search.up_to as f64, format!("a rate of up to {}/s", search.up_to)),
+            _ => {
+                (1.0 / search.step_every.as_secs_f64().max(1e-6), format!("a try every {}", Period(search.step_every)))
+            }
+        };
+        if rate > safety.max_cps {
+            over("find_limit", what, "max_cps", safety.max_cps.to_string());
+        }
+        let calls = search.trial.as_secs_f64() * search.up_to as f64;
+        if search.of == Of::CallRate && calls > safety.max_calls as f64 {
+            over("find_limit", format!("{calls:.0} calls in one trial"), "max_calls", safety.max_calls.to_string());
         }
         if search.most_held() > u64::from(safety.max_concurrent) {
             let what = format!("up to {} at the same time (`up_to` and three more)", search.most_held());
@@ -156,8 +164,7 @@ fn owns_account(actor: &Actor) -> bool {
 }
 
 fn accounts(plan: &Plan, places: &[At<'_>], report: &mut Report) {
-    // A search needs one more than it holds; those beyond tell a limit on the rate, and do without where there is none.
-    let of = |actor| plan.load.search().map(|search| search.up_to + 1).or_else(|| concurrency_of(plan, actor));
+    let of = |actor| plan.load.search().map(Settings::accounts_needed).or_else(|| concurrency_of(plan, actor));
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
         let (Some(pool), Some(concurrency)) = (&actor.pool, of(index)) else { continue };
         let owners = plan.actors.iter().enumerate().filter(|(_, other)| shares(other, pool) && owns_account(other));
@@ -194,6 +201,20 @@ fn hold_open(plan: &Plan, actor: &Actor, at: At<'_>, report: &mut Report) {
         let help = "add `for: 1m` to the load, or write `talk: { for: 1m }`";
         report.add(at.key("steps").index(index), "`hold_open` would hold the first calls for ever", help);
     }
+}
+
+/// A search for a rate goes on until calls are refused, whatever was bought.
+fn rates(plan: &Plan, places: &[At<'_>], at: At<'_>, report: &mut Report) -> Vec<Filled> {
+    let (Some(actor), Some(_), Some(search)) = (plan.actors.first(), places.first(), plan.load.search()) else {
+        return Vec::new();
+    };
+    let (target, up_to) = (&actor.target, search.up_to);
+    let message = format!("up to {up_to} calls per second would use up the rate of the line");
+    let filled = may_fill(target, message, at, report).then(|| Filled {
+        what: format!("the rate of `{}` (up to {up_to} calls per second)", target.name),
+        when: target.safety.saturate.clone(),
+    });
+    filled.into_iter().collect()
 }
 
 /// Attempts at the same time of all these actors.
@@ -251,7 +272,8 @@ fn licences(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> 
     let mut filled = Vec::new();
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
         let target = &actor.target;
-        let same = |other: &&Actor| Arc::ptr_eq(&other.target, target) && owns_account(other);
+        let same =
+            |other: &&Actor| Arc::ptr_eq(&other.target, target) && owns_account(other) && !takes_over(plan, other);
         let Some(licence) = target.licence.filter(|_| same(&actor)) else { continue };
         let Some(devices) = together(plan, same) else { continue };
         if plan.actors[..index].iter().any(|other| same(&other)) || devices <= u64::from(licence.extensions) {
@@ -265,6 +287,18 @@ fn licences(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> 
         }
     }
     filled
+}
+
+/// An actor that begins when another one has logged out has its place.
+fn takes_over(plan: &Plan, actor: &Actor) -> bool {
+    let ended = actor.when.as_ref().filter(|when| when.state == ActorState::Ended);
+    let before = ended.and_then(|when| plan.actors.get(when.actor));
+    actor.registered == Registered::BySteps
+        && before.is_some_and(|before| {
+            before.registered == Registered::BySteps
+                && owns_account(before)
+                && Arc::ptr_eq(&before.target, &actor.target)
+        })
 }
 
 /// A load that fills a line is refused, unless its target says that it may.

@@ -171,6 +171,7 @@ fn trunks(
             carrier: trunk.carrier.clone(),
             gateway: trunk.gateway.clone(),
             contracted_calls: trunk.contracted_calls,
+            contracted_cps: trunk.contracted_cps,
             prefix: prefix(trunk, at, report),
             from,
             peer: peer(trunk, file, at, report),

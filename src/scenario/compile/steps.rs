@@ -13,7 +13,7 @@ use crate::scenario::file::step::{
     AnswerFile, CheckFile, DialFile, HoldWord, MediaWord, OutcomeFile, PartyWord, RawFile, SendWord, StepFile,
 };
 use crate::scenario::plan::{
-    Answer, Check, Dial, Direct, MediaMode, Options, Outcome, RawText, Register, Send, Step, Talk,
+    Answer, Check, Dial, Direct, MediaMode, Options, Outcome, RawText, Register, Retry, Send, Step, Talk,
 };
 use crate::sip::sdp::Direction;
 use crate::units::Period;
@@ -35,6 +35,11 @@ fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
     Some(match file {
         StepFile::Register(register) => Step::Register(Register {
             expires: register.expires.unwrap_or(300),
+            retry: register.retry.map(|retry| Retry {
+                times: retry.times,
+                base: period(retry.base, 30),
+                most: period(retry.most, 1800),
+            }),
             expect: register.expect.as_ref().map(outcome),
         }),
         StepFile::Dial(file) => Step::Dial(dial(file, scope, at.key("dial"), report)?),

@@ -49,9 +49,15 @@ pub struct LoadFile {
 pub struct FindLimitFile {
     /// What places are counted.
     pub of: LimitWord,
-    /// No more are held at the same time, but for the few that tell what kind of limit it is.
+    /// No more are held at the same time, but for the few that tell what kind of limit it is. With `of: call_rate` the
+    /// highest rate that is tried, calls per second.
     #[schemars(range(min = 1, max = 10_000))]
     pub up_to: u32,
+    /// How long each rate is tried (`of: call_rate`); a line that lets bursts of b calls through is measured up to
+    /// b ÷ `trial` too high, and one that counts in windows of time needs two of them. RFC 7502 takes as long as 50,000 calls need. Default: 10s.
+    pub trial: Option<Period>,
+    /// How long a call is held once it has come to `hold_open` (`of: call_rate`). Default: 0s.
+    pub hold: Option<Period>,
     /// Between the starts of two tries. Default: 500ms.
     pub step_every: Option<Period>,
     /// How often the limit is proved. Default: 2.
@@ -70,11 +76,11 @@ pub struct FindLimitFile {
 pub enum LimitWord {
     /// Calls at the same time.
     ConcurrentCalls,
-    /// Calls per second. Not supported yet.
+    /// Calls per second: the highest rate with no failed call.
     CallRate,
     /// Devices registered at the same time.
     Registrations,
-    /// Extensions that exist. Not supported yet.
+    /// Extensions that exist: each of the accounts is registered alone, up to `up_to` of them.
     ProvisionedExtensions,
 }
 

@@ -69,8 +69,26 @@ pub struct RegisterFile {
     /// Expiry asked for, seconds 1–86400, default 300.
     #[schemars(range(min = 1, max = 86400))]
     pub expires: Option<u32>,
+    /// It is asked for again where the registrar cannot take it now (no response, 408, 480, 500, 503, 504), after its
+    /// Retry-After and a wait that doubles. Default: it is not.
+    pub retry: Option<RetryFile>,
     /// What its outcome must be. Default: success.
     pub expect: Option<OutcomeFile>,
+}
+
+/// How a registration is asked for again: after each failure between half and all of `base` · 2^failures, as RFC 5626 §4.5
+/// says, so that devices that failed together do not come back together.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "retry")]
+pub struct RetryFile {
+    /// Times, at most, 1 to 1000.
+    #[schemars(range(min = 1, max = 1000))]
+    pub times: u32,
+    /// The wait that doubles. Default: 30s.
+    pub base: Option<Period>,
+    /// The longest wait. Default: 30m.
+    pub most: Option<Period>,
 }
 
 /// `dial`.

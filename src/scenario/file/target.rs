@@ -271,6 +271,9 @@ pub struct TrunkFile {
     /// Calls at the same time that were bought.
     #[schemars(range(min = 1))]
     pub contracted_calls: Option<u32>,
+    /// Calls per second that were bought.
+    #[schemars(range(min = 1))]
+    pub contracted_cps: Option<u32>,
     /// How it is chosen. Left out, the trunk is a label only.
     pub select: Option<SelectFile>,
     /// It is a peer of its own: requests go to this address, without account.

@@ -186,6 +186,16 @@ pub struct LabLimit {
     pub refuse: Reject,
 }
 
+impl Meter {
+    /// How many pass a second in the long run.
+    pub fn per_second(self) -> f64 {
+        match self {
+            Self::Bucket { interval, .. } => 1.0 / interval.as_secs_f64(),
+            Self::Window { count, length } => f64::from(count) / length.as_secs_f64(),
+        }
+    }
+}
+
 impl Places {
     /// So many places, free again as soon as a call has ended, none of them taken by others.
     pub fn new(limit: u32, refuse: Reject) -> Self {

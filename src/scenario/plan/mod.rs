@@ -17,7 +17,7 @@ pub use crate::sip::raw::Raw;
 use crate::sip::sdp::Direction;
 pub use crate::sip::sdp::crypto::{Policy, Suite};
 use crate::sip::session::{Extensions, Means};
-use crate::units::Secret;
+use crate::units::{Random, Secret};
 
 use super::filled::Filled;
 use super::safety::Safety;
@@ -235,8 +235,30 @@ pub enum Step {
 pub struct Register {
     /// Expiry asked for, seconds 1–86400, default 300.
     pub expires: u32,
+    /// Whether it is asked for again where the registrar cannot take it now.
+    pub retry: Option<Retry>,
     /// What its outcome must be; by default success.
     pub expect: Option<Outcome>,
+}
+
+/// `retry` of a `register`: after each failure a longer wait, drawn between half and all of `base` · 2^failures
+/// (RFC 5626 §4.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retry {
+    /// Times that it is asked for again, at most.
+    pub times: u32,
+    /// The wait that doubles, default 30 s.
+    pub base: Duration,
+    /// The longest wait, default 1800 s.
+    pub most: Duration,
+}
+
+impl Retry {
+    /// How long to wait after the given number of failures, from 1.
+    pub fn wait(&self, failures: u32, random: &mut Random) -> Duration {
+        let upper = self.base.saturating_mul(2u32.saturating_pow(failures.min(16))).min(self.most);
+        upper.mul_f64(0.5 + random.unit() / 2.0)
+    }
 }
 
 /// `dial`.
@@ -567,6 +589,8 @@ pub struct Trunk {
     pub gateway: Option<String>,
     /// Calls at the same time that were bought.
     pub contracted_calls: Option<u32>,
+    /// Calls per second that were bought.
+    pub contracted_cps: Option<u32>,
     /// Digits put before the number to choose it.
     pub prefix: Option<String>,
     /// From identity that chooses it.

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use super::{Doing, FIRST_CHECKPOINT, Freed, Next, Purpose, STEADY, Search, Then, Whose};
+use super::{Doing, FIRST_CHECKPOINT, Freed, Next, Places, Purpose, STEADY, Then, Whose};
 use crate::pace::search::verdict::Outcome;
 use crate::pace::search::{Event, Of, Refusal, Try};
 use crate::record::Finding;
 
-impl Search {
+impl Places {
     /// A try of the climb has its answer.
     pub(super) fn handle_pending(&mut self, now: Instant, number: Try, event: Event) {
         let Some(place) = self.pending.iter().position(|pending| *pending == number) else { return };

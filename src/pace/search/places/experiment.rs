@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Doing, Freed, MOST_RESTARTS, MOST_SUSPECTS, Next, Purpose, Search, Then, Whose};
+use super::{Doing, Freed, MOST_RESTARTS, MOST_SUSPECTS, Next, Places, Purpose, Then, Whose};
 use crate::pace::search::verdict::Outcome;
-use crate::pace::search::{Action, Of, Try, Who};
+use crate::pace::search::{Action, How, Of, Try, Who};
 use crate::record::Finding;
 
-impl Search {
+impl Places {
     pub(super) fn climb(&mut self, now: Instant) {
         self.doing = if self.held.len() < self.most() {
             Doing::Climbing { next: (now + self.settings.step_every).max(self.not_before.unwrap_or(now)) }
@@ -137,13 +137,17 @@ impl Search {
             (Purpose::Extra | Purpose::Again(_) | Purpose::Neighbour(_), Some(refused)) => Who::Unlike(refused),
             _ => Who::Next,
         };
-        let number = self.start(who, matches!(purpose, Purpose::Control | Purpose::LastControl));
+        let how = match purpose {
+            Purpose::Control | Purpose::LastControl => How::Control,
+            _ => How::Usual,
+        };
+        let number = self.start(who, how);
         self.doing = Doing::Trying { number, purpose };
     }
 
-    pub(super) fn start(&mut self, who: Who, control: bool) -> Try {
+    pub(super) fn start(&mut self, who: Who, how: How) -> Try {
         self.last += 1;
-        self.actions.push_back(Action::Start { number: self.last, who, control });
+        self.actions.push_back(Action::Start { number: self.last, who, how, due: None });
         self.last
     }
 

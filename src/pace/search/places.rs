@@ -1,4 +1,4 @@
-//! The machine: what it is doing, and what it is told.
+//! The search for a number of places: what it is doing, and what it is told.
 
 mod answers;
 mod experiment;
@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::verdict::{Outcome, Seen};
-use super::{Action, Event, Settings, Try, Who};
+use super::{Action, Event, How, Machine, Settings, Try, Who};
 
 /// A pause that is enough this many times in a row, with one more up each time, shows a limit on the rate.
 pub(super) const STEADY: u32 = 3;
@@ -20,9 +20,9 @@ const MOST_SUSPECTS: usize = 4;
 /// Fewest registrations up at which they are first asked for whether they still stand.
 const FIRST_CHECKPOINT: usize = 4;
 
-/// Searches one line.
+/// Searches one line for its places.
 #[derive(Debug)]
-pub struct Search {
+pub(super) struct Places {
     settings: Settings,
     doing: Doing,
     actions: VecDeque<Action>,
@@ -152,9 +152,9 @@ enum Whose {
     Same,
 }
 
-impl Search {
+impl Places {
     /// A search that begins now.
-    pub fn new(settings: Settings, now: Instant) -> Self {
+    pub(super) fn new(settings: Settings, now: Instant) -> Self {
         Self {
             settings,
             doing: Doing::Climbing { next: now },
@@ -173,12 +173,13 @@ impl Search {
             outcome: None,
         }
     }
+}
 
-    /// Time has passed.
-    pub fn handle_timeout(&mut self, now: Instant) {
+impl Machine for Places {
+    fn handle_timeout(&mut self, now: Instant) {
         match self.doing {
             Doing::Climbing { next } if next <= now => {
-                let number = self.start(Who::Next, false);
+                let number = self.start(Who::Next, How::Usual);
                 self.pending.push(number);
                 self.doing = if self.held.len() + self.pending.len() < self.most() {
                     // From the moment that was due: a late turn does not slow the climb down.
@@ -197,8 +198,7 @@ impl Search {
         }
     }
 
-    /// What became of a try.
-    pub fn handle_event(&mut self, now: Instant, number: Try, event: Event) {
+    fn handle_event(&mut self, now: Instant, number: Try, event: Event) {
         if let Event::Refused(refusal) = &event
             && let Some(wish) = refusal.retry_after
         {
@@ -207,7 +207,7 @@ impl Search {
             self.not_before = self.not_before.max(Some(now + wish));
         }
         match event {
-            Event::Ended => self.handle_end(now, number),
+            Event::Ended | Event::LeftBehind => self.handle_end(now, number),
             Event::Gone => self.handle_loss(now, number),
             Event::Alive(alive) => self.handle_alive(number, alive),
             Event::OwnFault(text) => {
@@ -227,13 +227,11 @@ impl Search {
         self.settle(now);
     }
 
-    /// The next thing to do.
-    pub fn poll_action(&mut self) -> Option<Action> {
+    fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
     }
 
-    /// When [`Search::handle_timeout`] is due.
-    pub fn deadline(&self) -> Option<Instant> {
+    fn deadline(&self) -> Option<Instant> {
         match self.doing {
             Doing::Climbing { next } => Some(next),
             Doing::Waiting { until, .. } => Some(until),
@@ -241,18 +239,15 @@ impl Search {
         }
     }
 
-    /// What was found, as soon as that is known; what is up is let go then.
-    pub fn outcome(&self) -> Option<&Outcome> {
+    fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()
     }
 
-    /// Nothing is left to do.
-    pub fn is_done(&self) -> bool {
+    fn is_done(&self) -> bool {
         matches!(self.doing, Doing::Done)
     }
 
-    /// The run is being stopped: nothing more is started, and what was not found stays unknown.
-    pub fn stop(&mut self) {
+    fn stop(&mut self) {
         self.actions.clear();
         self.doing = Doing::Done;
     }

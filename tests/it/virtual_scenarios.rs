@@ -1,0 +1,113 @@
+//! The shipped loads in virtual time, each as its file says it against the lab that it names: what it expects holds.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::time::Duration;
+
+use ringfleet::measure::{BackOff, LatencyFrom, Tally, Totals};
+use ringfleet::pace::Schedule;
+use ringfleet::record::Class;
+use ringfleet::report::{Checker, Generator, Health, all_hold};
+use ringfleet::scenario::compile::{self, Compiled, Input};
+
+use crate::scenarios::root;
+use crate::virtual_net::{Side, World};
+
+fn shipped(name: &str) -> Compiled {
+    let path = root().join("scenarios").join(name);
+    let text = fs::read_to_string(&path).expect("readable");
+    let input = Input {
+        path: &path,
+        text: &text,
+        target: None,
+        set: &[],
+        env: &|_| None,
+        read: &|path| fs::read_to_string(path),
+    };
+    compile::scenario(&input).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// Runs a scenario and judges it by its own expectations.
+fn passes(name: &str) -> (World, Totals) {
+    let compiled = shipped(name);
+    let plan = compiled.plan.clone();
+    let mut world = World::new(compiled);
+    world.run(Duration::from_secs(300));
+    let open = matches!(plan.load.schedule, Schedule::Open { .. });
+    let mut tally = Tally::new(if open { LatencyFrom::Intended } else { LatencyFrom::Actual });
+    let mut checker = Checker::new(&plan.expect);
+    for record in world.records.iter().filter(|record| !record.warm_up) {
+        tally.add(record);
+        checker.add(record);
+    }
+    let totals = Totals {
+        tally,
+        planned: plan.load.planned(),
+        warm_up: world.primary.iter().filter(|record| record.warm_up).count() as u64,
+        ended_early: None,
+        dropped: world.dropped,
+        back_off: BackOff::default(),
+        closed: false,
+        beside: BTreeMap::new(),
+        peak_concurrent: world.callers.progress().peak,
+        peak_cps: 0.0,
+        elapsed: world.now - world.start,
+    };
+    let expectations = checker.finish(&totals, &[]);
+    assert!(all_hold(&expectations), "{name}: {expectations:#?}");
+    assert!(!Generator::new(&totals, Health::default(), true).is_limited(), "{name}");
+    for abort in &plan.abort_when {
+        assert!(!abort.when.evaluate(&totals).pass, "{name}: {}", abort.text);
+    }
+    assert_eq!(world.open_ports_of(Side::Callers), 0, "{name}");
+    (world, totals)
+}
+
+#[test]
+fn inbound_calls_are_answered_by_an_agent_who_stays_registered() {
+    let (world, totals) = passes("inbound-answer.yaml");
+    assert_eq!((totals.tally.legs().answered, totals.tally.answering_legs().answered), (5, 5));
+    assert!(world.beside.is_empty(), "nobody rang in vain, and the registration stood");
+}
+
+#[test]
+fn desks_change_hands_without_a_device_too_many() {
+    let (world, _) = passes("shift-change.yaml");
+    assert_eq!(world.records.len(), 8);
+    let answered = world.records.iter().filter(|record| record.is_answered()).count();
+    assert_eq!(answered, 4, "everybody who arrived took a call");
+}
+
+#[test]
+fn forty_phones_that_come_back_at_once_are_all_registered_after_their_back_off() {
+    let (world, totals) = passes("register-storm.yaml");
+    assert_eq!(world.records.len(), 40);
+    assert_eq!(totals.peak_concurrent, 40, "all at once");
+    let waited = world.records.iter().filter(|record| record.registered_ms > record.rrd_ms).count();
+    assert!(waited >= 20, "only {waited} were refused first");
+    assert!(world.records.iter().all(|record| record.class == Class::Ok && record.rrd_ms < Some(500.0)));
+    // Nobody comes back before the second that the registrar asked for, and not all in the same moment.
+    let mut back: Vec<u64> = world.records.iter().map(|it| it.registered_ms.expect("registered") as u64).collect();
+    back.retain(|ms| *ms > 500);
+    assert!(back.iter().all(|ms| *ms >= 2000), "a second, and half of twice the base: {back:?}");
+    let fullest = back.iter().map(|from| back.iter().filter(|ms| **ms >= *from && **ms < *from + 200).count()).max();
+    assert!(fullest <= Some(10), "{back:?}");
+}
+
+#[test]
+fn a_soak_keeps_its_places_filled() {
+    let (world, totals) = passes("soak.yaml");
+    assert_eq!(totals.peak_concurrent, 8);
+    assert!(world.records.len() > 25 && totals.warm_up > 8, "{} {}", world.records.len(), totals.warm_up);
+}
+
+#[test]
+fn a_morning_has_its_mix_and_what_goes_wrong_in_it_is_expected() {
+    let (world, totals) = passes("mixed-morning-peak.yaml");
+    let planned = totals.planned.expect("known");
+    assert!((70..=110).contains(&planned), "10 s to 4/s, 15 s at it, 5 s down: 90 on average, {planned}");
+    let of = |kind: &str| world.records.iter().filter(|record| record.call_id.ends_with(kind)).count();
+    let twentieth = planned as usize / 20;
+    assert!(of("conversation") >= 12 * twentieth && of("wrong_number") >= twentieth && of("logs_in") >= twentieth);
+    assert!(world.records.iter().all(|record| !record.is_failed()), "what was expected is no failure");
+}
