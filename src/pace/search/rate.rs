@@ -1,10 +1,9 @@
-//! The search for the highest rate of calls with none that fails: the session establishment rate of RFC 7501, by the
-//! benchmarking algorithm of RFC 7502.
+//! The search for the highest rate of calls with none that fails: the session establishment rate of RFC 7501, found by
+//! trials as RFC 7502 does.
 //!
-//! A rate is tried for a while; where no call fails a higher one is tried, else a lower one, in steps that become smaller.
-//! As there, rates are whole calls per second. There the first step is 10 % and the end is when ten trials brought nothing
-//! better, which is as exact as 10 %; here the rate is doubled until it fails and halved in between, down to a call per
-//! second or 1 %. Then the rate found is shown to pass and the next one to fail, `prove` times.
+//! A rate is tried for a while; where no call fails a higher one is tried, else a lower one. The steps are our own: the rate
+//! is doubled until it fails and halved in between, down to a call per second or 1 %. Then the rate found is shown to pass
+//! and the next one to fail, `prove` times.
 //!
 //! What RFC 7502 leaves to the laboratory is asked of the line: after each trial that failed, whether a pause is enough
 //! (else it is a ban); at the end, whether more calls at the same time than ever before pass when they come more slowly
