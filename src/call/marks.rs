@@ -1,18 +1,20 @@
 //! What tells one leg from another beyond its plan and its account. Its [`Identity`] is made of these where it is told:
 //! a call that is held keeps none of what its plan knows anyway.
 
+use std::net::SocketAddr;
+
 use super::callers::Config;
 use crate::record::{Direction, Identity, Role};
 use crate::scenario::plan::{Account, Actor, Step};
-use crate::sip::flow::{Hop, Transport};
+use crate::sip::flow::Transport;
 
 /// What tells one leg from another.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Marks {
-    /// The place of its server that its last request went to.
-    pub(super) hop: Option<Hop>,
-    /// What the call came over, on a leg that answered.
-    pub(super) came_over: Option<Transport>,
+    /// What its last request went over, or the call that it answered came over.
+    pub(super) transport: Option<Transport>,
+    /// Where its last request went.
+    pub(super) next_hop: Option<SocketAddr>,
     /// User that its call showed as caller.
     pub(super) from: Option<Box<str>>,
     /// User that was called.
@@ -52,7 +54,6 @@ impl Whose<'_> {
     pub(super) fn identity(&self, marks: Marks) -> Identity {
         let Self { config, account, .. } = *self;
         let actor = &config.plan.actors[self.actor];
-        let transport = marks.came_over.or_else(|| marks.hop.map(|hop| hop.transport));
         let (role, direction) = role_of(actor);
         let mut identity = Identity {
             call_id: self.call_id(),
@@ -65,10 +66,11 @@ impl Whose<'_> {
             unit: account.and_then(|account| account.unit.clone()),
             role,
             direction,
-            transport: transport
+            transport: marks
+                .transport
                 .map(|transport| transport.to_string())
                 .or_else(|| actor.target.server.transport.map(|transport| transport.to_string())),
-            next_hop: marks.hop.map(|hop| hop.address.to_string()),
+            next_hop: marks.next_hop.map(|address| address.to_string()),
             from: marks.from.map(String::from),
             to: marks.to.map(String::from),
             sip_call_ids: marks.sip_call_ids,

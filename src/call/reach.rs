@@ -57,7 +57,7 @@ impl Leg {
         let Some((_, way)) = &mut self.way else { return Reach::Nowhere };
         let Some(hop) = way.hop(tools.now, tools.hops) else { return Reach::Nowhere };
         let Some(server) = tools.hops.server(way.server()) else { return Reach::Nowhere };
-        self.marks.hop = Some(hop);
+        (self.marks.transport, self.marks.next_hop) = (Some(hop.transport), Some(hop.address));
         self.facts.hops_tried = Some(way.count());
         let account = (tools.pool, self.account.unwrap_or(0));
         let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, account);

@@ -34,8 +34,10 @@ impl Keeper {
     /// The files of an attempt that has ended, where it deserves them; its record is told where they will be. Record and
     /// messages go from here to every output, so this is where numbers are masked.
     pub(super) fn bundle(&mut self, finished: &mut Finished) -> Option<Vec<File>> {
-        let messages: Vec<Message<'_>> = self.ring.messages_of(finished.owner).collect();
-        let mask = self.keep.masked.then(|| Mask::of(&finished.record, &messages));
+        let mask = self.keep.masked.then(|| {
+            let messages: Vec<Message<'_>> = self.ring.messages_of(finished.owner).collect();
+            Mask::of(&finished.record, &messages)
+        });
         if let Some(mask) = &mask {
             mask.record(&mut finished.record);
         }

@@ -33,7 +33,7 @@ impl Leg {
     ) {
         self.session = Some(session);
         self.flow = Some(flow);
-        self.marks.came_over = tools.endpoint.transport(flow.link);
+        self.marks.transport = tools.endpoint.transport(flow.link);
         self.offer_was_theirs = true;
         self.offer = invite.sdp().map(Box::from);
         tools.endpoint.adopt(session, tools.owner, tools.login.cloned());

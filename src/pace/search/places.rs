@@ -4,7 +4,7 @@ mod answers;
 mod experiment;
 
 use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::verdict::{Outcome, Seen};
 use super::{Action, Event, How, Machine, Settings, Try, Who};
@@ -13,8 +13,6 @@ use super::{Action, Event, How, Machine, Settings, Try, Who};
 pub(super) const STEADY: u32 = 3;
 /// Times that a search begins its proof anew before it says that the limit varies.
 const MOST_RESTARTS: u32 = 8;
-/// A Retry-After is kept up to here.
-const LONGEST_WISH: Duration = Duration::from_secs(300);
 /// Accounts that are given a freed place to try, to know whether they are refused whatever is free.
 const MOST_SUSPECTS: usize = 4;
 /// Fewest registrations up at which they are first asked for whether they still stand.
@@ -36,8 +34,6 @@ pub(super) struct Places {
     leaving: Vec<Try>,
     /// Ended by themselves since the last confirmation.
     gone: usize,
-    /// The far side wants nothing before.
-    not_before: Option<Instant>,
     /// The refusal that the present proof began with.
     refused: Option<Try>,
     /// Tries that were refused while a neighbour was accepted, and how often each was refused a freed place that another
@@ -164,7 +160,6 @@ impl Places {
             pending: Vec::new(),
             leaving: Vec::new(),
             gone: 0,
-            not_before: None,
             refused: None,
             suspects: Vec::new(),
             round: 0,
@@ -199,12 +194,8 @@ impl Machine for Places {
     }
 
     fn handle_event(&mut self, now: Instant, number: Try, event: Event) {
-        if let Event::Refused(refusal) = &event
-            && let Some(wish) = refusal.retry_after
-        {
-            let wish = wish.min(LONGEST_WISH);
-            self.seen.retry_after = self.seen.retry_after.max(Some(wish));
-            self.not_before = self.not_before.max(Some(now + wish));
+        if let Event::Refused(refusal) = &event {
+            self.seen.note_wish(now, refusal);
         }
         match event {
             Event::Ended | Event::LeftBehind => self.handle_end(now, number),

@@ -14,8 +14,6 @@ use crate::record::Finding;
 
 /// Rounds that may begin anew because the witness was refused too.
 const MOST_RESTARTS: u32 = 3;
-/// A Retry-After is kept up to here.
-const LONGEST_WISH: Duration = Duration::from_secs(300);
 /// The rule holds from so many accounts for each device of the licence on.
 const FACTOR: u64 = 2;
 
@@ -35,7 +33,6 @@ pub(super) struct Provisioned {
     restarts: u32,
     /// Between two tries.
     step: Duration,
-    not_before: Option<Instant>,
     seen: Seen,
     outcome: Option<Outcome>,
 }
@@ -92,7 +89,6 @@ impl Provisioned {
             round: 0,
             restarts: 0,
             step: settings.step_every,
-            not_before: None,
             seen: Seen::default(),
             outcome: None,
             settings,
@@ -105,7 +101,7 @@ impl Provisioned {
     }
 
     fn wait(&mut self, now: Instant, pause: Duration, next: Next) {
-        let until = (now + pause).max(self.not_before.unwrap_or(now));
+        let until = (now + pause).max(self.seen.not_before(now));
         self.doing = Doing::Waiting { until, next };
     }
 
@@ -132,10 +128,7 @@ impl Provisioned {
     }
 
     fn handle_refusal(&mut self, now: Instant, number: Try, next: Next, refusal: Refusal) {
-        if let Some(wish) = refusal.retry_after.map(|wish| wish.min(LONGEST_WISH)) {
-            self.seen.retry_after = self.seen.retry_after.max(Some(wish));
-            self.not_before = self.not_before.max(Some(now + wish));
-        }
+        self.seen.note_wish(now, &refusal);
         match next {
             Next::First(index) => {
                 self.seen.note(number, refusal.clone());

@@ -28,8 +28,8 @@ use verdict::Found;
 const MOST_CONTRADICTIONS: u32 = 8;
 /// Trials that may be void because of our own starts.
 const MOST_VOID: u32 = 5;
-/// A Retry-After is kept up to here.
-const LONGEST_WISH: Duration = Duration::from_secs(300);
+/// Calls that are held until the end of a trial are let go by then at the latest.
+const LONGEST_TRIAL: Duration = Duration::from_secs(300);
 /// The first rate is this part of the highest.
 const FIRST_PART: u64 = 8;
 
@@ -55,7 +55,6 @@ pub(super) struct Rate {
     found: Found,
     void: u32,
     contradictions: u32,
-    not_before: Option<Instant>,
     outcome: Option<Outcome>,
 }
 
@@ -104,7 +103,6 @@ impl Rate {
             found: Found::default(),
             void: 0,
             contradictions: 0,
-            not_before: None,
             outcome: None,
         }
     }
@@ -159,7 +157,7 @@ impl Rate {
     }
 
     fn wait(&mut self, now: Instant, pause: Duration, then: Next) {
-        let until = (now + pause).max(self.not_before.unwrap_or(now));
+        let until = (now + pause).max(self.seen.not_before(now));
         self.doing = Doing::Waiting { until, then };
     }
 
@@ -168,7 +166,7 @@ impl Rate {
         self.accepted += 1;
         match &self.doing {
             // Held until the end.
-            Doing::Trial(Trial { kind: Kind::Slow, .. }) => self.up.push_back((now + LONGEST_WISH, number)),
+            Doing::Trial(Trial { kind: Kind::Slow, .. }) => self.up.push_back((now + LONGEST_TRIAL, number)),
             Doing::Trial(trial) if !trial.failed && !self.settings.hold.is_zero() => {
                 self.up.push_back((now + self.settings.hold, number));
             }
@@ -179,11 +177,7 @@ impl Rate {
     fn handle_refusal(&mut self, now: Instant, number: Try, refusal: Refusal) {
         self.asked -= 1;
         self.under_way -= 1;
-        if let Some(wish) = refusal.retry_after {
-            let wish = wish.min(LONGEST_WISH);
-            self.seen.retry_after = self.seen.retry_after.max(Some(wish));
-            self.not_before = self.not_before.max(Some(now + wish));
-        }
+        self.seen.note_wish(now, &refusal);
         if self.outcome.is_some() {
             return;
         }

@@ -1,6 +1,6 @@
 //! What was seen, and what it comes to.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Of, Refusal, Settings, Try};
 use crate::record::Finding;
@@ -41,6 +41,9 @@ pub struct Outcome {
     pub text: String,
 }
 
+/// A Retry-After is kept up to here.
+const LONGEST_WISH: Duration = Duration::from_secs(300);
+
 /// What a search has seen so far.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
@@ -57,12 +60,28 @@ pub(super) struct Seen {
     pub(super) taken_by_same: u32,
     pub(super) taken_by_other: u32,
     pub(super) freed_after: Vec<Duration>,
-    pub(super) retry_after: Option<Duration>,
+    /// The longest Retry-After that was kept.
+    retry_after: Option<Duration>,
+    /// The far side wants nothing before.
+    not_before: Option<Instant>,
     pub(super) proof: Vec<Try>,
     pub(super) aside: Vec<Try>,
 }
 
 impl Seen {
+    /// A refusal may wish for a pause.
+    pub(super) fn note_wish(&mut self, now: Instant, refusal: &Refusal) {
+        if let Some(wish) = refusal.retry_after.map(|wish| wish.min(LONGEST_WISH)) {
+            self.retry_after = self.retry_after.max(Some(wish));
+            self.not_before = self.not_before.max(Some(now + wish));
+        }
+    }
+
+    /// When the next try may be made, as far as the far side wishes: `now` where it wishes nothing, or did so earlier.
+    pub(super) fn not_before(&self, now: Instant) -> Instant {
+        self.not_before.map_or(now, |at| at.max(now))
+    }
+
     pub(super) fn note(&mut self, number: Try, refusal: Refusal) {
         self.refusals.push((number, refusal));
     }

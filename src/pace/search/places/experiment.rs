@@ -10,7 +10,7 @@ use crate::record::Finding;
 impl Places {
     pub(super) fn climb(&mut self, now: Instant) {
         self.doing = if self.held.len() < self.most() {
-            Doing::Climbing { next: (now + self.settings.step_every).max(self.not_before.unwrap_or(now)) }
+            Doing::Climbing { next: (now + self.settings.step_every).max(self.seen.not_before(now)) }
         } else {
             Doing::Settling { refused: false }
         };
@@ -110,13 +110,13 @@ impl Places {
 
     /// Tries after a pause.
     pub(super) fn wait(&mut self, now: Instant, pause: Duration, then: Purpose) {
-        let until = (now + pause).max(self.not_before.unwrap_or(now));
+        let until = (now + pause).max(self.seen.not_before(now));
         self.doing = Doing::Waiting { until, then: Next::Try(then) };
     }
 
     /// Tries as soon as the far side wants it.
     pub(super) fn begin_try_at(&mut self, now: Instant, purpose: Purpose) {
-        match self.not_before.filter(|at| *at > now) {
+        match Some(self.seen.not_before(now)).filter(|at| *at > now) {
             Some(until) => self.doing = Doing::Waiting { until, then: Next::Try(purpose) },
             None => self.begin_try(purpose),
         }
