@@ -81,7 +81,7 @@ impl Station for Callers {
                     self.keep_alives.add(now, Flow { link, remote }, reliable, purpose.keep_alive);
                 }
                 self.endpoint.add_link(link, Link { sips, ..known.known_as(public) });
-                self.register_standing(now);
+                self.take_standing_link(now, link);
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, |leg, tools| leg.take_link(tools, link));
                 }
@@ -174,7 +174,7 @@ impl Station for Callers {
                         buffer.extend_from_slice(transmit.bytes);
                         Output::Sip { flow: transmit.flow, owner: transmit.owner }
                     }
-                    None => Output::Idle(self.endpoint.poll_timeout()),
+                    None => Output::Idle(self.endpoint.poll_timeout().into_iter().chain(self.removal_at()).min()),
                 };
             }
             self.closing = self.links.drain();

@@ -18,9 +18,11 @@ use crate::record::{Facts, MediaFigures, Party, TransportFailure};
 use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::Flow;
+use crate::sip::registration::Registrar;
 use crate::sip::sdp;
 use crate::sip::sdp::crypto::{Key, KeySource};
 use crate::sip::token::Handle;
+use crate::sip::uri::bracketed;
 use crate::station::PortId;
 use crate::station::streams::Streams;
 use crate::units::Random;
@@ -163,6 +165,7 @@ pub(super) struct Tools<'a> {
     /// The scenario expects to hear its own audio.
     pub(super) reference_expected: bool,
     pub(super) actor: &'a Actor,
+    pub(super) registrar: &'a Arc<Registrar>,
     pub(super) back_off: &'a mut BackOff,
     pub(super) endpoint: &'a mut Endpoint,
     pub(super) streams: &'a mut Streams<LegRef>,
@@ -206,7 +209,7 @@ impl Tools<'_> {
 
     /// Address of record of an account.
     pub(super) fn aor(&self, account: &Account) -> String {
-        format!("sip:{}@{}", account.user, self.actor.target.domain)
+        format!("{}@{}", account.user, bracketed(&self.actor.target.domain))
     }
 }
 

@@ -1,5 +1,5 @@
-//! Links towards servers: one UDP socket for all accounts, one TCP connection for each account, so that registration
-//! and calls of one account share it (RFC 5626).
+//! Links towards servers: one UDP socket for all accounts (or for each, where the target says so), one TCP connection for
+//! each account, so that registration and calls of one account share it (RFC 5626).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -22,7 +22,7 @@ pub(super) struct Purpose {
     pub(super) local_port: u16,
     pub(super) public: PublicAddress,
     pub(super) keep_alive: Policy,
-    /// (pool, account) of a connection of its own.
+    /// (pool, account) of a connection or socket of its own.
     pub(super) account: Option<(usize, usize)>,
 }
 
@@ -42,7 +42,7 @@ impl Purpose {
             local_port: target.local_port,
             public: target.public_address,
             keep_alive: target.keep_alive,
-            account: hop.transport.is_reliable().then_some(account),
+            account: (target.socket_each || hop.transport.is_reliable()).then_some(account),
         }
     }
 }

@@ -159,6 +159,7 @@ fn plan(args: &Args) -> Plan {
         domain: args.listen.to_string(),
         public_address: args.public_address.map_or(PublicAddress::Local, PublicAddress::Fixed),
         local_port: 0,
+        socket_each: false,
         large_requests: LargeRequests::default(),
         keep_alive: KeepAlive::default(),
         headers: Vec::new(),
@@ -181,6 +182,7 @@ fn plan(args: &Args) -> Plan {
         target: Arc::new(target),
         pool: None,
         registered: Registered::BySteps,
+        expires: 0,
         when: None,
         steps,
     };

@@ -13,7 +13,7 @@ use super::host::StartError;
 use super::workers::Settings;
 use crate::net::{drops, udp};
 use crate::pace::{Load, Schedule, peak_of};
-use crate::scenario::plan::{Actor, MediaMode, Plan, Step};
+use crate::scenario::plan::{Actor, MediaMode, Plan, Registered, Step};
 use crate::sip::flow::Hop;
 
 /// Files of a run folder, poll, timers and channels.
@@ -112,8 +112,10 @@ fn media_legs(actor: &Actor) -> u64 {
 
 fn descriptors(plan: &Plan, at_once: u64) -> u64 {
     let of_actor = |actor: &Actor| {
+        let own = actor.target.socket_each || actor.target.server.is_reliable();
         let connections = match &actor.pool {
-            Some(pool) if actor.target.server.is_reliable() => at_once.min(pool.accounts.len() as u64),
+            Some(pool) if own && actor.registered == Registered::All => pool.accounts.len() as u64,
+            Some(pool) if own => at_once.min(pool.accounts.len() as u64),
             _ => 1,
         };
         2 * media_legs(actor) * at_once + connections

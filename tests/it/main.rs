@@ -48,6 +48,7 @@ mod virtual_media;
 mod virtual_nat;
 mod virtual_net;
 mod virtual_rates;
+mod virtual_registrations;
 mod virtual_raw;
 mod virtual_scenarios;
 mod virtual_sessions;

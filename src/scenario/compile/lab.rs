@@ -51,6 +51,7 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         domain: plan.domain.clone(),
         public_address: PublicAddress::Local,
         local_port: 0,
+        socket_each: false,
         large_requests: LargeRequests::default(),
         keep_alive: KeepAlive::default(),
         headers: Vec::new(),

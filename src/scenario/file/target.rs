@@ -91,6 +91,10 @@ pub struct SipFile {
     pub public_address: Option<String>,
     /// Local port of SIP over UDP. Default: a free one.
     pub local_port: Option<u16>,
+    /// Sockets of SIP over UDP: `shared` by all accounts (of a worker), or `per_account`, as phones of their own have them:
+    /// where a server tells devices apart by their port, or limits each. Default: shared.
+    #[serde(default)]
+    pub sockets: SocketsWord,
     /// What becomes of INVITE, REGISTER and OPTIONS above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1). Default: fragment,
     /// because many servers and trunks in the field take no TCP.
     #[serde(default)]
@@ -139,6 +143,18 @@ pub enum LargeRequestsWord {
     Fragment,
     /// They go by TCP, or by UDP where the server takes no connection.
     Tcp,
+}
+
+/// How many sockets SIP over UDP has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "sockets")]
+pub enum SocketsWord {
+    /// One for all accounts.
+    #[default]
+    Shared,
+    /// One for each account.
+    PerAccount,
 }
 
 /// Transports of SIP.
