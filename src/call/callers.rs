@@ -384,7 +384,10 @@ impl Callers {
                 Some(standing) => standing.take(pick),
                 None => pool.and_then(|pool| self.accounts[pool].acquire_as(owned, pick)),
             };
-            let mut leg = Leg { account, registered: standing.is_some() && account.is_some(), ..Leg::default() };
+            // Each account has its address; a search goes out from the first.
+            let source = if plan.load.search().is_some() { 0 } else { account.unwrap_or(n as usize) as u32 };
+            let mut leg =
+                Leg { account, source, registered: standing.is_some() && account.is_some(), ..Leg::default() };
             leg.facts.moments.intended = Some(intended);
             if actor.pool.is_some() && account.is_none() {
                 match standing.as_ref().and_then(|standing| standing.failure.clone()) {

@@ -141,8 +141,8 @@ impl Station for Callers {
         // What the last input made the endpoint tell of itself.
         self.drain_endpoint(now, None, None);
         if let Some((link, purpose, remote)) = self.wanted.pop() {
-            let Purpose { transport, local_port, server, .. } = purpose;
-            return Output::OpenLink { link, transport, remote, local_port, server };
+            let Purpose { transport, local, local_port, server, .. } = purpose;
+            return Output::OpenLink { link, transport, remote, local, local_port, server };
         }
         if let Some(transmit) = self.endpoint.poll_transmit() {
             buffer.extend_from_slice(transmit.bytes);

@@ -100,6 +100,8 @@ pub(super) struct Leg {
     /// When a second clock of the phase strikes: giving up a ringing call.
     pub(super) cancel_at: Option<Instant>,
     pub(super) account: Option<usize>,
+    /// Which of the target's local addresses it goes out from, counted round.
+    pub(super) source: u32,
     pub(super) flow: Option<Flow>,
     pub(super) session: Option<Handle>,
     pub(super) registration: Option<Handle>,

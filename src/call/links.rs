@@ -19,6 +19,8 @@ pub(super) struct Purpose {
     pub(super) server: u16,
     /// Contacts over it are `sips:`.
     pub(super) sips: bool,
+    /// Local address, where the target names several.
+    pub(super) local: Option<IpAddr>,
     pub(super) local_port: u16,
     pub(super) public: PublicAddress,
     pub(super) keep_alive: Policy,
@@ -28,7 +30,16 @@ pub(super) struct Purpose {
 
 impl Purpose {
     /// For the requests of an account (pool, account) of a target to one of its servers.
-    pub(super) fn new(hop: Hop, (index, server): (usize, &Server), target: &Target, account: (usize, usize)) -> Self {
+    /// It goes out from the target's local address of that number, counted round.
+    pub(super) fn new(
+        hop: Hop,
+        (index, server): (usize, &Server),
+        target: &Target,
+        account: (usize, usize),
+        source: u32,
+    ) -> Self {
+        let mut locals = target.local_addresses.iter().filter(|local| local.is_ipv4() == hop.address.is_ipv4());
+        let count = locals.clone().count();
         let shared = target.local_port != 0 && !hop.transport.is_reliable();
         let any: IpAddr = match hop.address {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -39,6 +50,7 @@ impl Purpose {
             remote: if shared { SocketAddr::new(any, 0) } else { hop.address },
             server: index as u16,
             sips: server.sips,
+            local: (count > 0).then(|| locals.nth(source as usize % count)).flatten().copied(),
             local_port: target.local_port,
             public: target.public_address,
             keep_alive: target.keep_alive,

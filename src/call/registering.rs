@@ -104,7 +104,7 @@ impl Callers {
             }
             return;
         };
-        let purpose = Purpose::new(hop, (number, server), &actor.target, (pool, account));
+        let purpose = Purpose::new(hop, (number, server), &actor.target, (pool, account), account as u32);
         asking.link = None;
         match self.links.access(purpose, hop.address) {
             Access::Open(flow) if asking.unserved.take().is_some() => {

@@ -335,7 +335,10 @@ mod tests {
         let again = standing.lose(now, 0, Some(90), &mut Random::new(1));
         assert_eq!(again, now + Duration::from_secs(90), "Retry-After, where it is longer than the wait");
         assert_eq!((standing.count(State::Lost), standing.count(State::Registered)), (1, 2));
-        assert_eq!([standing.take(Pick::Next), standing.take(Pick::Next), standing.take(Pick::Next)], [Some(2), Some(4), None]);
+        assert_eq!(
+            [standing.take(Pick::Next), standing.take(Pick::Next), standing.take(Pick::Next)],
+            [Some(2), Some(4), None]
+        );
         assert!(standing.is_settled() && !standing.is_gone());
     }
 

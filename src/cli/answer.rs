@@ -158,6 +158,7 @@ fn plan(args: &Args) -> Plan {
         server,
         domain: args.listen.to_string(),
         public_address: args.public_address.map_or(PublicAddress::Local, PublicAddress::Fixed),
+        local_addresses: Vec::new(),
         local_port: 0,
         socket_each: false,
         large_requests: LargeRequests::default(),

@@ -21,8 +21,8 @@ use crate::pace::Schedule;
 use crate::pace::search::Of;
 use crate::record::{CallRecord, Class};
 use crate::report::{
-    Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Standing, Summary, aborts,
-    all_hold,
+    Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Standing, Summary,
+    aborts, all_hold,
 };
 use crate::scenario::plan::Plan;
 use crate::sink::influx::InfluxTarget;

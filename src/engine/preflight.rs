@@ -43,6 +43,13 @@ pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
         let reached: Vec<io::Result<(Hop, IpAddr)>> = hops.iter().map(towards).collect();
         let first = reached.into_iter().reduce(|found, other| if found.is_ok() { found } else { other.or(found) });
         let Some((hop, local)) = first.transpose().map_err(refused)? else { continue };
+        for local in target.local_addresses.iter().filter(|local| local.is_ipv4() == hop.address.is_ipv4()) {
+            udp::Udp::bind(SocketAddr::new(*local, 0)).map_err(|source| StartError::Address {
+                server: format!("{} from {local}", server.host),
+                port: 0,
+                source,
+            })?;
+        }
         let local = SocketAddr::new(local, target.local_port);
         if target.local_port != 0 && !hop.transport.is_reliable() {
             udp::Udp::bind(local).map_err(refused)?;

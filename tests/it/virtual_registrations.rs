@@ -13,7 +13,8 @@ fn standing(accounts: u64, more: &str, minutes: u64) -> World {
         "scenario: x\ntarget: lab.yaml\ncaller: {{ account: agents, registered: all, {more} steps: [{{ wait: 30s }}] }}\n\
          load: {{ concurrent: 1, for: {minutes}m }}\n"
     );
-    let lab = format!("lab: many\naccounts: {{ users: \"10001..{}\" }}\nlicence: {{ devices: 100000 }}\n", 10_000 + accounts);
+    let lab =
+        format!("lab: many\naccounts: {{ users: \"10001..{}\" }}\nlicence: {{ devices: 100000 }}\n", 10_000 + accounts);
     let mut compiled = compiled(&text, &lab);
     compiled.plan.safety.max_cps = 10_000.0;
     World::new(compiled)

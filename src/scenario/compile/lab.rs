@@ -50,6 +50,7 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         server: Server { tls: Arc::new(tls), ..Server::new("127.0.0.1", None, plan.transport) },
         domain: plan.domain.clone(),
         public_address: PublicAddress::Local,
+        local_addresses: Vec::new(),
         local_port: 0,
         socket_each: false,
         large_requests: LargeRequests::default(),

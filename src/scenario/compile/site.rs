@@ -63,6 +63,7 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         server: tls::secured(server, &tls, &domain),
         domain,
         public_address: public_address(sip, at_sip, report),
+        local_addresses: local_addresses(sip, at_sip.key("local_addresses"), report),
         local_port: sip.local_port.unwrap_or(0),
         socket_each: socket_each(sip, at_sip, report),
         large_requests: match sip.large_requests {
@@ -243,6 +244,23 @@ fn socket_each(sip: &SipFile, at: At<'_>, report: &mut Report) -> bool {
         report.add(at.name("sockets"), "`sockets: per_account` and `local_port` are both given", help);
     }
     each
+}
+
+/// Addresses of this machine that calls go out from.
+fn local_addresses(sip: &SipFile, at: At<'_>, report: &mut Report) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for (index, text) in sip.local_addresses.iter().enumerate() {
+        match text.parse() {
+            Ok(address) if addresses.contains(&address) => {
+                report.add(at.index(index), format!("`{text}` is given twice"), "name each address once");
+            }
+            Ok(address) => addresses.push(address),
+            Err(_) => {
+                report.add(at.index(index), format!("`{text}` is no IP address"), "as [192.0.2.10, 192.0.2.11]");
+            }
+        }
+    }
+    addresses
 }
 
 fn public_address(sip: &SipFile, at: At<'_>, report: &mut Report) -> PublicAddress {

@@ -89,6 +89,11 @@ pub struct SipFile {
     /// Address written into Via, Contact and SDP instead of the local one; `auto` learns it from what servers say of
     /// our requests (RFC 3581) and registers anew with it. Default: the local address.
     pub public_address: Option<String>,
+    /// Local addresses that calls and registrations go out from, account by account in turn, so that a limit of each
+    /// source address is not what is measured. A search goes out from the first and asks from the second whose limit it
+    /// met. Default: the address of the way to the server.
+    #[serde(default)]
+    pub local_addresses: Vec<String>,
     /// Local port of SIP over UDP. Default: a free one.
     pub local_port: Option<u16>,
     /// Sockets of SIP over UDP: `shared` by all accounts (of a worker), or `per_account`, as phones of their own have them:

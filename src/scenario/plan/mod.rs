@@ -3,6 +3,7 @@
 //! A `Plan` that exists is valid, so nothing below it checks again. It is immutable and shared by all workers.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -500,6 +501,8 @@ pub struct Target {
     pub domain: String,
     /// How we are known there: what is written into Via, Contact and SDP.
     pub public_address: PublicAddress,
+    /// Local addresses that accounts go out from in turn; none: that of the way to the server.
+    pub local_addresses: Vec<IpAddr>,
     /// Local port of SIP over UDP; 0 takes a free one.
     pub local_port: u16,
     /// Each account has a UDP socket of its own.
