@@ -161,7 +161,7 @@ impl Dialog {
         if transport.is_reliable() {
             return flow;
         }
-        let first = self.route.first().map_or(self.texts().target, |route| NameAddr::parse(route).uri);
+        let first = self.route.first().map_or_else(|| self.texts().target, |route| NameAddr::parse(route).uri);
         let Some(uri) = Uri::parse(first) else { return flow };
         let host: Option<IpAddr> = std::str::from_utf8(uri.host).ok().and_then(|host| host.parse().ok());
         match host {
