@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::accounts::{Accounts, Pick};
 use super::back_off::{BackOff, Pause};
+use super::command::Commanded;
 use super::hops::Hops;
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::limit::{Found, LimitSearch};
@@ -182,6 +183,8 @@ pub struct Callers {
     pub(super) opening: FxHashMap<LinkId, Vec<LegRef>>,
     /// The search for a limit, once the load has begun, where it is one.
     pub(super) limit: Option<Box<LimitSearch>>,
+    /// Attempts that were asked for and have not started.
+    pub(super) commands: std::collections::VecDeque<Commanded>,
 }
 
 /// An attempt to begin.
@@ -264,6 +267,7 @@ impl Callers {
             awaiting: Vec::new(),
             opening: FxHashMap::default(),
             limit: None,
+            commands: std::collections::VecDeque::new(),
             config,
         }
         .prepared(now)
@@ -293,6 +297,9 @@ impl Callers {
     pub(super) fn start_due(&mut self, now: Instant) {
         if self.config.plan.load.search().is_some() {
             return self.search_on(now);
+        }
+        if self.waits_for_commands() {
+            return self.start_commanded(now);
         }
         for _ in 0..STARTS_A_TURN {
             let paused = self.back_off.holds_attempts(now, &self.config.plan, self.starts.next_n());

@@ -117,7 +117,9 @@ impl<'a> Session<'a> {
         let latency_from = match &plan.load.schedule {
             Schedule::Open { .. } => LatencyFrom::Intended,
             Schedule::Search(search) if search.of == Of::CallRate => LatencyFrom::Intended,
-            Schedule::Closed { .. } | Schedule::OnDemand | Schedule::Search(_) => LatencyFrom::Actual,
+            Schedule::Closed { .. } | Schedule::OnDemand | Schedule::OnCommand { .. } | Schedule::Search(_) => {
+                LatencyFrom::Actual
+            }
         };
         let begun = clock::now();
         let serving = plan.load.schedule == Schedule::OnDemand && plan.load.stop.calls.is_none();

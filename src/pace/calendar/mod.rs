@@ -197,6 +197,26 @@ impl Calendar {
         }
     }
 
+    /// A check starts now, whatever its times are: to tell who is hit, or to see it once.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn begin(&mut self, name: &str, now: Moment) -> Result<(), WhyNot> {
+        if let Some(why) = self.hindrance(name, now) {
+            return Err(why);
+        }
+        if let Some(entry) = self.entries.get_mut(name) {
+            entry.under_way = true;
+        }
+        Ok(())
+    }
+
+    /// Whether a check that is under way may be tried again: it is within the day's budget, which is spent, and neither a
+    /// maintenance nor the far side forbids it.
+    pub fn may_repeat(&mut self, name: &str, now: Moment) -> bool {
+        self.not_wanted(name, now).is_none() && self.spend(name, now)
+    }
+
     /// Nothing of this check starts before then: the far side wants no calls.
     pub fn pause(&mut self, name: &str, until: Instant) {
         if let Some(entry) = self.entries.get_mut(name) {
@@ -204,8 +224,8 @@ impl Calendar {
         }
     }
 
-    /// Whether a further call of a check (to reproduce a fault) is within the day's budget; where it is, it is spent.
-    pub fn spend(&mut self, name: &str, now: Moment) -> bool {
+    /// Whether a call of a check is within the day's budget; where it is, it is spent.
+    fn spend(&mut self, name: &str, now: Moment) -> bool {
         self.spent.turn_to(self.zone.to_datetime(now.wall).date());
         let Some(Entry { check, .. }) = self.entries.get(name) else { return false };
         let is_left =
@@ -308,27 +328,34 @@ impl Calendar {
     }
 
     fn start(&mut self, name: &Arc<str>, intended: Instant, why: Why, now: Moment) {
+        let begun = self.begin(name, now);
         let Some(entry) = self.entries.get_mut(name) else { return };
-        let maintenance = entry.check.maintenance.iter().find(|it| it.covers(now.wall, &self.zone));
-        let not = if let Some(maintenance) = maintenance {
-            Some(WhyNot::Maintenance(maintenance.reason.clone()))
-        } else if entry.paused.is_some_and(|until| now.instant < until) {
-            Some(WhyNot::Paused)
-        } else if !entry.under_way {
-            (!self.spend(name, now)).then_some(WhyNot::Budget)
-        } else if entry.check.overlap == Overlap::QueueOne && !entry.queued {
-            entry.queued = true;
-            return;
-        } else {
-            Some(WhyNot::UnderWay)
-        };
         let check = Arc::clone(name);
-        if let Some(why) = not {
-            self.events.push_back(Event::NotStarted { check, starts: 1, why });
-        } else if let Some(entry) = self.entries.get_mut(name) {
-            entry.under_way = true;
-            self.events.push_back(Event::Start { check, intended, why });
+        match begun {
+            Ok(()) => self.events.push_back(Event::Start { check, intended, why }),
+            Err(WhyNot::UnderWay) if entry.check.overlap == Overlap::QueueOne && !entry.queued => entry.queued = true,
+            Err(why) => self.events.push_back(Event::NotStarted { check, starts: 1, why }),
         }
+    }
+
+    /// What keeps a check from starting; where nothing does, its call is spent.
+    fn hindrance(&mut self, name: &str, now: Moment) -> Option<WhyNot> {
+        if let Some(why) = self.not_wanted(name, now) {
+            return Some(why);
+        }
+        if self.entries.get(name).is_some_and(|entry| entry.under_way) {
+            return Some(WhyNot::UnderWay);
+        }
+        (!self.spend(name, now)).then_some(WhyNot::Budget)
+    }
+
+    /// Whether somebody wants no calls now.
+    fn not_wanted(&self, name: &str, now: Moment) -> Option<WhyNot> {
+        let entry = self.entries.get(name)?;
+        let maintenance = entry.check.maintenance.iter().find(|it| it.covers(now.wall, &self.zone));
+        let paused = entry.paused.is_some_and(|until| now.instant < until);
+        let reason = maintenance.map(|maintenance| WhyNot::Maintenance(maintenance.reason.clone()));
+        reason.or_else(|| paused.then_some(WhyNot::Paused))
     }
 
     /// Notices a wall clock that was set, and plans everything anew by it.

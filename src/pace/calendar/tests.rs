@@ -251,8 +251,8 @@ fn a_day_that_comes_again_brings_no_new_budget() {
 #[test]
 fn a_call_to_reproduce_a_fault_is_spent_too() {
     let mut world = World::new(vec![Check { per_day: Some(2), ..every("a", 3600) }]);
-    assert_eq!([0; 3].map(|_| world.calendar.spend("a", world.now)), [true, true, false]);
-    assert!(!world.calendar.spend("nobody", world.now));
+    assert_eq!([0; 3].map(|_| world.calendar.may_repeat("a", world.now)), [true, true, false]);
+    assert!(!world.calendar.may_repeat("nobody", world.now));
 }
 
 #[test]
