@@ -185,6 +185,8 @@ pub struct Callers {
     pub(super) limit: Option<Box<LimitSearch>>,
     /// Attempts that were asked for and have not started.
     pub(super) commands: std::collections::VecDeque<Commanded>,
+    /// No more of them will come.
+    pub(super) leaving: bool,
 }
 
 /// An attempt to begin.
@@ -268,6 +270,7 @@ impl Callers {
             opening: FxHashMap::default(),
             limit: None,
             commands: std::collections::VecDeque::new(),
+            leaving: false,
             config,
         }
         .prepared(now)

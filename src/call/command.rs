@@ -30,12 +30,13 @@ impl Callers {
         n
     }
 
-    /// Nothing more is started: the station is done once what is under way has ended.
+    /// No command will come any more: the station is done once what was asked for has ended.
     pub fn finish(&mut self, now: Instant) {
-        self.starts.stop();
-        self.preparing = false;
-        self.over = true;
-        self.next_start = Some(now);
+        self.leaving = true;
+        if self.commands.is_empty() {
+            (self.preparing, self.over) = (false, true);
+            self.next_start = Some(now);
+        }
     }
 
     pub(super) fn waits_for_commands(&self) -> bool {
@@ -58,5 +59,6 @@ impl Callers {
                 self.begin_legs(now, place);
             }
         }
+        self.over |= self.leaving;
     }
 }

@@ -116,3 +116,109 @@ pub(super) fn complete(record: &mut CallRecord, check: &Check) {
         record.unmet = Checker::mismatch(&check.plan.expect, record);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::record::Class;
+    use crate::scenario::compile::{self, Input};
+
+    fn check(rest: &str) -> Arc<Check> {
+        let call = "scenario: call\ntarget: lab\ncaller: { account: agents, steps: [{ dial: { number: echo } }] }\n\
+                    expect: [each: { audio: two_way }]\n";
+        let text = format!("watch: w\nchecks: [{{ scenario: call.yaml, every: 60s{rest} }}]\n");
+        let input = Input {
+            path: Path::new("w.yaml"),
+            text: &text,
+            target: None,
+            set: &[],
+            env: &|_| None,
+            read: &|_| Ok(call.to_owned()),
+        };
+        let watch = compile::watch(&input).unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        Arc::new(watch.checks[0].clone())
+    }
+
+    fn finished(class: Class) -> Finished {
+        let text = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(text).expect("valid");
+        (record.class, record.unmet, record.as_expected) = (class, None, None);
+        Finished { record, registration: None, primary: true, beside: false, owner: 1 }
+    }
+
+    fn job(check: &Arc<Check>) -> Job {
+        Job::new("call".into(), Arc::clone(check), Purpose::Scheduled)
+    }
+
+    fn retries(next: &Next) -> Vec<(Class, Retry, Purpose)> {
+        let (Next::Over(outcomes) | Next::Again(_, outcomes)) = next;
+        let shown = |it: &Outcome| (it.finished.record.class, it.finished.record.retry, it.purpose);
+        outcomes.iter().map(shown).collect()
+    }
+
+    fn again(next: Next) -> Job {
+        match next {
+            Next::Again(job, _) => *job,
+            Next::Over(_) => panic!("it is over"),
+        }
+    }
+
+    const BUSY: Class = Class::CallCalleeBusy;
+
+    #[test]
+    fn a_call_that_holds_is_over_and_is_not_tried_again() {
+        let next = job(&check("")).end(finished(Class::Ok), None, || panic!("nobody asks"));
+        assert_eq!(retries(&next), [(Class::Ok, Retry::None, Purpose::Scheduled)]);
+    }
+
+    #[test]
+    fn a_failure_waits_for_what_its_repetition_shows() {
+        let first = || job(&check("")).end(finished(BUSY), None, || true);
+        assert_eq!(retries(&first()), [], "it is held");
+        let passed = again(first()).end(finished(Class::Ok), None, || panic!("one try is all"));
+        let (original, repetition) = (Purpose::Scheduled, Purpose::Reproduction);
+        assert_eq!(retries(&passed), [(BUSY, Retry::Transient, original), (Class::Ok, Retry::None, repetition)]);
+        let failed = again(first()).end(finished(BUSY), None, || true);
+        assert_eq!(retries(&failed), [(BUSY, Retry::Reproduced, original), (BUSY, Retry::None, repetition)]);
+    }
+
+    #[test]
+    fn a_repetition_that_fails_otherwise_shows_neither_and_the_next_one_may() {
+        let other = Class::CallForbidden;
+        let first = again(job(&check(", reproduce: 2")).end(finished(BUSY), None, || true));
+        let second = first.end(finished(other), None, || true);
+        assert_eq!(retries(&second), [(other, Retry::None, Purpose::Reproduction)]);
+        let third = again(second).end(finished(other), None, || true);
+        assert_eq!(retries(&third)[0], (BUSY, Retry::None, Purpose::Scheduled));
+    }
+
+    #[test]
+    fn without_time_or_budget_a_failure_counts_as_it_is() {
+        let next = job(&check("")).end(finished(BUSY), None, || false);
+        assert_eq!(retries(&next), [(BUSY, Retry::None, Purpose::Scheduled)]);
+        let never = job(&check(", reproduce: 0")).end(finished(BUSY), None, || panic!("nobody asks"));
+        assert_eq!(retries(&never), [(BUSY, Retry::None, Purpose::Scheduled)]);
+        let held = again(job(&check("")).end(finished(BUSY), None, || true)).give_up();
+        assert_eq!(held.map(|it| it.finished.record.class), Some(BUSY));
+    }
+
+    #[test]
+    fn a_control_is_not_tried_again() {
+        let control = Job::new("call".into(), check(""), Purpose::Control);
+        let next = control.end(finished(BUSY), None, || panic!("nobody asks"));
+        assert_eq!(retries(&next), [(BUSY, Retry::None, Purpose::Control)]);
+    }
+
+    #[test]
+    fn labels_stand_where_the_call_says_none_and_what_is_expected_of_every_attempt_counts() {
+        let check = check(", labels: { trunk: cht, carrier: other }");
+        let mut record = finished(Class::Ok).record;
+        (record.trunk, record.carrier, record.audio) = (None, Some("own".into()), "one_way_tx".into());
+        complete(&mut record, &check);
+        assert_eq!((record.trunk.as_deref(), record.carrier.as_deref()), (Some("cht"), Some("own")));
+        assert_eq!(record.unmet.as_deref(), Some("audio is one_way_tx, not two_way"));
+        assert!(record.is_failed());
+    }
+}

@@ -21,7 +21,7 @@ use crate::pace::calendar::{Calendar, Event, Moment, Position, Why, WhyNot};
 use crate::record::Retry;
 use crate::report::{SinkReport, screen};
 use crate::scenario::diagnostic::Diagnostics;
-use crate::scenario::plan::Step;
+use crate::scenario::plan::{Registered, Step};
 use crate::scenario::watch::{Check, Watch};
 use crate::sink::{Collector, RunFolder};
 
@@ -281,7 +281,7 @@ impl Running<'_> {
         let checks = self.recurring();
         self.calendar.replace(self.watch.zone.clone(), checks, moment());
         let (checks, lines) = (self.watch.checks.len(), self.lines.len());
-        self.note(format!("the file is read again: {checks} checks, {lines} lines"));
+        self.note(format!("the file is read again (checks: {checks}, lines: {lines})"));
     }
 
     fn stop(&mut self) {
@@ -398,7 +398,8 @@ impl Running<'_> {
             return self.keep(&Outcome { finished, files, purpose: Purpose::Scheduled });
         };
         let (line, check, purpose) = (Arc::clone(&job.line), Arc::clone(&job.check), job.purpose);
-        if purpose == Purpose::Scheduled && finished.record.is_failed() && !self.stopping {
+        // Once, every check is made anyway.
+        if purpose == Purpose::Scheduled && finished.record.is_failed() && !self.stopping && !self.once {
             self.start_controls(&check, finished.record.agent.as_deref());
         }
         let account = self.account_of(&line, &check, finished.record.account.as_deref());
@@ -407,17 +408,31 @@ impl Running<'_> {
             Next::Over(outcomes) => self.conclude(&line, &check, outcomes),
             Next::Again(job, outcomes) => {
                 outcomes.iter().for_each(|outcome| self.keep(outcome));
-                match self.stage.reproduce(&check, account) {
-                    Ok(member) => {
-                        self.members.insert(member, (check, 1));
-                        self.jobs.insert((member, 1), *job);
-                    }
-                    Err(error) => {
-                        self.note(format!("{line}: the failure cannot be reproduced: {error}"));
-                        let held = job.give_up().into_iter().collect();
-                        self.conclude(&line, &check, held);
-                    }
-                }
+                self.reproduce(*job, account);
+            }
+        }
+    }
+
+    /// Tries a failure again: with sockets and a registration of its own, but for a line whose registration stands.
+    fn reproduce(&mut self, job: Job, account: Option<usize>) {
+        let (line, check) = (Arc::clone(&job.line), Arc::clone(&job.check));
+        let stands = check.plan.actors.iter().any(|actor| actor.registered == Registered::Standing);
+        let own = self.lines.get(&line).map(|line| line.member).filter(|_| stands);
+        if let Some((member, (_, asked))) = own.and_then(|own| Some((own, self.members.get_mut(&own)?))) {
+            *asked += 1;
+            self.stage.worker.begin(member, clock::now(), account);
+            self.jobs.insert((member, *asked), job);
+            return;
+        }
+        match self.stage.reproduce(&check, account) {
+            Ok(member) => {
+                self.members.insert(member, (check, 1));
+                self.jobs.insert((member, 1), job);
+            }
+            Err(error) => {
+                self.note(format!("{line}: the failure cannot be reproduced: {error}"));
+                let held = job.give_up().into_iter().collect();
+                self.conclude(&line, &check, held);
             }
         }
     }

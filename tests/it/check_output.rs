@@ -95,11 +95,11 @@ fn the_plan_of_a_watch_says_how_often_whom_it_calls() {
     let expected = "\
 scenarios/watch/lab.yaml: valid
   watch             lab at desk, days and hours of Asia/Taipei
-  check             outbound: watched-call every 10s, 8640 a day; caller on lab (started for the run), 20 accounts of `agents`
-  check             agents: watched-call every 1m, 20 lines, 28800 a day; caller on lab (started for the run), 20 accounts of `agents`
-  check             office: registration by cron, 132 on each of its days, 132 a day; caller on lab (started for the run), 20 accounts of `agents`
-  lines             22
-  calls             1572 an hour and 37572 a day at most, beside those that reproduce a failure
+  check             outbound: watched-call every 10s, 8640 a day; caller on watched (started for the run), 6 accounts of `agents`
+  check             agents: watched-call every 1m, 6 lines, 8640 a day; caller on watched (started for the run), 6 accounts of `agents`
+  check             office: registration by cron, 132 on each of its days, 132 a day; caller on watched (started for the run), 6 accounts of `agents`
+  lines             8
+  calls             732 an hour and 17412 a day at most, beside those that reproduce a failure
   numbers           1: 2000
 ";
     assert_eq!((code, shown.as_str()), (0, expected));
