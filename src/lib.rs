@@ -43,8 +43,9 @@
 //! | 15 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
 //! | 16 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
 //! | 17 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
-//! | 18 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
-//! | 19 | [`cli`] | one file per subcommand, wiring only | shell |
+//! | 18 | [`serve`] | `/metrics` and `/healthz` of a watch | shell |
+//! | 19 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
+//! | 20 | [`cli`] | one file per subcommand, wiring only | shell |
 //!
 //! # Rules that hold everywhere
 //!
@@ -78,6 +79,7 @@ pub mod reactor;
 pub mod record;
 pub mod report;
 pub mod scenario;
+pub mod serve;
 pub mod sink;
 pub mod sip;
 pub mod station;

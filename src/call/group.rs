@@ -7,6 +7,7 @@
 //! join ─► starts on command ─► leave ─► its calls end, its registrations are removed ─► Left
 //! ```
 
+use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -18,7 +19,7 @@ use crate::sip::flow::{Flow, Hop, LinkId};
 use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use crate::timer::Wheel;
 
-/// Number of a member, never given twice while its messages may be in the evidence: 65,535 follow before it comes again.
+/// Number of a member, below 32,768; not to be given again while it, or its messages in the evidence, are there.
 pub type MemberId = u16;
 
 /// What a group reports.
@@ -172,8 +173,8 @@ impl Group {
         loop {
             self.next_link = self.next_link % MAX_LINK + 1;
             let link = LinkId(self.next_link);
-            if !self.links.contains_key(&link) {
-                self.links.insert(link, (id, own));
+            if let Entry::Vacant(place) = self.links.entry(link) {
+                place.insert((id, own));
                 return link;
             }
         }
@@ -183,8 +184,8 @@ impl Group {
         loop {
             self.next_port = self.next_port.wrapping_add(1);
             let port = PortId(self.next_port);
-            if !self.ports.contains_key(&port) {
-                self.ports.insert(port, (id, own));
+            if let Entry::Vacant(place) = self.ports.entry(port) {
+                place.insert((id, own));
                 return port;
             }
         }
@@ -205,12 +206,10 @@ impl Group {
         let start = buffer.len();
         let member = self.members.get_mut(&id)?;
         let output = match member.callers.poll_output(now, buffer) {
-            Output::Sip { flow, owner } => match member.links.get(&flow.link) {
-                Some(link) => {
-                    Some(Output::Sip { flow: Flow { link: *link, ..flow }, owner: owner_in_group(id, owner) })
-                }
-                None => None,
-            },
+            Output::Sip { flow, owner } => member
+                .links
+                .get(&flow.link)
+                .map(|link| Output::Sip { flow: Flow { link: *link, ..flow }, owner: owner_in_group(id, owner) }),
             Output::Media { port, channel, to } => {
                 member.ports.get(&port).map(|port| Output::Media { port: *port, channel, to })
             }

@@ -35,11 +35,12 @@ impl Callers {
             let standing = pool.filter(|_| actor.registered == Registered::Standing).map(|pool| {
                 let wanted = standing_accounts(&plan, index, self.config.share);
                 let accounts = std::iter::from_fn(|| self.accounts[pool].acquire(true)).take(wanted);
-                Standing::new(accounts.map(|account| {
+                let standing = Standing::new(accounts.map(|account| {
                     let due = now + (spacing * asked).saturating_sub(AT_ONCE);
                     asked += 1;
                     (account, due)
-                }))
+                }));
+                Standing { never_gives_up: self.waits_for_commands(), ..standing }
             });
             self.standing.push(standing);
         }
@@ -71,9 +72,10 @@ impl Callers {
                     let tried = entry.way.as_ref().is_some_and(Way::has_left);
                     let fault = if tried { self.fault.clone() } else { TransportFault::Dns.into() };
                     standing.failure = Some(Failure::Local(LocalFailure::Transport(fault)));
-                    match entry.lost {
-                        Some(_) => entry.lose(now, None, &mut self.random),
-                        None => entry.state = State::Failed,
+                    if entry.lost.is_some() || standing.never_gives_up {
+                        entry.lose(now, None, &mut self.random);
+                    } else {
+                        entry.state = State::Failed;
                     }
                     continue;
                 };

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One that stood and was lost is asked for again, after a time that doubles with each failure (RFC 5626 §4.5). One that
-//! the registrar never accepted is not: its answer is the result.
+//! the registrar never accepted is not: its answer is the result. In a watch it is asked for again all the same.
 
 use std::time::{Duration, Instant};
 
@@ -27,6 +27,8 @@ pub(super) struct Standing {
     pub(super) entries: Vec<Entry>,
     /// Why the last of them that is not registered is not.
     pub(super) failure: Option<Failure>,
+    /// One that was never accepted is asked for again too: a watch has no end at which its answer is the result.
+    pub(super) never_gives_up: bool,
 }
 
 /// Why an account is not registered.
@@ -108,7 +110,7 @@ impl Standing {
             lost: None,
             failures: 0,
         };
-        Self { entries: accounts.into_iter().map(entry).collect(), failure: None }
+        Self { entries: accounts.into_iter().map(entry).collect(), failure: None, never_gives_up: false }
     }
 
     /// An account that is registered and free, now in use.
@@ -185,11 +187,11 @@ impl Standing {
                     challenged_again: matches!(code, 401 | 407) && cause == Cause::Response,
                     refresh: stood,
                 };
-                if stood {
+                if stood || self.never_gives_up {
                     entry.lose(now, facts.response.retry_after, random);
                 }
                 self.failure = Some(Failure::Registrar(facts));
-                if stood { Became::Lost(index) } else { Became::Usual }
+                if stood || self.never_gives_up { Became::Lost(index) } else { Became::Usual }
             }
             Event::Registered { .. } => {
                 entry.failures = 0;

@@ -18,6 +18,7 @@ use crate::net::clock;
 use crate::pace::calendar::Position;
 use crate::scenario::compile;
 use crate::scenario::watch::{Influx, Watch};
+use crate::serve::{Board, Figures, Server};
 use crate::sink::RunFolder;
 use crate::sink::influx::{Credentials, InfluxTarget};
 use crate::watch::{self, Asked, Ended, Options, Said};
@@ -65,6 +66,18 @@ fn start(
         if !watch.alerts.notify.is_empty() && !args.once {
             eprintln!("  alerts are read and not sent yet: nobody is told");
         }
+        if watch.page.is_some() && !args.once {
+            eprintln!("  the page is not served yet");
+        }
+    }
+    let board = Board::new(Figures { watch: watch.name.clone(), ..Figures::default() });
+    let server = watch.metrics.filter(|_| !args.once).map(|listen| {
+        let started = Server::start(listen, board.clone());
+        started.map_err(|error| NotStarted::environment(format!("cannot serve figures at {listen}: {error}")))
+    });
+    let server = server.transpose()?;
+    if let Some(server) = server.as_ref().filter(|_| !args.quiet) {
+        eprintln!("  figures at http://{}/metrics", server.address);
     }
     let options = Options {
         run_id: run_id(started),
@@ -75,6 +88,7 @@ fn start(
         collector,
         position_file,
         position,
+        board,
     };
     let asked = Asked { to_stop: &|| interrupt.came(), to_reload: &|| hang_up.swap(false, Ordering::Relaxed), load };
     let quiet = args.quiet;
@@ -84,7 +98,7 @@ fn start(
             // Nobody may read it any more: a watch goes on.
             Said::Call(text) if !quiet => drop(writeln!(std::io::stdout(), "{time}  {text}")),
             Said::Call(_) => {}
-            Said::Note(text) => eprintln!("{time}  {text}"),
+            Said::Note(text) => drop(writeln!(std::io::stderr(), "{time}  {text}")),
         }
     };
     let ended =

@@ -29,6 +29,8 @@ use crate::units::Redacted;
 const WAITING: usize = 65_536;
 /// Orders that may wait to be read.
 const ORDERS: usize = 65_536;
+/// Numbers of members have 15 bits: the highest of an owner says that it is of no attempt.
+const MAX_MEMBER: MemberId = 0x7fff;
 
 /// A plan that joins.
 #[derive(Clone, Debug)]
@@ -154,10 +156,10 @@ impl GroupWorker {
     pub fn join(&mut self, joining: Joining) -> MemberId {
         // There are never so many that none is free: each has its sockets.
         while !self.members.insert(self.next) {
-            self.next = self.next.wrapping_add(1);
+            self.next = (self.next + 1) & MAX_MEMBER;
         }
         let id = self.next;
-        self.next = id.wrapping_add(1);
+        self.next = (id + 1) & MAX_MEMBER;
         let (now, timestamp) = (clock::now(), clock::timestamp());
         let numbers = joining.servers.iter().map(|(_, number, _)| *number).collect();
         let agent = joining.plan.actors.iter().find_map(|actor| actor.target.user_agent.clone());

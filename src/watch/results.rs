@@ -8,7 +8,7 @@ use super::job::Outcome;
 use crate::evidence::File;
 use crate::pace::calendar::Position;
 use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
-use crate::report::SinkReport;
+use crate::report::{SinkCounts, SinkReport};
 use crate::sink::{Collector, FolderError, Item, RunFolder, write_whole};
 
 /// `calls.jsonl` is put away once it holds so many bytes: it and the one before hold twice as much at most.
@@ -59,6 +59,11 @@ impl Results {
         if let Some(collector) = &self.collector {
             collector.offer(Item::Second(second));
         }
+    }
+
+    /// How many points went where, with a database.
+    pub(super) fn counts(&self) -> Option<SinkCounts> {
+        self.collector.as_ref().map(Collector::counts)
     }
 
     /// Brings to disk what gathered. To be called a few times a second.

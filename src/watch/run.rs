@@ -18,11 +18,12 @@ use crate::engine::GroupTold;
 use crate::evidence::File;
 use crate::net::clock;
 use crate::pace::calendar::{Calendar, Event, Moment, Position, Why, WhyNot};
-use crate::record::Retry;
+use crate::record::{CallRecord, Retry};
 use crate::report::{SinkReport, screen};
 use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::plan::{Registered, Step};
 use crate::scenario::watch::{Check, Watch};
+use crate::serve::{Board, Spooled};
 use crate::sink::{Collector, RunFolder};
 
 /// How long it waits for something to happen before it looks at signals.
@@ -59,6 +60,8 @@ pub struct Options {
     pub position_file: PathBuf,
     /// Where an earlier watch stood.
     pub position: Position,
+    /// Where its figures are written for others.
+    pub board: Board,
 }
 
 /// What is asked of a watch while it runs.
@@ -124,6 +127,7 @@ struct Running<'a> {
     verdicts: Verdicts,
     stopping: bool,
     position_file: PathBuf,
+    board: Board,
 }
 
 /// Runs a watch until it is asked to stop, or, once, until each check was made.
@@ -147,6 +151,7 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         verdicts: Verdicts::default(),
         stopping: false,
         position_file: options.position_file,
+        board: options.board,
         watch,
     };
     running.set_out()?;
@@ -207,6 +212,7 @@ impl Running<'_> {
                 next_tick = now + TICK;
                 let trouble = self.results.tick();
                 self.note_trouble(trouble);
+                self.show();
             }
             if now >= next_note && !self.once {
                 next_note = now + NOTE_POSITION;
@@ -241,6 +247,16 @@ impl Running<'_> {
             }
             self.of_check.push(names);
         }
+        // Checks that are gone keep their counts for nobody.
+        self.board.write(|figures| {
+            figures.watch.clone_from(&self.watch.name);
+            figures.checks.retain(|name, _| self.watch.checks.iter().any(|check| check.name == *name));
+            for check in &self.watch.checks {
+                let shown = figures.checks.entry(check.name.clone()).or_default();
+                shown.target = check.plan.actors.first().map(|actor| actor.target.name.clone()).unwrap_or_default();
+                shown.lines = check.lines().len() as u64;
+            }
+        });
         self.stage.keep_names(|looked_up| match &looked_up.found {
             Ok(_) => tracing::info!(server = %looked_up.server, "DNS gives other places now"),
             Err(error) => tracing::warn!(server = %looked_up.server, %error, "the places that are known are kept"),
@@ -257,6 +273,7 @@ impl Running<'_> {
             Ok(watch) => watch,
             Err(mistakes) => {
                 self.note(format!("{mistakes}\nthe file is not read again: the watch goes on as it was"));
+                self.board.write(|figures| figures.reloads.1 += 1);
                 return;
             }
         };
@@ -274,12 +291,14 @@ impl Running<'_> {
             joined.into_iter().for_each(|member| self.stage.worker.leave(member));
             (self.watch, self.lines, self.of_check) = (old, lines, of_check);
             self.note(format!("{error}: the watch goes on as it was"));
+            self.board.write(|figures| figures.reloads.1 += 1);
             return;
         }
         let before: FxHashSet<MemberId> = before.into_iter().collect();
         before.into_iter().for_each(|member| self.stage.worker.leave(member));
         let checks = self.recurring();
         self.calendar.replace(self.watch.zone.clone(), checks, moment());
+        self.board.write(|figures| figures.reloads.0 += 1);
         let (checks, lines) = (self.watch.checks.len(), self.lines.len());
         self.note(format!("the file is read again (checks: {checks}, lines: {lines})"));
     }
@@ -311,6 +330,21 @@ impl Running<'_> {
     }
 
     fn left_out(&mut self, line: &str, starts: u64, why: WhyNot) {
+        let word = match why {
+            WhyNot::Maintenance(_) => "maintenance",
+            WhyNot::Paused => "paused",
+            WhyNot::UnderWay => "under_way",
+            WhyNot::Budget => "budget",
+            WhyNot::Missed => "missed",
+        };
+        if let Some(line) = self.lines.get(line) {
+            let check = &line.check.name;
+            self.board.write(|figures| {
+                if let Some(shown) = figures.checks.get_mut(check) {
+                    *shown.left_out.entry(word).or_default() += starts;
+                }
+            });
+        }
         let why = match why {
             WhyNot::Maintenance(None) => "maintenance".to_owned(),
             WhyNot::Maintenance(Some(reason)) => format!("maintenance ({reason})"),
@@ -384,7 +418,14 @@ impl Running<'_> {
                     self.end_without_call(member, n);
                 }
             }
-            GroupTold::Beat { .. } | GroupTold::Ended(_) => {}
+            GroupTold::Beat { progress, beat, .. } => {
+                let lost = self.stage.worker.lost_datagrams() + beat.health.send_overflows;
+                self.board.write(|figures| {
+                    figures.in_progress = progress.in_progress;
+                    (figures.cpu_s, figures.datagrams_lost) = (beat.cpu.as_secs_f64(), lost);
+                });
+            }
+            GroupTold::Ended(_) => {}
         }
     }
 
@@ -398,6 +439,7 @@ impl Running<'_> {
             return self.keep(&Outcome { finished, files, purpose: Purpose::Scheduled });
         };
         let (line, check, purpose) = (Arc::clone(&job.line), Arc::clone(&job.check), job.purpose);
+        self.count(&check, &finished.record);
         // Once, every check is made anyway.
         if purpose == Purpose::Scheduled && finished.record.is_failed() && !self.stopping && !self.once {
             self.start_controls(&check, finished.record.agent.as_deref());
@@ -503,6 +545,29 @@ impl Running<'_> {
         (self.say)(Said::Call(format!("{}{unmet}{what}", screen::call_line(record))));
         let trouble = self.results.outcome(outcome);
         self.note_trouble(trouble);
+    }
+
+    /// Counts an attempt that has ended.
+    fn count(&self, check: &Check, record: &CallRecord) {
+        self.board.write(|figures| {
+            let Some(shown) = figures.checks.get_mut(&check.name) else { return };
+            let failed = record.is_failed();
+            *shown.calls.entry((record.class, failed)).or_default() += 1;
+            shown.late_s = record.late_ms.map(|late| late / 1000.0);
+            if !failed {
+                shown.last_success = Some(record.ended_at.as_duration().as_secs_f64());
+            }
+        });
+    }
+
+    /// Tells readers that the watch is alive, and where its points are.
+    fn show(&self) {
+        let spooled = self.results.counts().map(|counts| Spooled {
+            written: counts.written,
+            waiting: counts.spooled,
+            rejected: counts.rejected,
+        });
+        self.board.write(|figures| figures.spooled = spooled);
     }
 
     fn keep_position(&mut self) {

@@ -35,6 +35,8 @@ struct World {
     records: Vec<(MemberId, u64, CallRecord)>,
     left: Vec<MemberId>,
     byes: usize,
+    /// Nothing reaches the PBX.
+    mute: bool,
     done: bool,
 }
 
@@ -64,6 +66,7 @@ impl World {
             records: Vec::new(),
             left: Vec::new(),
             byes: 0,
+            mute: false,
             done: false,
         }
     }
@@ -121,6 +124,9 @@ impl World {
     }
 
     fn deliver(&mut self, to_pbx: bool, peer: SocketAddr, bytes: &[u8]) {
+        if to_pbx && self.mute {
+            return;
+        }
         if to_pbx {
             self.byes += usize::from(bytes.starts_with(b"BYE "));
             self.pbx.handle_sip(self.now, self.now, Flow { link: LISTENER, remote: peer }, bytes);
@@ -264,4 +270,28 @@ fn a_group_that_stops_hangs_up_every_call_and_is_done() {
     assert!(world.done);
     world.join(9, plan("a", CALL));
     assert_eq!(world.command(9), None, "it takes nobody any more");
+}
+
+#[test]
+fn a_standing_registration_that_was_never_answered_is_asked_for_again_and_both_are_told() {
+    let mut world = World::new();
+    world.mute = true;
+    let text = "scenario: desk\ntarget: lab\ncaller: { account: agents, registered: standing, steps: \
+                [{ dial: { number: busy, media: none } }] }\n";
+    let mut desk = compiled(text, "");
+    desk.plan.load = Load { schedule: Schedule::OnCommand { concurrent: 1 }, stop: Stop::default() };
+    world.join(0, desk);
+    // Timer F: 32 s.
+    world.pass(seconds(40));
+    let told: Vec<(u64, Class)> = world.records.iter().map(|it| (it.1, it.2.class)).collect();
+    assert_eq!(told, [(0, Class::RegTimeout)]);
+    world.mute = false;
+    // RFC 5626 §4.5: 30 to 60 s after the first failure.
+    world.pass(seconds(60));
+    assert_eq!(world.records.len(), 2);
+    let back = &world.records[1].2;
+    assert_eq!((back.class, back.account.as_deref()), (Class::Ok, Some("1001")));
+    world.command(0);
+    world.pass(seconds(5));
+    assert_eq!(world.records[2].2.code, Some(486), "its account is registered, and calls");
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
@@ -29,7 +29,7 @@ struct Watching {
 impl Watching {
     fn start(desk: &Desk, arguments: &[&str]) -> Self {
         let mut child = desk.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        let (sender, lines) = channel();
+        let (sender, lines) = sync_channel(100_000);
         let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let other = sender.clone();
         std::thread::spawn(move || {
@@ -193,4 +193,44 @@ fn a_far_side_that_asks_for_time_is_under_maintenance() {
     watching.wait_for("busy: a start is left out: maintenance");
     assert_eq!(watching.end(), Some(0));
     assert_eq!(records(&desk.path("out")).len(), 1, "it is neither called nor tried again");
+}
+
+#[test]
+fn figures_of_a_watch_are_scraped_without_agents_and_numbers_and_say_that_it_is_alive() {
+    let desk = Desk::new();
+    desk.write("call.yaml", CALL);
+    let text = "watch: w\nchecks:\n  - { scenario: call.yaml, every: 1s, agents: each, labels: { trunk: cht } }\n\
+                sinks: [{ prometheus: { listen: '127.0.0.1:0' } }]\n";
+    desk.write("watch.yaml", text);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"]);
+    let line = watching.wait_for("figures at http://");
+    let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/metrics")).expect("an address");
+    for _ in 0..20 {
+        watching.wait_for("  ok 200");
+    }
+    let (head, body) = get(address, "/metrics");
+    assert!(head.starts_with("HTTP/1.1 200 OK") && head.contains("text/plain; version=0.0.4"), "{head}");
+    let calls = "ringfleet_watch_calls_total{watch=\"w\",check=\"call\",target=\"lab\",class=\"ok\",result=\"ok\"} ";
+    let count = body.lines().find_map(|line| line.strip_prefix(calls)).unwrap_or_else(|| panic!("{body}"));
+    assert!(count.parse::<u64>().expect("a number") >= 20, "{body}");
+    assert!(body.contains("ringfleet_watch_lines{watch=\"w\",check=\"call\",target=\"lab\"} 20\n"), "{body}");
+    assert!(!body.contains("1001") && !body.contains("2001"), "no agents, no numbers: {body}");
+    assert_eq!(get(address, "/healthz").1, "ok\n");
+    assert!(get(address, "/").0.starts_with("HTTP/1.1 404"));
+    // A second watch cannot have the same address, and dials nothing.
+    desk.write("second.yaml", &text.replace("127.0.0.1:0", address));
+    assert_eq!(code(&desk.run(&["watch", "second.yaml", "--out", "second"])), Some(4));
+    assert_eq!(watching.end(), Some(0));
+}
+
+/// Head and body of what an address answers.
+fn get(address: &str, path: &str) -> (String, String) {
+    use std::io::{Read as _, Write as _};
+    #[expect(clippy::disallowed_methods, reason = "the readers of this test are not the product's")]
+    let mut stream = std::net::TcpStream::connect(address).expect("it listens");
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").expect("it is open");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).expect("UTF-8");
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP message");
+    (head.to_owned(), body.to_owned())
 }

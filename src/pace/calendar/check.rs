@@ -166,7 +166,7 @@ impl Check {
     }
 
     fn part_of(&self, length: Duration, hash: u64) -> Duration {
-        let nanos = length.as_nanos() * u128::from(hash >> 32) >> 32;
+        let nanos = (length.as_nanos() * u128::from(hash >> 32)) >> 32;
         // Whole milliseconds: finer ones would only make figures hard to read.
         Duration::from_millis((nanos / 1_000_000) as u64)
     }
