@@ -123,17 +123,9 @@ impl Group {
         }
     }
 
-    /// How far all members are together; a peak is not known of them.
+    /// How far all members are together; peaks are the sums of theirs.
     pub fn progress(&self) -> Progress {
-        self.members.values().map(|member| member.callers.progress()).fold(Progress::default(), |sum, one| Progress {
-            started: sum.started + one.started,
-            finished: sum.finished + one.finished,
-            dropped: sum.dropped + one.dropped,
-            in_progress: sum.in_progress + one.in_progress,
-            peak: 0,
-            media_legs: sum.media_legs + one.media_legs,
-            media_sampled: sum.media_sampled + one.media_sampled,
-        })
+        self.members.values().map(|member| member.callers.progress()).sum()
     }
 
     /// Messages that were no SIP.
@@ -222,12 +214,12 @@ impl Group {
                 self.ports.remove(&port);
                 Output::ClosePort(port)
             }),
-            Output::OpenLink { link: own, transport, remote, local_port, server } => {
+            Output::OpenLink { link: own, transport, remote, local, local_port, server } => {
                 // One that is not known is nobody's: it is refused where TLS is asked for.
                 let server = member.servers.get(usize::from(server)).copied().unwrap_or(u16::MAX);
                 let link = self.new_link(id, own);
                 self.members.get_mut(&id)?.links.insert(own, link);
-                Some(Output::OpenLink { link, transport, remote, local_port, server })
+                Some(Output::OpenLink { link, transport, remote, local, local_port, server })
             }
             Output::CloseLink(own) => member.links.remove(&own).map(|link| {
                 self.links.remove(&link);

@@ -21,7 +21,7 @@ use crate::pace::calendar::{Calendar, Event, Moment, Position, Why, WhyNot};
 use crate::record::{CallRecord, Retry};
 use crate::report::{SinkReport, screen};
 use crate::scenario::diagnostic::Diagnostics;
-use crate::scenario::plan::{Registered, Step};
+use crate::scenario::plan::Step;
 use crate::scenario::watch::{Check, Watch};
 use crate::serve::{Board, Spooled};
 use crate::sink::{Collector, RunFolder};
@@ -458,7 +458,7 @@ impl Running<'_> {
     /// Tries a failure again: with sockets and a registration of its own, but for a line whose registration stands.
     fn reproduce(&mut self, job: Job, account: Option<usize>) {
         let (line, check) = (Arc::clone(&job.line), Arc::clone(&job.check));
-        let stands = check.plan.actors.iter().any(|actor| actor.registered == Registered::Standing);
+        let stands = check.plan.actors.iter().any(|actor| actor.registered.stands());
         let own = self.lines.get(&line).map(|line| line.member).filter(|_| stands);
         if let Some((member, (_, asked))) = own.and_then(|own| Some((own, self.members.get_mut(&own)?))) {
             *asked += 1;
