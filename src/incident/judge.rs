@@ -335,14 +335,13 @@ impl Judge {
 
     fn failed(&mut self, now: u64, ids: &Ids, symptom: Symptom, sample: &Sample<'_>, again: bool) {
         let (family, values) = (symptom.family(), &self.state.values);
-        let stage = family.stage() as usize;
         let failure = Failure {
             at: now,
             stamp: sample.at,
             family,
             symptom,
             ids: *ids,
-            passed: ids.map(|id| if id == NONE { 0 } else { values.of(id).passed[stage] }),
+            passed: ids.map(|id| if id == NONE { 0 } else { values.of(id).passed(family) }),
             background: values.background(ids, family, hour_of(sample.at)),
             again,
             explained: false,
@@ -352,6 +351,7 @@ impl Judge {
             call_id: sample.call_id.to_owned(),
             sip_call_id: sample.sip_call_id.map(str::to_owned),
         };
+        self.state.values.fail(ids, family);
         let explained = self.attribute(now, &failure);
         self.state.log.failures.push_back(Failure { explained, ..failure });
         self.state.log.count += 1;
@@ -367,15 +367,23 @@ impl Judge {
 
     /// Counts a failure for the faults that explain it.
     fn attribute(&mut self, now: u64, failure: &Failure) -> bool {
+        let covers = |fault: &Fault| fault.family == failure.family && fault.covers(&failure.ids);
         let mut explained = false;
         for at in 0..self.state.faults.len() {
-            let fault = &mut self.state.faults[at];
-            if fault.family != failure.family || !fault.covers(&failure.ids) {
+            if !covers(&self.state.faults[at]) {
                 continue;
             }
-            fault.fail(now);
+            let others = self.state.faults.iter().enumerate().filter(|(other, fault)| {
+                *other != at && fault.over.is_none() && covers(fault)
+            });
+            let otherwise = 1.0 - others.fold(1.0 - failure.background, |passes, (_, fault)| passes * (1.0 - fault.q));
+            let fault = &mut self.state.faults[at];
+            fault.fail(now, otherwise);
+            if fault.over.is_some() {
+                continue;
+            }
+            explained = true;
             fault.failed_again += u32::from(failure.again);
-            explained |= fault.over.is_none();
             let incident = fault.incident;
             if let Some(tracked) = self.state.incidents.iter_mut().find(|it| it.number == incident) {
                 tracked.count(failure);

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::explain::{Failed, PRICE, Pick, Set, Tally, Window, gain, posterior};
+use super::evidence::Failure;
+use super::explain::{Failed, PRICE, Pick, Q_LEAST, Set, Tally, Window, gain, posterior};
 use super::fault::Fault;
 use super::values::NONE;
 use super::{Judge, ms};
@@ -10,8 +11,8 @@ use crate::incident::family::{FAMILIES, Family};
 use crate::incident::labels::Label;
 use crate::incident::snapshot::{Change, Undecided};
 
-/// The score (log of posterior odds) from which a fault is believed: 3,000 to 1, each result being looked at anew.
-const BELIEVED: f64 = 8.0;
+/// The score (log of posterior odds) from which a fault is believed: 13,000 to 1, as every result is looked at anew.
+const BELIEVED: f64 = 9.5;
 /// The probability that a scope must have among all explanations.
 const SURE: f64 = 0.98;
 /// By how much another explanation must be better before a known fault gets another scope: 150 to 1, beside its price.
@@ -22,11 +23,13 @@ const EVERY: u64 = 10_000;
 const LATELY: u64 = 3;
 /// So many failures of a value are looked back at, and so many are put into a window.
 const LOOK_BACK: usize = 128;
+/// The share of a fault's failures that a wider one has to cover.
+const NEARLY_ALL: f64 = 0.9;
 const MOST_FAILURES: usize = 256;
 /// Labels of so many new failures are looked at; a storm has them all in its last ones.
 const NEWEST: usize = 32;
 /// Calls of a site that must have failed before one says that everything fails from there.
-const EVERYTHING: (usize, f64) = (16, 0.9);
+const EVERYTHING: (usize, f64) = (32, 0.95);
 /// Explanations that are e^-4 (1 in 50) as likely as the best one are named as candidates.
 const CLOSE: f64 = 4.0;
 const MOST_CANDIDATES: usize = 3;
@@ -115,7 +118,7 @@ impl Judge {
     /// The best score that a fault on a value could have, over all moments at which it may have begun, and the failure that
     /// it then began with.
     fn profile(&self, label: Label, id: u32, family: Family, likely: &[(usize, f64)]) -> Option<(f64, u64)> {
-        let passed_now = self.state.values.of(id).passed[family.stage() as usize];
+        let passed_now = self.state.values.of(id).passed(family);
         let (mut count, mut sum, mut logs) = (0.0, 0.0, 0.0);
         let (mut agent, mut several) = (None, label == Label::Agent);
         let mut best: Option<(f64, u64)> = None;
@@ -125,7 +128,7 @@ impl Judge {
             several |= agent.is_some_and(|agent| agent != failure.agent());
             agent = Some(failure.agent());
             let passed = (passed_now - failure.passed[label.index()]) as f64;
-            if let Some((_, gain)) = gain(count, sum / count, logs, passed).filter(|_| several)
+            if let Some((_, gain)) = gain(count, sum / count, logs, passed, Q_LEAST).filter(|_| several)
                 && best.is_none_or(|(score, _)| gain - PRICE > score)
             {
                 best = Some((gain - PRICE, failure.at));
@@ -134,37 +137,41 @@ impl Judge {
         best
     }
 
-    /// Everything that is known of a family since a moment, its known faults not yet explaining anything.
-    fn window(&mut self, family: Family, since: u64) -> Window {
+    /// Everything that is known of a family since a moment. Faults that `asked` names are to be explained anew; what the
+    /// others explain is taken as explained.
+    fn window(&mut self, family: Family, since: u64, asked: impl Fn(&Fault) -> bool) -> Window {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.clear();
+        scratch.resize(self.state.values.ids(), u16::MAX);
         let state = &self.state;
-        let over = |failure: &super::Failure| {
-            state.faults.iter().any(|fault| fault.over.is_some() && fault.explains(failure))
-        };
-        let of_family = |failure: &&super::Failure| {
-            failure.family == family && !failure.done && !over(failure)
-        };
+        let own: Vec<&Fault> = state.faults.iter().filter(|fault| fault.family == family).collect();
+        let (anew, fixed): (Vec<&Fault>, Vec<&Fault>) = own.iter().partition(|fault| fault.over.is_some() || asked(fault));
+        let gone = |failure: &Failure| anew.iter().any(|fault| fault.over.is_some() && fault.explains(failure));
+        let of_family = |failure: &&Failure| failure.family == family && !failure.done && !gone(failure);
         let recent = state.log.failures.iter().rev().take_while(|failure| failure.at >= since).filter(of_family);
-        let failures: Vec<&super::Failure> = recent.take(MOST_FAILURES).collect();
+        let failures: Vec<&Failure> = recent.take(MOST_FAILURES).collect();
         // Many failures need no long look back.
         let since = if failures.len() == MOST_FAILURES { failures[MOST_FAILURES - 1].at } else { since };
-        self.scratch.clear();
-        self.scratch.resize(state.values.ids(), u16::MAX);
         let mut window = Window::default();
         let mut begun = Vec::new();
         for failure in failures {
             let index = window.failures.len() as u16;
-            window.failures.push(Failed { background: failure.background, agent: failure.agent() });
+            let explained = fixed.iter().filter(|fault| fault.explains(failure));
+            let background = 1.0 - explained.fold(1.0 - failure.background, |passes, fault| passes * (1.0 - fault.q));
+            window.failures.push(Failed { background, agent: failure.agent() });
             for (label, id) in Label::ALL.iter().zip(failure.ids).filter(|(_, id)| *id != NONE) {
-                let place = &mut self.scratch[id as usize];
+                let place = &mut scratch[id as usize];
                 if *place == u16::MAX {
-                    let fault = state.faults.iter().find(|it| it.family == family && it.id == id && it.over.is_none());
-                    if fault.is_none() && !state.values.stands_for_its_twins(id) {
+                    let known = anew.iter().find(|fault| fault.id == id);
+                    let taken = fixed.iter().any(|fault| fault.id == id);
+                    if taken || (known.is_none() && !state.values.stands_for_its_twins(id)) {
                         *place = u16::MAX - 1;
                     } else {
                         *place = window.tallies.len() as u16;
-                        begun.push(fault.map_or(0, |fault| fault.onset));
-                        let known = fault.is_some();
-                        window.tallies.push(Tally { id, label: *label, failed: Vec::new(), passed: 0, known });
+                        begun.push(known.map_or(0, |fault| fault.onset.max(fault.top)));
+                        let (known, passed) = (known.is_some(), 0);
+                        let widens = anew.iter().any(|fault| fault.id != id && self.is_part(fault, *label, id));
+                        window.tallies.push(Tally { id, label: *label, failed: Vec::new(), passed, known, widens });
                     }
                 }
                 if *place < u16::MAX - 1 {
@@ -172,11 +179,10 @@ impl Judge {
                 }
             }
         }
-        let stage = family.stage();
-        for seen in state.log.seen_since(since).filter(|seen| seen.passed(stage) && !seen.failed(family)) {
+        for seen in state.log.seen_since(since).filter(|seen| seen.passed(family)) {
             window.passed += 1;
             for id in seen.ids.into_iter().filter(|id| *id != NONE) {
-                let place = usize::from(self.scratch[id as usize]);
+                let place = usize::from(scratch[id as usize]);
                 if let Some(tally) = window.tallies.get_mut(place)
                     && seen.at >= begun[place]
                 {
@@ -184,12 +190,30 @@ impl Judge {
                 }
             }
         }
+        self.scratch = scratch;
         window
+    }
+
+    /// Whether a fault may have been the first of one on another value: that covers nearly all that it explains.
+    fn is_part(&self, fault: &Fault, label: Label, id: u32) -> bool {
+        if fault.over.is_some() {
+            return false;
+        }
+        let own = self.state.log.failures.iter().rev().take_while(|failure| failure.at >= fault.onset);
+        let own = own.filter(|failure| !failure.done && fault.explains(failure)).take(LOOK_BACK);
+        let (all, on) = own.fold((0, 0), |(all, on), failure| (all + 1, on + u32::from(failure.on(label, id))));
+        all > 0 && f64::from(on) >= NEARLY_ALL * f64::from(all)
+    }
+
+    /// Whether a fault is so young that it may be the first sign of a wider one.
+    fn is_young(&self, fault: &Fault, now: u64) -> bool {
+        fault.over.is_none() && fault.onset >= now.saturating_sub(ms(self.config.window))
     }
 
     /// Opens, widens and merges what the best explanation says; whether nothing is left to wait for.
     fn decide(&mut self, now: u64, family: Family, since: u64, patient: bool) -> bool {
-        let window = self.window(family, since);
+        let young = now.saturating_sub(ms(self.config.window));
+        let window = self.window(family, since, |fault| fault.onset >= young);
         let sets = window.explanations();
         let Some(best) = sets.first() else { return true };
         let is_new = |pick: &&Pick| pick.score >= BELIEVED && !self.is_known(pick.id, family);
@@ -206,8 +230,9 @@ impl Judge {
                 }
             };
             let confidence = posterior(&sets, pick.id) / (1.0 + (-pick.score).exp());
-            let absorbed = self.absorbed(family, &window, best, tally);
-            let mut fault = Fault::new(tally.label, pick.id, family, 0, self.onset(now, tally, family, since), now);
+            let onset = self.onset(now, tally, family, since);
+            let absorbed = self.absorbed(now, family, best, tally);
+            let mut fault = Fault::new(tally.label, pick.id, family, 0, onset, now);
             fault.begin(tally.failed.len() as f64, f64::from(tally.passed));
             fault.everything = is_everything(tally, &fault);
             (fault.confidence, fault.undecided) = (confidence, undecided);
@@ -217,7 +242,7 @@ impl Judge {
     }
 
     fn is_known(&self, id: u32, family: Family) -> bool {
-        self.state.faults.iter().any(|fault| fault.id == id && fault.family == family && fault.over.is_none())
+        self.state.faults.iter().any(|fault| fault.id == id && fault.family == family)
     }
 
     fn readiness(
@@ -231,7 +256,7 @@ impl Judge {
         let own = log.filter(|failure| failure.family == family && failure.on(tally.label, tally.id));
         let (again, regular): (Vec<_>, Vec<_>) = own.partition(|failure| failure.again);
         // Reproduce first: a brief interruption hits a call and its repetition alike.
-        let shown = regular.len() >= 2 && (!again.is_empty() || regular.len() >= 4);
+        let shown = regular.len() >= 3 && (!again.is_empty() || regular.len() >= 4);
         if tally.label == Label::Agent && !shown {
             return Readiness::Wait;
         }
@@ -249,18 +274,18 @@ impl Judge {
         Readiness::Sure
     }
 
-    /// Known faults that a wider one explains as well.
-    fn absorbed(&self, family: Family, window: &Window, best: &Set, wider: &Tally) -> Vec<usize> {
-        let part = |tally: &&Tally| {
-            tally.known && !best.has(tally.id) && tally.failed.iter().all(|at| wider.failed.contains(at))
+    /// Known faults that a wider one explains as well, and that began not long before it: older ones are something else.
+    fn absorbed(&self, now: u64, family: Family, best: &Set, wider: &Tally) -> Vec<usize> {
+        let is_absorbed = |at: &usize| {
+            let fault = &self.state.faults[*at];
+            let young = fault.family == family && self.is_young(fault, now);
+            young && !best.has(fault.id) && self.is_part(fault, wider.label, wider.id)
         };
-        let parts: Vec<u32> = window.tallies.iter().filter(part).map(|tally| tally.id).collect();
-        let is_part = |fault: &Fault| fault.family == family && parts.contains(&fault.id);
-        (0..self.state.faults.len()).filter(|at| is_part(&self.state.faults[*at])).collect()
+        (0..self.state.faults.len()).filter(is_absorbed).collect()
     }
 
     fn onset(&self, now: u64, tally: &Tally, family: Family, since: u64) -> u64 {
-        let own = |failure: &&super::Failure| {
+        let own = |failure: &&Failure| {
             failure.at >= since && failure.family == family && !failure.done && failure.on(tally.label, tally.id)
         };
         self.state.log.failures.iter().find(own).map_or(now, |failure| failure.at)
@@ -276,7 +301,7 @@ impl Judge {
                 if fault.over.is_some() || now < fault.checked + EVERY {
                     break;
                 }
-                let since = fault.onset.max(now.saturating_sub(span));
+                let since = fault.onset.max(fault.top).max(now.saturating_sub(span));
                 if self.rescope(now, at, since) {
                     break;
                 }
@@ -293,12 +318,12 @@ impl Judge {
     /// Gives a known fault the scope that its results since a moment show, if they show another; whether they did.
     fn rescope(&mut self, now: u64, at: usize, since: u64) -> bool {
         let (id, family) = (self.state.faults[at].id, self.state.faults[at].family);
-        let window = self.window(family, since);
+        let window = self.window(family, since, |fault| fault.id == id);
         let sets = window.explanations();
         let Some(own) = window.tallies.iter().find(|tally| tally.id == id) else { return false };
         let total = |set: Option<&Set>| set.map(|set| set.total);
         let with = total(sets.iter().find(|set| set.has(id))).unwrap_or(0.0);
-        let best = sets.first().expect("a tally gives a set, or there is none");
+        let Some(best) = sets.first() else { return false };
         let unsure = self.state.faults[at].undecided.as_ref().is_some_and(|(why, _)| *why != Undecided::SameCalls);
         if best.has(id) {
             let sure = posterior(&sets, id) >= SURE && window.passed > own.passed;
@@ -316,8 +341,11 @@ impl Judge {
             tally.is_some_and(|tally| tally.failed.iter().any(|at| own.failed.contains(at)))
         };
         let mut picks: Vec<Pick> = best.picks.iter().filter(shares).copied().collect();
-        picks.retain(|pick| pick.score > 0.0 && posterior(&sets, pick.id) >= SURE);
-        if best.total - with < needed || picks.is_empty() {
+        // Where faults that are known explain it all, this one is over.
+        picks.retain(|pick| pick.score > 0.0 && !self.is_known(pick.id, family) && posterior(&sets, pick.id) >= SURE);
+        // Twice in a row: a fault that ends or comes back looks like another one for a moment.
+        let rather = picks.first().filter(|_| best.total - with >= needed).map(|pick| pick.id);
+        if std::mem::replace(&mut self.state.faults[at].doubt, rather) != rather || rather.is_none() {
             return false;
         }
         let fault_on = |pick: &Pick| {

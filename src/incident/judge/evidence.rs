@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::values::{Ids, NONE};
-use crate::incident::family::{Family, STAGES, Stage, Symptom};
+use crate::incident::family::{Family, STAGES, Symptom};
 use crate::incident::labels::{LABELS, Label};
 
 /// A failed result.
@@ -18,7 +18,8 @@ pub(super) struct Failure {
     pub(super) family: Family,
     pub(super) symptom: Symptom,
     pub(super) ids: Ids,
-    /// Results that had passed the family's stage on each of its labels before: how many passed since is a difference.
+    /// Results on each of its labels that could have failed of the family before and did not: how many passed since is a
+    /// difference.
     pub(super) passed: [u64; LABELS],
     /// How likely it was without any fault.
     pub(super) background: f64,
@@ -56,20 +57,26 @@ pub(super) fn agent_of(ids: &Ids) -> u32 {
 pub(super) struct Seen {
     pub(super) at: u64,
     pub(super) ids: Ids,
-    /// A bit for each stage that it passed.
-    passed: u8,
+    /// A bit for each stage that it came to.
+    came_to: u8,
     /// A bit for each family that it failed of.
     failed: u16,
 }
 
 impl Seen {
-    pub(super) fn new(at: u64, ids: Ids, passed: [bool; STAGES], failed: impl Iterator<Item = Family>) -> Self {
-        let bits = passed.iter().enumerate().map(|(stage, passed)| u8::from(*passed) << stage).sum();
-        Self { at, ids, passed: bits, failed: failed.fold(0, |bits, family| bits | 1 << family.index()) }
+    pub(super) fn new(at: u64, ids: Ids, passed: [bool; STAGES], families: impl Iterator<Item = Family>) -> Self {
+        let bits = passed.iter().enumerate().fold(0, |bits, (stage, passed)| bits | u8::from(*passed) << stage);
+        let seen = Self { at, ids, came_to: bits, failed: 0 };
+        families.fold(seen, |seen, family| Self {
+            came_to: seen.came_to | 1 << family.stage() as u8,
+            failed: seen.failed | 1 << family.index(),
+            ..seen
+        })
     }
 
-    pub(super) fn passed(&self, stage: Stage) -> bool {
-        self.passed & 1 << stage as u8 != 0
+    /// Whether it could have failed of a family and did not.
+    pub(super) fn passed(&self, family: Family) -> bool {
+        self.came_to & 1 << family.stage() as u8 != 0 && !self.failed(family)
     }
 
     pub(super) fn failed(&self, family: Family) -> bool {

@@ -39,6 +39,8 @@ pub(super) struct Tally {
     pub(super) passed: u32,
     /// A fault on it is known.
     pub(super) known: bool,
+    /// A known fault that began lately may have been the first of one on it.
+    pub(super) widens: bool,
 }
 
 /// Failures of one family since a moment, and every value that they carry.
@@ -74,11 +76,11 @@ impl Set {
 }
 
 /// The gain of a fault: `failed` failures that were likely with `mean` on average and `logs` the sum of the logarithms, and
-/// `passed` passes. `None` where too small a share fails.
-pub(super) fn gain(failed: f64, mean: f64, logs: f64, passed: f64) -> Option<(f64, f64)> {
+/// `passed` passes. `None` where less than the share `least` fails.
+pub(super) fn gain(failed: f64, mean: f64, logs: f64, passed: f64, least: f64) -> Option<(f64, f64)> {
     let share = failed / (failed + passed);
     let q = share.min(Q_MOST);
-    (share >= Q_LEAST).then(|| (q, failed * (1.0 - (1.0 - mean) * (1.0 - q)).ln() - logs + passed * (1.0 - q).ln()))
+    (share >= least).then(|| (q, failed * (1.0 - (1.0 - mean) * (1.0 - q)).ln() - logs + passed * (1.0 - q).ln()))
 }
 
 impl Window {
@@ -145,21 +147,16 @@ impl Window {
         if count == 0.0 || (tally.label != Label::Agent && !several && !tally.known) {
             return None;
         }
-        let (q, gain) = gain(count, sum / count, logs, f64::from(tally.passed))?;
+        let least = if tally.known { 0.0 } else { Q_LEAST };
+        let (q, gain) = gain(count, sum / count, logs, f64::from(tally.passed), least)?;
         Some(Pick { id: tally.id, q, score: gain - price })
     }
 
     fn prices(&self) -> Vec<f64> {
-        let known: Vec<&Tally> = self.tallies.iter().filter(|tally| tally.known).collect();
-        let price = |tally: &Tally| {
-            let widens = |known: &&Tally| {
-                known.failed.len() < tally.failed.len() && known.failed.iter().all(|at| tally.failed.contains(at))
-            };
-            match tally.known {
-                true => 0.0,
-                false if known.iter().any(widens) => PRICE_OF_WIDENING,
-                false => PRICE,
-            }
+        let price = |tally: &Tally| match (tally.known, tally.widens) {
+            (true, _) => 0.0,
+            (_, true) => PRICE_OF_WIDENING,
+            _ => PRICE,
         };
         self.tallies.iter().map(price).collect()
     }
@@ -187,16 +184,17 @@ mod tests {
             failed: failed.to_vec(),
             passed: *passed,
             known: false,
+            widens: false,
         };
         Window { failures: (0..failures).map(failed).collect(), tallies: values.iter().map(tally).collect(), passed: 50 }
     }
 
     #[test]
     fn five_failures_without_a_pass_gain_what_the_formula_says() {
-        let (q, gained) = gain(5.0, 0.02, 5.0 * 0.02f64.ln(), 0.0).expect("all fail");
+        let (q, gained) = gain(5.0, 0.02, 5.0 * 0.02f64.ln(), 0.0, Q_LEAST).expect("all fail");
         assert_eq!(q, 0.98);
         assert!((gained - 5.0 * ((1.0 - 0.98 * 0.02f64) / 0.02).ln()).abs() < 1e-9, "{gained}");
-        assert_eq!(gain(1.0, 0.02, 0.02f64.ln(), 9.0), None, "one in ten is background");
+        assert_eq!(gain(1.0, 0.02, 0.02f64.ln(), 9.0, Q_LEAST), None, "one in ten is background");
     }
 
     #[test]

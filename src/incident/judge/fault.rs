@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::Failure;
 use super::explain::Q_MOST;
-use super::values::{BACKGROUND, Ids};
+use super::values::Ids;
 use crate::incident::family::{Family, Stage};
 use crate::incident::labels::Label;
 use crate::incident::snapshot::Undecided;
@@ -34,10 +34,12 @@ pub(super) struct Fault {
     pub(super) q: f64,
     failed: f64,
     tested: f64,
+    /// Passes since the last failure: they count for the severity only if it fails again before it is over.
+    held: f64,
     /// Page's sum (CUSUM, Page 1954) of ln(P(result | over) / P(result | goes on)).
     walk: f64,
-    /// When the sum was last 0.
-    pub(super) from: u64,
+    /// When the sum was last as high as it can be: what came since may be the fault again.
+    pub(super) top: u64,
     /// Since when the sum stands above its bound.
     pub(super) over: Option<u64>,
     pub(super) failed_again: u32,
@@ -46,6 +48,8 @@ pub(super) struct Fault {
     pub(super) undecided: Option<(Undecided, Vec<u32>)>,
     /// Everything fails from this site.
     pub(super) everything: bool,
+    /// The value that its last check would rather have had it on.
+    pub(super) doubt: Option<u32>,
 }
 
 impl Fault {
@@ -61,14 +65,16 @@ impl Fault {
             q: Q_MOST,
             failed: 0.0,
             tested: 0.0,
+            held: 0.0,
             walk: 0.0,
-            from: now,
+            top: onset,
             over: None,
             failed_again: 0,
             passed_again: 0,
             confidence: 0.0,
             undecided: None,
             everything: false,
+            doubt: None,
         }
     }
 
@@ -80,12 +86,13 @@ impl Fault {
         ids[self.label.index()] == self.id
     }
 
-    /// Whether a failure is one of its own, as far as it can be: not before it began and not after it was over.
+    /// Whether a failure is one of its own, as far as it can be: not before it began and not after it was
+    /// over.
     pub(super) fn explains(&self, failure: &Failure) -> bool {
         failure.family == self.family
             && failure.at >= self.onset
             && self.covers(&failure.ids)
-            && (self.over.is_none() || failure.at <= self.from)
+            && self.over.is_none_or(|over| failure.at <= over)
     }
 
     /// What was counted before it was known.
@@ -95,32 +102,33 @@ impl Fault {
         (self.walk, self.over) = (0.0, None);
     }
 
-    pub(super) fn fail(&mut self, now: u64) {
-        self.count(1.0, now);
-        self.q = (self.failed / self.tested).clamp(Q_FLOOR, Q_MOST);
-        self.step((BACKGROUND / self.q).ln(), now);
-    }
-
-    pub(super) fn pass(&mut self, now: u64) {
-        self.count(0.0, now);
-        self.step(((1.0 - BACKGROUND) / (1.0 - self.q)).ln(), now);
-    }
-
-    fn count(&mut self, failed: f64, now: u64) {
+    /// A failure on it, that would have been as likely as `otherwise` without it: one that another fault explains says
+    /// nothing of this one.
+    pub(super) fn fail(&mut self, now: u64, otherwise: f64) {
         self.last = now;
-        self.failed += failed;
-        self.tested += 1.0;
-        if self.tested > MEMORY {
-            self.failed /= 2.0;
-            self.tested /= 2.0;
+        if self.over.is_none() && otherwise < 0.5 {
+            self.failed += 1.0;
+            self.tested += 1.0 + std::mem::take(&mut self.held);
+            if self.tested > MEMORY {
+                (self.failed, self.tested) = (self.failed / 2.0, self.tested / 2.0);
+            }
+            self.q = (self.failed / self.tested).clamp(Q_FLOOR, Q_MOST);
         }
+        self.step((otherwise / (1.0 - (1.0 - otherwise) * (1.0 - self.q))).ln(), now);
+    }
+
+    /// A pass on it: with the fault it would have been less likely by 1 − q, whatever else is there.
+    pub(super) fn pass(&mut self, now: u64) {
+        self.last = now;
+        self.held += 1.0;
+        self.step(-(1.0 - self.q).ln(), now);
     }
 
     fn step(&mut self, step: f64, now: u64) {
         // Bounded above, so that a fault that comes back is soon believed.
         self.walk = (self.walk + step).clamp(0.0, 2.0 * RECOVERED);
-        if self.walk == 0.0 {
-            self.from = now;
+        if self.walk == 2.0 * RECOVERED {
+            self.top = now;
         }
         self.over = if self.walk < RECOVERED { None } else { self.over.or(Some(now)) };
     }
@@ -129,6 +137,7 @@ impl Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::incident::judge::values::BACKGROUND;
 
     fn fault() -> Fault {
         let mut fault = Fault::new(Label::Trunk, 1, Family::Line, 0, 0, 100);
@@ -138,22 +147,30 @@ mod tests {
 
     #[test]
     fn three_passes_show_that_a_total_fault_is_over() {
-        // ln(0.98 / 0.02) = 3.89 each, against 9.21.
+        // −ln(1 − 0.98) = 3.91 each, against 9.21.
         let mut fault = fault();
         fault.pass(200);
         fault.pass(300);
         assert_eq!(fault.over, None);
         fault.pass(400);
-        assert_eq!((fault.over, fault.from), (Some(400), 100));
+        assert_eq!(fault.over, Some(400));
     }
 
     #[test]
     fn one_failure_among_many_passes_does_not_undo_it_and_several_do() {
         let mut fault = fault();
         (2..9).for_each(|at| fault.pass(at * 100));
-        fault.fail(900);
+        fault.fail(900, BACKGROUND);
         assert_eq!(fault.over, Some(400));
-        (10..14).for_each(|at| fault.fail(at * 100));
+        (10..14).for_each(|at| fault.fail(at * 100, BACKGROUND));
         assert_eq!(fault.over, None);
+    }
+
+    #[test]
+    fn failures_that_another_fault_explains_do_not_bring_it_back() {
+        let mut fault = fault();
+        (2..9).for_each(|at| fault.pass(at * 100));
+        (9..200).for_each(|at| fault.fail(at * 100, 0.98));
+        assert_eq!(fault.over, Some(400));
     }
 }

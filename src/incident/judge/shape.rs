@@ -211,18 +211,8 @@ impl Judge {
     pub(super) fn replace(&mut self, now: u64, at: usize, parts: Vec<Fault>) {
         let old = self.state.faults.remove(at);
         let wider = |part: &Fault| part.label > old.label;
-        let (mut kept, mut merged) = (false, None);
+        let mut kept = false;
         for mut part in parts {
-            let known = self.state.faults.iter().find(|fault| fault.id == part.id && fault.family == part.family);
-            if let Some(known) = known {
-                // It was an incident of its own before.
-                let into = known.incident;
-                if !kept && into != old.incident {
-                    merged = Some(into);
-                }
-                kept = true;
-                continue;
-            }
             if kept {
                 part.incident = self.state.next_incident;
                 self.begin(&part, now);
@@ -241,9 +231,6 @@ impl Judge {
                 self.state.faults.push(part);
                 self.changed(old.incident, change, now);
             }
-        }
-        if let Some(into) = merged {
-            self.merge_if_empty(old.incident, into);
         }
     }
 
@@ -370,7 +357,7 @@ impl Judge {
             if seen.failed(fault.family) {
                 failing.insert(agent);
                 tested.insert(agent);
-            } else if seen.passed(fault.stage()) {
+            } else if seen.passed(fault.family) {
                 tested.insert(agent);
             }
         }

@@ -55,10 +55,13 @@ impl Usual {
             Figure::Mos => (-value as f32, 0.05, 0.2),
         };
         let known = [hour, WHOLE_DAY].map(|at| self.0[at][figure as usize]);
-        let off = known.into_iter().find(|course| course.weight >= ENOUGH).map(|course| {
-            value > course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack
+        let end = known.into_iter().find(|course| course.weight >= ENOUGH).map(|course| {
+            course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack
         });
+        let off = end.map(|end| value > end);
         let weight = if off == Some(true) { OUT_OF_RANGE } else { 1.0 };
+        // A value far out moves the baseline no more than one at the end of the range.
+        let value = end.map_or(value, |end| value.min(end));
         for at in [hour, WHOLE_DAY] {
             self.0[at][figure as usize].add(value, weight);
         }

@@ -24,8 +24,9 @@ const LONGEST: usize = 128;
 const PRIOR: (f32, f32) = (0.01, 200.0);
 /// Counts of a background are halved here, so that it follows what changes over weeks.
 const HALVED_AT: f32 = 20_000.0;
-/// The least background of a family that is reckoned with: lines lose 0.5–2 % of calls for no lasting reason.
-pub(super) const BACKGROUND: f64 = 0.02;
+/// The least background of a family that is reckoned with: lines lose 0.5–2 % of calls for no lasting reason, of several
+/// families.
+pub(super) const BACKGROUND: f64 = 0.01;
 /// An estimate is taken for so many times itself, for it is one.
 const CAUTION: f64 = 1.5;
 
@@ -61,8 +62,9 @@ impl Background {
 pub(super) struct Value {
     pub(super) label: Label,
     pub(super) name: String,
-    /// Results that passed each stage since the value was first seen.
-    pub(super) passed: [u64; STAGES],
+    /// Results that came to each stage since the value was first seen, and those that failed of each family.
+    tested: [u64; STAGES],
+    failed: [u64; FAMILIES],
     /// When a repetition was last asked for, ms.
     pub(super) asked: Option<u64>,
     /// The one value of each other kind that it has come with, in this generation and the one before.
@@ -83,7 +85,8 @@ impl Value {
         Self {
             label,
             name: name.to_owned(),
-            passed: [0; STAGES],
+            tested: [0; STAGES],
+            failed: [0; FAMILIES],
             asked: None,
             with: [[UNSEEN; LABELS]; 2],
             single: EVERY_KIND,
@@ -92,6 +95,12 @@ impl Value {
             usual: None,
             hours: vec![Background::default(); hours],
         }
+    }
+
+    /// Results so far that could have failed of a family and did not. One that failed of another family at the same stage
+    /// counts: it shows nothing of this one.
+    pub(super) fn passed(&self, family: Family) -> u64 {
+        self.tested[family.stage() as usize] - self.failed[family.index()]
     }
 
     /// The only value of a kind that it has ever come with.
@@ -237,15 +246,24 @@ impl Values {
         self.twins(id).first() == Some(&id)
     }
 
-    /// A result passed a stage.
+    /// A result came to a stage and failed of no family there.
     pub(super) fn pass(&mut self, ids: &Ids, stage: Stage, hour: usize) {
         for id in ids.iter().filter(|id| **id != NONE) {
             let value = self.of_mut(*id);
-            value.passed[stage as usize] += 1;
+            value.tested[stage as usize] += 1;
             value.background.passed(stage);
             if let Some(hour) = value.hours.get_mut(hour) {
                 hour.passed(stage);
             }
+        }
+    }
+
+    /// A result failed.
+    pub(super) fn fail(&mut self, ids: &Ids, family: Family) {
+        for id in ids.iter().filter(|id| **id != NONE) {
+            let value = self.of_mut(*id);
+            value.tested[family.stage() as usize] += 1;
+            value.failed[family.index()] += 1;
         }
     }
 

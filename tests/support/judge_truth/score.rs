@@ -50,6 +50,8 @@ struct Told {
     pages: u64,
     first: Option<(u64, bool)>,
     right_later: bool,
+    /// Every change, for the notes.
+    course: Vec<String>,
 }
 
 /// Runs a world for so many results.
@@ -131,17 +133,9 @@ fn sum_up(score: &mut Score, world: &World, at: usize, fault: &Fault, told: Opti
     let row = score.by_scope.entry(Scope::name(scope_of(fault.spot.0))).or_default();
     row[0] += 1;
     let what = || {
-        format!(
-            "fault {at}: {:?} {} {} severity {:.2} flaps {:?} {}–{} s, knowable at {} s",
-            fault.kind,
-            scope_of(fault.spot.0),
-            world.name(fault.spot),
-            fault.severity,
-            fault.flaps,
-            fault.start / 1000,
-            fault.end / 1000,
-            knowable / 1000
-        )
+        let near = |other: &&Fault| other.start < fault.end + 6 * INTERVAL_MS && fault.start < other.end + 6 * INTERVAL_MS;
+        let near: Vec<String> = world.faults.iter().filter(near).map(|other| in_words(world, other)).collect();
+        format!("fault {at}, knowable at {} s, of {}", knowable / 1000, near.join("; "))
     };
     let Some((told, (first, right))) = told.and_then(|told| Some((told, told.first?))) else {
         score.notes.push(format!("missed: {}", what()));
@@ -163,8 +157,16 @@ fn sum_up(score: &mut Score, world: &World, at: usize, fault: &Fault, told: Opti
     }
     score.told_once += u64::from(told.pages == 1);
     if told.pages != 1 {
-        score.notes.push(format!("told {} times: {}", told.pages, what()));
+        score.notes.push(format!("told {} times: {}\n    {}", told.pages, what(), told.course.join("\n    ")));
     }
+}
+
+fn in_words(world: &World, fault: &Fault) -> String {
+    let scope = scope_of(fault.spot.0);
+    let nested = if fault.nested { " nested" } else { "" };
+    let (name, severity, flaps) = (world.name(fault.spot), fault.severity, fault.flaps.unwrap_or(0) / 1000);
+    let (start, end) = (fault.start / 1000, fault.end / 1000);
+    format!("{:?} {scope} {name} {severity:.2} flaps {flaps} {start}–{end} s{nested}", fault.kind)
 }
 
 fn take(
@@ -224,6 +226,7 @@ fn take(
         }
     }
     entry.right_later |= right;
+    entry.course.push(format!("{} s {} {} {}", now / 1000, incident.id, change.name(), incident.place()));
 }
 
 /// The fault that an incident is of: one of its family that is or was lately on and has its place, else calls in common.
