@@ -200,7 +200,9 @@ impl Symptom {
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Class(class) => class.meaning(),
-            Self::LowQuality => "The call was heard and graded worse than its floor or than is usual at this time of day.",
+            Self::LowQuality => {
+                "The call was heard and graded worse than its floor or than is usual at this time of day."
+            }
             Self::Slow => "The call was set up, slower than is usual at this time of day.",
         }
     }
@@ -246,7 +248,10 @@ mod tests {
         for symptom in classes.chain([Symptom::LowQuality, Symptom::Slow]) {
             assert_eq!(symptom.name().parse(), Ok(symptom));
         }
-        assert_eq!("banana".parse::<Symptom>().map_err(|error| error.to_string()), Err("`banana` is not a failure class".into()));
+        assert_eq!(
+            "banana".parse::<Symptom>().map_err(|error| error.to_string()),
+            Err("`banana` is not a failure class".into())
+        );
     }
 
     #[test]

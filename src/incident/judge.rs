@@ -95,6 +95,8 @@ pub struct Reproduce {
     pub id: u64,
     /// The attempt that failed.
     pub call_id: String,
+    /// How long to wait first. A second repetition comes after a brief interruption would be over.
+    pub after: Duration,
     /// Its labels.
     pub labels: Vec<(Label, String)>,
 }
@@ -123,8 +125,8 @@ pub struct State {
     incidents: Vec<Tracked>,
     ended: VecDeque<Ended>,
     pending: [Option<Pending>; FAMILIES],
-    /// Up to which failure each family was looked at.
-    looked: [u64; FAMILIES],
+    /// Up to which failure the log was looked at.
+    looked: u64,
     /// The number of the next incident.
     next_incident: u64,
     /// The number of the next repetition.
@@ -158,8 +160,14 @@ const MINUTE: u64 = 60_000;
 const GENERATION: u64 = 12 * 60 * MINUTE;
 /// A value or a fault without a result for so long is forgotten.
 const STALE: u64 = 24 * 60 * MINUTE;
-/// An agent's calls are not repeated more often.
-const BETWEEN_REPETITIONS: u64 = 20_000;
+/// Failures of one agent within so long, ms, are one moment; a brief interruption is over by then.
+const MOMENT: u64 = 20_000;
+/// How likely an agent fails again at the moment at which it failed: brief interruptions do that.
+const ECHO: f64 = 0.3;
+/// A second repetition is placed so long after the first has failed.
+const LATER: Duration = Duration::from_secs(22);
+/// An agent's calls are not repeated more often, but for the second repetition.
+const BETWEEN_REPETITIONS: u64 = 50_000;
 
 pub(super) fn ms(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
@@ -177,7 +185,7 @@ impl Judge {
             incidents: Vec::new(),
             ended: VecDeque::new(),
             pending: [None; FAMILIES],
-            looked: [0; FAMILIES],
+            looked: 0,
             next_incident: 1,
             next_again: 1,
             asked: (0, 0),
@@ -313,9 +321,11 @@ impl Judge {
     fn passed(&mut self, now: u64, ids: &Ids, verdict: &Verdict, sample: &Sample<'_>) {
         let hour = hour_of(sample.at);
         // The attempt's own retry passed: that is a result, too.
-        let retried = sample.retry == Retry::Transient && verdict.failed[0].is_some_and(|it| it.family().stage() == Stage::Call);
+        let retried =
+            sample.retry == Retry::Transient && verdict.failed[0].is_some_and(|it| it.family().stage() == Stage::Call);
         for stage in [Stage::Call, Stage::Media, Stage::Pace] {
-            if !verdict.passed[stage as usize] && !(retried && stage == Stage::Call) {
+            let passed = verdict.passed[stage as usize] || (retried && stage == Stage::Call);
+            if !passed {
                 continue;
             }
             self.state.values.pass(ids, stage, hour);
@@ -334,7 +344,9 @@ impl Judge {
     }
 
     fn failed(&mut self, now: u64, ids: &Ids, symptom: Symptom, sample: &Sample<'_>, again: bool) {
-        let (family, values) = (symptom.family(), &self.state.values);
+        let family = symptom.family();
+        let echo = self.is_echo(now, ids, family);
+        let values = &self.state.values;
         let failure = Failure {
             at: now,
             stamp: sample.at,
@@ -342,8 +354,9 @@ impl Judge {
             symptom,
             ids: *ids,
             passed: ids.map(|id| if id == NONE { 0 } else { values.of(id).passed(family) }),
-            background: values.background(ids, family, hour_of(sample.at)),
+            background: values.background(ids, family, hour_of(sample.at)).max(if echo { ECHO } else { 0.0 }),
             again,
+            echo,
             explained: false,
             done: false,
             code: sample.code,
@@ -358,8 +371,8 @@ impl Judge {
         while self.state.log.failures.len() > self.config.max_failures {
             self.drop_oldest_failure();
         }
-        if !explained && !again && !sample.control && family != Family::Probe {
-            self.ask_again(now, ids, sample);
+        if !explained && !sample.control && family != Family::Probe {
+            self.ask_again(now, ids, sample, again && echo);
         }
         let at = now + ms(self.config.settle);
         self.state.look_at = Some(self.state.look_at.map_or(at, |look| look.min(at)));
@@ -373,9 +386,12 @@ impl Judge {
             if !covers(&self.state.faults[at]) {
                 continue;
             }
-            let others = self.state.faults.iter().enumerate().filter(|(other, fault)| {
-                *other != at && fault.over.is_none() && covers(fault)
-            });
+            let others = self
+                .state
+                .faults
+                .iter()
+                .enumerate()
+                .filter(|(other, fault)| *other != at && fault.over.is_none() && covers(fault));
             let otherwise = 1.0 - others.fold(1.0 - failure.background, |passes, (_, fault)| passes * (1.0 - fault.q));
             let fault = &mut self.state.faults[at];
             fault.fail(now, otherwise);
@@ -392,7 +408,21 @@ impl Judge {
         explained
     }
 
-    fn ask_again(&mut self, now: u64, ids: &Ids, sample: &Sample<'_>) {
+    /// Whether an agent has failed in the same way at this moment before.
+    fn is_echo(&mut self, now: u64, ids: &Ids, family: Family) -> bool {
+        let agent = evidence::agent_of(ids);
+        if agent == NONE {
+            return false;
+        }
+        let failing = &mut self.state.values.of_mut(agent).failing;
+        let echo = failing.is_some_and(|(at, of)| of == family && now < at + MOMENT);
+        if !echo {
+            *failing = Some((now, family));
+        }
+        echo
+    }
+
+    fn ask_again(&mut self, now: u64, ids: &Ids, sample: &Sample<'_>, second: bool) {
         let agent = evidence::agent_of(ids);
         let (minute, asked) = self.state.asked;
         let asked = if minute == now / MINUTE { asked } else { 0 };
@@ -400,7 +430,7 @@ impl Judge {
             return;
         }
         let last = &mut self.state.values.of_mut(agent).asked;
-        if last.is_some_and(|at| now < at + BETWEEN_REPETITIONS) {
+        if !second && (sample.reproduces.is_some() || last.is_some_and(|at| now < at + BETWEEN_REPETITIONS)) {
             return;
         }
         *last = Some(now);
@@ -408,7 +438,8 @@ impl Judge {
         let id = self.state.next_again;
         self.state.next_again += 1;
         let labels = Label::ALL.iter().filter_map(|label| Some((*label, sample.labels.get(*label)?.to_owned())));
-        let what = Reproduce { id, call_id: sample.call_id.to_owned(), labels: labels.collect() };
+        let after = if second { LATER } else { Duration::ZERO };
+        let what = Reproduce { id, call_id: sample.call_id.to_owned(), after, labels: labels.collect() };
         self.out.push_back(Output::Reproduce(what));
     }
 
@@ -459,3 +490,5 @@ impl Judge {
     }
 }
 
+#[cfg(test)]
+mod tests;

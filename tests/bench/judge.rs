@@ -30,7 +30,9 @@ fn main() -> ExitCode {
     println!("| scope | faults | found | scope right |\n|---|---|---|---|\n{}", all.scopes());
     let (pages, rate) = (quiet.false_pages_of_ten_million(), quiet.rate());
     println!("| background only | measured | goal |\n|---|---|---|\n| results | {} | |", quiet.results);
-    println!("| false pages in 10 million results | {pages:.2} | ≤ 1 |\n| results judged in a second | {rate:.0} | ≥ 200,000 |\n");
+    println!(
+        "| false pages in 10 million results | {pages:.2} | ≤ 1 |\n| results judged in a second | {rate:.0} | ≥ 200,000 |\n"
+    );
     for note in all.notes.iter().chain(&quiet.notes) {
         println!("{note}");
     }

@@ -5,20 +5,24 @@ use serde::{Deserialize, Serialize};
 use super::evidence::Failure;
 use super::explain::{Failed, PRICE, Pick, Q_LEAST, Set, Tally, Window, gain, posterior};
 use super::fault::Fault;
-use super::values::NONE;
+use super::values::{Ids, NONE};
 use super::{Judge, ms};
 use crate::incident::family::{FAMILIES, Family};
-use crate::incident::labels::Label;
+use crate::incident::labels::{LABELS, Label};
 use crate::incident::snapshot::{Change, Undecided};
 
 /// The score (log of posterior odds) from which a fault is believed: 13,000 to 1, as every result is looked at anew.
 const BELIEVED: f64 = 9.5;
+/// The same for one agent: three moments without a pass, with the repetitions of two of them.
+const BELIEVED_OF_AN_AGENT: f64 = 7.0;
 /// The probability that a scope must have among all explanations.
 const SURE: f64 = 0.98;
 /// By how much another explanation must be better before a known fault gets another scope: 150 to 1, beside its price.
 const RESCOPED: f64 = 5.0;
+/// A fault that began so many windows ago at most may be the first sign of a wider one.
+const YOUNG: u64 = 2;
 /// A known fault is looked at again after so long, ms.
-const EVERY: u64 = 10_000;
+const EVERY: u64 = 30_000;
 /// Its last results, as a share of the window, are asked by themselves: what has changed shows there first.
 const LATELY: u64 = 3;
 /// So many failures of a value are looked back at, and so many are put into a window.
@@ -28,8 +32,9 @@ const NEARLY_ALL: f64 = 0.9;
 const MOST_FAILURES: usize = 256;
 /// Labels of so many new failures are looked at; a storm has them all in its last ones.
 const NEWEST: usize = 32;
-/// Calls of a site that must have failed before one says that everything fails from there.
-const EVERYTHING: (usize, f64) = (32, 0.95);
+/// Calls of a site that must have failed before one says that everything fails from there, and which part of them is left
+/// out: the first may have been background.
+const EVERYTHING: (usize, usize) = (32, 4);
 /// Explanations that are e^-4 (1 in 50) as likely as the best one are named as candidates.
 const CLOSE: f64 = 4.0;
 const MOST_CANDIDATES: usize = 3;
@@ -56,8 +61,8 @@ impl Judge {
         let families: Vec<Family> = Family::ALL.iter().copied().filter(|family| self.is_due(*family)).collect();
         for family in families {
             self.look_for_faults(now, family);
-            self.state.looked[family.index()] = self.state.log.count;
         }
+        self.state.looked = self.state.log.count;
         self.look_again(now);
         self.show_other_classes(now);
         if self.state.pending.iter().any(Option::is_some) || !self.state.faults.is_empty() {
@@ -73,7 +78,7 @@ impl Judge {
 
     fn new_failures(&self, family: Family) -> impl Iterator<Item = usize> {
         let log = &self.state.log;
-        let from = self.state.looked[family.index()].saturating_sub(log.first()) as usize;
+        let from = self.state.looked.saturating_sub(log.first()) as usize;
         (from.min(log.failures.len())..log.failures.len()).rev().filter(move |at| log.failures[*at].family == family)
     }
 
@@ -81,8 +86,9 @@ impl Judge {
         // How likely each failure of the family is, with the faults that are known.
         let failures = self.state.log.failures.iter().enumerate();
         let open = failures.filter(|(_, failure)| failure.family == family && !failure.done);
-        let likely: Vec<(usize, f64)> = open.map(|(at, _)| (at, self.likely(at))).filter(|(_, p)| *p < 0.5).collect();
-        let unexplained = |at: &usize| likely.binary_search_by_key(at, |(at, _)| *at).is_ok();
+        let likely = open.map(|(at, _)| (at, self.likely(at))).filter(|(_, p)| *p < 0.5);
+        let likely: Vec<(usize, f64, f64)> = likely.map(|(at, p)| (at, p, p.ln())).collect();
+        let unexplained = |at: &usize| likely.binary_search_by_key(at, |(at, ..)| *at).is_ok();
         let mut candidates: Vec<(Label, u32)> = Vec::new();
         for at in self.new_failures(family).filter(unexplained).take(NEWEST) {
             let ids = self.state.log.failures[at].ids;
@@ -92,12 +98,13 @@ impl Judge {
                 }
             }
         }
-        let scored = candidates.into_iter().filter_map(|(label, id)| self.profile(label, id, family, &likely));
-        let best = scored.filter(|(score, _)| *score >= BELIEVED).max_by(|a, b| a.0.total_cmp(&b.0));
+        let scored = candidates.into_iter().filter_map(|(label, id)| {
+            self.profile(label, id, family, &likely).filter(|(score, _)| *score >= believed(label))
+        });
+        let best = scored.max_by(|a, b| a.0.total_cmp(&b.0));
         let pending = &mut self.state.pending[family.index()];
         let since = match (best, *pending) {
-            (Some((_, since)), None) => since,
-            (Some((_, since)), Some(pending)) => since.min(pending.since),
+            (Some((_, since)), _) => since,
             (None, Some(pending)) => pending.since,
             (None, None) => return,
         };
@@ -117,14 +124,14 @@ impl Judge {
 
     /// The best score that a fault on a value could have, over all moments at which it may have begun, and the failure that
     /// it then began with.
-    fn profile(&self, label: Label, id: u32, family: Family, likely: &[(usize, f64)]) -> Option<(f64, u64)> {
+    fn profile(&self, label: Label, id: u32, family: Family, likely: &[(usize, f64, f64)]) -> Option<(f64, u64)> {
         let passed_now = self.state.values.of(id).passed(family);
         let (mut count, mut sum, mut logs) = (0.0, 0.0, 0.0);
         let (mut agent, mut several) = (None, label == Label::Agent);
         let mut best: Option<(f64, u64)> = None;
-        let failures = likely.iter().rev().map(|(at, p)| (&self.state.log.failures[*at], *p));
-        for (failure, p) in failures.filter(|(failure, _)| failure.on(label, id)).take(LOOK_BACK) {
-            (count, sum, logs) = (count + 1.0, sum + p, logs + p.ln());
+        let failures = likely.iter().rev().map(|(at, p, log)| (&self.state.log.failures[*at], *p, *log));
+        for (failure, p, log) in failures.filter(|(failure, ..)| failure.on(label, id)).take(LOOK_BACK) {
+            (count, sum, logs) = (count + 1.0, sum + p, logs + log);
             several |= agent.is_some_and(|agent| agent != failure.agent());
             agent = Some(failure.agent());
             let passed = (passed_now - failure.passed[label.index()]) as f64;
@@ -145,7 +152,8 @@ impl Judge {
         scratch.resize(self.state.values.ids(), u16::MAX);
         let state = &self.state;
         let own: Vec<&Fault> = state.faults.iter().filter(|fault| fault.family == family).collect();
-        let (anew, fixed): (Vec<&Fault>, Vec<&Fault>) = own.iter().partition(|fault| fault.over.is_some() || asked(fault));
+        let (anew, fixed): (Vec<&Fault>, Vec<&Fault>) =
+            own.iter().partition(|fault| fault.over.is_some() || asked(fault));
         let gone = |failure: &Failure| anew.iter().any(|fault| fault.over.is_some() && fault.explains(failure));
         let of_family = |failure: &&Failure| failure.family == family && !failure.done && !gone(failure);
         let recent = state.log.failures.iter().rev().take_while(|failure| failure.at >= since).filter(of_family);
@@ -169,15 +177,20 @@ impl Judge {
                     } else {
                         *place = window.tallies.len() as u16;
                         begun.push(known.map_or(0, |fault| fault.onset.max(fault.top)));
-                        let (known, passed) = (known.is_some(), 0);
-                        let widens = anew.iter().any(|fault| fault.id != id && self.is_part(fault, *label, id));
-                        window.tallies.push(Tally { id, label: *label, failed: Vec::new(), passed, known, widens });
+                        let (known, widens) = (known.is_some(), false);
+                        window.tallies.push(Tally { id, label: *label, failed: Vec::new(), passed: 0, known, widens });
                     }
                 }
                 if *place < u16::MAX - 1 {
                     window.tallies[usize::from(*place)].failed.push(index);
                 }
             }
+        }
+        for fault in anew.iter().filter(|fault| fault.over.is_none()) {
+            let wider = self.wholes(fault);
+            window.tallies.iter_mut().filter(|tally| tally.id != fault.id).for_each(|tally| {
+                tally.widens |= wider[tally.label.index()] == tally.id;
+            });
         }
         for seen in state.log.seen_since(since).filter(|seen| seen.passed(family)) {
             window.passed += 1;
@@ -194,29 +207,37 @@ impl Judge {
         window
     }
 
-    /// Whether a fault may have been the first of one on another value: that covers nearly all that it explains.
-    fn is_part(&self, fault: &Fault, label: Label, id: u32) -> bool {
-        if fault.over.is_some() {
-            return false;
-        }
+    /// Of each kind the value that a fault may have been the first of: nearly all of its failures carry it.
+    fn wholes(&self, fault: &Fault) -> Ids {
         let own = self.state.log.failures.iter().rev().take_while(|failure| failure.at >= fault.onset);
-        let own = own.filter(|failure| !failure.done && fault.explains(failure)).take(LOOK_BACK);
-        let (all, on) = own.fold((0, 0), |(all, on), failure| (all + 1, on + u32::from(failure.on(label, id))));
-        all > 0 && f64::from(on) >= NEARLY_ALL * f64::from(all)
+        let own: Vec<&Failure> = own.filter(|it| !it.done && fault.explains(it)).take(LOOK_BACK).collect();
+        let mut wholes = [NONE; LABELS];
+        // What nearly all carry, one of the first two does.
+        for failure in own.iter().take(2) {
+            for (whole, id) in wholes.iter_mut().zip(failure.ids).filter(|(whole, _)| **whole == NONE) {
+                let carry = own.iter().filter(|other| other.ids.contains(&id)).count();
+                if id != NONE && carry as f64 >= NEARLY_ALL * own.len() as f64 {
+                    *whole = id;
+                }
+            }
+        }
+        wholes
     }
 
     /// Whether a fault is so young that it may be the first sign of a wider one.
     fn is_young(&self, fault: &Fault, now: u64) -> bool {
-        fault.over.is_none() && fault.onset >= now.saturating_sub(ms(self.config.window))
+        fault.over.is_none() && fault.onset >= now.saturating_sub(YOUNG * ms(self.config.window))
     }
 
     /// Opens, widens and merges what the best explanation says; whether nothing is left to wait for.
     fn decide(&mut self, now: u64, family: Family, since: u64, patient: bool) -> bool {
-        let young = now.saturating_sub(ms(self.config.window));
+        let young = now.saturating_sub(YOUNG * ms(self.config.window));
         let window = self.window(family, since, |fault| fault.onset >= young);
         let sets = window.explanations();
         let Some(best) = sets.first() else { return true };
-        let is_new = |pick: &&Pick| pick.score >= BELIEVED && !self.is_known(pick.id, family);
+        let is_new = |pick: &&Pick| {
+            pick.score >= believed(self.state.values.of(pick.id).label) && !self.is_known(pick.id, family)
+        };
         let picks: Vec<Pick> = best.picks.iter().filter(is_new).copied().collect();
         let mut settled = true;
         for pick in picks {
@@ -232,9 +253,14 @@ impl Judge {
             let confidence = posterior(&sets, pick.id) / (1.0 + (-pick.score).exp());
             let onset = self.onset(now, tally, family, since);
             let absorbed = self.absorbed(now, family, best, tally);
+            let least = if tally.label == Label::Agent { 3 } else { 5 };
+            if absorbed.is_empty() && self.unexplained(family, tally, since) < least {
+                // It would explain what is explained by now.
+                continue;
+            }
             let mut fault = Fault::new(tally.label, pick.id, family, 0, onset, now);
             fault.begin(tally.failed.len() as f64, f64::from(tally.passed));
-            fault.everything = is_everything(tally, &fault);
+            fault.everything = self.is_everything(tally, &fault);
             (fault.confidence, fault.undecided) = (confidence, undecided);
             self.believe(now, fault, &absorbed);
         }
@@ -246,7 +272,13 @@ impl Judge {
     }
 
     fn readiness(
-        &self, family: Family, since: u64, window: &Window, sets: &[Set], tally: &Tally, patient: bool,
+        &self,
+        family: Family,
+        since: u64,
+        window: &Window,
+        sets: &[Set],
+        tally: &Tally,
+        patient: bool,
     ) -> Readiness {
         let wait_or = |why, candidates| if patient { Readiness::Unsure(why, candidates) } else { Readiness::Wait };
         if posterior(sets, tally.id) < SURE {
@@ -254,9 +286,10 @@ impl Judge {
         }
         let log = self.state.log.failures.iter().rev().take_while(|failure| failure.at >= since);
         let own = log.filter(|failure| failure.family == family && failure.on(tally.label, tally.id));
-        let (again, regular): (Vec<_>, Vec<_>) = own.partition(|failure| failure.again);
+        let own: Vec<&Failure> = own.collect();
+        let moments = own.iter().filter(|failure| !failure.echo).count();
         // Reproduce first: a brief interruption hits a call and its repetition alike.
-        let shown = regular.len() >= 3 && (!again.is_empty() || regular.len() >= 4);
+        let shown = moments >= 4 || (moments == 3 && own.iter().any(|failure| failure.again));
         if tally.label == Label::Agent && !shown {
             return Readiness::Wait;
         }
@@ -267,7 +300,7 @@ impl Judge {
         let whole = |id: &u32| self.state.values.of(*id).label == Label::Platform;
         let elsewhere = window.passed.saturating_sub(tally.passed);
         if elsewhere == 0 && !twins.iter().any(whole) {
-            let platform = regular.last().map(|failure| failure.ids[Label::Platform.index()]);
+            let platform = own.last().map(|failure| failure.ids[Label::Platform.index()]);
             let candidates = [Some(tally.id), platform.filter(|id| *id != NONE)];
             return wait_or(Undecided::NoControl, candidates.into_iter().flatten().collect());
         }
@@ -279,9 +312,16 @@ impl Judge {
         let is_absorbed = |at: &usize| {
             let fault = &self.state.faults[*at];
             let young = fault.family == family && self.is_young(fault, now);
-            young && !best.has(fault.id) && self.is_part(fault, wider.label, wider.id)
+            young && !best.has(fault.id) && self.wholes(fault)[wider.label.index()] == wider.id
         };
         (0..self.state.faults.len()).filter(is_absorbed).collect()
+    }
+
+    /// How many failures of a value no incident has.
+    fn unexplained(&self, family: Family, tally: &Tally, since: u64) -> usize {
+        let log = self.state.log.failures.iter().rev().take_while(|failure| failure.at >= since);
+        let own = log.filter(|failure| failure.family == family && failure.on(tally.label, tally.id));
+        own.filter(|failure| !failure.explained && !failure.done).count()
     }
 
     fn onset(&self, now: u64, tally: &Tally, family: Family, since: u64) -> u64 {
@@ -352,7 +392,7 @@ impl Judge {
             let tally = window.tallies.iter().find(|tally| tally.id == pick.id).expect("a pick is one of the tallies");
             let mut fault = Fault::new(tally.label, pick.id, family, 0, since, now);
             fault.begin(tally.failed.len() as f64, f64::from(tally.passed));
-            fault.everything = is_everything(tally, &fault);
+            fault.everything = self.is_everything(tally, &fault);
             fault.confidence = posterior(&sets, pick.id) / (1.0 + (-pick.score).exp());
             fault
         };
@@ -360,11 +400,21 @@ impl Judge {
         self.replace(now, at, parts);
         true
     }
+
+    /// Whether everything fails from a site: not one call has passed since the first failures.
+    fn is_everything(&self, tally: &Tally, fault: &Fault) -> bool {
+        let heard_badly = matches!(fault.family, Family::Quality | Family::Latency);
+        let own = self.state.log.failures.iter().filter(|it| it.at >= fault.onset && !it.done && fault.explains(it));
+        let own: Vec<u64> = own.map(|failure| failure.at).collect();
+        // The first one may have been background.
+        let since = own.get(own.len() / EVERYTHING.1).copied().unwrap_or(0);
+        let passed = self.state.log.seen_since(since).any(|seen| fault.covers(&seen.ids) && seen.is_well());
+        tally.label == Label::Site && !heard_badly && !passed
+    }
 }
 
-fn is_everything(tally: &Tally, fault: &Fault) -> bool {
-    let heard_badly = matches!(fault.family, Family::Quality | Family::Latency);
-    tally.label == Label::Site && fault.q >= EVERYTHING.1 && !heard_badly
+fn believed(label: Label) -> f64 {
+    if label == Label::Agent { BELIEVED_OF_AN_AGENT } else { BELIEVED }
 }
 
 /// Values that explain the failures of a tally about as well.

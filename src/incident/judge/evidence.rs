@@ -25,6 +25,8 @@ pub(super) struct Failure {
     pub(super) background: f64,
     /// It was a repetition.
     pub(super) again: bool,
+    /// The same agent had failed in the same way just before.
+    pub(super) echo: bool,
     /// An incident explains it: it is no background.
     pub(super) explained: bool,
     /// The incident that explains it is over.
@@ -77,6 +79,11 @@ impl Seen {
     /// Whether it could have failed of a family and did not.
     pub(super) fn passed(&self, family: Family) -> bool {
         self.came_to & 1 << family.stage() as u8 != 0 && !self.failed(family)
+    }
+
+    /// Whether nothing was wrong with it.
+    pub(super) fn is_well(&self) -> bool {
+        self.failed == 0
     }
 
     pub(super) fn failed(&self, family: Family) -> bool {

@@ -87,7 +87,7 @@ impl Window {
     /// Explanations, the best first, each set of faults once.
     pub(super) fn explanations(&self) -> Vec<Set> {
         let prices = self.prices();
-        let likely: Vec<f64> = self.failures.iter().map(|failure| failure.background).collect();
+        let likely = self.likely();
         let single = |at: usize| Some((at, self.score(at, &likely, prices[at])?.score));
         let mut starts: Vec<(usize, f64)> = (0..self.tallies.len()).filter_map(single).collect();
         starts.sort_by(|a, b| b.1.total_cmp(&a.1));
@@ -97,7 +97,8 @@ impl Window {
         let mut sets: Vec<Set> = Vec::new();
         for (start, _) in starts {
             let set = self.grow(*start, &prices);
-            let same = |other: &Set| other.picks.len() == set.picks.len() && set.picks.iter().all(|pick| other.has(pick.id));
+            let same =
+                |other: &Set| other.picks.len() == set.picks.len() && set.picks.iter().all(|pick| other.has(pick.id));
             match sets.iter_mut().find(|other| same(other)) {
                 // The same faults in another order: the order that explains most.
                 Some(other) if other.total < set.total => *other = set,
@@ -109,8 +110,12 @@ impl Window {
         sets
     }
 
+    fn likely(&self) -> Vec<(f64, f64)> {
+        self.failures.iter().map(|failure| (failure.background, failure.background.ln())).collect()
+    }
+
     fn grow(&self, start: usize, prices: &[f64]) -> Set {
-        let mut likely: Vec<f64> = self.failures.iter().map(|failure| failure.background).collect();
+        let mut likely = self.likely();
         let mut set = Set { picks: Vec::new(), total: 0.0 };
         let mut next = self.score(start, &likely, prices[start]).map(|pick| (start, pick));
         while let Some((at, pick)) = next {
@@ -118,7 +123,8 @@ impl Window {
             set.picks.push(pick);
             for failure in &self.tallies[at].failed {
                 let likely = &mut likely[usize::from(*failure)];
-                *likely = 1.0 - (1.0 - *likely) * (1.0 - pick.q);
+                likely.0 = 1.0 - (1.0 - likely.0) * (1.0 - pick.q);
+                likely.1 = likely.0.ln();
             }
             if set.picks.len() == MOST_PICKS {
                 break;
@@ -130,15 +136,16 @@ impl Window {
         set
     }
 
-    /// What a fault on a value would explain, given how likely each failure already is.
-    fn score(&self, at: usize, likely: &[f64], price: f64) -> Option<Pick> {
+    /// What a fault on a value would explain, given how likely each failure already is (and the logarithm of that).
+    fn score(&self, at: usize, likely: &[(f64, f64)], price: f64) -> Option<Pick> {
         let tally = &self.tallies[at];
         let (mut count, mut sum, mut logs) = (0.0, 0.0, 0.0);
         let (mut agent, mut several) = (None, false);
-        for failure in tally.failed.iter().map(|at| usize::from(*at)).filter(|at| likely[*at] < 0.5) {
+        let counts = |at: &usize| likely[*at].0 < 0.5;
+        for failure in tally.failed.iter().map(|at| usize::from(*at)).filter(counts) {
             count += 1.0;
-            sum += likely[failure];
-            logs += likely[failure].ln();
+            sum += likely[failure].0;
+            logs += likely[failure].1;
             let who = self.failures[failure].agent;
             several |= agent.is_some_and(|agent| agent != who);
             agent = Some(who);
@@ -186,7 +193,11 @@ mod tests {
             known: false,
             widens: false,
         };
-        Window { failures: (0..failures).map(failed).collect(), tallies: values.iter().map(tally).collect(), passed: 50 }
+        Window {
+            failures: (0..failures).map(failed).collect(),
+            tallies: values.iter().map(tally).collect(),
+            passed: 50,
+        }
     }
 
     #[test]

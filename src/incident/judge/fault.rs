@@ -98,7 +98,7 @@ impl Fault {
     /// What was counted before it was known.
     pub(super) fn begin(&mut self, failed: f64, passed: f64) {
         (self.failed, self.tested) = (failed, failed + passed);
-        self.q = (failed / self.tested.max(1.0)).clamp(Q_FLOOR, Q_MOST);
+        self.q = share(self.failed, self.tested);
         (self.walk, self.over) = (0.0, None);
     }
 
@@ -112,7 +112,7 @@ impl Fault {
             if self.tested > MEMORY {
                 (self.failed, self.tested) = (self.failed / 2.0, self.tested / 2.0);
             }
-            self.q = (self.failed / self.tested).clamp(Q_FLOOR, Q_MOST);
+            self.q = share(self.failed, self.tested);
         }
         self.step((otherwise / (1.0 - (1.0 - otherwise) * (1.0 - self.q))).ln(), now);
     }
@@ -134,6 +134,11 @@ impl Fault {
     }
 }
 
+/// The share that fails, with half a call of each kind more than was seen (Jeffreys' prior).
+fn share(failed: f64, tested: f64) -> f64 {
+    ((failed + 0.5) / (tested + 1.0)).clamp(Q_FLOOR, Q_MOST)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -141,7 +146,7 @@ mod tests {
 
     fn fault() -> Fault {
         let mut fault = Fault::new(Label::Trunk, 1, Family::Line, 0, 0, 100);
-        fault.begin(10.0, 0.0);
+        fault.begin(50.0, 0.0);
         fault
     }
 

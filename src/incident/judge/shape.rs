@@ -7,7 +7,7 @@ use super::evidence::{Failure, agent_of};
 use super::fault::Fault;
 use super::values::{Ids, NONE};
 use super::{Judge, Output, STALE, ms};
-use crate::incident::family::Symptom;
+use crate::incident::family::{Family, Symptom};
 use crate::incident::labels::{LABELS, Label, Scope};
 use crate::incident::snapshot::{Call, Change, Incident, Place, Undecided};
 use crate::record::Finding;
@@ -182,7 +182,7 @@ impl Judge {
         self.state.faults.push(fault);
     }
 
-    fn tracked(&self, number: u64) -> Option<&super::Tracked> {
+    fn tracked(&self, number: u64) -> Option<&Tracked> {
         self.state.incidents.iter().find(|tracked| tracked.number == number)
     }
 
@@ -287,7 +287,11 @@ impl Judge {
     pub(super) fn changed(&mut self, number: u64, change: Change, now: u64) {
         self.refresh(number, now);
         let stamp = self.state.stamp;
+        let family = self.main(number).map(|fault| fault.family);
         if let Some(tracked) = self.state.incidents.iter_mut().find(|tracked| tracked.number == number) {
+            let shown = &mut tracked.shown;
+            let most = shown.symptoms.iter().find(|(symptom, _)| Some(symptom.family()) == family);
+            shown.symptom = most.map_or(shown.symptom, |(symptom, _)| *symptom);
             tracked.shown.updated_at = stamp;
             if change == Change::Opened || change == Change::Split {
                 tracked.shown.opened_at = stamp;
@@ -323,20 +327,17 @@ impl Judge {
         let (failing, tested) = self.agents(fault, now);
         let (scope, value, candidates, undecided) = self.name(fault);
         let again = self.state.faults.iter().filter(|fault| fault.incident == number);
-        let (failed_again, passed_again) = again.fold((0, 0), |sum, fault| {
-            (sum.0 + fault.failed_again, sum.1 + fault.passed_again)
-        });
+        let (failed_again, passed_again) =
+            again.fold((0, 0), |sum, fault| (sum.0 + fault.failed_again, sum.1 + fault.passed_again));
         let (family, q, confidence) = (fault.family, fault.q, fault.confidence);
         let share = f64::from(failing) / f64::from(tested.max(1));
         let enough = failing >= self.config.widespread_agents.max(2) && share >= self.config.widespread_share;
         let widespread = enough && scope != Scope::SingleAgent;
-        let down = scope == Scope::Trunk && family == crate::incident::Family::Line && q >= DOWN;
+        let down = scope == Scope::Trunk && family == Family::Line && q >= DOWN;
         let Some(at) = self.state.incidents.iter().position(|tracked| tracked.number == number) else { return };
         let shared = self.shared(&self.state.incidents[at].shared);
         let shown = &mut self.state.incidents[at].shown;
         (shown.scope, shown.value, shown.candidates, shown.undecided) = (scope, value, candidates, undecided);
-        let most = shown.symptoms.iter().find(|(symptom, _)| symptom.family() == family);
-        shown.symptom = most.map_or(shown.symptom, |(symptom, _)| *symptom);
         shown.severity = family.severity();
         shown.finding = down.then_some(Finding::LineDown);
         (shown.agents_failing, shown.agents_tested, shown.widespread) = (failing, tested, widespread);

@@ -67,6 +67,8 @@ pub(super) struct Value {
     failed: [u64; FAMILIES],
     /// When a repetition was last asked for, ms.
     pub(super) asked: Option<u64>,
+    /// Of agents: the last moment at which they failed, ms, and how.
+    pub(super) failing: Option<(u64, Family)>,
     /// The one value of each other kind that it has come with, in this generation and the one before.
     with: [Ids; 2],
     /// Kinds whose entry in `with[0]` is not [`MANY`] yet.
@@ -88,6 +90,7 @@ impl Value {
             tested: [0; STAGES],
             failed: [0; FAMILIES],
             asked: None,
+            failing: None,
             with: [[UNSEEN; LABELS]; 2],
             single: EVERY_KIND,
             background: Background::default(),

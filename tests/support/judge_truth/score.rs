@@ -9,35 +9,35 @@ use super::world::{Fault, INTERVAL_MS, Spot, World};
 
 /// What one run came to.
 #[derive(Clone, Debug, Default)]
-pub struct Score {
-    pub results: u64,
+pub(crate) struct Score {
+    pub(crate) results: u64,
     /// Time inside the judge.
-    pub judging: Duration,
+    pub(crate) judging: Duration,
     /// Faults that could be known, and that were told.
-    pub knowable: u64,
-    pub found: u64,
+    pub(crate) knowable: u64,
+    pub(crate) found: u64,
     /// Faults left out: nobody could know of them, or not which one it is.
-    pub unknowable: u64,
-    pub nested: u64,
+    pub(crate) unknowable: u64,
+    pub(crate) nested: u64,
     /// Incidents that were opened, and those without a fault.
-    pub opened: u64,
-    pub false_pages: u64,
+    pub(crate) opened: u64,
+    pub(crate) false_pages: u64,
     /// Of faults found: the scope at the first page, and in the end.
-    pub scope_right: u64,
-    pub scope_right_later: u64,
-    pub ambiguous: u64,
-    pub ambiguous_right: u64,
+    pub(crate) scope_right: u64,
+    pub(crate) scope_right_later: u64,
+    pub(crate) ambiguous: u64,
+    pub(crate) ambiguous_right: u64,
     /// Delays after a fault could be known, in probe intervals, sorted.
-    pub delays: Vec<f64>,
+    pub(crate) delays: Vec<f64>,
     /// Of faults found: those that were told of exactly once.
-    pub told_once: u64,
+    pub(crate) told_once: u64,
     /// Snapshots that say widespread with one agent failing, or of a fault of one agent.
-    pub widespread_of_one: u64,
-    pub repetitions: u64,
+    pub(crate) widespread_of_one: u64,
+    pub(crate) repetitions: u64,
     /// Of each scope: faults that could be known, found, with the right scope.
-    pub by_scope: BTreeMap<&'static str, [u64; 3]>,
+    pub(crate) by_scope: BTreeMap<&'static str, [u64; 3]>,
     /// What went wrong, in words.
-    pub notes: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// What is known of an incident while it is open.
@@ -56,7 +56,7 @@ struct Told {
 
 /// Runs a world for so many results.
 #[expect(clippy::disallowed_methods, reason = "a bench times what it runs")]
-pub fn run(seed: u64, results: u64, every: Option<f64>) -> Score {
+pub(crate) fn run(seed: u64, results: u64, every: Option<f64>) -> Score {
     let mut world = World::new(seed, every);
     let base = Instant::now();
     let mut judge = Judge::new(Config::default(), base);
@@ -97,7 +97,7 @@ pub fn run(seed: u64, results: u64, every: Option<f64>) -> Score {
             match output {
                 Output::Reproduce(again) => {
                     score.repetitions += 1;
-                    world.reproduce(again.id, now, &again.labels);
+                    world.reproduce(again.id, now + again.after.as_millis() as u64, &again.labels);
                 }
                 Output::Changed(change, incident) => {
                     take(&mut score, &world, &mut told, &mut open, now, change, &incident);
@@ -133,7 +133,8 @@ fn sum_up(score: &mut Score, world: &World, at: usize, fault: &Fault, told: Opti
     let row = score.by_scope.entry(Scope::name(scope_of(fault.spot.0))).or_default();
     row[0] += 1;
     let what = || {
-        let near = |other: &&Fault| other.start < fault.end + 6 * INTERVAL_MS && fault.start < other.end + 6 * INTERVAL_MS;
+        let near =
+            |other: &&Fault| other.start < fault.end + 6 * INTERVAL_MS && fault.start < other.end + 6 * INTERVAL_MS;
         let near: Vec<String> = world.faults.iter().filter(near).map(|other| in_words(world, other)).collect();
         format!("fault {at}, knowable at {} s, of {}", knowable / 1000, near.join("; "))
     };
@@ -170,8 +171,13 @@ fn in_words(world: &World, fault: &Fault) -> String {
 }
 
 fn take(
-    score: &mut Score, world: &World, told: &mut HashMap<usize, Told>, open: &mut HashMap<String, Open>, now: u64,
-    change: Change, incident: &Incident,
+    score: &mut Score,
+    world: &World,
+    told: &mut HashMap<usize, Told>,
+    open: &mut HashMap<String, Open>,
+    now: u64,
+    change: Change,
+    incident: &Incident,
 ) {
     let family = incident.symptom.family();
     let family = serde_json::to_value(family).expect("a name");
@@ -195,7 +201,8 @@ fn take(
     }
     let Some(Open { fault }) = open.get(&incident.id) else { return };
     if incident.widespread {
-        let of_one = fault.is_some_and(|fault| world.faults[fault].spot.0 == Label::Agent && !world.faults[fault].nested);
+        let of_one =
+            fault.is_some_and(|fault| world.faults[fault].spot.0 == Label::Agent && !world.faults[fault].nested);
         if incident.agents_failing < 2 || of_one {
             score.widespread_of_one += 1;
             score.notes.push(format!("widespread: {} {}", incident.place(), incident.agents_failing));
@@ -304,7 +311,7 @@ fn scope_of(label: Label) -> Scope {
 
 impl Score {
     /// Adds the score of another run.
-    pub fn add(&mut self, other: Self) {
+    pub(crate) fn add(&mut self, other: Self) {
         self.results += other.results;
         self.judging += other.judging;
         self.knowable += other.knowable;
@@ -330,48 +337,48 @@ impl Score {
     }
 
     /// Share of the faults that could be known that were told.
-    pub fn recall(&self) -> f64 {
+    pub(crate) fn recall(&self) -> f64 {
         share(self.found, self.knowable)
     }
 
     /// Share of the incidents that had a fault.
-    pub fn precision(&self) -> f64 {
+    pub(crate) fn precision(&self) -> f64 {
         1.0 - share(self.false_pages, self.opened)
     }
 
     /// Share of the faults found whose scope was right at once.
-    pub fn scope_accuracy(&self) -> f64 {
+    pub(crate) fn scope_accuracy(&self) -> f64 {
         share(self.scope_right, self.found)
     }
 
     /// Share of the faults found that were told of exactly once.
-    pub fn told_once(&self) -> f64 {
+    pub(crate) fn told_once(&self) -> f64 {
         share(self.told_once, self.found)
     }
 
     /// A percentile of the delays, in probe intervals.
-    pub fn delay(&self, percent: f64) -> f64 {
+    pub(crate) fn delay(&self, percent: f64) -> f64 {
         let at = ((self.delays.len() as f64 * percent / 100.0).ceil() as usize).max(1) - 1;
         self.delays.get(at).copied().unwrap_or(0.0)
     }
 
     /// Share of the delays within two intervals.
-    pub fn in_time(&self) -> f64 {
+    pub(crate) fn in_time(&self) -> f64 {
         share(self.delays.iter().filter(|delay| **delay <= 2.0).count() as u64, self.delays.len() as u64)
     }
 
     /// Results judged in a second.
-    pub fn rate(&self) -> f64 {
+    pub(crate) fn rate(&self) -> f64 {
         self.results as f64 / self.judging.as_secs_f64()
     }
 
     /// False pages in ten million results.
-    pub fn false_pages_of_ten_million(&self) -> f64 {
+    pub(crate) fn false_pages_of_ten_million(&self) -> f64 {
         self.false_pages as f64 * 1e7 / self.results as f64
     }
 
     /// The score as the rows of a table.
-    pub fn table(&self) -> String {
+    pub(crate) fn table(&self) -> String {
         let pct = |share: f64| format!("{:.2} %", 100.0 * share);
         let delays = [50.0, 90.0, 99.0, 100.0].map(|percent| format!("{:.2}", self.delay(percent))).join(" / ");
         let rows = [
@@ -384,8 +391,16 @@ impl Score {
             ("delay p50 / p90 / p99 / max, intervals", delays, "≤ 2".to_owned()),
             ("scope right at the first page", pct(self.scope_accuracy()), "≥ 98 %".to_owned()),
             ("scope right then or later", pct(share(self.scope_right_later, self.found)), String::new()),
-            ("ambiguous truths told as the pair", format!("{} of {}", self.ambiguous_right, self.ambiguous), "all".to_owned()),
-            ("false pages in 10 million results", format!("{:.2}", self.false_pages_of_ten_million()), "≤ 1".to_owned()),
+            (
+                "ambiguous truths told as the pair",
+                format!("{} of {}", self.ambiguous_right, self.ambiguous),
+                "all".to_owned(),
+            ),
+            (
+                "false pages in 10 million results",
+                format!("{:.2}", self.false_pages_of_ten_million()),
+                "≤ 1".to_owned(),
+            ),
             ("told exactly once", pct(self.told_once()), "≥ 99 %".to_owned()),
             ("widespread from one agent", self.widespread_of_one.to_string(), "0".to_owned()),
             ("repetitions asked for", self.repetitions.to_string(), String::new()),
@@ -395,8 +410,9 @@ impl Score {
     }
 
     /// Of each scope: faults that could be known, found, with the right scope at once.
-    pub fn scopes(&self) -> String {
-        let row = |(scope, [all, found, right]): (&&str, &[u64; 3])| format!("| {scope} | {all} | {found} | {right} |\n");
+    pub(crate) fn scopes(&self) -> String {
+        let row =
+            |(scope, [all, found, right]): (&&str, &[u64; 3])| format!("| {scope} | {all} | {found} | {right} |\n");
         self.by_scope.iter().map(row).collect()
     }
 }

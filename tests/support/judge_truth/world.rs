@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use ringfleet::incident::{Label, Labels, Sample};
 use ringfleet::record::{Class, Retry};
 
-pub const AGENTS: usize = 200;
-pub const INTERVAL_MS: u64 = 60_000;
+pub(crate) const AGENTS: usize = 200;
+pub(crate) const INTERVAL_MS: u64 = 60_000;
 const MINUTE: u64 = 60_000;
 const TRUNKS: usize = 12;
 /// Gateway and carrier of each trunk. gw-5 and c-4 have the same trunks, and gw-6 has one trunk only: such truths are
@@ -23,18 +23,19 @@ const DESTINATIONS: usize = 10;
 const HOTLINES: [usize; DESTINATIONS] = [0, 0, 1, 1, 2, 2, 3, 3, 4, 5];
 const CODECS: [&str; 3] = ["PCMA", "PCMU", "opus"];
 const TRANSPORTS: [&str; 3] = ["udp", "tcp", "tls"];
-/// No faults so long: delays have no baseline yet.
-const QUIET: u64 = 3 * 60 * MINUTE;
+/// No faults so long, and none of latency in the first day: there is no baseline yet.
+const QUIET: u64 = 60 * MINUTE;
+const DAY: u64 = 24 * 60 * MINUTE;
 /// The same place fails again only so long after: sooner it would be the same incident.
 const APART: u64 = 60 * MINUTE;
 /// The oracle is sure at 10^7 to 1: 0.999 against a prior of 1 in 10,000.
 const SURE: f64 = 16.1;
 
 /// A generator of its own (xorshift64*, Vigna 2016).
-pub struct Dice(u64);
+pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
@@ -64,7 +65,7 @@ impl Dice {
 
 /// What a fault does to calls.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
+pub(crate) enum Kind {
     Line,
     Identity,
     Capacity,
@@ -79,7 +80,7 @@ impl Kind {
         [Self::Line, Self::Identity, Self::Capacity, Self::Number, Self::Audio, Self::Quality, Self::Latency];
 
     /// The name that the judge's families have in JSON.
-    pub fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         ["line", "identity", "capacity", "number", "audio", "quality", "latency"][self as usize]
     }
 
@@ -103,7 +104,7 @@ impl Kind {
 }
 
 /// A place of the network: a label and which of its values.
-pub type Spot = (Label, usize);
+pub(crate) type Spot = (Label, usize);
 
 type Set = Vec<u64>;
 
@@ -111,9 +112,9 @@ const TYPICAL: usize = 20_032;
 
 /// One call as it is placed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Call {
+pub(crate) struct Call {
     at: u64,
-    pub agent: usize,
+    pub(crate) agent: usize,
     trunk: usize,
     destination: usize,
     codec: usize,
@@ -123,22 +124,22 @@ pub struct Call {
 
 /// A fault that was put in.
 #[derive(Clone, Debug)]
-pub struct Fault {
-    pub spot: Spot,
-    pub kind: Kind,
-    pub severity: f64,
-    pub start: u64,
-    pub end: u64,
+pub(crate) struct Fault {
+    pub(crate) spot: Spot,
+    pub(crate) kind: Kind,
+    pub(crate) severity: f64,
+    pub(crate) start: u64,
+    pub(crate) end: u64,
     /// Up and down in turns of so many ms.
-    pub flaps: Option<u64>,
+    pub(crate) flaps: Option<u64>,
     /// Its calls are among those of another fault that is on at the same time (or the other way round), or both together
     /// look like a third one: which of them it is cannot be known.
-    pub nested: bool,
+    pub(crate) nested: bool,
     class: usize,
     /// What an oracle has seen that knows everything but whether the fault is there.
     evidence: f64,
     agents: Vec<usize>,
-    pub knowable: Option<u64>,
+    pub(crate) knowable: Option<u64>,
 }
 
 impl Fault {
@@ -149,16 +150,16 @@ impl Fault {
 }
 
 /// What came out of a call.
-pub struct Result {
-    pub at: u64,
-    pub call: Call,
+pub(crate) struct Result {
+    pub(crate) at: u64,
+    pub(crate) call: Call,
     class: Class,
     code: u16,
     mos: Option<f64>,
     srd: Option<f64>,
 }
 
-pub struct World {
+pub(crate) struct World {
     dice: Dice,
     noise: f64,
     noise_until: u64,
@@ -168,19 +169,19 @@ pub struct World {
     interrupted: Vec<(u64, Kind)>,
     next_fault: u64,
     every: f64,
-    pub faults: Vec<Fault>,
+    pub(crate) faults: Vec<Fault>,
     active: Vec<usize>,
     names: Vec<Vec<String>>,
     /// Of each place, which of some typical calls go there, a bit for each.
     sets: Vec<Vec<Set>>,
-    pub results: u64,
+    pub(crate) results: u64,
     /// Whether faults are put in at all.
     quiet: bool,
 }
 
 impl World {
     /// `every` is the mean time between faults in minutes; `None`: noise only.
-    pub fn new(seed: u64, every: Option<f64>) -> Self {
+    pub(crate) fn new(seed: u64, every: Option<f64>) -> Self {
         let mut dice = Dice::new(seed);
         let mut queue = BinaryHeap::new();
         for agent in 0..AGENTS {
@@ -214,12 +215,12 @@ impl World {
     }
 
     /// When the next call ends.
-    pub fn next_at(&self) -> u64 {
+    pub(crate) fn next_at(&self) -> u64 {
         self.queue.peek().expect("agents call for ever").0.at
     }
 
     /// The next result.
-    pub fn next(&mut self) -> Result {
+    pub(crate) fn next(&mut self) -> Result {
         let Reverse(mut call) = self.queue.pop().expect("agents call for ever");
         self.results += 1;
         self.turn(call.at);
@@ -233,7 +234,7 @@ impl World {
     }
 
     /// The judge asks for a call again.
-    pub fn reproduce(&mut self, id: u64, at: u64, labels: &[(Label, String)]) {
+    pub(crate) fn reproduce(&mut self, id: u64, at: u64, labels: &[(Label, String)]) {
         let index = |label: Label| {
             let wanted = labels.iter().find(|(of, _)| *of == label).map(|(_, value)| value.as_str());
             self.names[label as usize].iter().position(|name| Some(name.as_str()) == wanted).unwrap_or(0)
@@ -245,7 +246,7 @@ impl World {
     }
 
     /// The sample of a result.
-    pub fn sample<'a>(&'a self, result: &'a Result, id: &'a str) -> Sample<'a> {
+    pub(crate) fn sample<'a>(&'a self, result: &'a Result, id: &'a str) -> Sample<'a> {
         let mut labels = Labels::default();
         for label in Label::ALL {
             // A call that is not set up has no codec.
@@ -277,16 +278,16 @@ impl World {
     }
 
     /// The places whose calls are the same as those of this one, itself included.
-    pub fn same_as(&self, spot: Spot) -> Vec<Spot> {
+    pub(crate) fn same_as(&self, spot: Spot) -> Vec<Spot> {
         spots().filter(|other| self.set(*other) == self.set(spot)).collect()
     }
 
-    pub fn name(&self, spot: Spot) -> &str {
+    pub(crate) fn name(&self, spot: Spot) -> &str {
         &self.names[spot.0 as usize][spot.1]
     }
 
     /// Whether a place has calls in common with the one of that name.
-    pub fn meet(&self, one: Spot, label: Label, value: &str) -> bool {
+    pub(crate) fn meet(&self, one: Spot, label: Label, value: &str) -> bool {
         let at = self.names[label as usize].iter().position(|name| name == value);
         at.is_some_and(|at| self.set(one).iter().zip(self.set((label, at))).any(|(a, b)| a & b != 0))
     }
@@ -322,6 +323,7 @@ impl World {
             0..4 => Kind::Line,
             other => Kind::ALL[1 + (other - 4) % 6],
         };
+        let kind = if kind == Kind::Latency && at < DAY { Kind::Line } else { kind };
         // A codec is not known before the call is set up.
         let kind = if label == Label::Codec && !kind.sets_up() { Kind::Audio } else { kind };
         let same = self.same_as(spot);
@@ -372,12 +374,14 @@ impl World {
 
     fn result_of(&mut self, call: Call) -> Result {
         let at = call.at;
-        let on: Vec<usize> = self.active.iter().copied().filter(|fault| covers(self.faults[*fault].spot, &call)).collect();
+        let on: Vec<usize> =
+            self.active.iter().copied().filter(|fault| covers(self.faults[*fault].spot, &call)).collect();
         let mut hit: Option<(Kind, usize)> = None;
         let mut order = on.clone();
         order.sort_by_key(|fault| self.faults[*fault].kind);
         for fault in order {
-            let (kind, severity, class) = (self.faults[fault].kind, self.faults[fault].severity, self.faults[fault].class);
+            let (kind, severity, class) =
+                (self.faults[fault].kind, self.faults[fault].severity, self.faults[fault].class);
             if hit.is_none() && self.faults[fault].is_on(at) && self.dice.unit() < severity {
                 // A fault shows itself in its main class, now and then in another.
                 let classes = kind.classes().len();
@@ -456,7 +460,9 @@ impl World {
 
 /// How many agents a place has.
 fn values_of_agents(spot: Spot) -> usize {
-    (0..AGENTS).filter(|agent| !matches!(spot.0, Label::Account | Label::Site) || agent_at(*agent, spot.0) == spot.1).count()
+    (0..AGENTS)
+        .filter(|agent| !matches!(spot.0, Label::Account | Label::Site) || agent_at(*agent, spot.0) == spot.1)
+        .count()
 }
 
 fn spots() -> impl Iterator<Item = Spot> {
