@@ -12,9 +12,10 @@ use crate::sip::exchange::Login;
 #[derive(Debug)]
 pub(super) struct Accounts {
     pool: Arc<Pool>,
-    logins: Vec<Option<Arc<Login>>>,
-    /// (index in the pool, attempts that use it, or [`OWNED`])
-    own: Vec<(usize, u32)>,
+    first: usize,
+    step: usize,
+    /// Those of its own, with the attempts that use each, or [`OWNED`].
+    own: Vec<(Option<Arc<Login>>, u32)>,
     next: usize,
     aside: FxHashSet<usize>,
 }
@@ -47,9 +48,9 @@ impl Pick {
 
 impl Accounts {
     pub(super) fn new(pool: Arc<Pool>, first: usize, step: usize) -> Self {
-        let own = (first..pool.accounts.len()).step_by(step.max(1)).map(|index| (index, 0)).collect();
-        let logins = pool.accounts.iter().map(login).collect();
-        Self { pool, logins, own, next: 0, aside: FxHashSet::default() }
+        let step = step.max(1);
+        let own = pool.accounts.iter().skip(first).step_by(step).map(|account| (login(account), 0)).collect();
+        Self { pool, first, step, own, next: 0, aside: FxHashSet::default() }
     }
 
     /// The pools of a plan, each once, and which of them each actor draws from.
@@ -79,13 +80,13 @@ impl Accounts {
         let free = |place: &usize| self.own[*place].1 < limit;
         let in_turn = || (0..count).map(|ahead| (self.next + ahead) % count).filter(free);
         let wanted = in_turn().find(|place| {
-            let account = self.own[*place].0;
+            let account = self.index_of(*place);
             pick.permits(account) && (pick == Pick::Only(account) || !self.aside.contains(&account))
         });
         let place = wanted.or_else(|| in_turn().next().filter(|_| matches!(pick, Pick::Not(_))))?;
         self.next = (place + 1) % count;
         self.own[place].1 = if owned { OWNED } else { self.own[place].1 + 1 };
-        Some(self.own[place].0)
+        Some(self.index_of(place))
     }
 
     /// An account is not to be used again, unless it alone is wanted.
@@ -94,7 +95,8 @@ impl Accounts {
     }
 
     pub(super) fn release(&mut self, index: usize) {
-        if let Some((_, used)) = self.own.iter_mut().find(|(own, _)| *own == index) {
+        let place = self.place_of(index);
+        if let Some((_, used)) = self.own.get_mut(place) {
             *used = if *used == OWNED { 0 } else { *used - 1 };
         }
     }
@@ -104,7 +106,15 @@ impl Accounts {
     }
 
     pub(super) fn login(&self, index: usize) -> Option<&Arc<Login>> {
-        self.logins[index].as_ref()
+        self.own.get(self.place_of(index))?.0.as_ref()
+    }
+
+    fn index_of(&self, place: usize) -> usize {
+        self.first + place * self.step
+    }
+
+    fn place_of(&self, index: usize) -> usize {
+        index.saturating_sub(self.first) / self.step
     }
 }
 

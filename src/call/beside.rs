@@ -7,11 +7,12 @@ use std::time::Instant;
 use super::callers::{Callers, Finished, Report};
 use super::observe;
 use super::registering::STANDING_OWNER;
-use super::standing::Failure;
+use super::standing::{Failure, Seat};
 use super::step::sent_response;
 use crate::record::{
     CallRecord, Direction, Facts, Identity, MediaFigures, Moments, Origin, RegistrationFacts, RegistrationRecord, Role,
 };
+use crate::sip::endpoint::Event;
 use crate::sip::exchange::Cause;
 use crate::sip::flow::Flow;
 use crate::sip::header;
@@ -64,27 +65,25 @@ impl Callers {
     }
 
     /// A standing registration was lost.
-    pub(super) fn record_loss(&mut self, now: Instant, actor: usize, index: usize) {
-        let Some(standing) = &self.standing[actor] else { return };
+    pub(super) fn record_loss(&mut self, now: Instant, seat: Seat, registration: Handle) {
+        let Some(standing) = &self.standing[usize::from(seat.actor)] else { return };
         let Some(Failure::Registrar(facts)) = standing.failure.clone() else { return };
         // Where the transport failed, how.
         let by_transport = facts.response.origin == Origin::Local && facts.response.code == 503;
         let reason_text = self.fault.text.clone().filter(|_| by_transport);
-        self.record_standing(now, actor, index, Facts { registration: Some(facts), reason_text, ..Facts::default() });
+        let facts = Facts { registration: Some(facts), reason_text, ..Facts::default() };
+        self.record_standing(now, seat, registration, facts);
     }
 
     /// A standing registration stands again.
     pub(super) fn record_return(
         &mut self,
         now: Instant,
-        actor: usize,
-        index: usize,
-        since: Instant,
+        seat: Seat,
+        (event, since): (Event, Instant),
         message: Option<&Message<'_>>,
     ) {
-        let Some(asked) = self.standing[actor].as_ref().and_then(|standing| standing.entries[index].asked) else {
-            return;
-        };
+        let Event::Registered { registration: handle, asked, .. } = event else { return };
         let registration = RegistrationFacts {
             response: observe::final_response(200, Cause::Response, message),
             delay: now.saturating_duration_since(asked),
@@ -95,23 +94,23 @@ impl Callers {
         let away = now.saturating_duration_since(since).as_secs_f64();
         let text = Some(format!("registered again after {away:.1} s"));
         let facts = Facts { registration: Some(registration), reason_text: text, ..Facts::default() };
-        self.record_standing(now, actor, index, facts);
+        self.record_standing(now, seat, handle, facts);
     }
 
-    fn record_standing(&mut self, now: Instant, actor: usize, index: usize, mut facts: Facts) {
+    fn record_standing(&mut self, now: Instant, seat: Seat, registration: Handle, mut facts: Facts) {
+        let actor = usize::from(seat.actor);
         facts.moments.started = Some(now);
         facts.moments.ended = Some(now);
         let plan = Arc::clone(&self.config.plan);
         let (Some(pool), Some(standing)) = (self.pools[actor], &self.standing[actor]) else { return };
-        let entry = &standing.entries[index];
-        let (account, sip_call_id) = (self.accounts[pool].get(entry.account).clone(), entry.sip_call_id.clone());
+        let account = self.accounts[pool].get(standing.get(seat.index as usize).account()).clone();
         let identity = Identity {
             role: Role::Registration,
             agent: Some(account.user.clone()),
             account: Some(account.user),
             unit: account.unit,
             transport: plan.actors[actor].target.server.transport.map(|transport| transport.to_string()),
-            sip_call_ids: sip_call_id.into_iter().collect(),
+            sip_call_ids: [self.endpoint.registration_call_id(registration)].into_iter().collect(),
             ..self.identity_beside(actor, "standing")
         };
         self.report_beside(identity, &facts, STANDING_OWNER);

@@ -1,7 +1,7 @@
 //! The station that runs a plan: attempts start by the schedule, their legs do their steps, their records come out.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -12,8 +12,9 @@ use super::leg::{Leg, LegRef, Phase, Tools};
 use super::limit::{Found, LimitSearch};
 use super::links::{Links, Wanted};
 use super::marks::{Whose, role_of};
-use super::standing::{Failure, Standing};
+use super::standing::{Failure, Seats, Standing};
 use super::start::{Next, Starts, share_of};
+use super::step::registrar_of;
 use crate::media::{self, clock::NtpClock};
 use crate::record::{
     Anchor, CallRecord, LocalFailure, MediaSecond, RegistrationRecord, Role, TransportFailure, TransportFault,
@@ -22,6 +23,7 @@ use crate::scenario::plan::{Plan, Server, Step};
 use crate::sip::endpoint::{self, Endpoint};
 use crate::sip::flow::{Flow, Hop, LinkId};
 use crate::sip::keep_alive::KeepAlives;
+use crate::sip::registration::Registrar;
 use crate::sip::sdp::crypto::KeySource;
 use crate::sip::stun;
 use crate::sip::token::Handle;
@@ -124,6 +126,12 @@ pub struct Progress {
     pub media_legs: u64,
     /// Of them, those whose seconds are reported.
     pub media_sampled: u64,
+    /// Accounts that are to stay registered.
+    pub standing: u64,
+    /// Most of them that were registered at the same time so far.
+    pub most_registered: u64,
+    /// Refreshes of them that were accepted.
+    pub refreshes: u64,
 }
 
 /// The station that runs a plan.
@@ -137,6 +145,9 @@ pub struct Callers {
     pub(super) pools: Vec<Option<usize>>,
     /// Accounts that stay registered, by actor.
     pub(super) standing: Vec<Option<Standing>>,
+    pub(super) seats: Seats,
+    /// The registrar of each actor.
+    pub(super) registrars: Vec<Arc<Registrar>>,
     /// The load waits for standing registrations.
     pub(super) preparing: bool,
     pub(super) back_off: BackOff,
@@ -227,6 +238,8 @@ impl Callers {
         let endpoint = endpoint::Config { fails_over: config.fail_over, ..endpoint };
         let (first, step) = (config.share.0 as usize, config.share.1 as usize);
         let (accounts, pools) = Accounts::of_plan(&config.plan, first, step);
+        let spacing = Duration::from_secs_f64(step as f64 / config.plan.safety.max_cps.max(1e-3));
+        let registrars = config.plan.actors.iter().map(|actor| Arc::new(registrar_of(&actor.target))).collect();
         let watched = share_of(config.watched_legs.into(), config.share) as u32;
         Self {
             key_source: KeySource::new(config.secret.0),
@@ -234,6 +247,8 @@ impl Callers {
             accounts,
             pools,
             standing: Vec::new(),
+            seats: Seats::new(spacing, now),
+            registrars,
             preparing: false,
             back_off: BackOff::new(config.plan.honour_retry_after),
             random: Random::new(seed ^ 0xbac0),
@@ -369,7 +384,10 @@ impl Callers {
                 Some(standing) => standing.take(pick),
                 None => pool.and_then(|pool| self.accounts[pool].acquire_as(owned, pick)),
             };
-            let mut leg = Leg { account, registered: standing.is_some() && account.is_some(), ..Leg::default() };
+            // Each account has its address; a search goes out from the first.
+            let source = if plan.load.search().is_some() { 0 } else { account.unwrap_or(n as usize) as u32 };
+            let mut leg =
+                Leg { account, source, registered: standing.is_some() && account.is_some(), ..Leg::default() };
             leg.facts.moments.intended = Some(intended);
             if actor.pool.is_some() && account.is_none() {
                 match standing.as_ref().and_then(|standing| standing.failure.clone()) {
@@ -422,6 +440,7 @@ impl Callers {
             fault: &self.fault,
             reference_expected: self.reference_expected,
             actor: &self.config.plan.actors[usize::from(me.actor)],
+            registrar: &self.registrars[usize::from(me.actor)],
             back_off: &mut self.back_off,
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,

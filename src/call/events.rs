@@ -42,7 +42,7 @@ impl Callers {
 
     pub(super) fn tell_leg(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) {
         let Some((handle, over)) = subject(event) else { return };
-        if self.tell_standing(now, event, message) {
+        if self.tell_standing(now, (handle, event), message) {
             return;
         }
         let route = if over { self.routes.remove(&handle) } else { self.routes.get(&handle).copied() };

@@ -6,6 +6,7 @@
 //! it is the only one (RFC 3261 §21.5.4). A 503 without Retry-After moves on the request that it answers and no other:
 //! the server is there, and said nothing of other requests.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
@@ -89,6 +90,14 @@ impl Hops {
         self.servers.get(number).map(|(server, _)| server)
     }
 
+    /// The way of a request whose last one was served at this address, by this transport where its link is still known.
+    pub(super) fn way_to(&self, number: usize, address: SocketAddr, transport: Option<Transport>) -> Option<Way> {
+        let (_, places) = self.servers.get(number)?;
+        let at = || places.iter().map(|place| place.hop).filter(|hop| hop.address == address);
+        let hop = at().find(|hop| transport.is_none_or(|transport| hop.transport == transport)).or_else(|| at().next());
+        hop.map(|hop| Way { hop: Some(hop), ..Way::new(number) })
+    }
+
     /// DNS gives other places now. What is known of those that stay is kept.
     pub(super) fn replace(&mut self, server: usize, hops: &[Hop]) {
         let Some((_, places)) = self.servers.get_mut(server) else { return };
@@ -140,6 +149,11 @@ impl Hops {
 impl Way {
     pub(super) fn new(server: usize) -> Self {
         Self { server, hop: None, answered: false, by_tcp: false, tried: SmallVec::new() }
+    }
+
+    /// Whether its requests are too large for datagrams.
+    pub(super) fn is_by_tcp(&self) -> bool {
+        self.by_tcp
     }
 
     /// The number of its server.

@@ -81,7 +81,7 @@ impl Station for Callers {
                     self.keep_alives.add(now, Flow { link, remote }, reliable, purpose.keep_alive);
                 }
                 self.endpoint.add_link(link, Link { sips, ..known.known_as(public) });
-                self.register_standing(now);
+                self.take_standing_link(now, link);
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, |leg, tools| leg.take_link(tools, link));
                 }
@@ -141,8 +141,8 @@ impl Station for Callers {
         // What the last input made the endpoint tell of itself.
         self.drain_endpoint(now, None, None);
         if let Some((link, purpose, remote)) = self.wanted.pop() {
-            let Purpose { transport, local_port, server, .. } = purpose;
-            return Output::OpenLink { link, transport, remote, local_port, server };
+            let Purpose { transport, local, local_port, server, .. } = purpose;
+            return Output::OpenLink { link, transport, remote, local, local_port, server };
         }
         if let Some(transmit) = self.endpoint.poll_transmit() {
             buffer.extend_from_slice(transmit.bytes);
@@ -174,7 +174,7 @@ impl Station for Callers {
                         buffer.extend_from_slice(transmit.bytes);
                         Output::Sip { flow: transmit.flow, owner: transmit.owner }
                     }
-                    None => Output::Idle(self.endpoint.poll_timeout()),
+                    None => Output::Idle(self.endpoint.poll_timeout().into_iter().chain(self.removal_at()).min()),
                 };
             }
             self.closing = self.links.drain();

@@ -18,9 +18,11 @@ use crate::record::{Facts, MediaFigures, Party, TransportFailure};
 use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::Flow;
+use crate::sip::registration::Registrar;
 use crate::sip::sdp;
 use crate::sip::sdp::crypto::{Key, KeySource};
 use crate::sip::token::Handle;
+use crate::sip::uri::bracketed;
 use crate::station::PortId;
 use crate::station::streams::Streams;
 use crate::units::Random;
@@ -98,6 +100,8 @@ pub(super) struct Leg {
     /// When a second clock of the phase strikes: giving up a ringing call.
     pub(super) cancel_at: Option<Instant>,
     pub(super) account: Option<usize>,
+    /// Which of the target's local addresses it goes out from, counted round.
+    pub(super) source: u32,
     pub(super) flow: Option<Flow>,
     pub(super) session: Option<Handle>,
     pub(super) registration: Option<Handle>,
@@ -163,6 +167,7 @@ pub(super) struct Tools<'a> {
     /// The scenario expects to hear its own audio.
     pub(super) reference_expected: bool,
     pub(super) actor: &'a Actor,
+    pub(super) registrar: &'a Arc<Registrar>,
     pub(super) back_off: &'a mut BackOff,
     pub(super) endpoint: &'a mut Endpoint,
     pub(super) streams: &'a mut Streams<LegRef>,
@@ -206,7 +211,7 @@ impl Tools<'_> {
 
     /// Address of record of an account.
     pub(super) fn aor(&self, account: &Account) -> String {
-        format!("sip:{}@{}", account.user, self.actor.target.domain)
+        format!("{}@{}", account.user, bracketed(&self.actor.target.domain))
     }
 }
 

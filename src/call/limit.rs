@@ -178,6 +178,7 @@ impl Callers {
         };
         let control = how == How::Control;
         let place = self.open_place(&Opening { n: number, intended, pick, control });
+        self.places[place as usize].legs[0].source = u32::from(how == How::Elsewhere);
         if how == How::WrongPassword {
             self.spoil_password(place);
         }

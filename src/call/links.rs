@@ -1,5 +1,5 @@
-//! Links towards servers: one UDP socket for all accounts, one TCP connection for each account, so that registration
-//! and calls of one account share it (RFC 5626).
+//! Links towards servers: one UDP socket for all accounts (or for each, where the target says so), one TCP connection for
+//! each account, so that registration and calls of one account share it (RFC 5626).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -19,16 +19,27 @@ pub(super) struct Purpose {
     pub(super) server: u16,
     /// Contacts over it are `sips:`.
     pub(super) sips: bool,
+    /// Local address, where the target names several.
+    pub(super) local: Option<IpAddr>,
     pub(super) local_port: u16,
     pub(super) public: PublicAddress,
     pub(super) keep_alive: Policy,
-    /// (pool, account) of a connection of its own.
+    /// (pool, account) of a connection or socket of its own.
     pub(super) account: Option<(usize, usize)>,
 }
 
 impl Purpose {
     /// For the requests of an account (pool, account) of a target to one of its servers.
-    pub(super) fn new(hop: Hop, (index, server): (usize, &Server), target: &Target, account: (usize, usize)) -> Self {
+    /// It goes out from the target's local address of that number, counted round.
+    pub(super) fn new(
+        hop: Hop,
+        (index, server): (usize, &Server),
+        target: &Target,
+        account: (usize, usize),
+        source: u32,
+    ) -> Self {
+        let mut locals = target.local_addresses.iter().filter(|local| local.is_ipv4() == hop.address.is_ipv4());
+        let count = locals.clone().count();
         let shared = target.local_port != 0 && !hop.transport.is_reliable();
         let any: IpAddr = match hop.address {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -39,10 +50,11 @@ impl Purpose {
             remote: if shared { SocketAddr::new(any, 0) } else { hop.address },
             server: index as u16,
             sips: server.sips,
+            local: (count > 0).then(|| locals.nth(source as usize % count)).flatten().copied(),
             local_port: target.local_port,
             public: target.public_address,
             keep_alive: target.keep_alive,
-            account: hop.transport.is_reliable().then_some(account),
+            account: (target.socket_each || hop.transport.is_reliable()).then_some(account),
         }
     }
 }

@@ -60,7 +60,7 @@ impl Leg {
         (self.marks.transport, self.marks.next_hop) = (Some(hop.transport), Some(hop.address));
         self.facts.hops_tried = Some(way.count());
         let account = (tools.pool, self.account.unwrap_or(0));
-        let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, account);
+        let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, account, self.source);
         match tools.links.access(purpose, hop.address) {
             Access::Open(flow) => return Reach::Open(flow),
             Access::Ask(link) => {

@@ -80,7 +80,7 @@ impl Leg {
             return tools.endpoint.give_up(tools.now, entry, code, cause);
         };
         let account = (tools.pool, self.account.unwrap_or(0));
-        let purpose = Purpose::new(hop, (kept.way.server(), server), &tools.actor.target, account);
+        let purpose = Purpose::new(hop, (kept.way.server(), server), &tools.actor.target, account, self.source);
         match tools.links.access(purpose, hop.address) {
             Access::Open(flow) => {
                 kept.unserved = None;

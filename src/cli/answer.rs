@@ -158,7 +158,9 @@ fn plan(args: &Args) -> Plan {
         server,
         domain: args.listen.to_string(),
         public_address: args.public_address.map_or(PublicAddress::Local, PublicAddress::Fixed),
+        local_addresses: Vec::new(),
         local_port: 0,
+        socket_each: false,
         large_requests: LargeRequests::default(),
         keep_alive: KeepAlive::default(),
         headers: Vec::new(),
@@ -181,6 +183,7 @@ fn plan(args: &Args) -> Plan {
         target: Arc::new(target),
         pool: None,
         registered: Registered::BySteps,
+        expires: 0,
         when: None,
         steps,
     };

@@ -21,8 +21,8 @@ use crate::pace::Schedule;
 use crate::pace::search::Of;
 use crate::record::{CallRecord, Class};
 use crate::report::{
-    Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Summary, aborts,
-    all_hold,
+    Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Standing, Summary,
+    aborts, all_hold,
 };
 use crate::scenario::plan::Plan;
 use crate::sink::influx::InfluxTarget;
@@ -381,6 +381,9 @@ impl<'a> Session<'a> {
             peak: sum.peak + one.peak,
             media_legs: sum.media_legs + one.media_legs,
             media_sampled: sum.media_sampled + one.media_sampled,
+            standing: sum.standing + one.standing,
+            most_registered: sum.most_registered + one.most_registered,
+            refreshes: sum.refreshes + one.refreshes,
         })
     }
 
@@ -454,7 +457,7 @@ impl<'a> Session<'a> {
             Some(error) => Ending::NotStarted(error),
             None => ending,
         };
-        let Progress { media_legs, media_sampled, .. } = self.sum();
+        let Progress { media_legs, media_sampled, standing, most_registered, refreshes, .. } = self.sum();
         let media_sampled_pct = share_pct(media_sampled, media_legs);
         let records = RecordShare { media_legs, media_sampled, media_sampled_pct, ..self.results.share() };
         let info = RunInfo {
@@ -465,6 +468,7 @@ impl<'a> Session<'a> {
             started_at: self.started_at,
             ended_at: clock::timestamp(),
             ending,
+            standing: (standing > 0).then_some(Standing { accounts: standing, registered: most_registered, refreshes }),
         };
         let mut health = self.health(lab_cpu);
         health.records_lost = self.sum().started.saturating_sub(self.counted);

@@ -13,7 +13,7 @@ use super::host::StartError;
 use super::workers::Settings;
 use crate::net::{drops, udp};
 use crate::pace::{Load, Schedule, peak_of};
-use crate::scenario::plan::{Actor, MediaMode, Plan, Step};
+use crate::scenario::plan::{Actor, MediaMode, Plan, Registered, Step};
 use crate::sip::flow::Hop;
 
 /// Files of a run folder, poll, timers and channels.
@@ -43,6 +43,13 @@ pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
         let reached: Vec<io::Result<(Hop, IpAddr)>> = hops.iter().map(towards).collect();
         let first = reached.into_iter().reduce(|found, other| if found.is_ok() { found } else { other.or(found) });
         let Some((hop, local)) = first.transpose().map_err(refused)? else { continue };
+        for local in target.local_addresses.iter().filter(|local| local.is_ipv4() == hop.address.is_ipv4()) {
+            udp::Udp::bind(SocketAddr::new(*local, 0)).map_err(|source| StartError::Address {
+                server: format!("{} from {local}", server.host),
+                port: 0,
+                source,
+            })?;
+        }
         let local = SocketAddr::new(local, target.local_port);
         if target.local_port != 0 && !hop.transport.is_reliable() {
             udp::Udp::bind(local).map_err(refused)?;
@@ -112,8 +119,10 @@ fn media_legs(actor: &Actor) -> u64 {
 
 fn descriptors(plan: &Plan, at_once: u64) -> u64 {
     let of_actor = |actor: &Actor| {
+        let own = actor.target.socket_each || actor.target.server.is_reliable();
         let connections = match &actor.pool {
-            Some(pool) if actor.target.server.is_reliable() => at_once.min(pool.accounts.len() as u64),
+            Some(pool) if own && actor.registered == Registered::All => pool.accounts.len() as u64,
+            Some(pool) if own => at_once.min(pool.accounts.len() as u64),
             _ => 1,
         };
         2 * media_legs(actor) * at_once + connections

@@ -6,7 +6,7 @@
 //! ```
 
 use std::io::{self, Read, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::tls::{Acceptor, Session};
 use crate::sip::flow::Transport;
@@ -66,13 +66,27 @@ pub enum ReadState {
     Closed(io::Error),
 }
 
+/// A connection from one of several local addresses that is being opened.
+fn connect_from(local: IpAddr, remote: SocketAddr) -> io::Result<mio::net::TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::for_address(remote), socket2::Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.bind(&SocketAddr::new(local, 0).into())?;
+    match socket.connect(&remote.into()) {
+        Err(error) if error.raw_os_error() != Some(nix::errno::Errno::EINPROGRESS as i32) => Err(error),
+        _ => Ok(mio::net::TcpStream::from_std(socket.into())),
+    }
+}
+
 impl Stream {
-    /// Begins to connect.
+    /// Begins to connect, from this local address where one is given.
     ///
     /// # Errors
     /// The system's.
-    pub fn connect(remote: SocketAddr, tls: Option<Session>) -> io::Result<Self> {
-        let socket = mio::net::TcpStream::connect(remote)?;
+    pub fn connect(remote: SocketAddr, local: Option<IpAddr>, tls: Option<Session>) -> io::Result<Self> {
+        let socket = match local {
+            None => mio::net::TcpStream::connect(remote)?,
+            Some(local) => connect_from(local, remote)?,
+        };
         Ok(Self { tls: tls.map(Box::new), ..Self::of(socket, remote, State::Connecting) })
     }
 

@@ -1,6 +1,7 @@
 //! Who may have one more binding: the licence, its rule on accounts that exist, and the contacts of one account.
 
-use super::registrar::{Binding, Change, Registrar};
+use super::bindings::Binding;
+use super::registrar::{Change, Registrar};
 use crate::scenario::lab::{LabPlan, Victim};
 use crate::scenario::plan::Reject;
 use crate::sip::flow::{Flow, LinkId};
@@ -15,10 +16,11 @@ impl Registrar {
         &mut self,
         plan: &'p LabPlan,
         user: &str,
+        from: Flow,
         changes: &[Change],
     ) -> Result<Vec<Key>, &'p Reject> {
-        let before: Vec<&str> =
-            self.bindings.keys().filter(|(owner, _)| owner == user).map(|(_, uri)| &**uri).collect();
+        let own = self.bindings.of(user);
+        let before: Vec<&str> = own.iter().map(|binding| &*binding.key).collect();
         let mut after = before.clone();
         for change in changes {
             match change {
@@ -37,9 +39,16 @@ impl Registrar {
         if let Some(per_aor) = plan.registrations.per_aor.as_ref().filter(|limit| after.len() > limit.places as usize) {
             return Err(&per_aor.refuse);
         }
+        if let Some(per_source) = &plan.registrations.per_source {
+            let own = own.iter().filter(|binding| binding.flow.remote.ip() == from.remote.ip()).count();
+            let others = self.bindings.from(from.remote.ip()) as usize - own;
+            if others + after.len() > per_source.places as usize {
+                return Err(&per_source.refuse);
+            }
+        }
         let Some(licence) = &plan.licence else { return Ok(Vec::new()) };
         let others = self.bindings.len() - before.len();
-        let over = (others + after.len()).saturating_sub(licence.places as usize);
+        let over = (others + self.returning.len() + after.len()).saturating_sub(licence.places as usize);
         match licence.evict {
             _ if over == 0 => Ok(Vec::new()),
             Some(evict) if over <= others => Ok(self.victims(user, evict.victim, over)),
@@ -49,8 +58,9 @@ impl Registrar {
 
     /// Bindings of other accounts that make way.
     fn victims(&mut self, user: &str, victim: Victim, count: usize) -> Vec<Key> {
-        let others = self.bindings.iter().filter(|((owner, _), _)| owner != user);
-        let mut others: Vec<(u64, Key)> = others.map(|(key, binding)| (binding.made, key.clone())).collect();
+        let others = self.bindings.iter().filter(|(owner, _)| *owner != user);
+        let key = |owner: &str, binding: &Binding| (owner.to_owned(), binding.key.clone());
+        let mut others: Vec<(u64, Key)> = others.map(|(owner, binding)| (binding.made, key(owner, binding))).collect();
         others.sort_unstable();
         let mut victims = Vec::with_capacity(count);
         while victims.len() < count && !others.is_empty() {
@@ -65,7 +75,7 @@ impl Registrar {
 
     /// Removes bindings without a word to their owners. The connections to close, never that of the one who came.
     pub(super) fn evict(&mut self, plan: &LabPlan, newcomer: Flow, victims: &[Key]) -> Vec<LinkId> {
-        let removed: Vec<Binding> = victims.iter().filter_map(|key| self.bindings.remove(key)).collect();
+        let removed: Vec<Binding> = victims.iter().filter_map(|(user, key)| self.bindings.remove(user, key)).collect();
         let closes = plan.licence.as_ref().and_then(|licence| licence.evict).is_some_and(|evict| evict.close);
         let links = removed.into_iter().map(|binding| binding.flow.link);
         links.filter(|link| closes && *link != newcomer.link).collect()

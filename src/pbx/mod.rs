@@ -2,6 +2,7 @@
 //! (`limits`, the one place that counts them) and on registrations (`licence`). A
 //! [`Station`](crate::station::Station), so calls against it also run in virtual time.
 
+mod bindings;
 mod bridge;
 mod calls;
 mod licence;

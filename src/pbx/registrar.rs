@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use rustc_hash::FxHashMap;
 
+use super::bindings::{Binding, Bindings};
 use super::limits::Pace;
-use crate::scenario::lab::LabPlan;
+use crate::scenario::lab::{Freed, LabPlan};
 use crate::scenario::plan::Reject;
 use crate::sip::auth::{Algorithm, Verdict, Verifier};
 use crate::sip::flow::{Flow, LinkId};
@@ -26,29 +27,14 @@ const NONCE_LIFE: Duration = Duration::from_secs(300);
 pub(super) struct Registrar {
     verifier: Verifier,
     passwords: FxHashMap<String, Secret>,
-    /// (user, contact, or instance and number of a flow) → binding
-    pub(super) bindings: FxHashMap<(String, String), Binding>,
-    /// Bindings that were ever made.
-    made: u64,
+    pub(super) bindings: Bindings,
+    /// When places of devices that have logged out can be had again; `None` never.
+    pub(super) returning: Vec<Option<Instant>>,
     pace: Pace,
     /// Who is evicted.
     pub(super) random: Random,
     origin: Instant,
     counter: u64,
-}
-
-/// Where an account is reached.
-#[derive(Clone, Debug)]
-pub(super) struct Binding {
-    pub(super) contact: String,
-    /// The device, as `+sip.instance` names it.
-    pub(super) instance: Option<String>,
-    pub(super) flow: Flow,
-    /// Route towards it (RFC 3327), in order.
-    pub(super) path: Vec<String>,
-    pub(super) until: Instant,
-    /// Which one it was, counted over all bindings that were ever made.
-    pub(super) made: u64,
 }
 
 /// What a request's credentials are worth.
@@ -96,8 +82,8 @@ impl Registrar {
         Self {
             verifier: Verifier::new(plan.domain.clone(), key, NONCE_LIFE),
             passwords: accounts.filter_map(|a| Some((a.user.clone(), a.password.clone()?))).collect(),
-            bindings: FxHashMap::default(),
-            made: 0,
+            bindings: Bindings::default(),
+            returning: Vec::new(),
             pace: Pace::default(),
             random: Random::new(random.next_u64()),
             origin: now,
@@ -136,7 +122,8 @@ impl Registrar {
         flow: Flow,
         request: &Message<'_>,
     ) -> Answer {
-        self.bindings.retain(|_, binding| binding.until > now);
+        self.bindings.expire(now);
+        self.returning.retain(|at| at.is_none_or(|at| at > now));
         if let Some(rate) = &plan.registrations.rate
             && !self.pace.take(now, self.origin, rate.meter)
         {
@@ -153,19 +140,29 @@ impl Registrar {
             // RFC 5626 §6: who stands between us knows nothing of flows.
             return Answer::refuse(439, "First Hop Lacks Outbound Support", Vec::new());
         }
-        let evicted = match self.licensed(plan, user, &changes) {
+        let evicted = match self.licensed(plan, user, flow, &changes) {
             Ok(evicted) => evicted,
             Err(refuse) => return Answer::rejected(refuse),
         };
         let closes = self.evict(plan, flow, &evicted);
+        let before = self.bindings.of(user).len();
         for change in changes {
             match change {
-                Change::RemoveAll => self.bindings.retain(|(owner, _), _| owner != user),
-                Change::Remove(key) => drop(self.bindings.remove(&(user.to_owned(), key))),
+                Change::RemoveAll => self.bindings.retain(user, |_| false),
+                Change::Remove(key) => drop(self.bindings.remove(user, &key)),
                 Change::Bind { key, contact, instance, expires } => {
                     let until = now + Duration::from_secs(expires.into());
-                    self.bind(user, key, Binding { contact, instance, flow, path: path.clone(), until, made: 0 });
+                    let path = path.clone();
+                    self.bindings.insert(user, Binding { key, contact, instance, flow, path, until, made: 0 });
                 }
+            }
+        }
+        let freed = plan.licence.as_ref().map_or(Freed::AtOnce, |licence| licence.freed);
+        for _ in self.bindings.of(user).len()..before {
+            match freed {
+                Freed::AtOnce => {}
+                Freed::After(period) => self.returning.push(Some(now + period)),
+                Freed::Never => self.returning.push(None),
             }
         }
         let mut headers = self.contacts(now, user, asks(b"gruu").then_some(plan.domain.as_str()));
@@ -177,20 +174,9 @@ impl Registrar {
         Answer { code: 200, reason: String::new(), headers, closes }
     }
 
-    fn bind(&mut self, user: &str, key: String, binding: Binding) {
-        let key = (user.to_owned(), key);
-        // A refresh does not make a binding younger.
-        let made = self.bindings.get(&key).map(|before| before.made).unwrap_or_else(|| {
-            self.made += 1;
-            self.made
-        });
-        self.bindings.insert(key, Binding { made, ..binding });
-    }
-
     /// The bindings of an account, with their public GRUUs at this domain where they are asked for (RFC 5627 §5.2).
     fn contacts(&self, now: Instant, user: &str, gruus_at: Option<&str>) -> Vec<(&'static str, String)> {
-        let own = self.bindings.iter().filter(|((owner, _), _)| owner == user);
-        let line = |(_, binding): (_, &Binding)| {
+        let line = |binding: &Binding| {
             let left = binding.until.saturating_duration_since(now).as_secs();
             let gruu = |instance: &String| {
                 let gruu = gruus_at.map(|domain| format!(";pub-gruu=\"sip:{user}@{domain};gr={instance}\""));
@@ -199,14 +185,14 @@ impl Registrar {
             let device = binding.instance.as_ref().map(gruu).unwrap_or_default();
             ("Contact", format!("<{}>{device};expires={left}", binding.contact))
         };
-        own.map(line).collect()
+        self.bindings.of(user).iter().map(line).collect()
     }
 
     /// Where an account is reached: the binding that was made last of all, or of those of the device that a GRUU names.
     pub(super) fn find(&self, now: Instant, user: &str, gruu: Option<&str>) -> Option<&Binding> {
-        let own = self.bindings.iter().filter(|((owner, _), binding)| owner == user && binding.until > now);
-        let named = own.filter(|(_, binding)| gruu.is_none_or(|gruu| binding.instance.as_deref() == Some(gruu)));
-        named.map(|(_, binding)| binding).max_by_key(|binding| binding.until)
+        let own = self.bindings.of(user).iter().filter(|binding| binding.until > now);
+        let named = own.filter(|binding| gruu.is_none_or(|gruu| binding.instance.as_deref() == Some(gruu)));
+        named.max_by_key(|binding| binding.until)
     }
 
     /// Whether the lab knows the account.
@@ -216,12 +202,12 @@ impl Registrar {
 
     /// Bindings that stand.
     pub(super) fn len(&self, now: Instant) -> usize {
-        self.bindings.values().filter(|binding| binding.until > now).count()
+        self.bindings.iter().filter(|(_, binding)| binding.until > now).count()
     }
 
     /// Bindings over a connection that is gone are gone.
     pub(super) fn remove_link(&mut self, link: LinkId) {
-        self.bindings.retain(|_, binding| binding.flow.link != link);
+        self.bindings.remove_link(link);
     }
 }
 

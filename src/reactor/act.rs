@@ -1,7 +1,7 @@
 //! What the station wants: messages and packets to send, sockets to open and to close, reports.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use super::{Reactor, Turned, Wire, fault_of};
 use crate::evidence::Message;
@@ -37,8 +37,8 @@ impl<S: Station> Reactor<S> {
                     self.out.flush(&mut self.sockets, &mut self.health);
                     self.sockets.close_port(self.poll.registry(), port);
                 }
-                Output::OpenLink { link, transport, remote, local_port, server } => {
-                    self.open_link(link, (transport, remote), local_port, server);
+                Output::OpenLink { link, transport, remote, local, local_port, server } => {
+                    self.open_link(link, (transport, remote), (local, local_port), server);
                 }
                 Output::CloseLink(link) => {
                     self.out.flush(&mut self.sockets, &mut self.health);
@@ -59,17 +59,19 @@ impl<S: Station> Reactor<S> {
         self.health.peak_sockets = self.health.peak_sockets.max(self.health.sockets);
     }
 
-    fn open_link(&mut self, link: LinkId, to: (Transport, SocketAddr), local_port: u16, server: u16) {
+    fn open_link(&mut self, link: LinkId, to: (Transport, SocketAddr), from: (Option<IpAddr>, u16), server: u16) {
         let (now, (transport, remote)) = (self.turn.now, to);
         let client = self.tls.clients.get(usize::from(server)).and_then(Option::as_ref);
         let opened = match (transport, client) {
-            (Transport::Udp, _) => self.sockets.open_udp(self.poll.registry(), link, remote, local_port).map(Some),
+            (Transport::Udp, _) => self.sockets.open_udp(self.poll.registry(), link, remote, from).map(Some),
             (Transport::Tls, None) => Err(io::Error::other("TLS is not set up for this server")),
             (Transport::Tls, Some(client)) => client.connect().and_then(|session| {
-                self.sockets.open_stream(self.poll.registry(), link, remote, Some(session), now).map(|()| None)
+                self.sockets
+                    .open_stream(self.poll.registry(), link, (remote, from.0), Some(session), now)
+                    .map(|()| None)
             }),
             (Transport::Tcp, _) => {
-                self.sockets.open_stream(self.poll.registry(), link, remote, None, now).map(|()| None)
+                self.sockets.open_stream(self.poll.registry(), link, (remote, from.0), None, now).map(|()| None)
             }
         };
         match opened {

@@ -149,9 +149,10 @@ impl Sockets {
         registry: &Registry,
         link: LinkId,
         remote: SocketAddr,
-        local_port: u16,
+        (local, local_port): (Option<IpAddr>, u16),
     ) -> io::Result<SocketAddr> {
-        let local = SocketAddr::new(udp::local_address_towards(remote)?, local_port);
+        let local = local.map_or_else(|| udp::local_address_towards(remote), Ok)?;
+        let local = SocketAddr::new(local, local_port);
         let udp = Udp::bind_sip(local)?;
         let local = udp.local();
         self.add(registry, Kind::Sip { link, udp })?;
@@ -163,12 +164,12 @@ impl Sockets {
         &mut self,
         registry: &Registry,
         link: LinkId,
-        remote: SocketAddr,
+        (remote, local): (SocketAddr, Option<IpAddr>),
         tls: Option<Session>,
         now: Instant,
     ) -> io::Result<()> {
-        let stream = Stream::connect(remote, tls)?;
-        let local = SocketAddr::new(udp::local_address_towards(remote)?, 0);
+        let stream = Stream::connect(remote, local, tls)?;
+        let local = SocketAddr::new(local.map_or_else(|| udp::local_address_towards(remote), Ok)?, 0);
         self.add(registry, Kind::Stream { link, stream, local })?;
         self.opening.push_back((now + OPEN_WITHIN, link));
         Ok(())
@@ -279,7 +280,7 @@ mod tests {
         let settings = TlsSettings { name: "lab".into(), roots: Roots::Given(ca), ..TlsSettings::default() };
         let session = Client::new(&settings, None).expect("settings").connect().expect("a session");
         let (mut sockets, now) = (Sockets::default(), clock::now());
-        sockets.open_stream(poll.registry(), LinkId(1), remote, Some(session), now).expect("a socket");
+        sockets.open_stream(poll.registry(), LinkId(1), (remote, None), Some(session), now).expect("a socket");
         let Some(Kind::Stream { stream, .. }) = sockets.get_mut(0) else { panic!("there is one") };
         while stream.advance().expect("no error") != Advance::Waiting {}
         assert_eq!(sockets.deadline(), Some(now + OPEN_WITHIN));

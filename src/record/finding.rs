@@ -68,6 +68,12 @@ findings! {
     CallSharedLimit = "call.shared_limit", next: [
         "Look for a limit of the whole system or of our address: calls of its licence, a cap on the session border controller.",
     ];
+    /// Each source address carries so many calls: one more is refused from ours and accepted from another one.
+    CallSourceLimit = "call.source_limit", next: [
+        "For the limit of the line let calls come from several addresses (`sip.local_addresses`), or have this one allowed.",
+    ];
+    /// The whole system is full: a call that does not need the line is refused too, and so is one from another source address, until a place is freed.
+    CallSystemLimit = "call.system_limit", next: ["Compare the number with the calls that the PBX is licensed for."];
     /// An earlier call is ended when one more is accepted.
     CallEvicted = "call.evicted", next: ["Ask the operator which rule ends calls that are up."];
     /// The number of calls that were accepted differs from round to round.
@@ -103,6 +109,10 @@ findings! {
     RegBlocked = "reg.blocked", next: [
         "Wait, then ask the operator whether fail2ban or a fraud rule holds our address or account.",
         "Ask whether a licence is held for a time after its device has logged out.",
+    ];
+    /// Each source address carries so many registrations: one more is refused from ours and accepted from another one.
+    RegSourceLimit = "reg.source_limit", next: [
+        "For the licence let devices come from several addresses (`sip.local_addresses`), or have this one allowed.",
     ];
     /// The number of registrations that were accepted differs from round to round.
     RegLimitVaries = "reg.limit_varies", next: ["Search again when nobody logs in or out."];

@@ -17,5 +17,5 @@ mod verdict;
 pub use expectations::{Actual, Checker, ExpectationResult, aborts, all_hold};
 pub use generator::{Generator, Health};
 pub use screen::Snapshot;
-pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Summary};
+pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Standing, Summary};
 pub use verdict::{Ending, Verdict};

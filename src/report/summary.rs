@@ -51,6 +51,9 @@ pub struct Summary {
     /// (`call.inbound_unexpected`), standing registrations that were lost (`reg.binding_lost`) or made again (`ok`).
     #[serde(default)]
     pub beside: BTreeMap<Class, u64>,
+    /// Accounts that stayed registered for the whole run (`registered: standing` or `all`); `null` without any.
+    #[serde(default)]
+    pub standing: Option<Standing>,
     /// Pauses that the far side asked for, and starts that fell into them.
     #[serde(default)]
     pub back_off: BackOff,
@@ -93,6 +96,18 @@ pub struct RunInfo {
     pub started_at: Timestamp,
     pub ended_at: Timestamp,
     pub ending: Ending,
+    pub standing: Option<Standing>,
+}
+
+/// Accounts that stayed registered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Standing {
+    /// How many there are.
+    pub accounts: u64,
+    /// Most of them that were registered at the same time.
+    pub registered: u64,
+    /// Refreshes that were accepted.
+    pub refreshes: u64,
 }
 
 /// A limit that was searched for.
@@ -226,6 +241,7 @@ impl Summary {
             failed: legs.failed,
             answering_legs: totals.tally.answering_legs(),
             beside: totals.beside.clone(),
+            standing: info.standing,
             back_off: totals.back_off,
             classes: totals.tally.classes().clone(),
             codes: totals.tally.codes(),

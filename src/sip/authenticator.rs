@@ -155,7 +155,11 @@ impl Authenticator {
         let known = self.realms.iter().position(|it| it.side == side && it.challenge.realm == challenge.realm);
         match known {
             Some(place) => self.realms[place] = Realm { side, challenge, count: 0 },
-            None if self.realms.len() < MAX_REALMS => self.realms.push(Realm { side, challenge, count: 0 }),
+            None if self.realms.len() < MAX_REALMS => {
+                // Most accounts have one, and a hundred thousand of them keep it.
+                self.realms.reserve_exact(1);
+                self.realms.push(Realm { side, challenge, count: 0 });
+            }
             None => {}
         }
     }

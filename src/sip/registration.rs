@@ -14,39 +14,45 @@ use super::outbox::Context;
 use super::transaction::soonest;
 use super::uri::{NameAddr, Uri};
 use super::write::Writer;
+use crate::units::Random;
+
+/// What the bindings of a registrar have in common: a hundred thousand of them share one.
+#[derive(Clone, Debug, Default)]
+pub struct Registrar {
+    /// `sip` or `sips`: of the Request-URI and of addresses of record.
+    pub scheme: &'static str,
+    /// Its domain, which is that of addresses of record too.
+    pub domain: String,
+    /// Further header fields.
+    pub headers: Vec<(String, String)>,
+    /// Bytes of the largest REGISTER that is sent as a datagram; a larger one waits for another flow
+    /// ([`Event::TooLarge`]). `None` sends any.
+    pub largest_datagram: Option<usize>,
+    /// A GRUU is asked for (RFC 5627); needs an instance.
+    pub gruu: bool,
+    /// Bindings are of a flow (RFC 5626): the next one of the same instance takes its place. Needs an instance.
+    pub outbound: bool,
+}
 
 /// A binding to make.
 #[derive(Clone, Debug)]
 pub struct Binding {
     /// Where REGISTER goes.
     pub flow: Flow,
-    /// The application's number for it; not 0.
+    /// The application's number for it; 0 is nobody's.
     pub owner: u64,
-    /// Request-URI: the registrar's domain, as `sip:pbx.example`.
-    pub registrar: String,
-    /// Address of record, as `sip:1001@pbx.example`.
-    pub aor: String,
-    /// User part of the Contact.
-    pub user: String,
+    /// Whom it is made at.
+    pub registrar: Arc<Registrar>,
+    /// User part of the address of record and of the Contact.
+    pub user: Box<str>,
     /// Expiry asked for, seconds.
     pub expires: u32,
-    /// Further header fields.
-    pub headers: Vec<(String, String)>,
-    /// Pre-loaded Route fields.
-    pub route: Vec<String>,
-    /// Bytes of the largest REGISTER that is sent as a datagram; a larger one waits for another flow
-    /// ([`Event::TooLarge`]). `None` sends any.
-    pub largest_datagram: Option<usize>,
     /// What to answer a challenge with.
     pub credentials: Option<Arc<Login>>,
     /// Whether it is refreshed before it expires.
     pub refresh: bool,
     /// Value of `+sip.instance`, as `urn:uuid:…`.
-    pub instance: Option<String>,
-    /// A GRUU is asked for (RFC 5627); needs an instance.
-    pub gruu: bool,
-    /// The binding is of a flow (RFC 5626): the next one of the same instance takes its place. Needs an instance.
-    pub outbound: bool,
+    pub instance: Option<Box<str>>,
 }
 
 /// A binding and the request that makes, keeps or removes it.
@@ -54,24 +60,35 @@ pub struct Binding {
 pub struct Registration {
     binding: Binding,
     authenticator: Authenticator,
-    call_id: String,
     cseq: u32,
-    state: State,
-    exchange: Option<Exchange>,
-    refresh_at: Option<Instant>,
     next_number: u32,
+    state: State,
+    /// The request under way.
+    exchange: Option<Box<Exchange>>,
+    /// When it was first sent, or the last one was.
+    asked: Instant,
+    refresh_at: Option<Instant>,
     interval_raised: bool,
+    /// One that was too large for a datagram goes as it is now.
+    held_back: bool,
     /// The address that the REGISTER under way has in its Contact.
     contact: SocketAddr,
     /// The address of the binding that stands.
     bound: Option<SocketAddr>,
     /// The binding was made anew because our public address is another one; once, as a NAT may give one per request.
     corrected: bool,
+    /// What most registrars do not give.
+    given: Option<Box<Given>>,
+    /// The REGISTER was not served where it went, and waits for another place.
+    unserved: bool,
+}
+
+/// What a registrar gives an account besides its binding.
+#[derive(Debug)]
+struct Given {
     /// Route that requests of the account are to take (RFC 3608).
     service_route: Vec<String>,
     gruu: Option<String>,
-    /// The REGISTER was not served where it went, and waits for another place.
-    unserved: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,24 +104,23 @@ enum State {
 
 impl Registration {
     /// Sends the first REGISTER. `None` where the flow's link is closed.
-    pub fn start(context: &mut Context<'_>, binding: Binding) -> Option<Self> {
+    pub fn start(context: &mut Context<'_>, mut binding: Binding) -> Option<Self> {
         let contact = context.link(binding.flow)?.contact;
-        let call_id = format!("{:016x}{:08x}@ringfleet", context.random.next_u64(), context.random.next_u32());
         let mut registration = Self {
-            authenticator: Authenticator::new(binding.credentials.clone()),
+            authenticator: Authenticator::new(binding.credentials.take()),
             binding,
-            call_id,
             cseq: 0,
+            next_number: 1,
             state: State::Registering,
             exchange: None,
+            asked: context.now,
             refresh_at: None,
-            next_number: 1,
             interval_raised: false,
+            held_back: false,
             contact,
             bound: None,
             corrected: false,
-            service_route: Vec::new(),
-            gruu: None,
+            given: None,
             unserved: false,
         };
         registration.send(context);
@@ -116,24 +132,19 @@ impl Registration {
         self.binding.owner
     }
 
-    /// Call-ID.
-    pub fn call_id(&self) -> &str {
-        &self.call_id
-    }
-
-    /// Address of record.
-    pub fn aor(&self) -> &str {
-        &self.binding.aor
+    /// Whether it is that of `user@domain`.
+    pub fn is_of(&self, address: &str) -> bool {
+        address.rsplit_once('@') == Some((&self.binding.user, &self.binding.registrar.domain))
     }
 
     /// Route that requests of the account are to take (RFC 3608), in order.
     pub fn service_route(&self) -> &[String] {
-        &self.service_route
+        self.given.as_ref().map_or(&[], |given| &given.service_route)
     }
 
     /// The public GRUU that the registrar gave our Contact.
     pub fn gruu(&self) -> Option<&str> {
-        self.gruu.as_deref()
+        self.given.as_ref()?.gruu.as_deref()
     }
 
     /// Link of its flow.
@@ -143,7 +154,7 @@ impl Registration {
 
     /// Whether the last exchange answered a challenge.
     pub fn was_challenged(&self) -> bool {
-        self.exchange.as_ref().is_some_and(Exchange::was_challenged)
+        self.exchange.as_ref().is_some_and(|exchange| exchange.was_challenged())
     }
 
     /// Whether nothing more can happen.
@@ -155,7 +166,7 @@ impl Registration {
     pub fn deadline(&self) -> Option<Instant> {
         let exchange = match self.state {
             State::Registering | State::Refreshing | State::Querying | State::Removing => {
-                self.exchange.as_ref().and_then(Exchange::deadline)
+                self.exchange.as_ref().and_then(|exchange| exchange.deadline())
             }
             State::Registered | State::Over => None,
         };
@@ -186,10 +197,11 @@ impl Registration {
     /// A response to the transaction `number`.
     pub fn handle_response(&mut self, context: &mut Context<'_>, response: &Message<'_>, number: u32) {
         let flow = (self.binding.flow, self.binding.owner);
-        let awaited = |exchange: &&mut Exchange| exchange.number() == number && !self.unserved;
+        let largest = self.largest_datagram();
+        let awaited = |exchange: &&mut Box<Exchange>| exchange.number() == number && !self.unserved;
         let Some(exchange) = self.exchange.as_mut().filter(awaited) else { return };
         let auth = (&mut self.authenticator, &mut self.next_number);
-        let heard = exchange.handle_response(context, flow, response, auth, self.binding.largest_datagram);
+        let heard = exchange.handle_response(context, flow, response, auth, largest);
         self.cseq = self.cseq.max(exchange.cseq());
         if exchange.number() != number
             && let Some(link) = context.link(self.binding.flow)
@@ -210,8 +222,7 @@ impl Registration {
     /// Does what is due.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
         if self.state != State::Querying && self.refresh_at.is_some_and(|at| at <= context.now) {
-            self.refresh_at = None;
-            self.state = State::Refreshing;
+            (self.refresh_at, self.state, self.asked) = (None, State::Refreshing, context.now);
             return self.send(context);
         }
         let flow = (self.binding.flow, self.binding.owner);
@@ -226,6 +237,7 @@ impl Registration {
         if self.state == State::Registered {
             // The binding leads nowhere: it is made again at another place, where there is one.
             (self.state, self.refresh_at, self.exchange) = (State::Refreshing, None, None);
+            self.asked = context.now;
         }
         if self.state != State::Over {
             self.fail(context, 503, Cause::Transport);
@@ -274,14 +286,17 @@ impl Registration {
         let refreshed = self.state == State::Refreshing;
         let mine = own_contact(response, self.contact, &self.binding);
         let expires = granted(response, mine);
-        self.gruu = mine.and_then(|params| header::param(params, "pub-gruu")).map(header::text);
+        let gruu = mine.and_then(|params| header::param(params, "pub-gruu")).map(header::text);
         let route = response.headers(Name::ServiceRoute).flat_map(header::split_list);
-        self.service_route = route.map(header::text).collect();
+        let service_route: Vec<String> = route.map(header::text).collect();
+        let gives = gruu.is_some() || !service_route.is_empty();
+        self.given = gives.then(|| Box::new(Given { service_route, gruu }));
         self.rest();
         if self.binding.refresh {
-            self.refresh_at = Some(context.now + refresh_after(expires.unwrap_or(self.binding.expires)));
+            let after = refresh_after(expires.unwrap_or(self.binding.expires), refreshed, context.random);
+            self.refresh_at = Some(context.now + after);
         }
-        context.tell(Event::Registered { registration: context.handle, expires, refreshed });
+        context.tell(Event::Registered { registration: context.handle, expires, refreshed, asked: self.asked });
     }
 
     /// The binding stands. Nothing is kept of the request that made it: it is a kilobyte, and most registrations only
@@ -305,7 +320,7 @@ impl Registration {
         if self.unserved {
             return;
         }
-        let heard = self.exchange.as_ref().is_some_and(Exchange::was_heard);
+        let heard = self.exchange.as_ref().is_some_and(|exchange| exchange.was_heard());
         let movable = context.fails_over && matches!(self.state, State::Registering | State::Refreshing);
         if movable && cause.is_unserved(code, heard) {
             self.unserved = true;
@@ -322,7 +337,10 @@ impl Registration {
         }
         let event = match self.state {
             State::Removing => Event::Unregistered { registration, code, cause },
-            state => Event::RegistrationFailed { registration, code, cause, refresh: state != State::Registering },
+            state => {
+                let (refresh, asked) = (state != State::Registering, self.asked);
+                Event::RegistrationFailed { registration, code, cause, refresh, asked }
+            }
         };
         self.state = State::Over;
         self.refresh_at = None;
@@ -330,47 +348,50 @@ impl Registration {
     }
 
     fn send(&mut self, context: &mut Context<'_>) {
-        let binding = &self.binding;
-        let Some(link) = context.link(binding.flow) else { return self.fail(context, 503, Cause::Transport) };
+        let Some(link) = context.link(self.binding.flow) else { return self.fail(context, 503, Cause::Transport) };
         self.cseq += 1;
         let number = self.next_number;
         self.next_number += 1;
         let mut bytes = Vec::with_capacity(600);
-        let mut writer = Writer::request(&mut bytes, b"REGISTER", binding.registrar.as_bytes());
+        let registrar = Arc::clone(&self.binding.registrar);
+        let Registrar { scheme, domain, headers, .. } = &*registrar;
+        let aor = format!("{scheme}:{}@{domain}", self.binding.user);
+        let mut writer = Writer::request(&mut bytes, b"REGISTER", format!("{scheme}:{domain}").as_bytes());
         writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, number));
         writer.field("Max-Forwards", "70");
-        for route in &binding.route {
-            writer.field("Route", route);
-        }
-        writer.field("From", format!("<{}>;tag={}", binding.aor, context.salt.tag(context.handle)));
-        writer.field("To", format!("<{}>", binding.aor)).field("Call-ID", &self.call_id);
+        writer.field("From", format!("<{aor}>;tag={}", context.salt.tag(context.handle)));
+        writer.field("To", format!("<{aor}>")).field("Call-ID", context.salt.call_id(context.handle));
         writer.field_fmt("CSeq", format_args!("{} REGISTER", self.cseq));
         if self.state != State::Querying {
             self.write_contacts(&mut writer, link);
         }
         writer.field("User-Agent", context.agent);
-        for (name, value) in &self.binding.headers {
+        for (name, value) in headers {
             writer.field(name, value);
         }
         writer.body("", b"");
         let flow = (self.binding.flow, self.binding.owner);
         let bytes = exchange::with_known_credentials(context, bytes, &mut self.authenticator);
-        if exchange::is_too_large(context, flow.0, bytes.len(), self.binding.largest_datagram) {
+        if exchange::is_too_large(context, flow.0, bytes.len(), self.largest_datagram()) {
             return self.hold_back(context);
         }
-        self.exchange = Some(Exchange::start(context, flow, (number, self.cseq), bytes));
+        self.exchange = Some(Box::new(Exchange::start(context, flow, (number, self.cseq), bytes)));
     }
 
     /// The REGISTER is too large for a datagram: it waits, once, for another flow. One that removes or asks is not looked
     /// after by anybody, and goes as it is.
     fn hold_back(&mut self, context: &mut Context<'_>) {
-        self.binding.largest_datagram = None;
+        self.held_back = true;
         if matches!(self.state, State::Registering | State::Refreshing) {
             self.unserved = true;
             context.tell(Event::TooLarge { entry: context.handle });
         } else {
             self.send(context);
         }
+    }
+
+    fn largest_datagram(&self) -> Option<usize> {
+        self.binding.registrar.largest_datagram.filter(|_| !self.held_back)
     }
 
     /// The binding that is asked for, and the end of one with another address.
@@ -382,16 +403,17 @@ impl Registration {
             (State::Removing, Some(bound)) => bound,
             _ => link.contact,
         };
-        let replaced = self.bound.filter(|bound| *bound != self.contact && !binding.outbound);
+        let Registrar { gruu, outbound, .. } = *binding.registrar;
+        let replaced = self.bound.filter(|bound| *bound != self.contact && !outbound);
         if let Some(bound) = replaced {
             // First of the two, so that a registrar with a limit has room for the other.
             writer.field("Contact", format!("<{}>;expires=0", at(bound)));
         }
         let instance = binding.instance.as_ref().map(|urn| format!(";+sip.instance=\"<{urn}>\"")).unwrap_or_default();
         // RFC 5626 §4.2.1: one flow for each instance, so its number is always the same.
-        let flow = if binding.outbound { ";reg-id=1" } else { "" };
+        let flow = if outbound { ";reg-id=1" } else { "" };
         writer.field("Contact", format!("<{}>{instance}{flow};expires={expires}", at(self.contact)));
-        let asked = [("path", true), ("gruu", binding.gruu), ("outbound", binding.outbound)];
+        let asked = [("path", true), ("gruu", gruu), ("outbound", outbound)];
         let tags: Vec<&str> = asked.into_iter().filter_map(|(tag, asked)| asked.then_some(tag)).collect();
         writer.field("Supported", tags.join(", "));
         writer.field_fmt("Expires", format_args!("{expires}"));
@@ -414,8 +436,56 @@ fn granted(response: &Message<'_>, mine: Option<&[u8]>) -> Option<u32> {
     own.or_else(|| response.header(Name::Expires).and_then(header::number))
 }
 
-/// When to refresh: with a tenth of the time left, but at least five seconds before the end where there is room.
-fn refresh_after(expires: u32) -> Duration {
+/// When to refresh a binding that is granted for so many seconds: by chance, so that bindings which began together (a
+/// power cut, the begin of a load) are not refreshed together ever after. The first time any moment between a ninth of the
+/// latest and the latest is as likely as another, which spreads them over the whole expiry at once; from then on the last
+/// ninth keeps them apart. The latest leaves a tenth of the time, and at least five seconds where there is room.
+fn refresh_after(expires: u32, refreshed: bool, random: &mut Random) -> Duration {
     let expires = f64::from(expires);
-    Duration::from_secs_f64((expires * 0.9).min(expires - 5.0).max(expires * 0.5))
+    let latest = (expires * 0.9).min(expires - 5.0).max(expires * 0.5);
+    let earliest = latest * if refreshed { 8.0 / 9.0 } else { 1.0 / 9.0 };
+    Duration::from_secs_f64(earliest + (latest - earliest) * random.unit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_falls_between_a_tenth_and_nine_tenths_of_the_expiry_and_later_ones_in_its_last_ninth() {
+        let mut random = Random::new(2);
+        let seconds = |expires, refreshed, random: &mut Random| {
+            let drawn: Vec<f64> =
+                (0..10_000).map(|_| refresh_after(expires, refreshed, random).as_secs_f64()).collect();
+            let round = |value: f64| value.round() as u64;
+            let (least, most) = drawn.iter().fold((f64::MAX, 0f64), |(a, b), at| (a.min(*at), b.max(*at)));
+            let mean = drawn.iter().sum::<f64>() / 10_000.0;
+            (round(least), round(mean / 30.0) * 30, round(most))
+        };
+        assert_eq!(seconds(3600, false, &mut random), (360, 1800, 3240));
+        assert_eq!(seconds(3600, true, &mut random), (2880, 3060, 3240));
+        // Five seconds are left where there is room, else half of the time.
+        assert_eq!(seconds(20, true, &mut random), (13, 0, 15));
+        assert_eq!(seconds(4, true, &mut random), (2, 0, 2));
+    }
+
+    #[test]
+    fn refreshes_of_bindings_that_began_together_are_spread_evenly_from_the_first_one_on() {
+        let mut random = Random::new(1);
+        let mut minutes = vec![0u32; 50];
+        for _ in 0..10_000 {
+            let mut at = Duration::ZERO;
+            let mut refreshed = false;
+            while at < Duration::from_secs(3000) {
+                at += refresh_after(600, refreshed, &mut random);
+                refreshed = true;
+                if let Some(count) = minutes.get_mut(at.as_secs() as usize / 60) {
+                    *count += 1;
+                }
+            }
+        }
+        // Ten thousand every 510 s are 1,176 a minute; a herd would be 10,000 in one and none in the next eight.
+        assert_eq!(minutes[0], 0, "none before a tenth of the time");
+        assert!(minutes[10..].iter().all(|count| (750..1350).contains(count)), "{minutes:?}");
+    }
 }

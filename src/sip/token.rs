@@ -38,6 +38,13 @@ impl Salt {
         Branch(self.mix(handle), transaction)
     }
 
+    /// The Call-ID of an entry that needs none of its own: nothing has to be kept for it.
+    pub fn call_id(self, handle: Handle) -> String {
+        let first = (self.mix(handle) ^ self.0.rotate_left(32)).wrapping_mul(SPREAD);
+        let second = (first.rotate_left(29) ^ self.0).wrapping_mul(SPREAD) >> 32;
+        format!("{first:016x}{second:08x}@ringfleet")
+    }
+
     /// The entry that a tag of ours names. Any 16 hexadecimal digits give one: its generation tells whether it is ours.
     pub fn read_tag(self, tag: &[u8]) -> Option<Handle> {
         (tag.len() == 16).then(|| read_hex(tag)).flatten().map(|mixed| self.unmix(mixed))

@@ -82,6 +82,8 @@ pub enum Output<R> {
         transport: Transport,
         /// The server.
         remote: SocketAddr,
+        /// Local address; `None` takes that of the way to the server.
+        local: Option<IpAddr>,
         /// Local port; 0 takes a free one.
         local_port: u16,
         /// Index of the server that the station was given, for TLS.

@@ -1,6 +1,7 @@
 //! Values that must not reach a log, a file or a screen.
 
 use std::fmt;
+use std::sync::Arc;
 
 /// Wraps what a log line may not show: it prints as `***`.
 #[derive(Clone, Copy)]
@@ -18,14 +19,14 @@ impl<T> fmt::Debug for Redacted<T> {
     }
 }
 
-/// A password or token. It can be compared and used, but neither printed nor serialised.
+/// A password or token, shared by its clones. It can be compared and used, but neither printed nor serialised.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Arc<str>);
 
 impl Secret {
     /// Keeps `text` out of sight from here on.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(text.into().into())
     }
 
     /// The secret itself, for the one place that sends or hashes it.

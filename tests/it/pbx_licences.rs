@@ -227,6 +227,36 @@ fn contacts_of_one_account_are_limited_and_those_of_others_are_not_counted() {
 }
 
 #[test]
+fn contacts_from_one_address_are_limited_whoever_they_are_of() {
+    let mut desk = Desk::new(
+        "registrations: { per_source: { contacts: 2, refuse: { code: 403, reason: too many from here } } }\n",
+    );
+    let mut code =
+        |from: u8, user: &str| desk.register(at(from), user, &format!("Contact: <sip:{user}@10.0.1.{from}>\r\n")).0;
+    assert_eq!([code(1, "1001"), code(1, "1002"), code(1, "1003")], [200, 200, 403]);
+    assert_eq!([code(2, "1003"), code(1, "1001"), code(1, "1004")], [200, 200, 403]);
+    assert_eq!(desk.register(at(1), "1001", "Contact: *\r\nExpires: 0\r\n").0, 200);
+    assert_eq!(desk.register(at(1), "1004", "Contact: <sip:1004@10.0.1.1>\r\n").0, 200);
+}
+
+#[test]
+fn the_place_of_a_device_that_logged_out_comes_back_late_or_never_where_the_licence_says_so() {
+    let gone = "Contact: *\r\nExpires: 0\r\n";
+    let mut desk = Desk::new("licence: { devices: 2, frees_after: 3s }\n");
+    assert_eq!([1, 2, 3].map(|n| login(&mut desk, n)), [200, 200, 403]);
+    assert_eq!(desk.register(at(1), "1001", gone).0, 200);
+    desk.pass_until(Duration::from_millis(2999));
+    assert_eq!(login(&mut desk, 3), 403);
+    desk.pass_until(Duration::from_millis(3000));
+    assert_eq!(login(&mut desk, 3), 200);
+    let mut desk = Desk::new("licence: { devices: 2, frees_after: never }\n");
+    assert_eq!([1, 2].map(|n| login(&mut desk, n)), [200, 200]);
+    assert_eq!(desk.register(at(1), "1001", gone).0, 200);
+    desk.pass_until(Duration::from_secs(250));
+    assert_eq!((login(&mut desk, 3), login(&mut desk, 2)), (403, 200));
+}
+
+#[test]
 fn registers_that_come_too_fast_are_told_when_to_come_again() {
     let mut desk =
         Desk::new("registrations: { rate: { max: 2/s, burst: 2, refuse: { code: 503, retry_after: 7 } } }\n");

@@ -363,7 +363,7 @@ mod registering {
     use std::sync::Arc;
 
     use ringfleet::sip::exchange::Login;
-    use ringfleet::sip::registration::Binding;
+    use ringfleet::sip::registration::{Binding, Registrar};
     use ringfleet::units::Secret;
 
     use super::*;
@@ -374,18 +374,12 @@ mod registering {
         let binding = Binding {
             flow,
             owner: 7,
-            registrar: "sip:lab".into(),
-            aor: "sip:1001@lab".into(),
+            registrar: Arc::new(Registrar { scheme: "sip", domain: "lab".into(), gruu: true, ..Registrar::default() }),
             user: "1001".into(),
             expires: 300,
-            headers: Vec::new(),
-            route: Vec::new(),
             credentials: Some(Arc::new(Login { user: "1001".into(), password: Secret::new("x") })),
             refresh: true,
             instance: Some("urn:uuid:1".into()),
-            gruu: true,
-            outbound: false,
-            largest_datagram: None,
         };
         let session = pair.ends[0].register(now, binding).expect("the link is open");
         let mut peer = Peer { pair, session };
@@ -408,9 +402,9 @@ mod registering {
         let route = "Service-Route: <sip:p1@lab;lr>, <sip:p2@lab;lr>\r\nPath: <sip:edge@lab;lr>\r\n";
         peer.answer("REGISTER", "200 OK", "r", &granted(route), "");
         let endpoint = &peer.pair.ends[0];
-        assert_eq!(endpoint.service_route("sip:1001@lab"), ["<sip:p1@lab;lr>", "<sip:p2@lab;lr>"]);
-        assert_eq!(endpoint.gruu("sip:1001@lab"), Some("sip:1001@lab;gr=urn:uuid:1"));
-        assert_eq!(endpoint.gruu("sip:1002@lab"), None);
+        assert_eq!(endpoint.service_route("1001@lab"), ["<sip:p1@lab;lr>", "<sip:p2@lab;lr>"]);
+        assert_eq!(endpoint.gruu("1001@lab"), Some("sip:1001@lab;gr=urn:uuid:1"));
+        assert_eq!(endpoint.gruu("1002@lab"), None);
     }
 
     #[test]

@@ -186,10 +186,12 @@ fn hotline() -> ringfleet::scenario::compile::Compiled {
 #[test]
 fn a_standing_registration_whose_refresh_gets_no_answer_is_made_again() {
     let mut world = World::new(hotline());
-    world.pass(secs(260));
-    // The refresh at 270 s and its ten repetitions: the time-out is at 302 s.
+    world.pass(secs(29));
+    // The first refresh and its ten repetitions: the time-out is 32 s later.
     world.drop_next = vec![("REGISTER".into(), 11)];
     world.run(15 * MINUTE);
+    let refresh = world.sent(Side::Callers, "REGISTER")[2];
+    assert!((30_000..270_000).contains(&refresh), "between a tenth and nine tenths of 300 s: {refresh}");
     let [lost, back] = &world.beside[..] else { panic!("{:#?}", world.beside) };
     assert_eq!((lost.class, lost.code, lost.code_origin), (Class::RegBindingLost, Some(408), Some(Origin::Local)));
     assert_eq!((lost.role, lost.account.as_deref()), (Role::Registration, Some("1001")));
@@ -199,11 +201,9 @@ fn a_standing_registration_whose_refresh_gets_no_answer_is_made_again() {
     assert_eq!(back.reason.as_deref().map(|reason| reason.starts_with("OK; registered again after ")), Some(true));
     let failed = world.primary.iter().filter(|record| record.class != Class::Ok);
     let (away, unreached): (Vec<&CallRecord>, _) = failed.partition(|record| record.class == Class::RegBindingLost);
-    // The binding ran out at 300 s, before we could know: the call of that moment got to the lab and no further.
-    let unreached: Vec<_> = unreached.iter().map(|record| (record.call_id.as_str(), record.class)).collect();
-    assert_eq!(unreached, [("run-000031-customer", Class::CallCalleeUnreachable)]);
+    assert!(unreached.is_empty(), "the binding stood until 300 s: {unreached:#?}");
     // Those who came later were not let call, and were told why.
-    assert!((3..=6).contains(&away.len()), "{}", away.len());
+    assert!((2..=6).contains(&away.len()), "{}", away.len());
     for record in away {
         assert_eq!((record.invited, record.unmet.as_deref()), (false, Some("when: agent was never registered")));
     }
@@ -224,13 +224,13 @@ fn a_standing_registration_whose_connection_breaks_is_made_again_over_a_new_one(
 #[test]
 fn a_standing_registration_that_stays_away_is_asked_for_less_and_less_often() {
     let mut world = World::new(hotline());
-    world.pass(secs(260));
+    world.pass(secs(29));
     world.drop_next = vec![("REGISTER".into(), usize::MAX)];
     world.run(20 * MINUTE);
     assert_eq!(world.beside.len(), 1, "one loss, however often it is tried");
     let sent = world.sent(Side::Callers, "REGISTER");
     let tries: Vec<u128> = sent.windows(2).filter(|two| two[1] - two[0] > 5_000).map(|two| two[1]).collect();
     let waits: Vec<u128> = tries.windows(2).map(|two| two[1] - two[0] - 32_000).collect();
-    assert_eq!(tries[0], 270_040, "the refresh");
+    assert!((30_000..270_000).contains(&tries[0]), "the refresh: {}", tries[0]);
     assert!((30_000..=60_000).contains(&waits[0]) && (60_000..=120_000).contains(&waits[1]), "{waits:?}");
 }

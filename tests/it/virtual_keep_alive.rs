@@ -74,8 +74,8 @@ fn a_flow_timer_of_the_registrar_says_how_often() {
 
 #[test]
 fn a_standing_registration_whose_flow_failed_is_made_again_over_a_new_connection_after_a_while() {
-    let text = "scenario: inbound\ntarget: lab\nactors:\n  agent: { account: agents, registered: standing, steps: \
-         [{ answer: { within: 20s } }, talk] }\n  customer: { account: agents, when: agent.registered, steps: \
+    let text = "scenario: inbound\ntarget: lab\nactors:\n  agent: { account: agents, registered: standing, \
+         expires: 3600, steps: [{ answer: { within: 20s } }, talk] }\n  customer: { account: agents, when: agent.registered, steps: \
          [{ dial: { number: \"1001\", answer_within: 20s } }, { talk: { for: 2s } }, hangup] }\n\
          load: { rate: 0.01/s, calls: 4 }\n";
     let mut world = World::new(over(Transport::Tcp, kept(every(30), compiled(text, ""))));

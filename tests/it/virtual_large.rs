@@ -148,8 +148,10 @@ fn a_register_that_grows_too_large_with_its_credentials_changes_to_tcp_and_stays
     let mut world = World::new(heavy(800, "[{ register: { expires: 60 } }, { wait: 100s }]", "lab: asks\n"));
     world.run(3 * MINUTE);
     assert_eq!(shown(world.record()), (Class::Ok, Some("tcp"), Some(1)));
-    // The first, its answer to the challenge, a refresh, the one that removes the binding.
-    assert_eq!(transports(&world, "REGISTER"), ["UDP", "TCP", "TCP", "TCP"]);
+    // The first, its answer to the challenge, two or three refreshes, the one that removes the binding.
+    let transports = transports(&world, "REGISTER");
+    assert!((5..=6).contains(&transports.len()) && transports[0] == "UDP", "{transports:?}");
+    assert!(transports[1..].iter().all(|it| it == "TCP"), "{transports:?}");
     let callers = world.wire.iter().filter(|sent| sent.by == Side::Callers);
     let number =
         |text: &str| text.lines().find_map(|line| line.strip_prefix("CSeq: ")?.split(' ').next()?.parse().ok());

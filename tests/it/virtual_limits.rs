@@ -1,9 +1,11 @@
 //! The search for a limit against the simulated PBX, whole scenarios in virtual time.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringfleet::call::Found;
+use ringfleet::pace::Schedule;
 use ringfleet::pace::search::Scope;
 use ringfleet::record::{Class, Finding};
 use ringfleet::units::{Random, Secret};
@@ -32,18 +34,44 @@ fn calls(lab: &str) -> Found {
 
 /// A search for calls by so many accounts.
 fn calls_of(accounts: u64, lab: &str) -> Found {
+    calls_from(1, accounts, lab)
+}
+
+/// The same, from so many source addresses.
+fn calls_from(sources: u8, accounts: u64, lab: &str) -> Found {
     let users = format!("accounts: {{ users: 1001..{} }}", 1000 + accounts);
     let scenario = "scenario: search\ntarget: lab.yaml\ncaller:\n  account: agents\n  steps: [ { dial: { number: \"9007{{ \
                     n | pad(4) }}\", trunk: trunk_a, media: none } }, hold_open ]\nload: { find_limit: { of: \
                     concurrent_calls, up_to: 40, step_every: 50ms, control: { number: internal } } }\n";
-    run(scenario, &format!("lab: limits\n{users}\n{lab}")).0
+    search_from(sources, scenario, &format!("lab: limits\n{users}\n{lab}"))
 }
 
 /// A search for registrations of a lab with these lines.
 fn registrations(lab: &str) -> Found {
+    registrations_from(1, lab)
+}
+
+/// The same, from so many source addresses.
+fn registrations_from(sources: u8, lab: &str) -> Found {
     let scenario = "scenario: search\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, hold_open] }\nload: { \
                     find_limit: { of: registrations, up_to: 45, step_every: 50ms } }\n";
-    run(scenario, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}")).0
+    search_from(sources, scenario, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}"))
+}
+
+/// Runs a search that goes out from so many source addresses; nothing is left of it.
+fn search_from(sources: u8, scenario: &str, lab: &str) -> Found {
+    let mut compiled = compiled(scenario, lab);
+    for actor in &mut compiled.plan.actors {
+        Arc::make_mut(&mut actor.target).local_addresses = (1..=sources).map(|n| IpAddr::from([10, 0, 3, n])).collect();
+    }
+    if let Schedule::Search(search) = &mut compiled.plan.load.schedule {
+        search.sources = sources.into();
+    }
+    let mut world = World::new(compiled);
+    world.run(Duration::from_secs(4 * 3600));
+    world.rest(Duration::from_secs(5));
+    assert_eq!((world.pbx.calls_under_way(), world.pbx.bindings(world.now)), (0, 0), "{lab}");
+    world.found[0].clone()
 }
 
 pub(crate) fn below(random: &mut Random, bound: u64) -> u64 {
@@ -150,16 +178,41 @@ fn caps_of_accounts_and_of_the_whole_system_are_not_named_the_limit_of_the_trunk
             "{lab}{}",
             outcome.text
         );
-        for cap in ["all", "per_source"] {
+        for (cap, finding) in [("all", Finding::CallSystemLimit), ("per_source", Finding::CallSourceLimit)] {
             let places = 1 + below(random, 39);
             let lab = format!(
                 "calls: {{ {cap}: {{ calls: {places}, refuse: {refuse} }} }}\ntrunks: {{ trunk_a: {{ prefix: 900, calls: \
                  100 }} }}\n"
             );
+            // With one address it stays open which of the two it is.
             let outcome = calls(&lab).outcome;
             let expected = (Some(Finding::CallSharedLimit), None);
             assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+            let outcome = calls_from(2, 60, &lab).outcome;
+            assert_eq!((outcome.finding, outcome.measured), (Some(finding), None), "{lab}{}", outcome.text);
         }
+        let places = 1 + below(random, 39);
+        let lab = format!("trunks: {{ trunk_a: {{ prefix: 900, calls: {places}, refuse: {refuse} }} }}\n");
+        let outcome = calls_from(3, 60, &lab).outcome;
+        let expected = (Some(Finding::CallTrunkSaturated), Some(places));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+    });
+}
+
+#[test]
+fn a_cap_of_each_source_address_on_registrations_is_told_from_a_licence_by_another_address() {
+    each_of_twenty(|random| {
+        let (places, refuse) = (1 + below(random, 40), refusal(random));
+        let lab = format!(
+            "registrations: {{ per_source: {{ contacts: {places}, refuse: {refuse} }} }}\nlicence: {{ devices: 60 }}\n"
+        );
+        let outcome = registrations_from(2, &lab).outcome;
+        let expected = (Some(Finding::RegSourceLimit), None);
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+        let lab = format!("licence: {{ devices: {places}, refuse: {refuse} }}\n");
+        let outcome = registrations_from(2, &lab).outcome;
+        let expected = (Some(Finding::RegLicenceExceeded), Some(places));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
     });
 }
 
@@ -269,4 +322,24 @@ fn a_place_that_the_trunk_gives_back_late_or_never_is_said() {
 fn a_trunk_that_accepts_nothing_is_down() {
     let outcome = calls("trunks: { trunk_a: { prefix: 900, calls: 0 } }\n").outcome;
     assert_eq!((outcome.finding, outcome.measured), (Some(Finding::LineDown), Some(0)), "{}", outcome.text);
+}
+
+#[test]
+fn accounts_of_a_load_go_out_from_every_local_address_in_turn() {
+    let text = "scenario: test\ntarget: lab\ncaller: { account: agents, steps: [register, { dial: { number: echo, media: none } \
+                }, hangup] }\nload: { concurrent: 6, calls: 12 }\n";
+    let mut compiled = compiled(text, "");
+    Arc::make_mut(&mut compiled.plan.actors[0].target).local_addresses =
+        (1..=3).map(|n| IpAddr::from([10, 0, 3, n])).collect();
+    let mut world = World::new(compiled);
+    world.run(Duration::from_secs(60));
+    assert!(world.records.iter().all(|record| !record.is_failed()), "{:?}", world.records);
+    for n in 1..=3 {
+        let own = format!("@10.0.3.{n}:");
+        let from = |what: &str| {
+            let sent = |sent: &&crate::virtual_net::Sent| sent.line.starts_with(what) && sent.text.contains(&own);
+            world.wire.iter().filter(sent).count()
+        };
+        assert_eq!(from("INVITE "), 4 * 2, "each with its challenge, from 10.0.3.{n}");
+    }
 }

@@ -109,6 +109,8 @@ pub(crate) struct World {
     pub(crate) strict: bool,
     /// What becomes of the descriptions in messages of the PBX on their way.
     pub(crate) rewrite_answers: Option<fn(&str) -> String>,
+    /// The reason phrase that responses of the PBX with this code have on their way.
+    pub(crate) rewrite_reason: Option<(u16, &'static str)>,
     /// The next BYE of the callers gets this challenge instead of reaching the PBX: a code and a header field.
     pub(crate) challenge_bye: Option<(u16, &'static str)>,
     /// BYE requests of the callers as they were sent.
@@ -262,6 +264,7 @@ impl World {
             drop_next: Vec::new(),
             strict: true,
             rewrite_answers: None,
+            rewrite_reason: None,
             challenge_bye: None,
             byes: Vec::new(),
             audio_to: Vec::new(),
@@ -516,7 +519,9 @@ impl World {
                     self.ports.remove(&SocketAddr::new(address.ip(), address.port() + 1));
                 }
             }
-            Output::OpenLink { link, transport, remote, .. } => self.open_link(link, transport, remote),
+            Output::OpenLink { link, transport, remote, local, .. } => {
+                self.open_link(link, transport, remote, local.unwrap_or(CALLERS));
+            }
             Output::CloseLink(LinkId(accepted)) if side == Side::Pbx => {
                 let link = LinkId(accepted - ACCEPTED);
                 if self.links.remove(&link).is_some() {
@@ -563,7 +568,7 @@ impl World {
         address
     }
 
-    fn open_link(&mut self, link: LinkId, transport: Transport, remote: SocketAddr) {
+    fn open_link(&mut self, link: LinkId, transport: Transport, remote: SocketAddr, local: IpAddr) {
         let now = self.now;
         let fate = self.fates.get(&remote).copied();
         assert!(remote == PBX || fate.is_some(), "nobody gave the address {remote}");
@@ -573,7 +578,7 @@ impl World {
         if let Some(fault) = self.refuse_links.or(refused) {
             return self.callers.handle_link(now, link, LinkEvent::Lost(fault, "refused".into()));
         }
-        let address = SocketAddr::from(([10, 0, 0, 1], 20_000 + link.0 as u16));
+        let address = SocketAddr::new(local, 20_000 + link.0 as u16);
         self.links.insert(link, (transport, address, remote));
         if transport.is_reliable() {
             let theirs = Link::new(transport, PBX);
@@ -653,6 +658,8 @@ impl World {
         };
         let rewritten = self.rewrite_answers.filter(|_| by == Side::Pbx).and_then(|rewrite| rewritten(bytes, rewrite));
         let bytes = rewritten.as_deref().unwrap_or(bytes);
+        let other_reason = self.rewrite_reason.filter(|_| by == Side::Pbx).and_then(|reason| reworded(bytes, reason));
+        let bytes = other_reason.as_deref().unwrap_or(bytes);
         self.carry(reliable, || Packet::Sip { side, flow, bytes: bytes.to_vec() });
     }
 
@@ -755,6 +762,13 @@ pub(crate) fn reply(request: &[u8], code: u16, field: &str) -> Vec<u8> {
     format!("SIP/2.0 {code} X\r\n{}\r\n{field}\r\nContent-Length: 0\r\n\r\n", lines.join("\r\n")).into_bytes()
 }
 
+/// A response with this code, and another reason phrase.
+fn reworded(bytes: &[u8], (code, reason): (u16, &str)) -> Option<Vec<u8>> {
+    let rest = bytes.strip_prefix(format!("SIP/2.0 {code} ").as_bytes())?;
+    let fields = rest.iter().position(|byte| *byte == b'\r')?;
+    Some([format!("SIP/2.0 {code} {reason}").as_bytes(), &rest[fields..]].concat())
+}
+
 /// The PBX reports nothing; its outputs are those of callers otherwise.
 trait MapReport {
     fn map_report(self) -> Output<Report>;
@@ -767,8 +781,8 @@ impl MapReport for Output<()> {
             Self::Media { port, channel, to } => Output::Media { port, channel, to },
             Self::OpenPort { port, range, local } => Output::OpenPort { port, range, local },
             Self::ClosePort(port) => Output::ClosePort(port),
-            Self::OpenLink { link, transport, remote, local_port, server } => {
-                Output::OpenLink { link, transport, remote, local_port, server }
+            Self::OpenLink { link, transport, remote, local, local_port, server } => {
+                Output::OpenLink { link, transport, remote, local, local_port, server }
             }
             Self::CloseLink(link) => Output::CloseLink(link),
             Self::Report(()) => unreachable!("the PBX reports nothing"),

@@ -10,4 +10,4 @@ mod register;
 mod talk;
 
 pub(super) use answer::sent_response;
-pub(super) use register::binding_of;
+pub(super) use register::{binding_of, registrar_of};

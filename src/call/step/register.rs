@@ -6,41 +6,46 @@ use std::time::Duration;
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
 use crate::record::RegistrationFacts;
-use crate::scenario::plan::{Account, Actor, Register, Step};
+use crate::scenario::plan::{Account, Register, Step, Target};
 use crate::sip::exchange::{Cause, Login};
 use crate::sip::flow::Flow;
 use crate::sip::message::Message;
-use crate::sip::registration::Binding;
+use crate::sip::registration::{Binding, Registrar};
 use crate::sip::uri::bracketed;
 use crate::units::Random;
 
-/// The binding of an account at its actor's registrar.
+/// The registrar of a target.
+pub(in crate::call) fn registrar_of(target: &Target) -> Registrar {
+    Registrar {
+        scheme: target.server.scheme(),
+        domain: bracketed(&target.domain).into_owned(),
+        headers: target.headers.clone(),
+        largest_datagram: target.largest_datagram(),
+        gruu: target.gruu,
+        outbound: target.outbound,
+    }
+}
+
+/// The binding of an account at a registrar.
 pub(in crate::call) fn binding_of(
-    actor: &Actor,
+    registrar: &Arc<Registrar>,
     account: &Account,
     login: Option<&Arc<Login>>,
     flow: Flow,
     expires: u32,
     owner: u64,
 ) -> Binding {
-    let target = &actor.target;
-    let (scheme, domain) = (target.server.scheme(), bracketed(&target.domain));
+    let Registrar { domain, gruu, outbound, .. } = &**registrar;
+    let instance = || instance_of(&format!("sip:{}@{}", account.user, domain.trim_matches(['[', ']'])));
     Binding {
         flow,
         owner,
-        registrar: format!("{scheme}:{domain}"),
-        aor: format!("{scheme}:{}@{domain}", account.user),
-        user: account.user.clone(),
+        registrar: Arc::clone(registrar),
+        user: account.user.as_str().into(),
         expires,
-        headers: target.headers.clone(),
-        largest_datagram: target.largest_datagram(),
-        route: Vec::new(),
         credentials: login.cloned(),
         refresh: true,
-        instance: (target.gruu || target.outbound)
-            .then(|| instance_of(&format!("sip:{}@{}", account.user, target.domain))),
-        gruu: target.gruu,
-        outbound: target.outbound,
+        instance: (*gruu || *outbound).then(|| instance().into()),
     }
 }
 
@@ -64,7 +69,7 @@ impl Leg {
     pub(in crate::call) fn begin_register(&mut self, tools: &mut Tools<'_>, step: &Register) -> Flowing {
         let Some(flow) = self.access(tools, None) else { return Flowing::Blocked };
         let Some(account) = tools.account else { return Flowing::Over };
-        let binding = binding_of(tools.actor, account, tools.login, flow, step.expires, tools.owner);
+        let binding = binding_of(tools.registrar, account, tools.login, flow, step.expires, tools.owner);
         let Some(handle) = tools.endpoint.register(tools.now, binding) else {
             return self.lose_link(crate::record::TransportFault::Unreachable);
         };

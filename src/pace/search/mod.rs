@@ -19,7 +19,8 @@
 //! | a pause alone is enough, three times in a row | a limit on the rate |
 //! | refused although a place was freed, after every pause | blocked for a while |
 //! | a freed place is taken by the account that had it, never by another | a limit of each account |
-//! | the control is refused too, until a place is freed | a limit of more than this line |
+//! | one more is accepted from another source address, each time | a limit of each source address |
+//! | the control is refused too, until a place is freed | a limit of more than this line; of the whole system, where it is refused from another source address too |
 //! | accepted, and another one is gone | eviction |
 //! | refused whenever it is tried, freed places too, while its neighbours are accepted | that account alone; it is set aside |
 //! | k differs | a range, not a number |
@@ -73,6 +74,8 @@ pub struct Settings {
     pub control: bool,
     /// Accounts that tries come from; each has one of its own where registrations are counted.
     pub accounts: u64,
+    /// Source addresses that tries can come from.
+    pub sources: u64,
     /// Tries differ in whom they call, so that a limit of the callee is not what is found.
     pub callees_differ: bool,
     /// Nobody else uses the line while it is searched.
@@ -135,6 +138,8 @@ pub enum How {
     Usual,
     /// It is the control call.
     Control,
+    /// As the scenario says, from another source address.
+    Elsewhere,
     /// With a password that is wrong on purpose.
     WrongPassword,
 }

@@ -94,6 +94,8 @@ enum Then {
     /// As many are up as may be.
     Full,
     Round,
+    /// No freed place comes back: is what is still held alive at all?
+    Blocked,
     /// One more than this many was accepted.
     Evicted(usize),
 }
@@ -105,6 +107,8 @@ enum Purpose {
     Extra,
     /// The control passes.
     Control,
+    /// One more is refused from another source address as well.
+    Elsewhere,
     /// The freed place is taken.
     Retry(Freed),
     /// With no freed place coming back: whether the control still passes.

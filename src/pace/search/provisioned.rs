@@ -198,6 +198,10 @@ impl Provisioned {
         }
         let always = self.accounts.iter().all(|account| account.accepted >= self.settings.prove);
         match always {
+            true if self.accounts.iter().all(|account| account.refusal.code.is_none()) => {
+                let text = "accounts that got no answer are accepted later";
+                self.finish(Finding::RegLimitVaries, None, text);
+            }
             true => self.finish(Finding::RegRateLimited, None, "accounts that were refused are accepted after a pause"),
             false => {
                 let text =
@@ -225,7 +229,8 @@ impl Provisioned {
         self.seen.aside = self.accounts.iter().map(|account| account.number).collect();
         let (how, rounds) = (self.seen.refused(), times(self.round));
         let text = format!(
-            "{refused} of {count} accounts cannot be registered even alone ({how}), shown again {rounds}; {wrong}; {rule}"
+            "{refused} of {count} accounts cannot be registered even alone ({how}), shown again {rounds}; {wrong}; {rule}{}",
+            self.seen.waited()
         );
         let named = over && !alike;
         let finding = if named { Finding::RegProvisionedOver2x } else { Finding::RegSubsetRefused };
@@ -245,9 +250,9 @@ impl Provisioned {
     }
 }
 
-/// Nothing tells one refusal from the other.
+/// Nothing tells one refusal from the other. A 401 or 407 is one for credentials, whatever it says.
 fn is_like(one: &Refusal, other: &Refusal) -> bool {
-    (one.code, &one.reason) == (other.code, &other.reason)
+    one.code == other.code && (one.reason == other.reason || matches!(one.code, Some(401 | 407)))
 }
 
 impl Machine for Provisioned {

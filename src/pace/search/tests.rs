@@ -68,6 +68,7 @@ fn settings() -> Settings {
         pauses: vec![Duration::from_secs(1), Duration::from_secs(5), Duration::from_secs(30), Duration::from_secs(65)],
         control: true,
         accounts: 50,
+        sources: 1,
         callees_differ: true,
         exclusive: true,
         trial: Duration::from_secs(10),

@@ -59,6 +59,9 @@ pub(super) struct Seen {
     pub(super) control: Option<bool>,
     pub(super) taken_by_same: u32,
     pub(super) taken_by_other: u32,
+    /// Accepted from another source address while one more was refused.
+    pub(super) taken_elsewhere: u32,
+    pub(super) refused_elsewhere: u32,
     pub(super) freed_after: Vec<Duration>,
     /// The longest Retry-After that was kept.
     retry_after: Option<Duration>,
@@ -91,6 +94,7 @@ impl Seen {
         self.refused_at.push(held);
         self.begun_by.push(self.refusals.last().map_or(0, |(number, _)| *number));
         (self.rounds, self.taken_by_same, self.taken_by_other, self.control) = (0, 0, 0, None);
+        (self.taken_elsewhere, self.refused_elsewhere) = (0, 0);
         self.freed_after.clear();
         self.proof = self.refusals.last().map(|(number, _)| *number).into_iter().collect();
     }
@@ -111,10 +115,7 @@ impl Seen {
             1 => "; one account is refused whenever it is tried and was set aside".to_owned(),
             count => format!("; {count} accounts are refused whenever they are tried and were set aside"),
         };
-        let waited = match self.retry_after {
-            Some(wish) => format!("; Retry-After of up to {} s was kept", wish.as_secs()),
-            None => String::new(),
-        };
+        let waited = self.waited();
         Outcome {
             finding,
             measured,
@@ -127,6 +128,14 @@ impl Seen {
             proof: self.proof.clone(),
             aside: self.aside.clone(),
             text: format!("{text}{aside}{waited}"),
+        }
+    }
+
+    /// What is said of pauses that the far side wished for.
+    pub(super) fn waited(&self) -> String {
+        match self.retry_after {
+            Some(wish) => format!("; Retry-After of up to {} s was kept", wish.as_secs()),
+            None => String::new(),
         }
     }
 
@@ -194,12 +203,23 @@ impl Outcome {
             Some(after) => format!("; a freed place was taken again after {}", millis(*after)),
             None => String::new(),
         };
-        if seen.control == Some(false) {
+        if seen.taken_elsewhere > 0 && seen.refused_elsewhere == 0 {
             let text = format!(
-                "{held} {things}, then calls that do not need the line are refused too; the next was {refused}, proved \
+                "{held} {things} from one source address: the next was {refused}, and accepted from another one, proved \
                  {rounds}{freed}"
             );
-            return seen.outcome(Some(named(settings.of, Finding::CallSharedLimit)), None, text);
+            return seen.outcome(Some(named(settings.of, Finding::CallSourceLimit)), None, text);
+        }
+        if seen.control == Some(false) {
+            let (finding, whence) = match seen.refused_elsewhere {
+                0 => (Finding::CallSharedLimit, ""),
+                _ => (Finding::CallSystemLimit, ", and so is one more from another source address"),
+            };
+            let text = format!(
+                "{held} {things}, then calls that do not need the line are refused too{whence}; the next was {refused}, \
+                 proved {rounds}{freed}"
+            );
+            return seen.outcome(Some(named(settings.of, finding)), None, text);
         }
         let missing = missing(settings, seen);
         let finding = match settings.exclusive {
@@ -272,6 +292,7 @@ fn named(of: Of, finding: Finding) -> Finding {
         (Of::Registrations | Of::ProvisionedExtensions, Finding::CallPlacesFree) => Finding::RegPlacesFree,
         (Of::Registrations | Of::ProvisionedExtensions, Finding::CallRateLimited) => Finding::RegRateLimited,
         (Of::Registrations | Of::ProvisionedExtensions, Finding::CallBlocked) => Finding::RegBlocked,
+        (Of::Registrations | Of::ProvisionedExtensions, Finding::CallSourceLimit) => Finding::RegSourceLimit,
         (Of::Registrations | Of::ProvisionedExtensions, Finding::CallAccountLimit) => Finding::RegSubsetRefused,
         (Of::Registrations | Of::ProvisionedExtensions, Finding::CallEvicted) => Finding::RegLicenceEvicted,
         (Of::Registrations | Of::ProvisionedExtensions, Finding::CallLimitVaries) => Finding::RegLimitVaries,

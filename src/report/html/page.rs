@@ -391,6 +391,14 @@ fn notes(summary: &Summary) -> Vec<String> {
             thousands(unexpected)
         ));
     }
+    if let Some(standing) = summary.standing {
+        notes.push(format!(
+            "Accounts that stayed registered for the whole run: {} of {}; their bindings were refreshed {}.",
+            thousands(standing.registered),
+            thousands(standing.accounts),
+            times(standing.refreshes)
+        ));
+    }
     let (lost, back) = (beside(Class::RegBindingLost), beside(Class::Ok));
     if lost > 0 {
         notes.push(format!("Standing registrations were lost {} and made again {}.", times(lost), times(back)));

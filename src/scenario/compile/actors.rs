@@ -51,19 +51,35 @@ pub(super) fn compile<'d>(
         };
         let registered = match actor.registered {
             Some(RegisteredFile::Standing) => Registered::Standing,
-            _ => Registered::BySteps,
+            Some(RegisteredFile::All) => Registered::All,
+            Some(RegisteredFile::BySteps) | None => Registered::BySteps,
         };
-        let registers = registered == Registered::Standing || steps.iter().any(|s| matches!(s, Step::Register(_)));
+        if actor.expires.is_some() && !registered.stands() && !at.doc().lossy {
+            let help = "add `registered: standing` or `all`, or give it to the `register` step";
+            report.add(at.name("expires"), "`expires` of an actor that does not stay registered", help);
+        }
+        let registers = registered.stands() || steps.iter().any(|s| matches!(s, Step::Register(_)));
         if registers && actor.account.is_none() && override_account.is_none() {
             let help = "add `account:` with a key of the target's `accounts:`";
             report.add(*at, format!("`{name}` registers, but has no account"), help);
         }
-        actors.push(Actor { name: (*name).to_owned(), target: site.target.clone(), pool, registered, when, steps });
+        actors.push(Actor {
+            name: (*name).to_owned(),
+            target: site.target.clone(),
+            pool,
+            registered,
+            expires: actor.expires.unwrap_or(EXPIRES),
+            when,
+            steps,
+        });
         places.push(*at);
     }
     check_circles(&actors, &places, report);
     (actors, places)
 }
+
+/// Expiry of registrations where none is written, seconds.
+const EXPIRES: u32 = 300;
 
 type Party<'f, 'd> = (&'f str, &'f ActorFile, At<'d>);
 

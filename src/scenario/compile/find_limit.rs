@@ -108,6 +108,7 @@ pub(super) fn compile(
         pauses,
         control: control.is_some(),
         accounts: actor.pool.as_ref().map_or(1, |pool| pool.accounts.len() as u64),
+        sources: actor.target.local_addresses.len().max(1) as u64,
         callees_differ: dial.is_some_and(|dial| dial.number.text.as_constant().is_none()),
         exclusive: actor.target.safety.saturate.exclusive,
         trial: file.trial.map_or(TRIAL, |period| period.0),

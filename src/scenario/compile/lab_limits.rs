@@ -4,7 +4,8 @@ use super::doc::{At, Report};
 use super::lab::reject_or;
 use crate::scenario::file::lab::LabTrunkFile;
 use crate::scenario::file::limits::{
-    BanFile, CallLimitFile, LabCallsFile, LabRegistrationsFile, OthersFile, RateLimitFile, SubjectWord,
+    BanFile, CallLimitFile, FreesAfter, LabCallsFile, LabRegistrationsFile, OthersFile, PerAorFile, RateLimitFile,
+    SubjectWord,
 };
 use crate::scenario::lab::{
     Ban, CallLimit, CallLimits, Freed, LabLimit, Meter, Others, Places, RateLimit, RegistrationLimits, Subject,
@@ -47,10 +48,11 @@ pub(super) fn of_calls(file: &LabCallsFile, at: At<'_>, report: &mut Report) -> 
 
 /// `registrations`.
 pub(super) fn of_registrations(file: &LabRegistrationsFile, at: At<'_>, report: &mut Report) -> RegistrationLimits {
-    let per_aor = file.per_aor.as_ref();
+    let limit = |file: &PerAorFile| LabLimit { places: file.contacts, refuse: reject_or(file.refuse.as_ref(), 403) };
     RegistrationLimits {
         rate: file.rate.as_ref().and_then(|file| rate(file, at.key("rate"), report)),
-        per_aor: per_aor.map(|file| LabLimit { places: file.contacts, refuse: reject_or(file.refuse.as_ref(), 403) }),
+        per_aor: file.per_aor.as_ref().map(limit),
+        per_source: file.per_source.as_ref().map(limit),
     }
 }
 
@@ -72,10 +74,7 @@ fn call_limit(file: &CallLimitFile, code: u16, at: At<'_>, report: &mut Report) 
         limit,
         refuse: reject_or(file.refuse.as_ref(), code),
         others,
-        freed: match file.frees_after {
-            None => Freed::AtOnce,
-            Some(after) => after.0.map_or(Freed::Never, |period| Freed::After(period.0)),
-        },
+        freed: freed(file.frees_after),
     });
     CallLimit {
         places,
@@ -145,5 +144,13 @@ fn rate(file: &RateLimitFile, at: At<'_>, report: &mut Report) -> Option<RateLim
 fn must_last(name: &str, period: Period, at: At<'_>, report: &mut Report) {
     if period.0.is_zero() {
         report.add(at.key(name), format!("`{name}` has to be longer than 0s"), "as in 2s");
+    }
+}
+
+/// When a place is free again.
+pub(super) fn freed(file: Option<FreesAfter>) -> Freed {
+    match file {
+        None => Freed::AtOnce,
+        Some(after) => after.0.map_or(Freed::Never, |period| Freed::After(period.0)),
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::accounts::users_of;
 use super::doc::{At, Report};
 use super::lab::reject_or;
+use super::lab_limits::freed;
 use crate::scenario::file::limits::{LabLicenceFile, OverProvisionedFile, VictimWord};
 use crate::scenario::lab::{Evict, LabLicence, OverProvisioned, Victim};
 use crate::scenario::plan::Account;
@@ -26,6 +27,7 @@ pub(super) fn compile(file: &LabLicenceFile, accounts: &[Account], at: At<'_>, r
         places: file.devices,
         refuse: reject_or(file.refuse.as_ref(), 403),
         evict,
+        freed: freed(file.frees_after),
         over_provisioned: rule
             .map(|rule| over_provisioned(rule, file.devices, accounts, at.key("over_provisioned"), report)),
     }

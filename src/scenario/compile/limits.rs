@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
-use crate::pace::search::{Of, Settings};
+use crate::pace::search::Of;
 use crate::pace::{Load, Schedule, peak_of};
 use crate::scenario::filled::Filled;
 use crate::scenario::plan::{Account, Actor, ActorState, Dial, Plan, Pool, Registered, Step, Target};
@@ -160,11 +160,14 @@ fn shortest(actor: &Actor, load: &Load) -> Duration {
 }
 
 fn owns_account(actor: &Actor) -> bool {
-    actor.registered == Registered::Standing || actor.steps.iter().any(|step| matches!(step, Step::Register(_)))
+    actor.registered.stands() || actor.steps.iter().any(|step| matches!(step, Step::Register(_)))
 }
 
 fn accounts(plan: &Plan, places: &[At<'_>], report: &mut Report) {
-    let of = |actor| plan.load.search().map(Settings::accounts_needed).or_else(|| concurrency_of(plan, actor));
+    let of = |index: usize| match plan.load.search() {
+        Some(search) => all_of(&plan.actors[index]).max(Some(search.accounts_needed())),
+        None => all_of(&plan.actors[index]).max(concurrency_of(plan, index)),
+    };
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
         let (Some(pool), Some(concurrency)) = (&actor.pool, of(index)) else { continue };
         let owners = plan.actors.iter().enumerate().filter(|(_, other)| shares(other, pool) && owns_account(other));
@@ -186,6 +189,12 @@ fn accounts(plan: &Plan, places: &[At<'_>], report: &mut Report) {
             report.add(at.key("account"), message, "raise `calls_each`, add accounts or ask for less load");
         }
     }
+}
+
+/// Accounts that stay registered whatever attempts need.
+fn all_of(actor: &Actor) -> Option<u64> {
+    let pool = actor.pool.as_ref().filter(|_| actor.registered == Registered::All);
+    pool.map(|pool| pool.accounts.len() as u64)
 }
 
 fn shares(actor: &Actor, pool: &Arc<Pool>) -> bool {
@@ -275,7 +284,9 @@ fn licences(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> 
         let same =
             |other: &&Actor| Arc::ptr_eq(&other.target, target) && owns_account(other) && !takes_over(plan, other);
         let Some(licence) = target.licence.filter(|_| same(&actor)) else { continue };
-        let Some(devices) = together(plan, same) else { continue };
+        let of = |(index, actor)| all_of(actor).max(concurrency_of(plan, index));
+        let devices: Option<u64> = plan.actors.iter().enumerate().filter(|(_, other)| same(other)).map(of).sum();
+        let Some(devices) = devices else { continue };
         if plan.actors[..index].iter().any(|other| same(&other)) || devices <= u64::from(licence.extensions) {
             continue;
         }

@@ -10,7 +10,7 @@ use super::numbers::is_dialable;
 use super::{Input, accounts, headers, safety, server, session, srtp, tls};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::TargetFile;
-use crate::scenario::file::target::{CodecWord, LargeRequestsWord, SipFile, TransportWord, TrunkFile};
+use crate::scenario::file::target::{CodecWord, LargeRequestsWord, SipFile, SocketsWord, TransportWord, TrunkFile};
 use crate::scenario::lab::LabPlan;
 use crate::scenario::plan::{
     Codec, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Server, Target, Transport, Trunk,
@@ -63,7 +63,9 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         server: tls::secured(server, &tls, &domain),
         domain,
         public_address: public_address(sip, at_sip, report),
+        local_addresses: local_addresses(sip, at_sip.key("local_addresses"), report),
         local_port: sip.local_port.unwrap_or(0),
+        socket_each: socket_each(sip, at_sip, report),
         large_requests: match sip.large_requests {
             LargeRequestsWord::Fragment => LargeRequests::Fragment,
             LargeRequestsWord::Tcp => LargeRequests::Tcp,
@@ -233,6 +235,32 @@ fn domain(sip: &SipFile, host: String, at: At<'_>, report: &mut Report) -> Strin
         report.add(at.key("domain"), format!("`{domain}` is no domain"), "write a host name, without sip: and port");
     }
     domain.clone()
+}
+
+fn socket_each(sip: &SipFile, at: At<'_>, report: &mut Report) -> bool {
+    let each = sip.sockets == SocketsWord::PerAccount;
+    if each && sip.local_port.is_some() {
+        let help = "leave one of the two out: a port can be bound once";
+        report.add(at.name("sockets"), "`sockets: per_account` and `local_port` are both given", help);
+    }
+    each
+}
+
+/// Addresses of this machine that calls go out from.
+fn local_addresses(sip: &SipFile, at: At<'_>, report: &mut Report) -> Vec<IpAddr> {
+    let mut addresses: Vec<IpAddr> = Vec::new();
+    for (index, text) in sip.local_addresses.iter().enumerate() {
+        match text.parse() {
+            Ok(address) if addresses.contains(&address) => {
+                report.add(at.index(index), format!("`{text}` is given twice"), "name each address once");
+            }
+            Ok(address) => addresses.push(address),
+            Err(_) => {
+                report.add(at.index(index), format!("`{text}` is no IP address"), "as [192.0.2.10, 192.0.2.11]");
+            }
+        }
+    }
+    addresses
 }
 
 fn public_address(sip: &SipFile, at: At<'_>, report: &mut Report) -> PublicAddress {

@@ -115,14 +115,16 @@ pub struct LabRegistrationsFile {
     pub rate: Option<RateLimitFile>,
     /// Contacts of one account.
     pub per_aor: Option<PerAorFile>,
+    /// Contacts that come from one IP address.
+    pub per_source: Option<PerAorFile>,
 }
 
-/// Contacts of one address of record.
+/// Contacts of one address of record, or from one IP address.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "per_aor")]
 pub struct PerAorFile {
-    /// Contacts that one account may have at the same time.
+    /// Contacts that there may be at the same time.
     pub contacts: u32,
     /// The refusal of one more. Default: 403.
     pub refuse: Option<RejectFile>,
@@ -139,6 +141,8 @@ pub struct LabLicenceFile {
     pub refuse: Option<RejectFile>,
     /// One more is accepted, and a device of another account removed without a word.
     pub evict: Option<EvictFile>,
+    /// When the place of a device that has logged out is free again: a time like 3s, or `never`. Default: 0s.
+    pub frees_after: Option<FreesAfter>,
     /// Where far more accounts exist than the licence has devices, some of them cannot register at all.
     pub over_provisioned: Option<OverProvisionedFile>,
 }

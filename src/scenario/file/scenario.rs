@@ -73,8 +73,14 @@ pub struct ActorFile {
     pub target: Option<String>,
     /// A key of the target's `accounts:`; left out for peers, which need none.
     pub account: Option<Digits>,
-    /// `standing`: registered from before the first attempt to after the last. Default: by a `register` step only.
+    /// `standing`: as many accounts as attempts need are registered from before the first attempt to after the last, and
+    /// refreshed. `all`: every account of its pool is. Default: by a `register` step only.
     pub registered: Option<RegisteredFile>,
+    /// Expiry that such registrations ask for, seconds, 10 to 86400, default 300. Each is refreshed at a time of its own:
+    /// first between a tenth and nine tenths of it, then between eight and nine tenths, and five seconds before its end at
+    /// the latest.
+    #[schemars(range(min = 10, max = 86400))]
+    pub expires: Option<u32>,
     /// Starts only once another actor has got so far: `NAME.registered`, `NAME.answered` or `NAME.ended`.
     pub when: Option<String>,
     /// How often it comes, 1 to 100: where actors have weights, each attempt is that of one of them, and actors without
@@ -90,8 +96,10 @@ pub struct ActorFile {
 #[serde(rename_all = "snake_case")]
 #[schemars(title = "registered")]
 pub enum RegisteredFile {
-    /// From before the first attempt to after the last.
+    /// From before the first attempt to after the last, as many accounts as attempts need.
     Standing,
+    /// The same, every account of its pool.
+    All,
     /// By a `register` step only.
     BySteps,
 }

@@ -89,8 +89,17 @@ pub struct SipFile {
     /// Address written into Via, Contact and SDP instead of the local one; `auto` learns it from what servers say of
     /// our requests (RFC 3581) and registers anew with it. Default: the local address.
     pub public_address: Option<String>,
+    /// Local addresses that calls and registrations go out from, account by account in turn, so that a limit of each
+    /// source address is not what is measured. A search goes out from the first and asks from the second whose limit it
+    /// met. Default: the address of the way to the server.
+    #[serde(default)]
+    pub local_addresses: Vec<String>,
     /// Local port of SIP over UDP. Default: a free one.
     pub local_port: Option<u16>,
+    /// Sockets of SIP over UDP: `shared` by all accounts (of a worker), or `per_account`, as phones of their own have them:
+    /// where a server tells devices apart by their port, or limits each. Default: shared.
+    #[serde(default)]
+    pub sockets: SocketsWord,
     /// What becomes of INVITE, REGISTER and OPTIONS above 1300 bytes where the server is reached by UDP (RFC 3261 §18.1.1). Default: fragment,
     /// because many servers and trunks in the field take no TCP.
     #[serde(default)]
@@ -139,6 +148,18 @@ pub enum LargeRequestsWord {
     Fragment,
     /// They go by TCP, or by UDP where the server takes no connection.
     Tcp,
+}
+
+/// How many sockets SIP over UDP has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "sockets")]
+pub enum SocketsWord {
+    /// One for all accounts.
+    #[default]
+    Shared,
+    /// One for each account.
+    PerAccount,
 }
 
 /// Transports of SIP.

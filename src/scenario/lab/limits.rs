@@ -130,6 +130,8 @@ pub struct RegistrationLimits {
     pub rate: Option<RateLimit>,
     /// Contacts of one address of record.
     pub per_aor: Option<LabLimit>,
+    /// Contacts that come from one IP address.
+    pub per_source: Option<LabLimit>,
 }
 
 /// A licence for devices registered at the same time.
@@ -144,6 +146,8 @@ pub struct LabLicence {
     pub evict: Option<Evict>,
     /// The rule on accounts that exist.
     pub over_provisioned: Option<OverProvisioned>,
+    /// When the place of a device that has logged out can be had again.
+    pub freed: Freed,
 }
 
 /// How a binding of another account makes way for a new one.
@@ -206,7 +210,7 @@ impl Places {
 impl LabLicence {
     /// A licence that refuses.
     pub fn new(places: u32, refuse: Reject) -> Self {
-        Self { places, refuse, evict: None, over_provisioned: None }
+        Self { places, refuse, evict: None, over_provisioned: None, freed: Freed::AtOnce }
     }
 }
 

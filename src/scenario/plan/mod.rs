@@ -3,6 +3,7 @@
 //! A `Plan` that exists is valid, so nothing below it checks again. It is immutable and shared by all workers.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -140,6 +141,8 @@ pub struct Actor {
     pub pool: Option<Arc<Pool>>,
     /// How it is registered.
     pub registered: Registered,
+    /// Expiry that standing registrations ask for, seconds.
+    pub expires: u32,
     /// Starts only once the named actor has reached the named state.
     pub when: Option<When>,
     /// What it does, in order.
@@ -152,8 +155,17 @@ pub enum Registered {
     /// Only by a `register` step of its own, if it has one.
     #[default]
     BySteps,
-    /// From before the first attempt to after the last (`registered: standing`).
+    /// From before the first attempt to after the last, as many accounts as attempts need (`registered: standing`).
     Standing,
+    /// The same, every account of its pool (`registered: all`).
+    All,
+}
+
+impl Registered {
+    /// Whether its accounts stay registered for the whole run.
+    pub fn stands(self) -> bool {
+        self != Self::BySteps
+    }
 }
 
 /// A condition on another actor.
@@ -489,8 +501,12 @@ pub struct Target {
     pub domain: String,
     /// How we are known there: what is written into Via, Contact and SDP.
     pub public_address: PublicAddress,
+    /// Local addresses that accounts go out from in turn; none: that of the way to the server.
+    pub local_addresses: Vec<IpAddr>,
     /// Local port of SIP over UDP; 0 takes a free one.
     pub local_port: u16,
+    /// Each account has a UDP socket of its own.
+    pub socket_each: bool,
     /// What becomes of INVITEs that are larger than a datagram should be.
     pub large_requests: LargeRequests,
     /// Whether flows there are kept alive (RFC 5626 §4.4).

@@ -1,5 +1,7 @@
 //! What the endpoint tells its application, and what it counts.
 
+use std::time::Instant;
+
 use crate::sip::exchange::Cause;
 use crate::sip::token::Handle;
 
@@ -116,6 +118,8 @@ pub enum Event {
         expires: Option<u32>,
         /// It was a refresh.
         refreshed: bool,
+        /// When its REGISTER was first sent.
+        asked: Instant,
     },
     /// The binding was refused or lost; the registration is over.
     RegistrationFailed {
@@ -127,6 +131,8 @@ pub enum Event {
         cause: Cause,
         /// It was a refresh: a binding that stood is lost.
         refresh: bool,
+        /// When its REGISTER was first sent.
+        asked: Instant,
     },
     /// Which bindings stand was asked.
     Queried {

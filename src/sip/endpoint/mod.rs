@@ -13,11 +13,12 @@ mod place;
 pub(super) mod refusal;
 
 use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHasher};
 
 use super::exchange::{Cause, Login};
 use super::flow::{Flow, Link, LinkId, Links, Transport};
@@ -66,8 +67,8 @@ pub struct Endpoint {
     invited: FxHashMap<u64, Invited>,
     /// The transaction of an INVITE by its Call-ID, From tag and CSeq: another one with the same came by another way.
     merged: FxHashMap<u64, u64>,
-    /// The last registration of each address of record.
-    reached: FxHashMap<String, Handle>,
+    /// The last registration of each `user@domain`, by its hash.
+    reached: FxHashMap<u64, Handle>,
     /// Those that are over, and until when they are remembered.
     over: VecDeque<(Instant, u64)>,
     timers: Wheel<Handle>,
@@ -223,10 +224,10 @@ impl Endpoint {
 
     /// Registers. `None` where the flow's link is closed.
     pub fn register(&mut self, now: Instant, binding: Binding) -> Option<Handle> {
-        let aor = binding.aor.clone();
+        let address = hash_of(&binding.user, &binding.registrar.domain);
         let handle = self
             .enter(now, |context| Registration::start(context, binding).map(|it| Entry::Registration(Box::new(it))))?;
-        self.reached.insert(aor, handle);
+        self.reached.insert(address, handle);
         Some(handle)
     }
 
@@ -264,21 +265,32 @@ impl Endpoint {
         self.out.reply((flow, 0), request, &tag, &self.config.agent, reply);
     }
 
-    /// Route that requests of an address of record are to take, as its registrar said last (RFC 3608).
-    pub fn service_route(&self, aor: &str) -> &[String] {
-        self.registration_of(aor).map_or(&[], Registration::service_route)
+    /// Route that requests of an address of record (`user@domain`) are to take, as its registrar said last (RFC 3608).
+    pub fn service_route(&self, address: &str) -> &[String] {
+        self.registration_of(address).map_or(&[], Registration::service_route)
     }
 
-    /// The public GRUU of an address of record that is registered (RFC 5627).
-    pub fn gruu(&self, aor: &str) -> Option<&str> {
-        self.registration_of(aor)?.gruu()
+    /// The public GRUU of an address of record (`user@domain`) that is registered (RFC 5627).
+    pub fn gruu(&self, address: &str) -> Option<&str> {
+        self.registration_of(address)?.gruu()
     }
 
-    fn registration_of(&self, aor: &str) -> Option<&Registration> {
-        match self.entry(*self.reached.get(aor)?)? {
-            Entry::Registration(registration) if registration.aor() == aor => Some(registration),
+    fn registration_of(&self, address: &str) -> Option<&Registration> {
+        let (user, domain) = address.rsplit_once('@')?;
+        match self.entry(*self.reached.get(&hash_of(user, domain))?)? {
+            Entry::Registration(registration) if registration.is_of(address) => Some(registration),
             _ => None,
         }
+    }
+
+    /// The flow of a session, registration or request.
+    pub fn flow(&self, handle: Handle) -> Option<Flow> {
+        self.entry(handle)?.flow()
+    }
+
+    /// Call-ID of a registration, even of one that is over.
+    pub fn registration_call_id(&self, handle: Handle) -> String {
+        self.salt.call_id(handle)
     }
 
     /// The address that a link is bound to.
@@ -300,7 +312,7 @@ impl Endpoint {
     pub fn call_id(&self, handle: Handle) -> Option<String> {
         match self.entry(handle)? {
             Entry::Session(session) => Some(super::header::text(session.call_id())),
-            Entry::Registration(registration) => Some(registration.call_id().to_owned()),
+            Entry::Registration(_) => Some(self.registration_call_id(handle)),
             Entry::Remnant(remnant) => remnant.call_id().map(super::header::text),
             Entry::Options(_) | Entry::Free => None,
         }
@@ -381,4 +393,11 @@ impl Endpoint {
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next_deadline()
     }
+}
+
+/// Of an address of record.
+fn hash_of(user: &str, domain: &str) -> u64 {
+    let mut hasher = FxHasher::default();
+    (user, domain).hash(&mut hasher);
+    hasher.finish()
 }

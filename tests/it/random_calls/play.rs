@@ -1,12 +1,13 @@
 //! Two endpoints, what an application may do to them in any order, and what has to hold when all is over.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfleet::sip::endpoint::{Event, Ping};
 use ringfleet::sip::exchange::Cause;
 use ringfleet::sip::flow::{Flow, Transport};
-use ringfleet::sip::registration::Binding;
+use ringfleet::sip::registration::{Binding, Registrar};
 use ringfleet::sip::session::{Extensions, Invite, Means, Refresher, Reliable, Response, SessionTimer};
 use ringfleet::sip::token::Handle;
 
@@ -363,17 +364,17 @@ pub(super) fn binding(flow: Flow, which: usize) -> Binding {
     Binding {
         flow,
         owner: 5,
-        registrar: "sip:lab".into(),
-        aor: format!("sip:{which}@lab"),
-        user: which.to_string(),
+        registrar: Arc::new(Registrar {
+            scheme: "sip",
+            domain: "lab".into(),
+            gruu: which.is_multiple_of(3),
+            outbound: which.is_multiple_of(2),
+            ..Registrar::default()
+        }),
+        user: which.to_string().into(),
         expires: 60,
-        headers: Vec::new(),
-        route: Vec::new(),
         credentials: None,
         refresh: which.is_multiple_of(2),
-        instance: Some(format!("urn:uuid:{which}")),
-        gruu: which.is_multiple_of(3),
-        outbound: which.is_multiple_of(2),
-        largest_datagram: None,
+        instance: Some(format!("urn:uuid:{which}").into()),
     }
 }

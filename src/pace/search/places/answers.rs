@@ -53,10 +53,15 @@ impl Places {
                 self.seen.control = Some(true);
                 self.release(number);
                 if purpose == Purpose::Control {
-                    self.free(now, false);
+                    self.ask_elsewhere(now);
                 } else {
-                    self.conclude(Finding::CallBlocked, None);
+                    self.confirm(now, Then::Blocked);
                 }
+            }
+            Purpose::Elsewhere => {
+                self.seen.taken_elsewhere += 1;
+                self.release(number);
+                self.free(now, false);
             }
             Purpose::Retry(freed) => {
                 self.held.push(number);
@@ -114,13 +119,19 @@ impl Places {
 
     pub(super) fn handle_refusal(&mut self, now: Instant, number: Try, purpose: Purpose, refusal: Refusal) {
         match purpose {
+            // Nobody answers: that is no refusal, and what is held may be gone as well.
+            Purpose::Control if refusal.code.is_none() => self.begin_proof(now),
             Purpose::Control => {
                 self.seen.control = Some(false);
+                self.ask_elsewhere(now);
+            }
+            Purpose::Elsewhere => {
+                self.seen.refused_elsewhere += 1;
                 self.free(now, false);
             }
             Purpose::LastControl => {
                 self.seen.control = Some(false);
-                self.conclude(Finding::CallBlocked, None);
+                self.confirm(now, Then::Blocked);
             }
             Purpose::Extra => {
                 self.seen.proof.push(number);
@@ -129,7 +140,7 @@ impl Places {
                 if self.settings.control && self.seen.control.is_none() {
                     self.begin_try_at(now, Purpose::Control);
                 } else {
-                    self.free(now, false);
+                    self.ask_elsewhere(now);
                 }
             }
             Purpose::Retry(freed) => self.try_freed_again(now, freed),
@@ -176,7 +187,7 @@ impl Places {
         } else if self.settings.control {
             self.begin_try_at(now, Purpose::LastControl);
         } else {
-            self.conclude(Finding::CallBlocked, None);
+            self.confirm(now, Then::Blocked);
         }
     }
 

@@ -63,11 +63,14 @@ impl Places {
                 }
                 self.begin_try_at(now, Purpose::Evict(before));
             }
+            // What is left was alive, and one more is refused all the same.
+            Then::Blocked if lost > 0 => self.conclude(Finding::CallBlocked, None),
             _ if lost > 0 && self.seen.refusals.is_empty() => self.begin_eviction(now),
             _ if lost > 0 => self.lose(now),
             // It was no eviction: what went before went by itself.
             Then::Evicted(_) => self.lose(now),
             Then::Climb => self.climb(now),
+            Then::Blocked => self.conclude(Finding::CallBlocked, None),
             Then::Full => self.begin_try_at(now, Purpose::Over),
             Then::Round if self.round == 0 => self.wait(now, self.settings.pauses[0], Purpose::Extra),
             Then::Round => self.begin_try_at(now, Purpose::Extra),
@@ -92,6 +95,15 @@ impl Places {
             return self.conclude_limit();
         }
         self.climb(now);
+    }
+
+    /// One more from another source address, where there is one; then a place is given back.
+    pub(super) fn ask_elsewhere(&mut self, now: Instant) {
+        if self.settings.sources > 1 {
+            self.begin_try_at(now, Purpose::Elsewhere);
+        } else {
+            self.free(now, false);
+        }
     }
 
     /// Gives one place back, if there is one.
@@ -139,6 +151,7 @@ impl Places {
         };
         let how = match purpose {
             Purpose::Control | Purpose::LastControl => How::Control,
+            Purpose::Elsewhere => How::Elsewhere,
             _ => How::Usual,
         };
         let number = self.start(who, how);

@@ -16,6 +16,7 @@ fn settings() -> Settings {
         pauses: vec![Duration::from_secs(1), Duration::from_secs(5)],
         control: true,
         accounts: 10,
+        sources: 1,
         callees_differ: true,
         exclusive: true,
         trial: Duration::from_secs(10),
