@@ -127,7 +127,7 @@ impl Throttle {
         let before = self.told.iter().filter(|told| told.key == key || told.incident == incident.id);
         let within: Vec<&Told> = before.filter(|told| self.is_within(told, now, wall)).collect();
         let new = |told: &&Told| incident.severity > told.severity || incident.scope > told.scope;
-        if !within.is_empty() && !within.iter().all(|told| new(told)) {
+        if !within.is_empty() && !within.iter().all(new) {
             let same = self.told.iter_mut().find(|told| told.key == key);
             if let Some(told) = same {
                 // It is open again under the key that was told: its end will be news.

@@ -38,6 +38,8 @@ const EVERYTHING: (usize, usize) = (32, 4);
 /// Explanations that are e^-4 (1 in 50) as likely as the best one are named as candidates.
 const CLOSE: f64 = 4.0;
 const MOST_CANDIDATES: usize = 3;
+/// So many faults are known at the same time at most.
+const MOST_FAULTS: usize = 512;
 
 /// A fault that is likely and whose scope is not sure yet.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -254,7 +256,8 @@ impl Judge {
             let onset = self.onset(now, tally, family, since);
             let absorbed = self.absorbed(now, family, best, tally);
             let least = if tally.label == Label::Agent { 3 } else { 5 };
-            if absorbed.is_empty() && self.unexplained(family, tally, since) < least {
+            let full = self.state.faults.len() >= MOST_FAULTS;
+            if absorbed.is_empty() && (full || self.unexplained(family, tally, since) < least) {
                 // It would explain what is explained by now.
                 continue;
             }
