@@ -8,7 +8,9 @@ mod accounts;
 mod back_off;
 mod beside;
 mod callers;
+mod command;
 mod events;
+mod group;
 mod hops;
 mod hosted;
 mod leg;
@@ -26,4 +28,5 @@ pub mod step;
 
 pub use back_off::Pause;
 pub use callers::{Callers, Config, Finished, NotBegun, Progress, Report};
+pub use group::{Group, GroupReport, MemberId, attempt_of};
 pub use limit::Found;
