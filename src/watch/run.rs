@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::job::{Job, Next, Outcome, Purpose, complete};
+use super::job::{Job, Next, Outcome, Purpose, complete, is_ours};
 use super::once::Verdicts;
 use super::results::Results;
 use super::stage::{Stage, StageError};
@@ -447,8 +447,9 @@ impl Running<'_> {
         };
         let (line, check, purpose) = (Arc::clone(&job.line), Arc::clone(&job.check), job.purpose);
         self.count(&check, &finished.record);
+        let asks = purpose == Purpose::Scheduled && finished.record.is_failed() && !is_ours(finished.record.class);
         // Once, every check is made anyway.
-        if purpose == Purpose::Scheduled && finished.record.is_failed() && !self.stopping && !self.once {
+        if asks && !self.stopping && !self.once {
             self.start_controls(&check, finished.record.agent.as_deref());
         }
         let account = self.account_of(&line, &check, finished.record.account.as_deref());
@@ -507,7 +508,7 @@ impl Running<'_> {
     }
 
     fn not_begun(&mut self, member: MemberId, n: u64, why: NotBegun) {
-        if let Some(job) = self.jobs.get(&(member, n)) {
+        if let Some(job) = self.jobs.get(&(member, n)).filter(|_| !self.stopping) {
             let why = match why {
                 NotBegun::Late => "as many calls are under way as the target allows",
                 NotBegun::HeldBack => FAR_SIDE_RESTS,
