@@ -56,7 +56,15 @@ impl Leg {
     fn place_call(&mut self, tools: &mut Tools<'_>, step: &Dial) -> Flowing {
         let target = &tools.actor.target;
         let trunk = step.trunk.as_ref().and_then(|label| target.trunks.get(label));
-        let values = Values { n: tools.n, account: tools.account };
+        if let Some((_, name, _)) =
+            step.number.text.other_fields().find(|(actor, ..)| tools.cast.account(*actor).is_none())
+        {
+            self.unmet.get_or_insert_with(|| format!("dial: {name} has no account in this attempt"));
+            self.interrupt();
+            return Flowing::Over;
+        }
+        let others = tools.cast.accounts();
+        let values = Values { n: tools.n, account: tools.account, others: &others };
         let number = target.final_number(&step.number.text.render(&values), step.trunk.as_deref());
         let uri = request_uri(&number, trunk, (target.server.scheme(), &target.domain));
         let dialled = user_of(&uri);

@@ -90,7 +90,7 @@ pub(super) fn compile(
         let site = scope.sites.of(None)?;
         let at = at.key("number");
         let (number, _) = numbers::dialled(&control.number, site, &[], scope.constants, at, report)?;
-        let values = Values { n: 1, account: actor.pool.as_ref().and_then(|pool| pool.accounts.first()) };
+        let values = Values { n: 1, account: actor.pool.as_ref().and_then(|pool| pool.accounts.first()), others: &[] };
         let sent = number.text.render(&values);
         if let Err(refusal) = actor.target.safety.permits(&sent) {
             report.add(at, refusal.to_string(), "");

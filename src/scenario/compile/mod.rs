@@ -33,6 +33,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::doc::Report;
+pub(crate) use self::limits::accounts_at;
 pub use self::limits::{concurrency, concurrency_of};
 use super::diagnostic::Diagnostics;
 use super::file::{LabFile, ScenarioFile, TargetFile};
@@ -68,11 +69,17 @@ pub struct Compiled {
 /// Values of `variables:`, after `--set`.
 pub(crate) struct Constants<'a> {
     values: &'a BTreeMap<String, super::file::scalar::Digits>,
+    /// The actors in the order of the file, to name their accounts.
+    actors: Vec<String>,
 }
 
 impl Constants<'_> {
     fn get(&self, name: &str) -> Option<String> {
         self.values.get(name).map(|value| value.0.clone())
+    }
+
+    fn actor(&self, name: &str) -> Option<usize> {
+        self.actors.iter().position(|actor| actor == name)
     }
 }
 
@@ -100,7 +107,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         return None;
     };
     let sites = sites::load(input, &file, at, report);
-    let constants = Constants { values: &file.variables };
+    let constants = Constants { values: &file.variables, actors: actors::names(&file, at) };
     let (mut actors, mut places) = actors::compile(input, &file, &sites, &constants, at, report);
     let seed = load::seed(file.load.as_ref());
     // With a mistake in an actor, who goes with whom is not known.
