@@ -35,14 +35,14 @@ pub(super) struct Cast<'a> {
 
 impl<'a> Cast<'a> {
     /// That of an actor.
-    pub(super) fn account(&self, actor: usize) -> Option<&'a Account> {
+    fn account(&self, actor: usize) -> Option<&'a Account> {
         let held = self.held.get(actor.checked_sub(self.first)?).copied().flatten()?;
         Some(self.accounts[self.pools.get(actor).copied().flatten()?].get(held))
     }
 
-    /// Those of all actors, by their index.
-    pub(super) fn accounts(&self) -> SmallVec<[Option<&'a Account>; 4]> {
-        (0..self.pools.len()).map(|actor| self.account(actor)).collect()
+    /// Those of all actors, by their names.
+    pub(super) fn accounts<'p>(&self, plan: &'p Plan) -> SmallVec<[(&'p str, Option<&'a Account>); 4]> {
+        plan.actors.iter().enumerate().map(|(index, actor)| (actor.name.as_str(), self.account(index))).collect()
     }
 }
 

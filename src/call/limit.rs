@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use super::accounts::Pick;
 use super::callers::{Callers, Opening, Report};
 use super::leg::{Leg, LegRef, Phase};
+use super::test_calls::TestCalls;
 use crate::pace::search::{Action, Event, How, Outcome, Refusal, Search, Settings, Try, Who};
 use crate::record::{self, Class, Facts, LocalFailure, Origin};
 use crate::sip::exchange::Login;
@@ -28,6 +29,7 @@ pub(super) struct LimitSearch {
     tries: FxHashMap<Try, Attempt>,
     /// What the search is still to be told.
     news: VecDeque<(Try, Event)>,
+    pub(super) calls: TestCalls,
     told: bool,
 }
 
@@ -63,7 +65,8 @@ enum State {
 
 impl LimitSearch {
     fn new(settings: Settings, now: Instant) -> Self {
-        Self { search: Search::new(settings, now), tries: FxHashMap::default(), news: VecDeque::new(), told: false }
+        let (tries, news, calls) = (FxHashMap::default(), VecDeque::new(), TestCalls::default());
+        Self { search: Search::new(settings, now), tries, news, calls, told: false }
     }
 
     /// A leg went on, or heard whether it is alive.
@@ -97,6 +100,12 @@ impl LimitSearch {
         self.news.push_back((n, event));
     }
 
+    /// Another try that is up, the last of them.
+    pub(super) fn neighbour_of(&self, number: Try) -> Option<Try> {
+        let up = self.tries.iter().filter(|(other, attempt)| **other != number && attempt.state == State::Up);
+        up.map(|(other, _)| *other).max()
+    }
+
     fn found(&self, outcome: &Outcome) -> Found {
         let call_ids =
             |tries: &[Try]| tries.iter().filter_map(|it| Some(self.tries.get(it)?.call_id.clone())).collect();
@@ -111,6 +120,10 @@ impl Callers {
         let Some(settings) = self.config.plan.load.search().filter(|_| !self.over) else { return };
         let limit = self.limit.get_or_insert_with(|| Box::new(LimitSearch::new(settings.clone(), now)));
         limit.search.handle_timeout(now);
+        if limit.calls.deadline().is_some_and(|at| at <= now) {
+            self.end_late_test_calls(now);
+        }
+        let Some(limit) = &mut self.limit else { return };
         if self.config.closes.is_some_and(|at| now >= at) && !limit.told {
             limit.told = true;
             limit.search.stop();
@@ -126,7 +139,8 @@ impl Callers {
             }
         }
         let Some(limit) = &mut self.limit else { return };
-        let deadline = limit.search.deadline().into_iter().chain(self.config.closes.filter(|at| *at > now)).min();
+        let closes = self.config.closes.filter(|at| *at > now);
+        let deadline = limit.search.deadline().into_iter().chain(closes).chain(limit.calls.deadline()).min();
         if let Some(outcome) = limit.search.outcome().filter(|_| !limit.told) {
             self.reports.push_back(Report::Limit(Box::new(limit.found(outcome))));
             limit.told = true;
@@ -208,10 +222,18 @@ impl Callers {
     }
 
     /// The leg of a try that has not ended.
-    fn leg_of(&self, number: Try) -> Option<LegRef> {
+    pub(super) fn leg_of(&self, number: Try) -> Option<LegRef> {
         let index = self.limit.as_ref()?.tries.get(&number)?.place;
         let place = self.places.get(index as usize).filter(|place| place.n == number)?;
         Some(LegRef { place: index, generation: place.generation, actor: place.first })
+    }
+
+    /// The search hears whether a try is alive.
+    pub(super) fn tell_alive(&mut self, now: Instant, number: Try, alive: bool) {
+        if let Some(limit) = &mut self.limit {
+            limit.news.push_back((number, Event::Alive(alive)));
+            self.next_start = Some(now);
+        }
     }
 
     /// RTP that arrives says that a call is alive, and so does an answer a moment ago; else the far end is asked within

@@ -19,8 +19,8 @@ enum Piece {
     /// The attempt's index from 1, padded with zeros to this width.
     N(usize),
     Account(String),
-    /// A field of the account that another actor, by its index and name, has in the attempt.
-    Other(usize, String, String),
+    /// A field of the account that another actor has in the attempt.
+    Other(String, String),
 }
 
 /// What placeholders stand for in one attempt.
@@ -30,8 +30,8 @@ pub struct Values<'a> {
     pub n: u64,
     /// The account the actor uses.
     pub account: Option<&'a Account>,
-    /// The accounts of all actors, by their index, where the text names others.
-    pub others: &'a [Option<&'a Account>],
+    /// The accounts of all actors by their names, where the text may name others.
+    pub others: &'a [(&'a str, Option<&'a Account>)],
 }
 
 /// Why a text cannot be used.
@@ -46,14 +46,15 @@ pub enum TextError {
 }
 
 impl Text {
-    /// Parses `text`; `constant` gives the value of names under `variables:` and `--set`, `actor` the index of an actor.
+    /// Parses `text`; `constant` gives the value of names under `variables:` and `--set`, `actor` knows the names of
+    /// actors.
     ///
     /// # Errors
     /// [`TextError`] names the placeholder that is not known or never closed.
     pub fn parse(
         text: &str,
         constant: &dyn Fn(&str) -> Option<String>,
-        actor: &dyn Fn(&str) -> Option<usize>,
+        actor: &dyn Fn(&str) -> bool,
     ) -> Result<Self, TextError> {
         let mut parsed = Self::default();
         let mut rest = text;
@@ -108,10 +109,10 @@ impl Text {
         })
     }
 
-    /// Fields of the accounts of other actors in it: index and name of the actor, and the field.
-    pub fn other_fields(&self) -> impl Iterator<Item = (usize, &str, &str)> {
+    /// Fields of the accounts of other actors in it: the name of the actor, and the field.
+    pub fn other_fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.pieces.iter().filter_map(|piece| match piece {
-            Piece::Other(actor, name, field) => Some((*actor, name.as_str(), field.as_str())),
+            Piece::Other(name, field) => Some((name.as_str(), field.as_str())),
             _ => None,
         })
     }
@@ -124,8 +125,8 @@ impl Text {
                 Piece::Literal(text) => out.push_str(text),
                 Piece::N(width) => write!(out, "{:0width$}", values.n).expect("a String takes every write"),
                 Piece::Account(field) => out.push_str(values.account.and_then(|a| a.field(field)).unwrap_or("")),
-                Piece::Other(actor, _, field) => {
-                    let account = values.others.get(*actor).copied().flatten();
+                Piece::Other(name, field) => {
+                    let account = values.others.iter().find(|(other, _)| other == name).and_then(|(_, account)| *account);
                     out.push_str(account.and_then(|account| account.field(field)).unwrap_or(""));
                 }
             }
@@ -145,7 +146,7 @@ impl Text {
         &mut self,
         name: &str,
         constant: &dyn Fn(&str) -> Option<String>,
-        actor: &dyn Fn(&str) -> Option<usize>,
+        actor: &dyn Fn(&str) -> bool,
     ) -> Result<(), TextError> {
         let unknown = || TextError::Unknown(name.to_owned());
         let (base, filter) = name.split_once('|').map_or((name, None), |(b, f)| (b.trim(), Some(f.trim())));
@@ -164,9 +165,9 @@ impl Text {
             self.pieces.push(Piece::Account(field.to_owned()));
         } else {
             let value = if filter.is_none() { constant(base) } else { None };
-            let other = base.split_once('.').filter(|_| value.is_none() && filter.is_none());
-            match other.and_then(|(name, field)| Some((actor(name)?, name, field))) {
-                Some((actor, name, field)) => self.pieces.push(Piece::Other(actor, name.to_owned(), field.to_owned())),
+            let other = base.split_once('.').filter(|(name, _)| value.is_none() && filter.is_none() && actor(name));
+            match other {
+                Some((name, field)) => self.pieces.push(Piece::Other(name.to_owned(), field.to_owned())),
                 None => self.push_literal(&value.ok_or_else(unknown)?),
             }
         }
@@ -182,7 +183,7 @@ impl fmt::Display for Text {
                 Piece::N(0) => f.write_str("{{ n }}")?,
                 Piece::N(width) => write!(f, "{{{{ n | pad({width}) }}}}")?,
                 Piece::Account(field) => write!(f, "{{{{ account.{field} }}}}")?,
-                Piece::Other(_, name, field) => write!(f, "{{{{ {name}.{field} }}}}")?,
+                Piece::Other(name, field) => write!(f, "{{{{ {name}.{field} }}}}")?,
             }
         }
         Ok(())
@@ -208,20 +209,20 @@ mod tests {
 
     fn parse(text: &str) -> Result<Text, TextError> {
         let constant = |name: &str| (name == "city").then(|| "taipei".to_owned());
-        Text::parse(text, &constant, &|name| (name == "agent").then_some(1))
+        Text::parse(text, &constant, &|name| name == "agent")
     }
 
     #[test]
     fn placeholders_are_filled_per_attempt() {
         let account = Account { user: "1001".into(), ..Account::default() };
         let agent = Account { user: "2002".into(), ..Account::default() };
-        let values = Values { n: 7, account: Some(&account), others: &[Some(&account), Some(&agent)] };
+        let values = Values { n: 7, account: Some(&account), others: &[("agent", Some(&agent))] };
         let text = parse("{{ city }}-9{{ n | pad(4) }}-{{n}}-{{ account.user }}").expect("valid");
         assert_eq!(text.render(&values), "taipei-90007-7-1001");
         assert_eq!(text.as_constant(), None);
         let other = parse("9{{ agent.user }}").expect("valid");
         assert_eq!((other.render(&values).as_str(), other.to_string().as_str()), ("92002", "9{{ agent.user }}"));
-        assert_eq!(other.other_fields().collect::<Vec<_>>(), [(1, "agent", "user")]);
+        assert_eq!(other.other_fields().collect::<Vec<_>>(), [("agent", "user")]);
         assert_eq!(parse("{{ city }}!").expect("valid").as_constant(), Some("taipei!"));
     }
 

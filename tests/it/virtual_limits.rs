@@ -8,9 +8,10 @@ use ringfleet::call::Found;
 use ringfleet::pace::Schedule;
 use ringfleet::pace::search::Scope;
 use ringfleet::record::{Class, Finding};
+use ringfleet::scenario::plan::Transport;
 use ringfleet::units::{Random, Secret};
 
-use crate::virtual_net::{World, compiled};
+use crate::virtual_net::{World, compiled, over};
 
 /// Runs an example of the folder to its end.
 pub(crate) fn example(name: &str, lab: Option<&str>) -> (Found, World) {
@@ -213,6 +214,63 @@ fn a_cap_of_each_source_address_on_registrations_is_told_from_a_licence_by_anoth
         let outcome = registrations_from(2, &lab).outcome;
         let expected = (Some(Finding::RegLicenceExceeded), Some(places));
         assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+    });
+}
+
+/// A search for registrations whose devices call each other.
+fn devices_that_call_each_other(tcp: bool, lab: &str) -> (Found, World) {
+    let scenario = "scenario: search\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, hold_open] }\nload: { \
+                    find_limit: { of: registrations, up_to: 25, step_every: 50ms, test_call: { number: \"{{ account.user \
+                    }}\" } } }\n";
+    let mut compiled = compiled(scenario, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}"));
+    if tcp {
+        compiled = over(Transport::Tcp, compiled);
+    }
+    let mut world = World::new(compiled);
+    world.run(Duration::from_secs(4 * 3600));
+    world.rest(Duration::from_secs(5));
+    assert!(world.beside.is_empty(), "a test call is no stray: {:?}", world.beside);
+    assert_eq!((world.pbx.calls_under_way(), world.pbx.bindings(world.now)), (0, 0), "{lab}");
+    (world.found[0].clone(), world)
+}
+
+#[test]
+fn a_device_that_the_registrar_lists_and_no_call_reaches_is_evicted() {
+    each_of_twenty(|random| {
+        let devices = 2 + below(random, 20);
+        let which = ["oldest", "random"][below(random, 2) as usize];
+        let lab = format!("licence: {{ devices: {devices}, evict: {{ which: {which}, hidden: true }} }}\n");
+        let (found, world) = devices_that_call_each_other(false, &lab);
+        let (outcome, expected) = (&found.outcome, (Some(Finding::RegLicenceEvicted), Some(devices)));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+        assert!(world.wire.iter().any(|sent| sent.line.starts_with("INVITE")));
+        // Its own bindings are all in order, as the registrar says: by them alone it is not seen.
+        let outcome = registrations(&lab).outcome;
+        assert_eq!((outcome.finding, outcome.measured), (None, None), "{lab}{}", outcome.text);
+    });
+}
+
+#[test]
+fn a_licence_that_refuses_is_found_as_well_where_devices_call_each_other() {
+    for devices in [1, 2, 17] {
+        let lab = format!("licence: {{ devices: {devices} }}\n");
+        let outcome = devices_that_call_each_other(false, &lab).0.outcome;
+        let expected = (Some(Finding::RegLicenceExceeded), Some(devices));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+    }
+}
+
+#[test]
+fn a_connection_that_the_pbx_closes_when_one_more_registers_counts_as_an_eviction() {
+    each_of_twenty(|random| {
+        let devices = 1 + below(random, 20);
+        let which = ["oldest", "random"][below(random, 2) as usize];
+        let lab = format!("licence: {{ devices: {devices}, evict: {{ which: {which}, close: true }} }}\n");
+        let (found, mut world) = devices_that_call_each_other(true, &lab);
+        let (outcome, expected) = (&found.outcome, (Some(Finding::RegLicenceEvicted), Some(devices)));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+        world.rest(Duration::from_secs(60));
+        assert_eq!(world.pbx.bindings(world.now), 0);
     });
 }
 

@@ -374,7 +374,8 @@ fn numbers(plan: &Plan, actor: &Actor, dial: &Dial, at: At<'_>, report: &mut Rep
 /// What is wrong with the accounts of other actors that a number names.
 fn unknown_others(plan: &Plan, actor: &Actor, dial: &Dial) -> Option<(String, &'static str)> {
     let own = plan.actors.iter().position(|other| std::ptr::eq(other, actor));
-    dial.number.text.other_fields().find_map(|(other, name, field)| {
+    dial.number.text.other_fields().find_map(|(name, field)| {
+        let other = plan.actors.iter().position(|actor| actor.name == name)?;
         let together = |cast: std::ops::Range<usize>| cast.contains(&other) && own.is_some_and(|own| cast.contains(&own));
         let Some(pool) = plan.actors.get(other).and_then(|actor| actor.pool.as_ref()) else {
             return Some((format!("`{name}` has no account"), "give it one: `account: agents`"));
@@ -388,9 +389,12 @@ fn unknown_others(plan: &Plan, actor: &Actor, dial: &Dial) -> Option<(String, &'
 }
 
 /// An account of each actor, so that all accounts of all actors come one after the other.
-pub(crate) fn accounts_at(plan: &Plan, k: usize) -> Vec<Option<&Account>> {
-    let pools = plan.actors.iter().map(|actor| actor.pool.as_ref());
-    pools.map(|pool| pool.and_then(|pool| pool.accounts.get(k % pool.accounts.len().max(1)))).collect()
+pub(crate) fn accounts_at(plan: &Plan, k: usize) -> Vec<(&str, Option<&Account>)> {
+    let named = plan.actors.iter().map(|actor| {
+        let account = actor.pool.as_ref().and_then(|pool| pool.accounts.get(k % pool.accounts.len().max(1)));
+        (actor.name.as_str(), account)
+    });
+    named.collect()
 }
 
 fn allow_help(refusal: &Refusal, target: &Target) -> &'static str {
@@ -415,7 +419,8 @@ fn rendered<'p>(
     let text = &dial.number.text;
     let planned = plan.load.planned().unwrap_or(UNPLANNED_RENDERED).clamp(1, MAX_RENDERED);
     if text.other_fields().next().is_some() {
-        let pools = text.other_fields().filter_map(|(other, ..)| plan.actors.get(other)?.pool.as_ref());
+        let named = plan.actors.iter().filter(|actor| text.other_fields().any(|(name, _)| name == actor.name));
+        let pools = named.filter_map(|actor| actor.pool.as_ref());
         let most = pools.map(|pool| pool.accounts.len() as u64).max().unwrap_or(1).max(planned).min(MAX_RENDERED);
         Box::new((1..=most).zip(accounts.iter().cycle()))
     } else if text.uses_index() {

@@ -78,8 +78,8 @@ impl Constants<'_> {
         self.values.get(name).map(|value| value.0.clone())
     }
 
-    fn actor(&self, name: &str) -> Option<usize> {
-        self.actors.iter().position(|actor| actor == name)
+    fn has_actor(&self, name: &str) -> bool {
+        self.actors.iter().any(|actor| actor == name)
     }
 }
 
@@ -130,6 +130,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         kinds,
         warm_up,
         abort_when,
+        test_call: None,
         expect,
         safety,
         filled: Vec::new(),
@@ -144,6 +145,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
             plan.load = search.load;
             plan.filled = limits::check(&plan, &places, at, report);
             plan.actors.extend(search.control);
+            plan.test_call = search.test_call;
         } else {
             plan.filled = limits::check(&plan, &places, at, report);
         }
