@@ -62,8 +62,8 @@ impl Callers {
             return;
         }
         let Some(me) = route else { return };
-        if matches!(event, Event::Queried { bound: true, .. }) && self.ask_by_call(now, me) {
-            return;
+        if let Event::Queried { bound, .. } = event {
+            return self.note_query(now, me, bound);
         }
         self.with_leg(now, me, |leg, tools| match event {
             Event::Provisional { code, .. } => leg.handle_provisional(tools, code, message),
@@ -86,9 +86,13 @@ impl Callers {
                 leg.handle_registration_failed(tools, (code, cause, refresh), message);
             }
             Event::Unregistered { code, cause, .. } => leg.handle_unregistered(tools, (code, cause)),
-            Event::Probed { alive, .. } | Event::Queried { bound: alive, .. } => leg.alive = Some(alive),
+            Event::Probed { alive, .. } => leg.alive = Some(alive),
             Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
-            Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } | Event::TooLarge { .. } => {}
+            Event::Queried { .. }
+            | Event::Invited { .. }
+            | Event::RegisterReceived
+            | Event::Unserved { .. }
+            | Event::TooLarge { .. } => {}
         });
     }
 

@@ -86,7 +86,8 @@ impl Callers {
         let (actor, pool) = (&plan.actors[0], self.pools[0]?);
         let (called, caller) = (self.leg_of(of)?, self.leg_of(by)?);
         let account = |leg: Option<&super::leg::Leg>| leg.and_then(|leg| leg.account);
-        let (called, caller) = (account(self.leg(called))?, account(self.leg(caller).filter(|leg| leg.registration.is_some()))?);
+        let (called, caller) =
+            (account(self.leg(called))?, account(self.leg(caller).filter(|leg| leg.registration.is_some()))?);
         let (called, login) = (self.accounts[pool].get(called), self.accounts[pool].login(caller));
         let (target, own) = (&actor.target, &self.accounts[pool].get(caller).user);
         let values = Values { n: of, account: Some(called), others: &[] };
@@ -154,7 +155,8 @@ impl Callers {
     pub(super) fn end_late_test_calls(&mut self, now: Instant) {
         let Some(limit) = &mut self.limit else { return };
         let mut late = Vec::new();
-        for (handle, call) in limit.calls.under_way.iter_mut().filter(|(_, call)| !call.cancelled && call.until <= now) {
+        for (handle, call) in limit.calls.under_way.iter_mut().filter(|(_, call)| !call.cancelled && call.until <= now)
+        {
             call.cancelled = true;
             late.push(*handle);
         }

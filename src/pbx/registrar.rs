@@ -153,7 +153,8 @@ impl Registrar {
                 Change::Bind { key, contact, instance, expires } => {
                     let until = now + Duration::from_secs(expires.into());
                     let path = path.clone();
-                    self.bindings.insert(user, Binding { key, contact, instance, flow, path, until, made: 0, shut_out: false });
+                    self.bindings
+                        .insert(user, Binding { key, contact, instance, flow, path, until, made: 0, shut_out: false });
                 }
             }
         }

@@ -126,7 +126,8 @@ impl Text {
                 Piece::N(width) => write!(out, "{:0width$}", values.n).expect("a String takes every write"),
                 Piece::Account(field) => out.push_str(values.account.and_then(|a| a.field(field)).unwrap_or("")),
                 Piece::Other(name, field) => {
-                    let account = values.others.iter().find(|(other, _)| other == name).and_then(|(_, account)| *account);
+                    let account =
+                        values.others.iter().find(|(other, _)| other == name).and_then(|(_, account)| *account);
                     out.push_str(account.and_then(|account| account.field(field)).unwrap_or(""));
                 }
             }

@@ -69,7 +69,11 @@ fn inbound_calls_are_answered_by_an_agent_who_stays_registered() {
     assert_eq!((totals.tally.legs().answered, totals.tally.answering_legs().answered), (10, 10));
     assert_eq!(totals.peak_concurrent, 2);
     let agents: BTreeSet<&str> = world.records.iter().filter_map(|record| record.to.as_deref()).collect();
-    assert_eq!(agents.into_iter().collect::<Vec<_>>(), ["1001", "1002"], "each customer called the agent of its attempt");
+    assert_eq!(
+        agents.into_iter().collect::<Vec<_>>(),
+        ["1001", "1002"],
+        "each customer called the agent of its attempt"
+    );
     assert!(world.beside.is_empty(), "nobody rang in vain, and the registration stood");
 }
 

@@ -121,7 +121,8 @@ pub(super) fn compile(
         max_under_way: actor.target.safety.max_concurrent.into(),
     };
     let load = Load { schedule: Schedule::Search(Box::new(settings)), stop: Stop::default() };
-    let test_call = file.test_call.as_ref().and_then(|call| test_call(of, call, actor, scope, at.key("test_call"), report));
+    let test_call =
+        file.test_call.as_ref().and_then(|call| test_call(of, call, actor, scope, at.key("test_call"), report));
     Some(Search { load, control, test_call })
 }
 

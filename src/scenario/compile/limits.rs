@@ -376,7 +376,8 @@ fn unknown_others(plan: &Plan, actor: &Actor, dial: &Dial) -> Option<(String, &'
     let own = plan.actors.iter().position(|other| std::ptr::eq(other, actor));
     dial.number.text.other_fields().find_map(|(name, field)| {
         let other = plan.actors.iter().position(|actor| actor.name == name)?;
-        let together = |cast: std::ops::Range<usize>| cast.contains(&other) && own.is_some_and(|own| cast.contains(&own));
+        let together =
+            |cast: std::ops::Range<usize>| cast.contains(&other) && own.is_some_and(|own| cast.contains(&own));
         let Some(pool) = plan.actors.get(other).and_then(|actor| actor.pool.as_ref()) else {
             return Some((format!("`{name}` has no account"), "give it one: `account: agents`"));
         };
@@ -384,7 +385,9 @@ fn unknown_others(plan: &Plan, actor: &Actor, dial: &Dial) -> Option<(String, &'
             return Some((format!("`{name}` takes part in other attempts"), "join the two by `when:`"));
         }
         let lacks = pool.accounts.iter().all(|account| account.field(field).is_none());
-        lacks.then(|| (format!("no account of `{name}` has `{field}`"), "add that column to the CSV file of the accounts"))
+        lacks.then(|| {
+            (format!("no account of `{name}` has `{field}`"), "add that column to the CSV file of the accounts")
+        })
     })
 }
 
