@@ -96,6 +96,7 @@ impl Callers {
         target.safety.permits(&uri).ok()?;
         let registration = self.leg(self.leg_of(by)?)?.registration?;
         let address = format!("{own}@{}", bracketed(&target.domain));
+        let route = self.endpoint.service_route(&address).to_vec();
         let call = Invite {
             flow: self.endpoint.flow(registration)?,
             owner: owner_of(of, 0),
@@ -103,7 +104,7 @@ impl Callers {
             from: &format!("<{}:{address}>", target.server.scheme()),
             to: &format!("<{uri}>"),
             contact: own,
-            route: &self.endpoint.service_route(&address).to_vec(),
+            route: &route,
             max_forwards: 70,
             extensions: Extensions::default(),
             headers: &target.headers,
