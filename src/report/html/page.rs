@@ -155,7 +155,8 @@ impl<'a> Page<'a> {
             charts: if summary.attempted < FEWEST_FOR_CHARTS {
                 Vec::new()
             } else {
-                charts(windows, summary.started_at, failed_legs)
+                let calls = summary.calls.attempted > 0 && summary.calls.attempted == summary.attempted;
+                charts(windows, summary.started_at, failed_legs, calls)
             },
             faults_title: if failed_legs > 0 { "What went wrong" } else { "Refused, as expected" },
             faults: summary.faults().into_iter().map(|(class, count)| fault(class, count, failed_legs > 0)).collect(),
@@ -200,7 +201,7 @@ pub(super) fn or_not_measured(value: Option<String>) -> String {
 
 fn tiles(summary: &Summary) -> Vec<Tile> {
     let tile = |name, value: String, more: String| Tile { name, value, more };
-    let of_planned = summary.planned.filter(|planned| *planned != summary.attempted + summary.warm_up);
+    let of_planned = summary.planned.filter(|planned| *planned > summary.attempted + summary.warm_up);
     let share = |part: u64, all: u64| match all {
         0 => String::new(),
         all => format!("{} %", short(100.0 * part as f64 / all as f64)),
@@ -229,7 +230,11 @@ fn tiles(summary: &Summary) -> Vec<Tile> {
         tiles.push(tile("Most at the same time", thousands(summary.peak_concurrent), String::new()));
         // A run of less than a second has no rate.
         if summary.peak_cps > 0.0 {
-            tiles.push(tile("Highest start rate", short(summary.peak_cps), "calls per second".to_owned()));
+            tiles.push(tile(
+                "Highest start rate",
+                short(summary.peak_cps),
+                if calls && !mixed { "calls per second" } else { "attempts per second" }.to_owned(),
+            ));
         }
     }
     tiles.extend(of_figure(summary, Figure::SetupMs, "Set-up time"));
