@@ -32,7 +32,7 @@
 //! | 4 | [`media`] | RTP, RTCP, SRTP, G.711, reception statistics, E-model, grade, what is *heard* | core |
 //! | 5 | [`record`] | facts of one attempt, its record, and the only place that says why it failed | core |
 //! | 6 | [`measure`] | histograms, tallies, windows, thresholds, KPIs of RFC 6076 and E.411 | core |
-//! | 7 | [`pace`] | when the k-th call starts, and the search for the place where a line stops | core |
+//! | 7 | [`pace`] | when the k-th call starts, when a check comes again, and the search for the place where a line stops | core |
 //! | 8 | [`scenario`] | YAML → spanned tree → check → compile → [`scenario::plan::Plan`]; schemas | core |
 //! | 9 | [`station`] | what a worker hosts: inputs, outputs, media streams | core |
 //! | 10 | [`call`] | the step interpreter: drives sip and media for each attempt, fills its facts | core |
@@ -43,7 +43,9 @@
 //! | 15 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
 //! | 16 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
 //! | 17 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
-//! | 18 | [`cli`] | one file per subcommand, wiring only | shell |
+//! | 18 | [`serve`] | `/metrics` and `/healthz` of a watch | shell |
+//! | 19 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
+//! | 20 | [`cli`] | one file per subcommand, wiring only | shell |
 //!
 //! # Rules that hold everywhere
 //!
@@ -77,8 +79,10 @@ pub mod reactor;
 pub mod record;
 pub mod report;
 pub mod scenario;
+pub mod serve;
 pub mod sink;
 pub mod sip;
 pub mod station;
 pub mod timer;
 pub mod units;
+pub mod watch;

@@ -7,6 +7,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::accounts::{Accounts, Cast, Pick};
 use super::back_off::{BackOff, Pause};
+use super::command::Commanded;
 use super::hops::Hops;
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::limit::{Found, LimitSearch};
@@ -134,6 +135,23 @@ pub struct Progress {
     pub refreshes: u64,
 }
 
+impl std::iter::Sum for Progress {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            started: sum.started + one.started,
+            finished: sum.finished + one.finished,
+            dropped: sum.dropped + one.dropped,
+            in_progress: sum.in_progress + one.in_progress,
+            peak: sum.peak + one.peak,
+            media_legs: sum.media_legs + one.media_legs,
+            media_sampled: sum.media_sampled + one.media_sampled,
+            standing: sum.standing + one.standing,
+            most_registered: sum.most_registered + one.most_registered,
+            refreshes: sum.refreshes + one.refreshes,
+        })
+    }
+}
+
 /// The station that runs a plan.
 #[derive(Debug)]
 pub struct Callers {
@@ -193,6 +211,10 @@ pub struct Callers {
     pub(super) opening: FxHashMap<LinkId, Vec<LegRef>>,
     /// The search for a limit, once the load has begun, where it is one.
     pub(super) limit: Option<Box<LimitSearch>>,
+    /// Attempts that were asked for and have not started.
+    pub(super) commands: std::collections::VecDeque<Commanded>,
+    /// No more of them will come.
+    pub(super) leaving: bool,
 }
 
 /// An attempt to begin.
@@ -279,6 +301,8 @@ impl Callers {
             awaiting: Vec::new(),
             opening: FxHashMap::default(),
             limit: None,
+            commands: std::collections::VecDeque::new(),
+            leaving: false,
             config,
         }
         .prepared(now)
@@ -308,6 +332,9 @@ impl Callers {
     pub(super) fn start_due(&mut self, now: Instant) {
         if self.config.plan.load.search().is_some() {
             return self.search_on(now);
+        }
+        if self.waits_for_commands() {
+            return self.start_commanded(now);
         }
         for _ in 0..STARTS_A_TURN {
             let paused = self.back_off.holds_attempts(now, &self.config.plan, self.starts.next_n());

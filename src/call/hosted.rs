@@ -132,6 +132,7 @@ impl Station for Callers {
         self.preparing = false;
         self.next_start = None;
         self.over = true;
+        self.commands.clear();
         for me in self.every_leg() {
             self.with_leg(now, me, Leg::stop);
         }
@@ -158,11 +159,12 @@ impl Station for Callers {
         if let Some(output) = self.streams.poll_output(buffer) {
             return output;
         }
-        if let Some(report) = self.reports.pop_front() {
-            return Output::Report(report);
-        }
+        // Before the attempt that it is told by: whoever hears of that must not try again.
         if let Some(pause) = self.back_off.poll_news() {
             return Output::Report(Report::Paused(pause));
+        }
+        if let Some(report) = self.reports.pop_front() {
+            return Output::Report(report);
         }
         if let Some(link) = self.closing.pop() {
             return Output::CloseLink(link);

@@ -8,7 +8,9 @@ mod accounts;
 mod back_off;
 mod beside;
 mod callers;
+mod command;
 mod events;
+mod group;
 mod hops;
 mod hosted;
 mod leg;
@@ -27,4 +29,5 @@ mod test_calls;
 
 pub use back_off::Pause;
 pub use callers::{Callers, Config, Finished, NotBegun, Progress, Report};
+pub use group::{Group, GroupReport, MemberId, attempt_of};
 pub use limit::Found;

@@ -26,12 +26,14 @@ impl Callers {
     /// Standing registrations are asked for; without any the load begins at once.
     pub(super) fn prepared(mut self, now: Instant) -> Self {
         let plan = Arc::clone(&self.config.plan);
-        let mut asked = 0;
+        let (mut asked, never_gives_up) = (0, self.waits_for_commands());
         for (index, (actor, pool)) in plan.actors.iter().zip(self.pools.clone()).enumerate() {
             let standing: Option<Standing> = pool.filter(|_| actor.registered.stands()).map(|pool| {
                 let wanted = standing_accounts(&plan, index, self.config.share);
                 let accounts = std::iter::from_fn(|| self.accounts[pool].acquire(true)).take(wanted);
-                Standing::new(accounts)
+                let mut standing = Standing::new(accounts);
+                standing.never_gives_up = never_gives_up;
+                standing
             });
             for entry in 0..standing.as_ref().map_or(0, Standing::len) {
                 // No faster than calls may start: a registrar takes so many at once as its switch does.
@@ -95,7 +97,7 @@ impl Callers {
             let tried = asking.way.as_ref().is_some_and(Way::has_left);
             let fault = if tried { self.fault.clone() } else { TransportFault::Dns.into() };
             standing.failure = Some(Failure::Local(LocalFailure::Transport(fault)));
-            if standing.get(index).lost.is_some() {
+            if standing.get(index).lost.is_some() || standing.never_gives_up {
                 let again = standing.lose(now, index, None, &mut self.random);
                 self.seats.due.insert(again, seat);
             } else {

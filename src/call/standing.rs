@@ -6,7 +6,7 @@
 //! ```
 //!
 //! One that stood and was lost is asked for again, after a time that doubles with each failure (RFC 5626 §4.5). One that
-//! the registrar never accepted is not: its answer is the result.
+//! the registrar never accepted is not: its answer is the result. In a watch it is asked for again all the same.
 //!
 //! A hundred thousand of them may stand: what is kept of each is small, and nothing here looks at all of them.
 
@@ -59,6 +59,8 @@ pub(super) struct Standing {
     next: usize,
     /// Why the last of them that is not registered is not.
     pub(super) failure: Option<Failure>,
+    /// One that was never accepted is asked for again too: a watch has no end at which its answer is the result.
+    pub(super) never_gives_up: bool,
 }
 
 /// Why an account is not registered.
@@ -217,7 +219,7 @@ impl Standing {
                 };
                 let retry_after = facts.response.retry_after;
                 self.failure = Some(Failure::Registrar(facts));
-                if stood {
+                if stood || self.never_gives_up {
                     return Became::Lost(self.lose(now, index, retry_after, random));
                 }
                 self.forget(index, State::Failed);

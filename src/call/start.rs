@@ -108,7 +108,7 @@ impl Starts {
                     }
                 }
             }
-            Schedule::OnDemand | Schedule::Search(_) => Next::Later,
+            Schedule::OnDemand | Schedule::OnCommand { .. } | Schedule::Search(_) => Next::Later,
             Schedule::Open { .. } => self.next_open(now, k, paused.is_some()),
         };
         self.taken += u64::from(matches!(next, Next::Start(..) | Next::Drop(_) | Next::HoldBack(_)));

@@ -22,13 +22,17 @@ const ANSWER_CODES: &str = "Ctrl-C is the way to end it where neither --calls no
     call failed or none came, 1 where one failed. Before the end that --calls or --for set it is an interruption: 130. \
     Calls that are up are hung up first.";
 
+const WATCH_CODES: &str = "Ctrl-C or SIGTERM is the way to end a watch: calls that are up are hung up, and the exit code is 0. \
+    With --once: 0 every check holds · 1 one does not · 2 bad usage or file, nothing dialled · 3 we were late \
+    ourselves · 4 not started, or nobody could be reached · 130 interrupted.";
+
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Run scenarios once: place the calls, measure, report, judge.
     Run(Run),
     /// Show every mistake of files at once, else what they would do. Nothing is dialled.
     Check {
-        /// Scenario, target or lab files.
+        /// Scenario, target, watch or lab files.
         #[arg(required = true)]
         files: Vec<PathBuf>,
         /// Target instead of the scenario's own: a name or a file.
@@ -41,6 +45,9 @@ pub(super) enum Command {
         #[arg(long)]
         live: bool,
     },
+    /// Make the checks of a watch file again and again; SIGHUP reads the file anew.
+    #[command(after_help = WATCH_CODES)]
+    Watch(Watch),
     /// The far end: answer, refuse, ring, echo, and record what is heard.
     #[command(after_help = ANSWER_CODES)]
     Answer(Answer),
@@ -68,7 +75,7 @@ pub(super) enum Command {
     },
     /// JSON Schema of the files people write.
     Schema {
-        /// scenario, target or lab.
+        /// scenario, target, watch or lab.
         kind: String,
     },
 }
@@ -119,6 +126,25 @@ pub(super) enum Records {
     Sample,
     /// Of each.
     All,
+}
+
+/// `ringfleet watch`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Watch {
+    /// Watch file.
+    pub(super) file: PathBuf,
+    /// Make each check once and end: exit code 0 where all hold, 1 where one does not.
+    #[arg(long)]
+    pub(super) once: bool,
+    /// Folder of its results; by default runs/WATCH-TIME.
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+    /// Ask this DNS server for the servers of targets, instead of the system's.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) nameserver: Option<SocketAddr>,
+    /// Print no calls.
+    #[arg(long)]
+    pub(super) quiet: bool,
 }
 
 /// `ringfleet answer`.

@@ -47,6 +47,7 @@ fn check(input: &Input<'_>) -> Result<String, Diagnostics> {
             let (numbers, trunks) = (target.numbers.len(), target.trunks.len());
             Ok(format!("  target            {}: {numbers} numbers, {trunks} trunks\n", target.name))
         }
+        FileKind::Watch => Ok(compile::watch(input)?.to_string()),
         FileKind::Lab => {
             let lab = compile::lab(input)?;
             let (accounts, extensions) = (lab.accounts.len(), lab.extensions.len());

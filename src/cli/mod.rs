@@ -14,6 +14,7 @@ mod run;
 pub mod schema;
 mod screen;
 mod session;
+mod watch;
 
 use std::io;
 use std::process::ExitCode;
@@ -39,6 +40,7 @@ pub fn main() -> ExitCode {
             let overrides = load::Overrides { target, set };
             check::run(&files, &overrides, live, &mut io::stdout().lock()).map_err(Into::into)
         }
+        Command::Watch(watch) => watch::run(&watch),
         Command::Answer(answer) => answer::run(&answer),
         Command::Lab(lab) => lab::run(&lab),
         Command::Evidence { run_dir, call_id } => evidence::run(&run_dir, &call_id),

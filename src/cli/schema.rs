@@ -16,10 +16,6 @@ pub fn run(kind: &str, out: &mut impl Write, err: &mut impl Write) -> io::Result
             out.write_all(kind.schema_text().as_bytes())?;
             Ok(0)
         }
-        None if kind == "watch" => {
-            writeln!(err, "watch files are not supported yet")?;
-            Ok(2)
-        }
         None => {
             writeln!(err, "unknown kind of file `{kind}`: {}", did_you_mean(kind, "a kind", &names))?;
             Ok(2)

@@ -59,21 +59,7 @@ impl Screen {
             return;
         }
         self.wipe();
-        let code = record.code.map_or_else(String::new, |code| format!(" {code}"));
-        let figure = |name: &str, value: Option<f64>, unit: &str| {
-            value.map_or_else(String::new, |value| format!("  {name} {value:.1}{unit}"))
-        };
-        let mos = record.mos_cq.map_or_else(String::new, |mos| format!("  MOS-CQ {mos:.2}"));
-        eprintln!(
-            "  {}  {} -> {}  {}{code}{}{}  audio {}{mos}",
-            record.call_id,
-            record.from.as_deref().unwrap_or("-"),
-            record.to.as_deref().unwrap_or("-"),
-            record.class,
-            figure("SRD", record.srd_ms, " ms"),
-            figure("set-up", record.setup_ms, " ms"),
-            record.audio,
-        );
+        eprintln!("  {}", screen::call_line(record));
     }
 
     /// Something that happens once and whoever looks should know.

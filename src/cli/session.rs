@@ -117,7 +117,9 @@ impl<'a> Session<'a> {
         let latency_from = match &plan.load.schedule {
             Schedule::Open { .. } => LatencyFrom::Intended,
             Schedule::Search(search) if search.of == Of::CallRate => LatencyFrom::Intended,
-            Schedule::Closed { .. } | Schedule::OnDemand | Schedule::Search(_) => LatencyFrom::Actual,
+            Schedule::Closed { .. } | Schedule::OnDemand | Schedule::OnCommand { .. } | Schedule::Search(_) => {
+                LatencyFrom::Actual
+            }
         };
         let begun = clock::now();
         let serving = plan.load.schedule == Schedule::OnDemand && plan.load.stop.calls.is_none();
@@ -373,18 +375,7 @@ impl<'a> Session<'a> {
     }
 
     fn sum(&self) -> Progress {
-        self.progress.iter().fold(Progress::default(), |sum, one| Progress {
-            started: sum.started + one.started,
-            finished: sum.finished + one.finished,
-            dropped: sum.dropped + one.dropped,
-            in_progress: sum.in_progress + one.in_progress,
-            peak: sum.peak + one.peak,
-            media_legs: sum.media_legs + one.media_legs,
-            media_sampled: sum.media_sampled + one.media_sampled,
-            standing: sum.standing + one.standing,
-            most_registered: sum.most_registered + one.most_registered,
-            refreshes: sum.refreshes + one.refreshes,
-        })
+        self.progress.iter().copied().sum()
     }
 
     fn snapshot(&self, now: Instant) -> Snapshot {

@@ -6,7 +6,7 @@ use crate::reactor::Wire;
 use crate::record::{Anchor, MediaSecond};
 
 /// Folders of evidence that one run keeps at most: past that a load that fails as a whole would fill the disk.
-const MAX_FOLDERS: u64 = 1000;
+pub(super) const MAX_FOLDERS: u64 = 1000;
 
 /// The evidence of one worker.
 pub(super) struct Keeper {
@@ -24,11 +24,18 @@ pub(super) struct Keep {
     pub(super) all: bool,
     /// Telephone numbers are masked.
     pub(super) masked: bool,
+    /// Folders at most; `None` where whoever gets them bounds them.
+    pub(super) folders: Option<u64>,
 }
 
 impl Keeper {
     pub(super) fn new(anchor: Anchor, keep: Keep) -> Self {
         Self { ring: Ring::new(crate::evidence::DEFAULT_CAPACITY), anchor, keep, folders: 0, overwritten: 0 }
+    }
+
+    /// From now on telephone numbers are masked, or not.
+    pub(super) fn set_masked(&mut self, masked: bool) {
+        self.keep.masked = masked;
     }
 
     /// The files of an attempt that has ended, where it deserves them; its record is told where they will be. Record and
@@ -41,7 +48,8 @@ impl Keeper {
         if let Some(mask) = &mask {
             mask.record(&mut finished.record);
         }
-        let wanted = (finished.record.is_failed() || self.keep.all) && self.folders < MAX_FOLDERS;
+        let wanted =
+            (finished.record.is_failed() || self.keep.all) && self.keep.folders.is_none_or(|most| self.folders < most);
         // What is nobody's was not kept.
         let files = (wanted && finished.owner != 0).then(|| self.files(finished, mask.as_ref())).flatten();
         self.ring.forget(finished.owner);

@@ -98,13 +98,13 @@ impl Stop {
     }
 }
 
-/// Turns `reactor` until its station is done. `tend` may tell it something before each turn, `report` takes what it
+/// Turns `reactor` until its station is done. `tend` may tell them something before each turn, `report` takes what it
 /// reports, `beat` is told how it is ten times a second.
 pub(super) fn run<S: Station, W: Wire>(
     reactor: &mut Reactor<S>,
     wire: &mut W,
     stop: &Stop,
-    mut tend: impl FnMut(&mut S, Instant),
+    mut tend: impl FnMut(&mut Reactor<S>),
     mut report: impl FnMut(&mut W, S::Report),
     mut beat: impl FnMut(&S, Beat),
 ) -> io::Result<Beat> {
@@ -112,8 +112,7 @@ pub(super) fn run<S: Station, W: Wire>(
     let mut next_beat = clock::now();
     let mut reports = Vec::new();
     while !done {
-        let now = reactor.now();
-        tend(&mut reactor.station, now);
+        tend(reactor);
         reactor.turn(wire, |_, turned| match turned {
             Turned::Report(it) => reports.push(it),
             Turned::Done => done = true,

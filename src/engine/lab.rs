@@ -52,7 +52,7 @@ impl Lab {
                     *last = beat;
                 }
             };
-            if let Err(error) = host::run(&mut reactor, &mut (), &asked, |_, _| {}, |(), ()| {}, note) {
+            if let Err(error) = host::run(&mut reactor, &mut (), &asked, |_| {}, |(), ()| {}, note) {
                 tracing::error!(%error, "the lab has ended");
             }
         });

@@ -2,12 +2,14 @@
 //! sockets, calls and timers; what it finishes goes to the one who counts over a bounded channel.
 
 mod evidence;
+mod group;
 mod host;
 mod lab;
 mod names;
 mod preflight;
 mod workers;
 
+pub use group::{GroupTold, GroupWorker, Joining};
 pub use host::{Beat, StartError};
 pub use lab::Lab;
 pub use names::{LookedUp, Names, Renewal};

@@ -75,6 +75,7 @@ fn at_once(plan: &Plan) -> u64 {
         }
         Schedule::Search(search) => search.most_held(),
         Schedule::OnDemand => 1,
+        Schedule::OnCommand { concurrent } => (*concurrent).into(),
     };
     wanted.min(most).max(1)
 }
@@ -162,7 +163,7 @@ fn free_pairs((first, last): (u16, u16), taken: &[u16]) -> u64 {
 }
 
 /// Raises the limit of open files as far as the system lets us, and returns it.
-fn raise_descriptors() -> u64 {
+pub(super) fn raise_descriptors() -> u64 {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return u64::MAX };
     if soft < hard && setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
 }

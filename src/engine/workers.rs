@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 
-use super::evidence::{Keep, Keeper};
+use super::evidence::{Keep, Keeper, MAX_FOLDERS};
 use super::host::{self, Beat, StartError, Stop};
 use super::names::{LookedUp, Names, Renewal};
 use super::preflight;
@@ -173,7 +173,7 @@ impl Workers {
         // The calls of a search are its proof.
         let is_proof = load.search().is_some_and(|search| search.of != Of::CallRate);
         let is_small = is_proof || load.planned().is_some_and(|planned| planned <= SMALL_RUN);
-        let keep = Keep { all: is_small, masked: settings.plan.mask_numbers };
+        let keep = Keep { all: is_small, masked: settings.plan.mask_numbers, folders: Some(MAX_FOLDERS) };
         for index in 0..count {
             let mut reactor = reactor_of(settings, index, count)?;
             reactor.count_drops(prepared.drops.clone());
@@ -322,11 +322,12 @@ fn work(
         // Nobody counts any more: the run was given up.
         let _ = sender.send(told);
     };
-    let tend = |callers: &mut Callers, now| {
+    let tend = |reactor: &mut Reactor<Callers>| {
+        let now = reactor.now();
         for letter in mail.letters.try_iter() {
             match letter {
-                Letter::Pause(pause) => callers.handle_pause(now, pause),
-                Letter::Places(server, hops) => callers.handle_places(server, &hops),
+                Letter::Pause(pause) => reactor.station.handle_pause(now, pause),
+                Letter::Places(server, hops) => reactor.station.handle_places(server, &hops),
             }
         }
     };

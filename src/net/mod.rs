@@ -2,6 +2,7 @@
 
 pub mod clock;
 pub mod drops;
+pub mod listen;
 pub mod resolve;
 pub mod stream;
 pub mod timer;

@@ -1,6 +1,7 @@
-//! When the k-th call starts, and where a line stops.
+//! When the k-th call starts, when a check comes again, and where a line stops.
 
 mod arrivals;
+pub mod calendar;
 mod length;
 mod mix;
 mod schedule;

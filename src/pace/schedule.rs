@@ -29,6 +29,11 @@ pub enum Schedule {
     },
     /// An attempt begins when a call comes in: `ringfleet answer`.
     OnDemand,
+    /// An attempt starts when the watch says so, at most so many at the same time.
+    OnCommand {
+        /// How many.
+        concurrent: u32,
+    },
     /// An attempt begins when the search for a limit wants one.
     Search(Box<search::Settings>),
     /// A rate that changes linearly over each ramp.
@@ -80,7 +85,9 @@ impl Load {
     /// Attempts that will start, where the load says so by itself.
     pub fn planned(&self) -> Option<u64> {
         let by_time = match (&self.schedule, self.stop.after) {
-            (Schedule::Closed { .. } | Schedule::OnDemand | Schedule::Search(_), _) => None,
+            (Schedule::Closed { .. } | Schedule::OnDemand | Schedule::OnCommand { .. } | Schedule::Search(_), _) => {
+                None
+            }
             (Schedule::Open { ramps, arrivals }, after) => {
                 open_total(ramps, after).map(|total| arrivals.count_below(total))
             }

@@ -168,6 +168,13 @@ impl<S: Station> Reactor<S> {
         Ok(local)
     }
 
+    /// One more server that the station knows from now on, and how TLS is done with it. Its number, which must not be
+    /// 65,535: that is nobody's.
+    pub fn add_server(&mut self, client: Option<Client>) -> usize {
+        self.tls.clients.push(client);
+        self.tls.clients.len() - 1
+    }
+
     /// The station was told something from outside: the next turn comes at once.
     pub fn wake_soon(&mut self) {
         self.idle_until = Some(self.turn.now);

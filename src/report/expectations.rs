@@ -111,6 +111,14 @@ impl Checker {
         }
     }
 
+    /// The first of the expectations of every attempt that one attempt does not meet, by itself.
+    pub fn mismatch(expectations: &[Expectation], record: &CallRecord) -> Option<String> {
+        expectations.iter().find_map(|expectation| match &expectation.kind {
+            ExpectationKind::Each(each) if concerns(each, record) => mismatch(each, record),
+            _ => None,
+        })
+    }
+
     /// What all expectations came to, those of the file first.
     pub fn finish(&self, totals: &Totals, limits: &[Limit]) -> Vec<ExpectationResult> {
         let mut results: Vec<ExpectationResult> = self

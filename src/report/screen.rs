@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::measure::{Figure, Totals};
-use crate::record::Class;
+use crate::record::{CallRecord, Class};
 
 use unicode_width::UnicodeWidthChar as _;
 
@@ -144,6 +144,25 @@ pub fn line(snapshot: &Snapshot) -> String {
         parts.push("hanging up".to_owned());
     }
     parts.join("  ")
+}
+
+/// One attempt in one line, for screens and logs.
+pub fn call_line(record: &CallRecord) -> String {
+    let code = record.code.map_or_else(String::new, |code| format!(" {code}"));
+    let figure = |name: &str, value: Option<f64>, unit: &str| {
+        value.map_or_else(String::new, |value| format!("  {name} {value:.1}{unit}"))
+    };
+    let mos = record.mos_cq.map_or_else(String::new, |mos| format!("  MOS-CQ {mos:.2}"));
+    format!(
+        "{}  {} -> {}  {}{code}{}{}  audio {}{mos}",
+        record.call_id,
+        record.from.as_deref().unwrap_or("-"),
+        record.to.as_deref().unwrap_or("-"),
+        record.class,
+        figure("SRD", record.srd_ms, " ms"),
+        figure("set-up", record.setup_ms, " ms"),
+        record.audio,
+    )
 }
 
 fn title(snapshot: &Snapshot, width: usize) -> String {

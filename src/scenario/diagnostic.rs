@@ -113,7 +113,7 @@ pub fn is_secret(key: &str) -> bool {
     let key = key.to_ascii_lowercase();
     let harmless = key.ends_with("_env") || key.ends_with("_file");
     !harmless
-        && (["pass", "pwd", "secret", "token"].iter().any(|word| key.contains(word))
+        && (["pass", "pwd", "secret", "token", "routing_key"].iter().any(|word| key.contains(word))
             || strsim::osa_distance(&key, "password") <= 3)
 }
 

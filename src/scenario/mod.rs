@@ -16,3 +16,4 @@ pub mod safety;
 pub mod schema;
 pub mod text;
 pub mod tree;
+pub mod watch;

@@ -118,6 +118,7 @@ fn load(plan: &Plan) -> String {
     let after = plan.load.stop.after.map(|after| format!(" for {}", crate::units::Period(after))).unwrap_or_default();
     match &plan.load.schedule {
         Schedule::OnDemand => "as calls come in".to_owned(),
+        Schedule::OnCommand { .. } => "one whenever the watch says so".to_owned(),
         Schedule::Search(search) => {
             let (every, up_to) = (crate::units::Period(search.step_every), search.up_to);
             match search.of {

@@ -1,6 +1,6 @@
 //! JSON Schemas of the files, generated from the types that read them.
 
-use super::file::{LabFile, ScenarioFile, TargetFile};
+use super::file::{LabFile, ScenarioFile, TargetFile, WatchFile};
 
 /// Kinds of files that people write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,19 +9,22 @@ pub enum FileKind {
     Scenario,
     /// Where calls go.
     Target,
+    /// What is checked again and again, and who is told.
+    Watch,
     /// A simulated PBX.
     Lab,
 }
 
 impl FileKind {
     /// All kinds.
-    pub const ALL: &[Self] = &[Self::Scenario, Self::Target, Self::Lab];
+    pub const ALL: &[Self] = &[Self::Scenario, Self::Target, Self::Watch, Self::Lab];
 
     /// Its name, which is also the key that such a file begins with.
     pub fn name(self) -> &'static str {
         match self {
             Self::Scenario => "scenario",
             Self::Target => "target",
+            Self::Watch => "watch",
             Self::Lab => "lab",
         }
     }
@@ -31,6 +34,7 @@ impl FileKind {
         let schema = match self {
             Self::Scenario => schemars::schema_for!(ScenarioFile),
             Self::Target => schemars::schema_for!(TargetFile),
+            Self::Watch => schemars::schema_for!(WatchFile),
             Self::Lab => schemars::schema_for!(LabFile),
         };
         schema.to_value()

@@ -16,8 +16,10 @@ use serde::Serialize;
 use super::Progress;
 use super::spool::replace;
 
+/// Where `calls.jsonl` is put away.
+const OLDER_CALLS: &str = "calls.1.jsonl";
 /// What a run writes, apart from the spool, which an earlier run may still need.
-const OWN_FILES: [&str; 5] = ["calls.jsonl", "windows.jsonl", "summary.json", "report.html", "junit.xml"];
+const OWN_FILES: [&str; 6] = ["calls.jsonl", OLDER_CALLS, "windows.jsonl", "summary.json", "report.html", "junit.xml"];
 
 /// Why a run folder cannot be made or written.
 #[derive(Debug, thiserror::Error)]
@@ -122,8 +124,29 @@ impl RunFolder {
     }
 
     fn whole(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
-        let path = self.dir.join(name);
-        replace(&path, bytes).map_err(|error| io_error(&path, error))
+        write_whole(&self.dir.join(name), bytes)
+    }
+
+    /// Puts `calls.jsonl` away as `calls.1.jsonl`, in place of the one before, once it holds so many bytes, and begins
+    /// anew: what runs for ever keeps at most twice as much.
+    pub fn roll_calls(&mut self, most: u64) -> Result<(), FolderError> {
+        if self.calls.written < most {
+            return Ok(());
+        }
+        self.calls.flush()?;
+        let path = self.dir.join("calls.jsonl");
+        fs::rename(&path, self.dir.join(OLDER_CALLS)).map_err(|error| io_error(&path, error))?;
+        self.calls = Lines::create(path)?;
+        Ok(())
+    }
+
+    /// Removes the evidence of a call.
+    pub fn forget_evidence(&self, call_id: &str) -> Result<(), FolderError> {
+        let folder = self.dir.join("evidence").join(file_name(call_id)?);
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(io_error(&folder, error)),
+            _ => Ok(()),
+        }
     }
 
     /// Writes `evidence/<call_id>/<name>`.
@@ -132,6 +155,14 @@ impl RunFolder {
         fs::create_dir_all(&folder).map_err(|error| io_error(&folder, error))?;
         write(folder.join(file_name(name)?), bytes)
     }
+}
+
+/// Writes a file as a whole or not at all.
+///
+/// # Errors
+/// [`FolderError::Io`].
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
+    replace(path, bytes).map_err(|error| io_error(path, error))
 }
 
 /// A file of JSON lines.
@@ -143,12 +174,14 @@ struct Lines {
     waiting: Vec<u8>,
     /// The bytes of `waiting` that may be written once so many points are stored.
     held: Option<(u64, usize)>,
+    /// Bytes in the file.
+    written: u64,
 }
 
 impl Lines {
     fn create(path: PathBuf) -> Result<Self, FolderError> {
         let file = File::create(&path).map_err(|error| io_error(&path, error))?;
-        Ok(Self { path, file, waiting: Vec::new(), held: None })
+        Ok(Self { path, file, waiting: Vec::new(), held: None, written: 0 })
     }
 
     fn append(&mut self, value: &impl Serialize) -> Result<(), FolderError> {
@@ -193,6 +226,7 @@ impl Lines {
             }
         }
         self.waiting.drain(..done);
+        self.written += done as u64;
         written.map_err(|error| io_error(&self.path, error))
     }
 }

@@ -26,7 +26,7 @@ use std::time::Duration;
 
 pub use crate::report::SinkReport;
 pub use collector::{Collector, Item};
-pub use files::{FolderError, RunFolder};
+pub use files::{FolderError, RunFolder, write_whole};
 pub use flush::{FlushError, flush};
 pub use spooler::Progress;
 

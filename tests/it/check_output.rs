@@ -85,6 +85,22 @@ fn schemas_are_printed_by_name() {
         code == 0 && out.starts_with("{\n  \"$schema\": \"https://json-schema.org/draft/2020-12/schema\""),
         "{out}"
     );
-    assert_eq!(printed("watch"), (2, String::new(), "watch files are not supported yet\n".into()));
+    assert!(printed("watch").1.contains("\"title\": \"watch\""));
     assert!(printed("senario").2.contains("did you mean `scenario`?"));
+}
+
+#[test]
+fn the_plan_of_a_watch_says_how_often_whom_it_calls() {
+    let (code, shown) = checked(&["scenarios/watch/lab.yaml"], &Overrides::default(), false);
+    let expected = "\
+scenarios/watch/lab.yaml: valid
+  watch             lab at desk, days and hours of Asia/Taipei
+  check             outbound: watched-call every 10s, 8640 a day; caller on watched (started for the run), 6 accounts of `agents`
+  check             agents: watched-call every 1m, 6 lines, 8640 a day; caller on watched (started for the run), 6 accounts of `agents`
+  check             office: registration by cron, 132 on each of its days, 132 a day; caller on watched (started for the run), 6 accounts of `agents`
+  lines             8
+  calls             732 an hour and 17412 a day at most, beside those that reproduce a failure
+  numbers           1: 2000
+";
+    assert_eq!((code, shown.as_str()), (0, expected));
 }

@@ -72,7 +72,7 @@ impl Desk {
         path
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ringfleet"));
         command.args(arguments).current_dir(self.folder.path()).env("PROBE_PASSWORD", "ringfleet");
         command
@@ -584,6 +584,16 @@ fn a_line_whose_window_is_closed_is_not_filled() {
     assert!(text(&output.stderr).trim_end().ends_with("nothing was dialled") && !desk.path("out").exists());
     let checked = desk.run(&["check", "fill.yaml"]);
     assert!(text(&checked.stdout).contains("fills             trunk `main` of `pbx`"), "{}", text(&checked.stdout));
+    // The time of day is that of the machine's zone: it was UTC once, whatever the machine's was.
+    let minutes = |zone: &str| -> i32 {
+        let output = desk.command(&["run", "fill.yaml", "--out", "out"]).env("TZ", zone).output().expect("it starts");
+        let said = text(&output.stderr);
+        let time = said.split("it is ").nth(1).and_then(|rest| rest.get(..5)).unwrap_or_else(|| panic!("{said}"));
+        let (hours, minutes) = time.split_once(':').expect("as 12:30");
+        hours.parse::<i32>().expect("a number") * 60 + minutes.parse::<i32>().expect("a number")
+    };
+    let (utc, east) = (minutes("UTC0"), minutes("<+05>-5"));
+    assert!([300, 301].contains(&(east - utc).rem_euclid(1440)), "{utc} {east}");
 }
 
 #[test]

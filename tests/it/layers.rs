@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 const ORDER: &[&str] = &[
     "units", "timer", "sip", "media", "record", "measure", "pace", "scenario", "station", "call", "evidence", "pbx",
-    "report", "net", "reactor", "engine", "sink", "cli",
+    "report", "net", "reactor", "engine", "sink", "serve", "watch", "cli",
 ];
 
 /// Modules of the core: values in, values out.

@@ -37,6 +37,7 @@ mod tls_calls;
 mod torture;
 mod virtual_ends;
 mod virtual_faults;
+mod virtual_group;
 mod virtual_guards;
 mod virtual_hops;
 mod virtual_keep_alive;
@@ -55,6 +56,7 @@ mod virtual_search_faults;
 mod virtual_sessions;
 mod virtual_srtp;
 mod virtual_starved;
+mod watch;
 
 #[path = "../support/influx_front/mod.rs"]
 mod influx_front;

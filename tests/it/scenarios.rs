@@ -20,6 +20,7 @@ fn compile_file(path: &Path) -> Result<(), Diagnostics> {
     match kind_of(&text) {
         FileKind::Scenario => compile::scenario(&input).map(drop),
         FileKind::Target => compile::target(&input).map(drop),
+        FileKind::Watch => compile::watch(&input).map(drop),
         FileKind::Lab => compile::lab(&input).map(drop),
     }
 }

@@ -186,6 +186,11 @@ impl Report {
         self.add(at, format!("{what} is not supported yet"), help);
     }
 
+    /// A mistake of another file that this one names.
+    pub(super) fn take(&mut self, mistake: Diagnostic) {
+        self.list.push(mistake);
+    }
+
     /// A mistake without a line.
     pub(super) fn whole(&mut self, file: &str, message: impl Into<String>, help: impl Into<String>) {
         let help = Some(help.into()).filter(|help| !help.is_empty());

@@ -112,6 +112,7 @@ pub fn concurrency(plan: &Plan) -> Option<u64> {
     let casts = plan.casts();
     match &plan.load.schedule {
         Schedule::OnDemand => None,
+        Schedule::OnCommand { concurrent } => Some((*concurrent).into()),
         Schedule::Search(search) => Some(search.most_held()),
         Schedule::Closed { concurrent } => {
             let concurrent = u64::from(*concurrent);

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod actors;
+mod alerts;
 mod doc;
 mod expect;
 mod find_limit;
@@ -26,6 +27,7 @@ mod sites;
 mod srtp;
 mod steps;
 mod tls;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -36,10 +38,11 @@ use self::doc::Report;
 pub(crate) use self::limits::accounts_at;
 pub use self::limits::{concurrency, concurrency_of};
 use super::diagnostic::Diagnostics;
-use super::file::{LabFile, ScenarioFile, TargetFile};
+use super::file::{LabFile, ScenarioFile, TargetFile, WatchFile};
 use super::lab::LabPlan;
 use super::plan::{Plan, Target};
 use super::schema::FileKind;
+use super::watch::Watch;
 
 /// What a scenario is compiled from.
 pub struct Input<'a> {
@@ -176,6 +179,17 @@ pub fn lab(input: &Input<'_>) -> Result<LabPlan, Diagnostics> {
     finish(plan, report)
 }
 
+/// Compiles a watch file with the scenarios and targets of its checks.
+///
+/// # Errors
+/// [`Diagnostics`] holds every mistake of every file.
+pub fn watch(input: &Input<'_>) -> Result<Watch, Diagnostics> {
+    let mut report = Report::default();
+    let loaded = doc::load::<WatchFile>(FileKind::Watch, input.path, input.text.to_owned(), &[], &mut report);
+    let watch = loaded.and_then(|(doc, file)| file.map(|file| watch::compile(input, &file, doc.at(), &mut report)));
+    finish(watch, report)
+}
+
 fn finish<T>(value: Option<T>, report: Report) -> Result<T, Diagnostics> {
     let diagnostics = report.into_diagnostics();
     match value {
@@ -189,6 +203,9 @@ pub fn kind_of(text: &str) -> FileKind {
     let Ok((root, _)) = super::tree::parse(text) else { return FileKind::Scenario };
     if root.get("scenario").is_some() {
         return FileKind::Scenario;
+    }
+    if root.get("watch").is_some() || root.get("checks").is_some() {
+        return FileKind::Watch;
     }
     match (root.get("lab"), root.get("target")) {
         (Some(_), _) => FileKind::Lab,

@@ -11,6 +11,8 @@ use crate::units::Secret;
 pub(super) enum Rules {
     /// Secrets come from the environment or a file, never from the text itself.
     ReferenceOnly,
+    /// What may be a secret and need not be: plain texts are fine, defaults are not.
+    Text,
     /// The lab is not a secret: plain texts and defaults are fine.
     Lab,
 }
@@ -46,7 +48,7 @@ fn reference(input: &Input<'_>, name: &str, rules: Rules, at: At<'_>, report: &m
         report.add(at, "`${…}` does not name an environment variable", "write `${NAME}` or `${file:PATH}`");
         return None;
     }
-    if default.is_some() && rules == Rules::ReferenceOnly {
+    if default.is_some() && rules != Rules::Lab {
         let help = format!("write `${{{name}}}`; defaults are for lab files only");
         report.add(at, "a secret must not have a default", help);
         return None;

@@ -178,3 +178,72 @@ fn the_target_of_the_command_line_replaces_the_scenarios_own() {
         assert_eq!(scenario(&input).expect("valid").plan.actors[0].target.name, name);
     }
 }
+
+const CALL: &str = "\
+scenario: call
+target: lab
+caller: { account: agents, steps: [register, { dial: { number: echo } }, { talk: { for: 1s } }, hangup] }
+";
+
+fn watch_with(text: &str, files: &[(&str, &str)]) -> Result<Watch, String> {
+    let files: BTreeMap<PathBuf, String> = files.iter().map(|(p, t)| (PathBuf::from(p), (*t).to_owned())).collect();
+    let input = Input {
+        path: Path::new("w/watch.yaml"),
+        text,
+        target: None,
+        set: &[],
+        env: &|name| (name == "PW").then(|| "hunter2".to_owned()),
+        read: &|path| files.get(path).cloned().ok_or_else(|| io::ErrorKind::NotFound.into()),
+    };
+    watch(&input).map_err(|diagnostics| diagnostics.to_string())
+}
+
+#[test]
+fn a_watch_file_says_what_is_checked_and_who_is_told() {
+    let text = "\
+watch: taipei
+site: tpe-1
+timezone: Asia/Taipei
+checks:
+  - { scenario: call.yaml, every: 60s, labels: { trunk: cht, unit: support }, controls: [each] }
+  - { name: each, scenario: call.yaml, target: lab, cron: '*/30 8-9 * * *', agents: each, budget: { per_day: 3 } }
+budget: { per_number: 100 }
+alerts:
+  window: 5m
+  widespread: { agents: 3, share: 25% }
+  throttle: 60m
+  notify:
+    - webhook: { url: 'https://hooks.example/${PW}', secret: '${PW}' }
+    - alertmanager: { url: 'http://127.0.0.1:9093' }
+sinks:
+  - influxdb: { url: 'http://127.0.0.1:8086', org: o, bucket: b, token: '${PW}' }
+  - prometheus: { listen: '127.0.0.1:9410' }
+page: { listen: '127.0.0.1:8410' }
+";
+    let watch = watch_with(text, &[("w/call.yaml", CALL)]).expect("valid");
+    assert_eq!((watch.name.as_str(), watch.site.as_deref()), ("taipei", Some("tpe-1")));
+    let [call, each] = &watch.checks[..] else { panic!("two checks") };
+    assert_eq!((call.name.as_str(), call.controls.as_slice(), call.reproduce), ("call", &[1][..], 1));
+    assert_eq!(call.labels.trunk.as_deref(), Some("cht"));
+    assert_eq!((call.per_hour(), call.per_day()), (60, 1440));
+    // Four starts a day, of which three are paid for, on each of twenty accounts.
+    assert_eq!((each.per_hour(), each.per_day()), (40, 60));
+    let lines = each.lines();
+    assert_eq!((&*lines[19].recurring.name, lines[19].account), ("each/1020", Some(19)));
+    assert_eq!(lines[0].recurring.numbers, [Arc::from("2000")]);
+    assert_eq!(lines[0].recurring.per_number, Some(100));
+    assert_eq!((watch.alerts.widespread_agents, watch.alerts.widespread_share), (3, 0.25));
+    assert_eq!(watch.influx.as_ref().map(|it| it.url.as_str()), Some("http://127.0.0.1:8086?org=o&bucket=b"));
+    assert!(!format!("{watch:?}").contains("hunter2"), "secrets are not printed");
+    let shown = watch.to_string();
+    assert!(shown.contains("  calls             100 an hour and 1500 a day at most"), "{shown}");
+    assert!(shown.contains("  tells             webhook, alertmanager, at most once in 1h"), "{shown}");
+}
+
+#[test]
+fn a_setting_of_a_check_that_is_wrong_is_shown_where_it_stands() {
+    let text = "watch: w\nchecks:\n  - { scenario: call.yaml, every: 60s, set: { caler: 1 } }\n";
+    let shown = watch_with(text, &[("w/call.yaml", CALL)]).expect_err("refused");
+    assert!(shown.starts_with("w/watch.yaml:3:47: `caler` is no variable of the scenario"), "{shown}");
+    assert!(shown.ends_with("1 mistake"), "{shown}");
+}

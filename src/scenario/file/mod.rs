@@ -6,12 +6,15 @@ pub mod lab;
 pub mod length;
 pub mod limits;
 pub mod load;
+pub mod notify;
 pub mod scalar;
 pub mod scenario;
 pub mod session;
 pub mod step;
 pub mod target;
+pub mod watch;
 
 pub use lab::LabFile;
 pub use scenario::ScenarioFile;
 pub use target::TargetFile;
+pub use watch::WatchFile;

@@ -1,0 +1,165 @@
+//! `ringfleet watch`: the file, the folder and the signals of a watch.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+
+use super::args::Watch as Args;
+use super::exit;
+use super::load::{self, Overrides};
+use super::run::{NotStarted, credentials, start_sink};
+use super::screen::{counted, trouble_of};
+use super::session::{Interrupt, run_id, runs_dir, watched_legs};
+use crate::net::clock;
+use crate::pace::calendar::Position;
+use crate::scenario::compile;
+use crate::scenario::watch::{Influx, Watch};
+use crate::serve::{Board, Figures, Server};
+use crate::sink::RunFolder;
+use crate::sink::influx::{Credentials, InfluxTarget};
+use crate::watch::{self, Asked, Ended, Options, Said};
+
+pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
+    let load = || load::with_input(&args.file, &Overrides::default(), compile::watch);
+    let watch = match load() {
+        Ok(watch) => watch,
+        Err(diagnostics) => {
+            eprintln!("{diagnostics}");
+            return Ok(exit::USAGE);
+        }
+    };
+    let interrupt = Interrupt::watch()?;
+    let hang_up = Arc::new(AtomicBool::new(false));
+    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hang_up))
+        .context("cannot watch for signals")?;
+    match start(args, watch, &interrupt, &hang_up, &load) {
+        Ok(code) => Ok(code),
+        Err(refused) => Ok(refused.tell()),
+    }
+}
+
+fn start(
+    args: &Args,
+    watch: Watch,
+    interrupt: &Interrupt,
+    hang_up: &AtomicBool,
+    load: &dyn Fn() -> Result<Watch, crate::scenario::diagnostic::Diagnostics>,
+) -> Result<u8, NotStarted> {
+    let started = clock::timestamp();
+    let influx = watch.influx.as_ref().map(influx_target).transpose()?;
+    let runs = runs_dir(args.out.as_deref());
+    let folder = RunFolder::create(args.out.as_deref(), &runs, &watch.name, started)
+        .map_err(|error| NotStarted::without_folder(&error))?;
+    let path = folder.path().to_owned();
+    let watched_legs = watched_legs(influx.as_ref());
+    let collector = influx.map(|target| start_sink(&target, &path, &runs)).transpose()?;
+    let position_file = runs.join(format!("{}.position.json", watch.name));
+    let position = if args.once { Position::default() } else { position(&position_file) };
+    if !args.quiet {
+        let (checks, lines): (usize, usize) =
+            (watch.checks.len(), watch.checks.iter().map(|check| check.lines().len()).sum());
+        eprintln!("{}: {checks} checks, {lines} lines; results in {}", watch.name, path.display());
+        if !watch.alerts.notify.is_empty() && !args.once {
+            eprintln!("  alerts are read and not sent yet: nobody is told");
+        }
+        if watch.page.is_some() && !args.once {
+            eprintln!("  the page is not served yet");
+        }
+    }
+    let board = Board::new(Figures { watch: watch.name.clone(), ..Figures::default() });
+    let server = watch.metrics.filter(|_| !args.once).map(|listen| {
+        let started = Server::start(listen, board.clone());
+        started.map_err(|error| NotStarted::environment(format!("cannot serve figures at {listen}: {error}")))
+    });
+    let server = server.transpose()?;
+    if let Some(server) = server.as_ref().filter(|_| !args.quiet) {
+        eprintln!("  figures at http://{}/metrics", server.address);
+    }
+    let options = Options {
+        run_id: run_id(started),
+        nameserver: args.nameserver,
+        once: args.once,
+        watched_legs,
+        folder,
+        collector,
+        position_file,
+        position,
+        board,
+    };
+    let asked = Asked { to_stop: &|| interrupt.came(), to_reload: &|| hang_up.swap(false, Ordering::Relaxed), load };
+    let quiet = args.quiet;
+    let mut say = |said: Said| {
+        let time = clock::timestamp().strftime("%H:%M:%S");
+        match said {
+            // Nobody may read it any more: a watch goes on.
+            Said::Call(text) if !quiet => drop(writeln!(std::io::stdout(), "{time}  {text}")),
+            Said::Call(_) => {}
+            Said::Note(text) => drop(writeln!(std::io::stderr(), "{time}  {text}")),
+        }
+    };
+    let ended =
+        watch::run(watch, options, &asked, &mut say).map_err(|error| NotStarted::environment(error.to_string()))?;
+    Ok(conclude(args, &ended, &path))
+}
+
+/// Says how it ended, and gives the exit code.
+fn conclude(args: &Args, ended: &Ended, path: &Path) -> u8 {
+    if let Some(trouble) = &ended.trouble {
+        eprintln!("ringfleet: {trouble}");
+    }
+    if let Some(sink) = &ended.sink {
+        if !args.quiet {
+            eprintln!("  {}", counted(sink));
+        }
+        if let Some(trouble) = trouble_of(sink, path) {
+            eprintln!("  {trouble}");
+        }
+    }
+    if args.once && !args.quiet {
+        let Ended { checks, failed, .. } = ended;
+        eprintln!("{} of {checks} checks hold", checks - failed);
+    }
+    match ended {
+        // A watch without end is ended by a signal: that is no failure.
+        Ended { interrupted: true, .. } => {
+            if args.once {
+                exit::INTERRUPTED
+            } else {
+                exit::PASS
+            }
+        }
+        Ended { trouble: Some(_), .. } => exit::GENERATOR_LIMITED,
+        Ended { checks, unreachable, .. } if *checks > 0 && checks == unreachable => exit::NOT_STARTED,
+        Ended { late, .. } if *late > 0 => exit::GENERATOR_LIMITED,
+        Ended { failed, checks, .. } if *failed > 0 || *checks == 0 => exit::FAIL,
+        _ => exit::PASS,
+    }
+}
+
+fn influx_target(influx: &Influx) -> Result<InfluxTarget, NotStarted> {
+    let credentials = match &influx.token {
+        Some(token) => Credentials::token(token.reveal()),
+        None => credentials(),
+    };
+    InfluxTarget::from_url(&influx.url, credentials).map_err(|error| NotStarted::usage(format!("influxdb: {error}")))
+}
+
+/// Where an earlier watch of this name stood. One that cannot be read is told, and begun anew.
+fn position(path: &Path) -> Position {
+    let text = match fs::read(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Position::default(),
+        Err(error) => {
+            eprintln!("  {}: {error}: starts that were missed are not known", path.display());
+            return Position::default();
+        }
+    };
+    serde_json::from_slice(&text).unwrap_or_else(|error| {
+        eprintln!("  {}: {error}: starts that were missed are not known", path.display());
+        Position::default()
+    })
+}

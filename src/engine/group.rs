@@ -1,0 +1,301 @@
+//! One worker for many plans that come and go, whose attempts start on command.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+use rustc_hash::{FxHashMap, FxHashSet};
+
+use super::evidence::{Keep, Keeper};
+use super::host::{self, Beat, StartError, Stop};
+use super::preflight;
+use crate::call::{
+    Callers, Config, Finished, Group, GroupReport, MemberId, NotBegun, Pause, Progress, Report, attempt_of,
+};
+use crate::evidence::File;
+use crate::media::clock::NtpClock;
+use crate::net::clock;
+use crate::net::drops::Drops;
+use crate::net::tls::Client;
+use crate::reactor::{Reactor, Security};
+use crate::record::{Anchor, MediaSecond};
+use crate::scenario::plan::{Plan, Server};
+use crate::sip::endpoint;
+use crate::sip::flow::Hop;
+use crate::units::Redacted;
+
+/// Results that may wait to be taken. A worker that finds the channel full waits, and its lateness shows.
+const WAITING: usize = 65_536;
+/// Orders that may wait to be read.
+const ORDERS: usize = 65_536;
+/// Numbers of members have 15 bits: the highest of an owner says that it is of no attempt.
+const MAX_MEMBER: MemberId = 0x7fff;
+
+/// A plan that joins.
+#[derive(Clone, Debug)]
+pub struct Joining {
+    /// Its attempts start on command, or as calls come in.
+    pub plan: Arc<Plan>,
+    /// Its servers, each with its number (of [`GroupWorker::add_server`]) and its places.
+    pub servers: Vec<(Server, u16, Vec<Hop>)>,
+    /// Beginning of every `call_id`.
+    pub run_id: String,
+    /// `site` of every record.
+    pub site: Option<String>,
+    /// Legs whose seconds of media are told, at the same time at most.
+    pub watched_legs: u32,
+}
+
+/// What the worker tells.
+#[derive(Debug)]
+pub enum GroupTold {
+    /// A leg has ended; the files are its evidence, where it has some.
+    Finished {
+        /// Whose it is.
+        member: MemberId,
+        /// Index of the attempt, from 1; 0 where it is of none.
+        n: u64,
+        /// What it showed.
+        finished: Box<Finished>,
+        /// Its evidence.
+        files: Option<Vec<File>>,
+    },
+    /// An attempt was asked for and not started.
+    NotBegun {
+        /// Whose it is.
+        member: MemberId,
+        /// Its index, from 1.
+        n: u64,
+        /// Why.
+        why: NotBegun,
+    },
+    /// The far side wants no calls for a while.
+    Paused(MemberId, Pause),
+    /// A second of a leg's media has passed.
+    Second(Box<MediaSecond>),
+    /// A member that was told to leave is gone.
+    Left(MemberId),
+    /// How the worker is.
+    Beat {
+        /// How far its attempts are.
+        progress: Progress,
+        /// How it is itself.
+        beat: Beat,
+        /// Messages that are no SIP.
+        malformed: u64,
+    },
+    /// The worker has ended, by an error where there is one.
+    Ended(Option<String>),
+}
+
+/// What the worker is to do.
+enum Order {
+    Server(Box<Option<Client>>),
+    Join(MemberId, Box<(Config, endpoint::Config, Vec<u16>)>),
+    Start { member: MemberId, intended: Instant, account: Option<usize>, anchor: Anchor },
+    Leave(MemberId),
+    Places(u16, Vec<Hop>),
+}
+
+/// The worker, and what it is told.
+pub struct GroupWorker {
+    /// What it tells.
+    pub told: Receiver<GroupTold>,
+    orders: Sender<Order>,
+    stop: Stop,
+    thread: JoinHandle<()>,
+    drops: Drops,
+    servers: u16,
+    next: MemberId,
+    /// Numbers of members that are not gone.
+    members: FxHashSet<MemberId>,
+}
+
+impl GroupWorker {
+    /// Starts a worker without members.
+    ///
+    /// # Errors
+    /// [`StartError`]: the system gives no thread or file descriptor.
+    pub fn start() -> Result<Self, StartError> {
+        preflight::raise_descriptors();
+        let now = clock::now();
+        let mut reactor = Reactor::new(Group::new(now), Security::default()).map_err(StartError::Worker)?;
+        let drops = Drops::default();
+        reactor.count_drops(drops.clone());
+        let stop = Stop::of(&reactor)?;
+        let (sender, told) = bounded(WAITING);
+        let (orders, inbox) = bounded(ORDERS);
+        let (asked, counted) = (stop.clone(), drops.clone());
+        let thread = std::thread::Builder::new().name("watch-worker".into()).spawn(move || {
+            work(&mut reactor, &asked, &inbox, &sender);
+            // Once more while the sockets are open.
+            counted.read();
+        });
+        Ok(Self {
+            told,
+            orders,
+            stop,
+            thread: thread.map_err(StartError::Worker)?,
+            drops,
+            servers: 0,
+            next: 0,
+            members: FxHashSet::default(),
+        })
+    }
+
+    /// A server that plans may name, and how TLS is done with it. Its number; `None` where there are too many.
+    pub fn add_server(&mut self, client: Option<Client>) -> Option<u16> {
+        let number = self.servers;
+        self.servers = number.checked_add(1).filter(|next| *next < u16::MAX)?;
+        self.order(Order::Server(Box::new(client)));
+        Some(number)
+    }
+
+    /// A plan joins. Its number.
+    pub fn join(&mut self, joining: Joining) -> MemberId {
+        // There are never so many that none is free: each has its sockets.
+        while !self.members.insert(self.next) {
+            self.next = (self.next + 1) & MAX_MEMBER;
+        }
+        let id = self.next;
+        self.next = (id + 1) & MAX_MEMBER;
+        let (now, timestamp) = (clock::now(), clock::timestamp());
+        let numbers = joining.servers.iter().map(|(_, number, _)| *number).collect();
+        let agent = joining.plan.actors.iter().find_map(|actor| actor.target.user_agent.clone());
+        let config = Config {
+            plan: joining.plan,
+            servers: joining.servers.into_iter().map(|(server, _, hops)| (server, hops)).collect(),
+            fail_over: true,
+            share: (0, 1),
+            start: now,
+            closes: None,
+            anchor: Anchor { instant: now, timestamp },
+            clock: NtpClock::from_unix(now, timestamp.as_duration().try_into().unwrap_or_default()),
+            secret: Redacted(clock::secret()),
+            run_id: joining.run_id,
+            site: joining.site,
+            probe: None,
+            watched_legs: joining.watched_legs,
+        };
+        let mut endpoint = endpoint::Config::default();
+        endpoint.agent = agent.unwrap_or(endpoint.agent);
+        self.order(Order::Join(id, Box::new((config, endpoint, numbers))));
+        id
+    }
+
+    /// A member starts an attempt, of this account or the next.
+    pub fn begin(&self, member: MemberId, intended: Instant, account: Option<usize>) {
+        let anchor = Anchor { instant: clock::now(), timestamp: clock::timestamp() };
+        self.order(Order::Start { member, intended, account, anchor });
+    }
+
+    /// A member starts nothing more; what is under way ends by itself.
+    pub fn leave(&self, member: MemberId) {
+        self.order(Order::Leave(member));
+    }
+
+    /// A member is gone, as was told: its number may be given again.
+    pub fn forget(&mut self, member: MemberId) {
+        self.members.remove(&member);
+    }
+
+    /// Tells, from any thread, that DNS gives other places of a server now.
+    pub fn place_teller(&self) -> impl Fn(u16, Vec<Hop>) + Send + 'static {
+        let (orders, stop) = (self.orders.clone(), self.stop.clone());
+        move |server, hops| {
+            // A full box is that of a worker which has ended.
+            let _ = orders.try_send(Order::Places(server, hops));
+            stop.wake();
+        }
+    }
+
+    /// Hangs up every leg; the worker then ends.
+    pub fn stop(&self) {
+        self.stop.ask();
+    }
+
+    /// Datagrams that the kernel dropped so far because our own sockets were not read in time.
+    pub fn lost_datagrams(&self) -> u64 {
+        self.drops.read()
+    }
+
+    /// Waits for the worker's end.
+    pub fn join_thread(self) {
+        drop(self.told);
+        if self.thread.join().is_err() {
+            tracing::error!("the worker ended by a bug of ours");
+        }
+    }
+
+    fn order(&self, order: Order) {
+        // It waits where the box is full; a worker that has ended reads none, and has told so.
+        let _ = self.orders.send(order);
+        self.stop.wake();
+    }
+}
+
+fn work(reactor: &mut Reactor<Group>, stop: &Stop, inbox: &Receiver<Order>, sender: &Sender<GroupTold>) {
+    let tell = |told| {
+        // Nobody listens any more: the watch was given up.
+        let _ = sender.send(told);
+    };
+    let mut keeper = Keeper::new(
+        Anchor { instant: clock::now(), timestamp: clock::timestamp() },
+        Keep { all: false, masked: false, folders: None },
+    );
+    let masks = std::cell::RefCell::new(FxHashMap::default());
+    let tend = |reactor: &mut Reactor<Group>| {
+        let mut read = false;
+        let now = clock::now().max(reactor.now());
+        for order in inbox.try_iter() {
+            read = true;
+            match order {
+                Order::Server(client) => drop(reactor.add_server(*client)),
+                Order::Join(id, joining) => {
+                    let (config, endpoint, servers) = *joining;
+                    masks.borrow_mut().insert(id, config.plan.mask_numbers);
+                    let callers = Callers::new(config, endpoint, clock::seed(), now);
+                    reactor.station.join(now, id, callers, servers);
+                }
+                Order::Start { member, intended, account, anchor } => {
+                    reactor.station.command(now, member, (intended, account), anchor);
+                }
+                Order::Leave(id) => reactor.station.leave(now, id),
+                Order::Places(server, hops) => reactor.station.handle_places(server, &hops),
+            }
+        }
+        if read {
+            reactor.wake_soon();
+        }
+    };
+    let report = |keeper: &mut Keeper, report| match report {
+        GroupReport::Left(id) => {
+            masks.borrow_mut().remove(&id);
+            tell(GroupTold::Left(id));
+        }
+        GroupReport::Of(member, report) => {
+            keeper.set_masked(masks.borrow().get(&member).copied().unwrap_or(false));
+            match report {
+                Report::Finished(mut finished) => {
+                    let files = keeper.bundle(&mut finished);
+                    let n = if finished.beside { 0 } else { attempt_of(finished.owner) };
+                    tell(GroupTold::Finished { member, n, finished, files });
+                }
+                Report::Dropped { n, why } => tell(GroupTold::NotBegun { member, n, why }),
+                Report::Paused(pause) => tell(GroupTold::Paused(member, pause)),
+                Report::Second(mut second) => {
+                    keeper.mask_second(&mut second);
+                    tell(GroupTold::Second(second));
+                }
+                // No plan of a group has a time in which it may start, or a search.
+                Report::Closed | Report::Limit(_) => {}
+            }
+        }
+    };
+    let beat = |group: &Group, beat| {
+        tell(GroupTold::Beat { progress: group.progress(), beat, malformed: group.malformed() });
+    };
+    let ended = host::run(reactor, &mut keeper, stop, tend, report, beat);
+    tell(GroupTold::Ended(ended.err().map(|error| error.to_string())));
+}

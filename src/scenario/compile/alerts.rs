@@ -1,0 +1,139 @@
+//! `alerts:` of a watch.
+
+use std::time::Duration;
+
+use super::Input;
+use super::doc::{At, Report};
+use super::secret::{self, Rules};
+use crate::scenario::file::notify::{AlertsFile, ChatFile, NotifyFile, OnlyFile};
+use crate::scenario::file::scalar::Digits;
+use crate::scenario::watch::{Alerts, Chat, How, Notify, Only};
+use crate::units::{Period, Secret};
+
+pub(super) fn compile(input: &Input<'_>, file: &AlertsFile, at: At<'_>, report: &mut Report) -> Alerts {
+    let default = Alerts::default();
+    let window = within(file.window, default.window, (10, 24 * 3600), at.key("window"), report);
+    let throttle = within(file.throttle, default.throttle, (1, 168 * 3600), at.key("throttle"), report);
+    let heartbeat =
+        file.heartbeat.map(|every| within(Some(every), every.0, (10, 24 * 3600), at.key("heartbeat"), report));
+    let share = file.widespread.share.as_ref().map_or(default.widespread_share, |text| {
+        let percent: f64 = text.trim_end_matches('%').trim().parse().unwrap_or(f64::NAN);
+        if !(percent > 0.0 && percent <= 100.0) {
+            let at = at.key("widespread").key("share");
+            report.add(at, format!("`{text}` is no share of agents"), "write more than 0% and at most 100%, as 30%");
+        }
+        percent / 100.0
+    });
+    let mut notify = Vec::new();
+    for (index, file) in file.notify.iter().enumerate() {
+        notify.extend(one(input, file, at.key("notify").index(index), report));
+    }
+    let widespread_agents = file.widespread.agents.unwrap_or(default.widespread_agents);
+    Alerts { window, widespread_agents, widespread_share: share, throttle, heartbeat, notify }
+}
+
+fn one(input: &Input<'_>, file: &NotifyFile, at: At<'_>, report: &mut Report) -> Option<Notify> {
+    let (how, only) = match file {
+        NotifyFile::Webhook(file) => {
+            let at = at.key("webhook");
+            let url = address(input, &file.url, at, report);
+            let secret = file.secret.as_ref().map(|secret| hidden(input, secret, at.key("secret"), report));
+            let header = |(name, value): (&String, &Digits), report: &mut Report| {
+                let value = secret::resolve(input, &value.0, Rules::Text, at.key("headers").key(name), report)?;
+                Some((name.clone(), value))
+            };
+            let headers = file.headers.iter().filter_map(|entry| header(entry, report)).collect();
+            let template = template(input, file.template.as_ref(), at, report);
+            (How::Webhook { url: url?, secret: secret.flatten(), headers, template }, &file.only)
+        }
+        NotifyFile::Alertmanager(file) => {
+            (How::Alertmanager(address(input, &file.url, at.key("alertmanager"), report)?), &file.only)
+        }
+        NotifyFile::Slack(file) => (chat(input, Chat::Slack, file, at.key("slack"), report)?, &file.only),
+        NotifyFile::Teams(file) => (chat(input, Chat::Teams, file, at.key("teams"), report)?, &file.only),
+        NotifyFile::Email(file) => {
+            let at = at.key("email");
+            let server = secret::resolve(input, &file.server.0, Rules::Text, at.key("server"), report)?;
+            if !["smtp://", "smtps://"].iter().any(|scheme| server.reveal().starts_with(scheme)) {
+                let help = "write smtps://HOST, or smtp://HOST:25 for a server that this machine may use";
+                report.add(at.key("server"), "this is no mail server", help);
+            }
+            let to = file.to.as_slice().to_vec();
+            for address in std::iter::once(&file.from).chain(&to) {
+                if !address.contains('@') {
+                    report.add(at, format!("`{address}` is no mail address"), "as oncall@example.com");
+                }
+            }
+            if to.is_empty() {
+                report.add(at.key("to"), "nobody gets this message", "write one address or more");
+            }
+            let password = file.password.as_ref().map(|password| hidden(input, password, at.key("password"), report));
+            if file.username.is_some() != file.password.is_some() {
+                report.add(at, "`username` and `password` go together", "write both, or neither");
+            }
+            let login = file.username.clone().zip(password.flatten());
+            (How::Email { server, from: file.from.clone(), to, login }, &file.only)
+        }
+        NotifyFile::Pagerduty(file) => {
+            let at = at.key("pagerduty").key("routing_key");
+            (How::Pagerduty(hidden(input, &file.routing_key, at, report)?), &file.only)
+        }
+        NotifyFile::Command(file) => {
+            if file.run.is_empty() {
+                report.add(at.key("command").key("run"), "no command", "as run: [/usr/local/bin/page, --now]");
+            }
+            (How::Command(file.run.clone()), &file.only)
+        }
+    };
+    Some(Notify { how, only: self::only(only) })
+}
+
+fn only(file: &OnlyFile) -> Only {
+    let units = file.units.as_ref().map(|units| units.as_slice().to_vec()).unwrap_or_default();
+    Only { units, severity: file.severity }
+}
+
+fn chat(input: &Input<'_>, chat: Chat, file: &ChatFile, at: At<'_>, report: &mut Report) -> Option<How> {
+    let url = address(input, &file.url, at, report);
+    let template = template(input, file.template.as_ref(), at, report);
+    Some(How::Chat { chat, url: url?, template })
+}
+
+/// An address to post to.
+fn address(input: &Input<'_>, url: &Digits, at: At<'_>, report: &mut Report) -> Option<Secret> {
+    let at = at.key("url");
+    let url = secret::resolve(input, &url.0, Rules::Text, at, report)?;
+    let rest = ["http://", "https://"].iter().find_map(|scheme| url.reveal().strip_prefix(scheme));
+    if rest.is_none_or(|rest| rest.is_empty() || rest.starts_with('/')) {
+        report.add(at, "this is no address to post to", "write http://HOST:PORT/PATH or https://HOST/PATH");
+        return None;
+    }
+    Some(url)
+}
+
+fn hidden(input: &Input<'_>, text: &Digits, at: At<'_>, report: &mut Report) -> Option<Secret> {
+    secret::resolve(input, &text.0, Rules::ReferenceOnly, at, report)
+}
+
+/// A template that can be read.
+fn template(input: &Input<'_>, path: Option<&String>, at: At<'_>, report: &mut Report) -> Option<std::path::PathBuf> {
+    let path = at.doc().beside(path?);
+    super::doc::read(input, &path, at.key("template"), report)?;
+    Some(path)
+}
+
+/// A period between two numbers of seconds.
+pub(super) fn within(
+    written: Option<Period>,
+    default: Duration,
+    (least, most): (u64, u64),
+    at: At<'_>,
+    report: &mut Report,
+) -> Duration {
+    let period = written.map_or(default, |period| period.0);
+    if !(Duration::from_secs(least)..=Duration::from_secs(most)).contains(&period) {
+        let (least, most) = (Period::from_secs(least), Period::from_secs(most));
+        report.add(at, format!("{} is out of range", Period(period)), format!("write {least} to {most}"));
+    }
+    period
+}

@@ -1,0 +1,121 @@
+//! When something is an incident, and who is told.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use crate::scenario::file::notify::SeverityWord as Severity;
+use crate::units::Secret;
+
+/// When something is an incident, and who is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Alerts {
+    /// Results of so long are judged together; 10 s to 24 h, default 5 min.
+    pub window: Duration,
+    /// Different agents that have to fail before a fault is widespread; 2 or more, default 2.
+    pub widespread_agents: u32,
+    /// Share of the agents tested that has to fail, 0 to 1, default 0.3.
+    pub widespread_share: f64,
+    /// At most one message about the same thing in this time; 1 s to 168 h, default 60 min.
+    pub throttle: Duration,
+    /// How often a message that all is well comes.
+    pub heartbeat: Option<Duration>,
+    /// Who is told.
+    pub notify: Vec<Notify>,
+}
+
+impl Default for Alerts {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(300),
+            widespread_agents: 2,
+            widespread_share: 0.3,
+            throttle: Duration::from_secs(3600),
+            heartbeat: None,
+            notify: Vec::new(),
+        }
+    }
+}
+
+/// One who is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notify {
+    /// How.
+    pub how: How,
+    /// What of all.
+    pub only: Only,
+}
+
+/// What of all is told; all fields given must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Only {
+    /// Incidents of these organisation units; empty is all.
+    pub units: Vec<String>,
+    /// Incidents of this severity or a worse one.
+    pub severity: Option<Severity>,
+}
+
+/// How somebody is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum How {
+    /// JSON is posted.
+    Webhook {
+        /// Where to.
+        url: Secret,
+        /// Signs the body (HMAC-SHA256).
+        secret: Option<Secret>,
+        /// Further headers.
+        headers: Vec<(String, Secret)>,
+        /// Template of the body.
+        template: Option<PathBuf>,
+    },
+    /// Alertmanager's API v2 at this address.
+    Alertmanager(Secret),
+    /// A chat's webhook.
+    Chat {
+        /// Which.
+        chat: Chat,
+        /// Where to.
+        url: Secret,
+        /// Template of the body, instead of ours.
+        template: Option<PathBuf>,
+    },
+    /// A message by SMTP.
+    Email {
+        /// The server's URL.
+        server: Secret,
+        /// Sender.
+        from: String,
+        /// Who gets it, at least one.
+        to: Vec<String>,
+        /// User name and password.
+        login: Option<(String, Secret)>,
+    },
+    /// PagerDuty with this integration key.
+    Pagerduty(Secret),
+    /// A program and its arguments.
+    Command(Vec<String>),
+}
+
+/// A chat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Chat {
+    /// Slack.
+    Slack,
+    /// Microsoft Teams.
+    Teams,
+}
+
+impl How {
+    /// The word in the file.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Webhook { .. } => "webhook",
+            Self::Alertmanager(_) => "alertmanager",
+            Self::Chat { chat: Chat::Slack, .. } => "slack",
+            Self::Chat { chat: Chat::Teams, .. } => "teams",
+            Self::Email { .. } => "email",
+            Self::Pagerduty(_) => "pagerduty",
+            Self::Command(_) => "command",
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! What a watch file comes to once everything in it is checked and resolved.
+
+mod alerts;
+mod preview;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+
+pub use self::alerts::{Alerts, Chat, How, Notify, Only, Severity};
+use super::lab::LabPlan;
+use super::plan::{Plan, Step};
+use super::text::Values;
+use crate::pace::calendar::Check as Recurring;
+use crate::pace::calendar::{Cadence, CatchUp, Maintenance, Overlap};
+use crate::units::Secret;
+
+/// A watch.
+#[derive(Clone, Debug)]
+pub struct Watch {
+    /// Its name.
+    pub name: String,
+    /// What it is for, for people.
+    pub description: String,
+    /// `site` of every result.
+    pub site: Option<String>,
+    /// In which its days and minutes are.
+    pub zone: TimeZone,
+    /// Name of the zone.
+    pub zone_name: String,
+    /// What is checked.
+    pub checks: Vec<Check>,
+    /// When something is an incident, and who is told.
+    pub alerts: Alerts,
+    /// Where points go.
+    pub influx: Option<Influx>,
+    /// Where figures are scraped.
+    pub metrics: Option<SocketAddr>,
+    /// Where the page is.
+    pub page: Option<Page>,
+}
+
+/// A check: a scenario whose attempts come again and again.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// Its name, which no other has.
+    pub name: String,
+    /// One attempt of its scenario.
+    pub plan: Arc<Plan>,
+    /// The lab that has to be started for it.
+    pub lab: Option<Arc<LabPlan>>,
+    /// Each account of the pool is a line of its own.
+    pub each_agent: bool,
+    /// When it starts.
+    pub cadence: Cadence,
+    /// How much each start is put off at most.
+    pub jitter: std::time::Duration,
+    /// What becomes of a start while the one before is under way.
+    pub overlap: Overlap,
+    /// What becomes of starts that were missed.
+    pub catch_up: CatchUp,
+    /// When it does not start.
+    pub maintenance: Vec<Maintenance>,
+    /// Calls of each of its lines on one day.
+    pub per_day: Option<u32>,
+    /// Calls to the same number on one day, those of all checks together.
+    pub per_number: Option<u32>,
+    /// Labels of its results where the call does not say them.
+    pub labels: Labels,
+    /// How often a failure is tried again before it counts.
+    pub reproduce: u32,
+    /// Indexes of checks that are made at once when this one has failed.
+    pub controls: Vec<usize>,
+}
+
+/// Labels of results.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(missing_docs, reason = "named as in the record")]
+pub struct Labels {
+    pub unit: Option<String>,
+    pub hotline: Option<String>,
+    pub trunk: Option<String>,
+    pub carrier: Option<String>,
+    pub gateway: Option<String>,
+}
+
+/// A database.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Influx {
+    /// With its names, as `--influx` takes it.
+    pub url: String,
+    /// Its token, where the file names one.
+    pub token: Option<Secret>,
+}
+
+/// Where the page is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Its address.
+    pub listen: SocketAddr,
+    /// What a reader has to show.
+    pub token: Option<Secret>,
+}
+
+/// A check of one agent: what the calendar knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// Index of the account in the pool, where the line is of one account.
+    pub account: Option<usize>,
+    /// Its entry in the calendar.
+    pub recurring: Recurring,
+}
+
+impl Check {
+    /// Its lines: one, or one for each account.
+    pub fn lines(&self) -> Vec<Line> {
+        let pool = self.plan.actors.first().and_then(|actor| actor.pool.as_ref()).filter(|_| self.each_agent);
+        match pool {
+            None => vec![self.line(None, self.name.clone(), String::new())],
+            Some(pool) => {
+                let of = |(index, account): (usize, &super::plan::Account)| {
+                    self.line(Some(index), format!("{}/{}", self.name, account.user), account.user.clone())
+                };
+                pool.accounts.iter().enumerate().map(of).collect()
+            }
+        }
+    }
+
+    /// Starts of all its lines on a day, at most.
+    pub fn per_day(&self) -> u64 {
+        let lines = self.lines().len() as u64;
+        let of_line = match &self.cadence {
+            Cadence::Every(every) => (86_400_000 / every.as_millis().max(1)) as u64,
+            Cadence::Cron(cron) => cron.per_day().into(),
+        };
+        lines * self.per_day.map_or(of_line, |most| of_line.min(most.into()))
+    }
+
+    /// Starts of all its lines in an hour, at most.
+    pub fn per_hour(&self) -> u64 {
+        let lines = self.lines().len() as u64;
+        let of_line = match &self.cadence {
+            // A check that comes less often than hourly comes once in the hour that it comes in.
+            Cadence::Every(every) => (3_600_000 / every.as_millis().max(1)).max(1) as u64,
+            Cadence::Cron(cron) => cron.per_hour().into(),
+        };
+        lines * of_line
+    }
+
+    fn line(&self, account: Option<usize>, name: String, agent: String) -> Line {
+        let recurring = Recurring {
+            name: name.into(),
+            agent,
+            cadence: self.cadence.clone(),
+            jitter: self.jitter,
+            overlap: self.overlap,
+            catch_up: self.catch_up,
+            maintenance: self.maintenance.clone(),
+            per_day: self.per_day,
+            numbers: self.numbers(account),
+            per_number: self.per_number,
+        };
+        Line { account, recurring }
+    }
+
+    /// Numbers that each of its attempts dials, as they are sent; those that differ from attempt to attempt are left out.
+    pub fn numbers(&self, account: Option<usize>) -> Vec<Arc<str>> {
+        let mut numbers = Vec::new();
+        for (index, actor) in self.plan.actors.iter().enumerate() {
+            let pool = actor.pool.as_ref().filter(|_| index == 0);
+            let account = account.zip(pool).and_then(|(account, pool)| pool.accounts.get(account));
+            for step in &actor.steps {
+                let Step::Dial(dial) = step else { continue };
+                let number = match account {
+                    Some(account) => {
+                        let render = |n| dial.number.text.render(&Values { n, account: Some(account) });
+                        Some(render(1)).filter(|number| *number == render(2))
+                    }
+                    None => dial.number.text.as_constant().map(str::to_owned),
+                };
+                let sent = number.map(|number| actor.target.final_number(&number, dial.trunk.as_deref()));
+                numbers.extend(sent.map(Arc::from));
+            }
+        }
+        numbers
+    }
+}

@@ -1,0 +1,116 @@
+//! Where results of a watch go: all of them to its folder and its database, bounded, as it runs for ever.
+
+use std::collections::VecDeque;
+use std::path::Path;
+use std::time::Duration;
+
+use super::job::Outcome;
+use crate::evidence::File;
+use crate::pace::calendar::Position;
+use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
+use crate::report::{SinkCounts, SinkReport};
+use crate::sink::{Collector, FolderError, Item, RunFolder, write_whole};
+
+/// `calls.jsonl` is put away once it holds so many bytes: it and the one before hold twice as much at most.
+const CALLS_BYTES: u64 = 64 << 20;
+/// Failures whose evidence is kept, the latest ones.
+const EVIDENCE: usize = 1000;
+/// How long a sink may take to deliver the last results before they are left in its spool.
+const LAST_DELIVERY: Duration = Duration::from_secs(10);
+/// How long the last records wait for the spool before they are written all the same.
+const LAST_STORE: Duration = Duration::from_secs(1);
+
+/// Where results go.
+pub(super) struct Results {
+    folder: RunFolder,
+    collector: Option<Collector>,
+    evidence: VecDeque<String>,
+    /// The last write failed: it is told once, until one succeeds.
+    failing: bool,
+}
+
+impl Results {
+    pub(super) fn new(folder: RunFolder, collector: Option<Collector>) -> Self {
+        Self { folder, collector, evidence: VecDeque::new(), failing: false }
+    }
+
+    pub(super) fn outcome(&mut self, outcome: &Outcome) -> Option<String> {
+        let finished = &outcome.finished;
+        self.record(&finished.record, finished.registration.as_ref(), outcome.files.as_deref())
+    }
+
+    /// Keeps a record. Tells what is wrong with the disk, once. A watch goes on without its files: the database has what
+    /// they lack.
+    pub(super) fn record(
+        &mut self,
+        record: &CallRecord,
+        registration: Option<&RegistrationRecord>,
+        files: Option<&[File]>,
+    ) -> Option<String> {
+        if let Some(collector) = &self.collector {
+            collector.offer(Item::Call(record, registration));
+        }
+        let written = self.write(record, files);
+        self.note(written)
+    }
+
+    /// A second of a leg's media has passed.
+    pub(super) fn second(&self, second: &MediaSecond) {
+        if let Some(collector) = &self.collector {
+            collector.offer(Item::Second(second));
+        }
+    }
+
+    /// How many points went where, with a database.
+    pub(super) fn counts(&self) -> Option<SinkCounts> {
+        self.collector.as_ref().map(Collector::counts)
+    }
+
+    /// Brings to disk what gathered. To be called a few times a second.
+    pub(super) fn tick(&mut self) -> Option<String> {
+        let progress = self.collector.as_ref().map(Collector::progress);
+        let written = self.folder.tick(progress).and_then(|()| self.folder.roll_calls(CALLS_BYTES));
+        self.note(written)
+    }
+
+    /// Where the calendar stands, for the next start.
+    pub(super) fn position(&mut self, path: &Path, position: &Position) -> Option<String> {
+        let text = serde_json::to_vec(position).expect("a position is plain data");
+        let written = write_whole(path, &text);
+        self.note(written)
+    }
+
+    /// Nothing more comes: writes the rest, and delivers it while there is time.
+    pub(super) fn close(mut self) -> Option<SinkReport> {
+        let collector = self.collector.take();
+        if let Some(collector) = &collector {
+            collector.wait_until_stored(LAST_STORE);
+        }
+        if let Err(error) = self.folder.flush() {
+            tracing::error!(%error, "the last records are not in the folder");
+        }
+        collector.map(|collector| collector.finish(LAST_DELIVERY))
+    }
+
+    fn write(&mut self, record: &CallRecord, files: Option<&[File]>) -> Result<(), FolderError> {
+        self.folder.call(record)?;
+        let Some(files) = files else { return Ok(()) };
+        for file in files {
+            self.folder.evidence(&record.call_id, file.name, &file.bytes)?;
+        }
+        self.evidence.push_back(record.call_id.clone());
+        if self.evidence.len() > EVIDENCE
+            && let Some(oldest) = self.evidence.pop_front()
+        {
+            self.folder.forget_evidence(&oldest)?;
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, written: Result<(), FolderError>) -> Option<String> {
+        let failed = written.err();
+        let news = failed.as_ref().filter(|_| !self.failing).map(ToString::to_string);
+        self.failing = failed.is_some();
+        news
+    }
+}

@@ -1,0 +1,187 @@
+//! What checks need to be called: the worker, the labs that stand for targets, the places of servers.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::call::MemberId;
+use crate::engine::{GroupWorker, Joining, Lab, LookedUp, Names, Renewal, StartError};
+use crate::net::clock;
+use crate::net::resolve::{Located, locate};
+use crate::net::tls::{Client, TlsError};
+use crate::scenario::plan::{Server, Transport};
+use crate::scenario::watch::Check;
+use crate::sip::flow::Hop;
+
+/// Why a check cannot be called.
+#[derive(Debug, thiserror::Error)]
+pub enum StageError {
+    /// The system gives too little.
+    #[error(transparent)]
+    Start(#[from] StartError),
+    /// TLS cannot be set up with a server.
+    #[error("server {server}: {error}")]
+    Tls {
+        /// The server.
+        server: String,
+        /// Why.
+        error: TlsError,
+    },
+    /// There are more than 65,534.
+    #[error("too many servers: restart the watch")]
+    Servers,
+    /// The thread that looks names up again cannot be started.
+    #[error("cannot look names up: {0}")]
+    Names(std::io::Error),
+}
+
+/// Where checks are called from.
+pub(super) struct Stage {
+    pub(super) worker: GroupWorker,
+    labs: Vec<(String, Lab)>,
+    servers: Vec<Known>,
+    renewal: Option<Renewal>,
+    nameserver: Option<SocketAddr>,
+    run_id: String,
+    site: Option<String>,
+    watched_legs: u32,
+    reproductions: u64,
+}
+
+/// A server that was looked for.
+struct Known {
+    server: Server,
+    /// The lab that it is.
+    lab: Option<usize>,
+    number: u16,
+    hops: Vec<Hop>,
+    /// How long what DNS said holds.
+    ttl: Option<Duration>,
+}
+
+impl Stage {
+    pub(super) fn new(
+        nameserver: Option<SocketAddr>,
+        run_id: String,
+        site: Option<String>,
+        watched_legs: u32,
+    ) -> Result<Self, StageError> {
+        Ok(Self {
+            worker: GroupWorker::start()?,
+            labs: Vec::new(),
+            servers: Vec::new(),
+            renewal: None,
+            nameserver,
+            run_id,
+            site,
+            watched_legs,
+            reproductions: 0,
+        })
+    }
+
+    /// A check joins. What could not be looked up is told; its calls fail, until DNS knows it.
+    pub(super) fn join(&mut self, check: &Check, say: &mut dyn FnMut(String)) -> Result<MemberId, StageError> {
+        let joining = self.joining(check, format!("{}-{}", self.run_id, check.name), say)?;
+        Ok(self.worker.join(joining))
+    }
+
+    /// A member of its own, with new sockets and a registration of its own, that starts one attempt and leaves.
+    pub(super) fn reproduce(&mut self, check: &Check, account: Option<usize>) -> Result<MemberId, StageError> {
+        self.reproductions += 1;
+        let run_id = format!("{}-{}-again{}", self.run_id, check.name, self.reproductions);
+        let joining = self.joining(check, run_id, &mut |_| {})?;
+        let member = self.worker.join(joining);
+        self.worker.begin(member, clock::now(), account);
+        self.worker.leave(member);
+        Ok(member)
+    }
+
+    /// Looks names up again from now on, those of all checks that have joined.
+    pub(super) fn keep_names(&mut self, mut told: impl FnMut(&LookedUp) + Send + 'static) -> Result<(), StageError> {
+        let servers: Vec<(Server, Vec<Hop>)> =
+            self.servers.iter().map(|known| (known.server.clone(), known.hops.clone())).collect();
+        let numbers: Vec<u16> = self.servers.iter().map(|known| known.number).collect();
+        let ttls = self.servers.iter().map(|known| known.ttl).collect();
+        let names = Names { nameserver: self.nameserver, ttls, ..Names::default() };
+        let place = self.worker.place_teller();
+        let tell = move |looked_up: LookedUp| {
+            told(&looked_up);
+            if let (Some(number), Ok(hops)) = (numbers.get(looked_up.number), looked_up.found) {
+                place(*number, hops);
+            }
+        };
+        self.renewal = Renewal::start(&names, &servers, tell).map_err(StageError::Names)?;
+        Ok(())
+    }
+
+    /// Waits for the worker's end, and ends the labs.
+    pub(super) fn close(self) {
+        drop(self.renewal);
+        self.worker.join_thread();
+        for (_, lab) in self.labs {
+            lab.stop();
+        }
+    }
+
+    fn joining(&mut self, check: &Check, run_id: String, say: &mut dyn FnMut(String)) -> Result<Joining, StageError> {
+        let lab = self.lab_of(check)?;
+        let mut servers: Vec<(Server, u16, Vec<Hop>)> = Vec::new();
+        for actor in &check.plan.actors {
+            let peers = actor.target.trunks.values().filter_map(|trunk| trunk.peer.as_ref());
+            for server in std::iter::once(&actor.target.server).chain(peers) {
+                if servers.iter().any(|(other, ..)| other == server) {
+                    continue;
+                }
+                let lab = lab.filter(|_| actor.target.lab && *server == actor.target.server);
+                let known = self.server(server, lab, say)?;
+                servers.push((server.clone(), known.number, known.hops.clone()));
+            }
+        }
+        let plan = Arc::clone(&check.plan);
+        Ok(Joining { plan, servers, run_id, site: self.site.clone(), watched_legs: self.watched_legs })
+    }
+
+    /// The lab of a check: equal ones are one.
+    fn lab_of(&mut self, check: &Check) -> Result<Option<usize>, StageError> {
+        let Some(plan) = &check.lab else { return Ok(None) };
+        let key = format!("{plan:?}");
+        if let Some(index) = self.labs.iter().position(|(known, _)| *known == key) {
+            return Ok(Some(index));
+        }
+        let lab = Lab::start((**plan).clone(), SocketAddr::from(([127, 0, 0, 1], 0)))?;
+        self.labs.push((key, lab));
+        Ok(Some(self.labs.len() - 1))
+    }
+
+    fn server(
+        &mut self,
+        server: &Server,
+        lab: Option<usize>,
+        say: &mut dyn FnMut(String),
+    ) -> Result<&Known, StageError> {
+        let found = self.servers.iter().position(|known| known.server == *server && known.lab == lab);
+        if let Some(index) = found {
+            return Ok(&self.servers[index]);
+        }
+        let lab_running = lab.and_then(|index| self.labs.get(index)).map(|(_, lab)| lab);
+        let Located { hops, ttl } = match lab_running {
+            Some(lab) => {
+                let transport = server.transport.unwrap_or_default();
+                Located { hops: vec![Hop { transport, address: lab.address }], ttl: None }
+            }
+            None => locate(server.wanted(), self.nameserver, clock::seed()).unwrap_or_else(|error| {
+                say(format!("{error}: calls to {server} fail until it is known"));
+                Located { hops: Vec::new(), ttl: Some(Duration::ZERO) }
+            }),
+        };
+        // Where nothing is known yet, TLS may be.
+        let wants_tls = hops.iter().any(|hop| hop.transport == Transport::Tls)
+            || hops.is_empty() && (server.sips || server.transport == Some(Transport::Tls));
+        let ca = lab_running.map(|lab| lab.ca.as_str());
+        let client = wants_tls.then(|| Client::new(&server.tls, ca)).transpose();
+        let client = client.map_err(|error| StageError::Tls { server: server.to_string(), error })?;
+        let number = self.worker.add_server(client).ok_or(StageError::Servers)?;
+        self.servers.push(Known { server: server.clone(), lab, number, hops, ttl });
+        Ok(&self.servers[self.servers.len() - 1])
+    }
+}
