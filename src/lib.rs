@@ -38,14 +38,15 @@
 //! | 10 | [`call`] | the step interpreter: drives sip and media for each attempt, fills its facts | core |
 //! | 11 | [`evidence`] | ring of raw messages, ladder | core |
 //! | 12 | [`pbx`] | the simulated PBX: registrar, number plan, trunks, limits on calls and registrations | core |
-//! | 13 | [`report`] | html, junit, the terminal screen | core |
-//! | 14 | [`net`] | **the** place of sockets, TLS, DNS and time | shell |
-//! | 15 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
-//! | 16 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
-//! | 17 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
-//! | 18 | [`serve`] | `/metrics` and `/healthz` of a watch | shell |
-//! | 19 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
-//! | 20 | [`cli`] | one file per subcommand, wiring only | shell |
+//! | 13 | [`incident`] | who is hit: the judge, the throttle of messages, message and incident sheet | core |
+//! | 14 | [`report`] | html, junit, the terminal screen | core |
+//! | 15 | [`net`] | **the** place of sockets, TLS, DNS and time | shell |
+//! | 16 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
+//! | 17 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
+//! | 18 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
+//! | 19 | [`serve`] | `/metrics` and `/healthz` of a watch | shell |
+//! | 20 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
+//! | 21 | [`cli`] | one file per subcommand, wiring only | shell |
 //!
 //! # Rules that hold everywhere
 //!
@@ -62,7 +63,8 @@
 //!
 //! *Agent*: a seat that we imitate (an account, its registration, its calls). *Probe*: one process of ours at a site.
 //! *Attempt*: one run through a scenario's steps. *Leg*: one side's SIP session and media in an attempt.
-//! *Session*: a SIP INVITE session (RFC 3261 §13), from the INVITE to the end of its dialog. *Flow*: a local socket or
+//! *Incident*: what many results show together, with the scope that it reaches. *Scope*: the narrowest label (agent, trunk,
+//! gateway …) that covers the failures and leaves the passes out. *Session*: a SIP INVITE session (RFC 3261 §13), from the INVITE to the end of its dialog. *Flow*: a local socket or
 //! connection and the remote address that messages are exchanged with (RFC 5626 §2). *Station*: what a worker hosts,
 //! either callers or the simulated PBX.
 
@@ -70,6 +72,7 @@ pub mod call;
 pub mod cli;
 pub mod engine;
 pub mod evidence;
+pub mod incident;
 pub mod measure;
 pub mod media;
 pub mod net;

@@ -70,8 +70,8 @@ impl Callers {
         let Some(Failure::Registrar(facts)) = standing.failure.clone() else { return };
         // Where the transport failed, how.
         let by_transport = facts.response.origin == Origin::Local && facts.response.code == 503;
-        let reason_text = self.fault.text.clone().filter(|_| by_transport);
-        let facts = Facts { registration: Some(facts), reason_text, ..Facts::default() };
+        let reason_text = self.fault.text.clone().filter(|_| by_transport).map(Box::from);
+        let facts = Facts { registration: Some(Box::new(facts)), reason_text, ..Facts::default() };
         self.record_standing(now, seat, registration, facts);
     }
 
@@ -92,8 +92,8 @@ impl Callers {
             refresh: true,
         };
         let away = now.saturating_duration_since(since).as_secs_f64();
-        let text = Some(format!("registered again after {away:.1} s"));
-        let facts = Facts { registration: Some(registration), reason_text: text, ..Facts::default() };
+        let reason_text = Some(format!("registered again after {away:.1} s").into());
+        let facts = Facts { registration: Some(Box::new(registration)), reason_text, ..Facts::default() };
         self.record_standing(now, seat, handle, facts);
     }
 

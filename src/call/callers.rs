@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use super::accounts::{Accounts, Cast, Pick};
 use super::back_off::{BackOff, Pause};
@@ -182,7 +183,7 @@ pub struct Callers {
     pub(super) pings: Vec<(Flow, Option<stun::Transaction>)>,
     pub(super) wanted: Vec<Wanted>,
     /// What was dialled and permitted, by actor: the same numbers come again and again.
-    pub(super) permitted: FxHashSet<(u8, String)>,
+    pub(super) permitted: Vec<FxHashSet<String>>,
     pub(super) closing: Vec<LinkId>,
     pub(super) places: Vec<Place>,
     pub(super) free: Vec<u32>,
@@ -244,7 +245,7 @@ pub(super) struct Place {
     /// The actor of the first leg.
     pub(super) first: u8,
     pub(super) legs: Vec<Leg>,
-    pub(super) accounts_held: Vec<Option<usize>>,
+    pub(super) accounts_held: SmallVec<[Option<u32>; 2]>,
 }
 
 impl Place {
@@ -282,7 +283,7 @@ impl Callers {
             keep_alives: KeepAlives::new(seed ^ 0x5626, now),
             pings: Vec::new(),
             wanted: Vec::new(),
-            permitted: FxHashSet::default(),
+            permitted: vec![FxHashSet::default(); config.plan.actors.len()],
             closing: Vec::new(),
             places: Vec::new(),
             free: Vec::new(),
@@ -404,6 +405,7 @@ impl Callers {
         let place = &mut self.places[index as usize];
         place.generation += 1;
         (place.n, place.first) = (n, cast.start as u8);
+        place.legs.reserve_exact(cast.len());
         for index in cast {
             let (actor, pool, standing) = (&plan.actors[index], &self.pools[index], &mut self.standing[index]);
             let owned = actor.steps.iter().any(|step| matches!(step, Step::Register(_)));
@@ -418,13 +420,13 @@ impl Callers {
             leg.facts.moments.intended = Some(intended);
             if actor.pool.is_some() && account.is_none() {
                 match standing.as_ref().and_then(|standing| standing.failure.clone()) {
-                    Some(Failure::Registrar(facts)) => leg.facts.registration = Some(facts),
-                    Some(Failure::Local(fault)) => leg.facts.local_failure = Some(fault),
-                    None => leg.facts.local_failure = Some(LocalFailure::NoAccount),
+                    Some(Failure::Registrar(facts)) => leg.facts.registration = Some(Box::new(facts)),
+                    Some(Failure::Local(fault)) => leg.facts.local_failure = Some(Box::new(fault)),
+                    None => leg.facts.local_failure = Some(Box::new(LocalFailure::NoAccount)),
                 }
             }
             place.legs.push(leg);
-            place.accounts_held.push(account);
+            place.accounts_held.push(account.map(|account| account as u32));
         }
         self.progress.started += 1;
         self.progress.in_progress += 1;
@@ -571,8 +573,8 @@ impl Callers {
         let first = usize::from(place.first);
         for ((pool, standing), account) in self.pools.iter().zip(&mut self.standing).skip(first).zip(held) {
             match (standing, pool, account) {
-                (Some(standing), _, Some(account)) => standing.give_back(account),
-                (None, Some(pool), Some(account)) => self.accounts[*pool].release(account),
+                (Some(standing), _, Some(account)) => standing.give_back(account as usize),
+                (None, Some(pool), Some(account)) => self.accounts[*pool].release(account as usize),
                 _ => {}
             }
         }
@@ -642,8 +644,8 @@ impl Callers {
         if invited {
             let call_id = |index: usize| self.whose(n, first + index as u8, &legs[index]).call_id();
             let (caller_id, callee_id) = (call_id(caller), call_id(callee));
-            legs[caller].marks.paired_with = Some(callee_id);
-            legs[callee].marks.paired_with = Some(caller_id);
+            legs[caller].marks.paired_with = Some(callee_id.into());
+            legs[callee].marks.paired_with = Some(caller_id.into());
         }
     }
 

@@ -59,7 +59,7 @@ impl Station for Callers {
                 }
             }
             Err(error) => {
-                leg.facts.local_failure = Some(LocalFailure::NoMediaPort(error));
+                leg.facts.local_failure = Some(Box::new(LocalFailure::NoMediaPort(error)));
                 match leg.phase {
                     Phase::OpeningAnswerPort => leg.refuse_call(tools, 500),
                     _ => leg.wind_down(tools),

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHashSet};
+use thin_vec::ThinVec;
 
 use super::accounts::Cast;
 use super::back_off::BackOff;
@@ -111,7 +112,7 @@ pub(super) struct Leg {
     /// The link that an opening leg waits for.
     pub(super) link: Option<crate::sip::flow::LinkId>,
     /// Which places of its server the request of a step, by its index, goes to.
-    pub(super) way: Option<(usize, Way)>,
+    pub(super) way: Option<Box<(usize, Way)>>,
     /// The request of this step, while the link to another place is being opened for it.
     pub(super) unserved: Option<Unserved>,
     /// Where the binding of the leg was made, once its step is done.
@@ -135,7 +136,7 @@ pub(super) struct Leg {
     /// The far end's offer, until we answer it.
     pub(super) offer: Option<Box<[u8]>>,
     /// Keys of what we send, one for each suite; the same for the life of the leg.
-    pub(super) keys: Vec<Key>,
+    pub(super) keys: ThinVec<Key>,
     /// The 2xx is exchanged and neither side has hung up.
     pub(super) up: bool,
     pub(super) registered: bool,
@@ -175,7 +176,7 @@ pub(super) struct Tools<'a> {
     pub(super) links: &'a mut Links,
     pub(super) wanted: &'a mut Vec<Wanted>,
     /// What was dialled and permitted, by actor.
-    pub(super) permitted: &'a mut FxHashSet<(u8, String)>,
+    pub(super) permitted: &'a mut [FxHashSet<String>],
     pub(super) routes: &'a mut FxHashMap<Handle, LegRef>,
     pub(super) hops: &'a mut Hops,
     pub(super) account: Option<&'a Account>,
@@ -382,7 +383,7 @@ impl Leg {
         // A response without an INVITE is that to OPTIONS: it is no result of a call that was still to be placed.
         let no_result = self.facts.response.is_none() || self.facts.moments.invite.is_none();
         if no_result && self.facts.moments.answered.is_none() {
-            self.facts.local_failure.get_or_insert(crate::record::LocalFailure::Interrupted);
+            self.facts.local_failure.get_or_insert_with(|| Box::new(crate::record::LocalFailure::Interrupted));
         }
     }
 

@@ -306,7 +306,7 @@ impl Callers {
 
 /// What kept a try from being made, where that is our own fault.
 fn own_fault(leg: &Leg) -> Option<String> {
-    match &leg.facts.local_failure {
+    match leg.facts.local_failure.as_deref() {
         Some(LocalFailure::NoAccount) => Some("no account is left".to_owned()),
         Some(LocalFailure::NoMediaPort(error)) => Some(format!("no RTP port is left ({error})")),
         Some(LocalFailure::Interrupted) => {
@@ -321,7 +321,8 @@ fn refusal(facts: &Facts) -> Refusal {
     let registration = facts.registration.as_ref().map(|registration| &registration.response);
     let response = facts.response.as_ref().or(registration);
     let received = response.filter(|response| response.origin == Origin::Received);
-    let reason = facts.reason_text.clone().or_else(|| received.map(|response| response.reason.clone()));
+    let text = facts.reason_text.as_deref().map(str::to_owned);
+    let reason = text.or_else(|| received.map(|response| response.reason.clone()));
     Refusal {
         code: received.map(|response| response.code),
         reason: reason.filter(|reason| !reason.is_empty()),

@@ -3,6 +3,9 @@
 
 use std::net::SocketAddr;
 
+use smallvec::SmallVec;
+use smol_str::SmolStr;
+
 use super::callers::Config;
 use crate::record::{Direction, Identity, Role};
 use crate::scenario::plan::{Account, Actor, Step};
@@ -16,15 +19,15 @@ pub(super) struct Marks {
     /// Where its last request went.
     pub(super) next_hop: Option<SocketAddr>,
     /// User that its call showed as caller.
-    pub(super) from: Option<Box<str>>,
+    pub(super) from: Option<SmolStr>,
     /// User that was called.
-    pub(super) to: Option<Box<str>>,
+    pub(super) to: Option<SmolStr>,
     /// The step that dialled last.
     pub(super) dial: Option<usize>,
     /// Call-IDs on the wire.
-    pub(super) sip_call_ids: Vec<String>,
+    pub(super) sip_call_ids: SmallVec<[Box<str>; 1]>,
     /// The other leg of the same call.
-    pub(super) paired_with: Option<String>,
+    pub(super) paired_with: Option<Box<str>>,
 }
 
 /// Whose marks they are.
@@ -73,8 +76,8 @@ impl Whose<'_> {
             next_hop: marks.next_hop.map(|address| address.to_string()),
             from: marks.from.map(String::from),
             to: marks.to.map(String::from),
-            sip_call_ids: marks.sip_call_ids,
-            paired_with: marks.paired_with,
+            sip_call_ids: marks.sip_call_ids.into_iter().map(String::from).collect(),
+            paired_with: marks.paired_with.map(String::from),
             ..Identity::default()
         };
         if let Some(Step::Dial(step)) = marks.dial.and_then(|step| actor.steps.get(step)) {

@@ -49,7 +49,7 @@ pub(super) fn received(code: u16, cause: Cause) -> Option<u16> {
 pub(super) fn reason(facts: &mut Facts, message: &Message<'_>) {
     for value in message.headers(Name::Reason).flat_map(header::split_list) {
         let protocol = header::split(value, b';').next().unwrap_or(b"");
-        let text = header::param(value, "text").map(header::text).filter(|text| !text.is_empty());
+        let text = header::param(value, "text").map(header::text).filter(|text| !text.is_empty()).map(Box::from);
         if protocol.eq_ignore_ascii_case(b"Q.850") {
             let cause = header::param(value, "cause").and_then(header::number);
             facts.q850 = cause.and_then(|cause| u16::try_from(cause).ok()).or(facts.q850);
@@ -59,7 +59,7 @@ pub(super) fn reason(facts: &mut Facts, message: &Message<'_>) {
         }
     }
     if let Some(warning) = message.header(Name::Warning) {
-        facts.warning = Some(header::text(warning));
+        facts.warning = Some(header::text(warning).into());
     }
 }
 

@@ -38,15 +38,15 @@ impl Leg {
     pub(super) fn access(&mut self, tools: &mut Tools<'_>, peer: Option<&Server>) -> Option<Flow> {
         let number = tools.hops.number_of(peer.unwrap_or(&tools.actor.target.server));
         let same = |way: &(usize, Way)| way.0 == self.step && Some(way.1.server()) == number;
-        if !self.way.as_ref().is_some_and(same) {
-            self.way = number.map(|number| (self.step, Way::new(number)));
+        if !self.way.as_deref().is_some_and(same) {
+            self.way = number.map(|number| Box::new((self.step, Way::new(number))));
         }
         match self.reach(tools) {
             Reach::Open(flow) => return Some(flow),
             Reach::Opening => return None,
             Reach::Nowhere => {}
         }
-        let tried = self.way.as_ref().is_some_and(|(_, way)| way.has_left());
+        let tried = self.way.as_deref().is_some_and(|(_, way)| way.has_left());
         let fault = if tried { tools.fault.clone() } else { TransportFault::Dns.into() };
         self.lose_link(fault);
         self.wind_down(tools);
@@ -54,7 +54,7 @@ impl Leg {
     }
 
     fn reach(&mut self, tools: &mut Tools<'_>) -> Reach {
-        let Some((_, way)) = &mut self.way else { return Reach::Nowhere };
+        let Some((_, way)) = self.way.as_deref_mut() else { return Reach::Nowhere };
         let Some(hop) = way.hop(tools.now, tools.hops) else { return Reach::Nowhere };
         let Some(server) = tools.hops.server(way.server()) else { return Reach::Nowhere };
         (self.marks.transport, self.marks.next_hop) = (Some(hop.transport), Some(hop.address));
@@ -102,7 +102,7 @@ impl Leg {
         if self.registration == Some(entry) && self.phase != Phase::Registering {
             return self.enlarge_refresh(tools);
         }
-        if let Some((_, way)) = &mut self.way {
+        if let Some((_, way)) = self.way.as_deref_mut() {
             way.prefer_tcp();
         }
         let phase = self.phase;
@@ -118,7 +118,7 @@ impl Leg {
             return;
         }
         self.connecting = None;
-        if let Some((_, way)) = &mut self.way {
+        if let Some((_, way)) = self.way.as_deref_mut() {
             way.miss(tools.now, tools.hops);
         }
         match self.unserved {
@@ -188,28 +188,30 @@ impl Leg {
     }
 
     fn leave_hop(&mut self, tools: &mut Tools<'_>, why: Why) {
-        if let Some((_, way)) = &mut self.way {
+        if let Some((_, way)) = self.way.as_deref_mut() {
             way.leave(tools.now, tools.hops, why);
         }
     }
 
     /// The place that the request went to has answered.
     pub(super) fn note_hop(&mut self, tools: &mut Tools<'_>) {
-        if let Some((_, way)) = &mut self.way {
+        if let Some((_, way)) = self.way.as_deref_mut() {
             way.note_answer(tools.hops);
         }
     }
 
     /// The request was given up, perhaps before the place that it went to said anything.
     pub(super) fn doubt_hop(&self, tools: &mut Tools<'_>) {
-        if let Some((_, way)) = &self.way {
+        if let Some((_, way)) = self.way.as_deref() {
             way.doubt(tools.now, tools.hops);
         }
     }
 
     /// Notes that nothing can be sent.
     pub(super) fn lose_link(&mut self, failure: impl Into<TransportFailure>) -> super::leg::Flowing {
-        self.facts.local_failure.get_or_insert_with(|| crate::record::LocalFailure::Transport(failure.into()));
+        self.facts
+            .local_failure
+            .get_or_insert_with(|| Box::new(crate::record::LocalFailure::Transport(failure.into())));
         super::leg::Flowing::Over
     }
 }

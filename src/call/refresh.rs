@@ -20,7 +20,7 @@ pub(super) struct Kept {
 impl Leg {
     /// The step made the binding: its refreshes begin where it was made.
     pub(super) fn keep_registration(&mut self) {
-        if let Some((_, mut way)) = self.way.take() {
+        if let Some((_, mut way)) = self.way.take().map(|way| *way) {
             way.begin_anew();
             self.kept = Some(Box::new(Kept { way, unserved: None, link: None }));
         }

@@ -60,6 +60,19 @@ pub(super) enum Command {
         /// The call, as `call_id` in calls.jsonl.
         call_id: String,
     },
+    /// The incident sheet of one call: what a carrier or a platform's support asks for. As text to paste, then as JSON.
+    Sheet {
+        /// The run folder.
+        run_dir: PathBuf,
+        /// The call, as `call_id` in calls.jsonl.
+        call_id: String,
+        /// JSON only.
+        #[arg(long)]
+        json: bool,
+        /// Hide telephone numbers but for their last two digits.
+        #[arg(long)]
+        mask_numbers: bool,
+    },
     /// What a failure class means and what to do next, or how a figure is computed.
     Explain {
         /// The class, finding or figure, as call.callee_busy or ser.

@@ -20,15 +20,24 @@ pub(super) fn run(run_dir: &Path, call_id: &str) -> anyhow::Result<u8> {
         Ok(ladder) => println!("\n{ladder}"),
         Err(_) => println!("\nno messages were kept: evidence is kept of failed calls, and of all in a small run"),
     }
-    if let Ok(files) = fs::read_dir(&folder) {
-        let mut names: Vec<String> = files.flatten().map(|file| file.path().display().to_string()).collect();
-        names.sort();
+    let names = files(run_dir, &record);
+    if !names.is_empty() {
         println!("files: {}", names.join("\n       "));
     }
     Ok(exit::PASS)
 }
 
-fn find(run_dir: &Path, call_id: &str) -> anyhow::Result<Option<CallRecord>> {
+/// The files that a run folder holds of a call, in order.
+pub(super) fn files(run_dir: &Path, record: &CallRecord) -> Vec<String> {
+    let folder = run_dir.join("evidence").join(&record.call_id);
+    let files = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<String> = files.map(|file| file.path().display().to_string()).collect();
+    names.sort();
+    names
+}
+
+/// The record of a call in `calls.jsonl`.
+pub(super) fn find(run_dir: &Path, call_id: &str) -> anyhow::Result<Option<CallRecord>> {
     let path = run_dir.join("calls.jsonl");
     let file = fs::File::open(&path).with_context(|| format!("cannot read {}", path.display()))?;
     for line in BufReader::new(file).lines() {

@@ -14,6 +14,7 @@ mod run;
 pub mod schema;
 mod screen;
 mod session;
+mod sheet;
 mod watch;
 
 use std::io;
@@ -22,6 +23,8 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use args::{Args, Command};
+
+use crate::incident::Numbers;
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
@@ -44,6 +47,10 @@ pub fn main() -> ExitCode {
         Command::Answer(answer) => answer::run(&answer),
         Command::Lab(lab) => lab::run(&lab),
         Command::Evidence { run_dir, call_id } => evidence::run(&run_dir, &call_id),
+        Command::Sheet { run_dir, call_id, json, mask_numbers } => {
+            let numbers = if mask_numbers { Numbers::Masked } else { Numbers::Shown };
+            sheet::run(&run_dir, &call_id, json, numbers)
+        }
         Command::Report { run_dir, flush } => report::run(&run_dir, flush),
         Command::Explain { class } => return explain::run(&class),
         Command::Schema { kind } => {

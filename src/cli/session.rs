@@ -1,5 +1,6 @@
 //! What every command that hosts workers shares: interruption, and the loop that counts what workers tell.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -428,6 +429,12 @@ impl<'a> Session<'a> {
     }
 
     /// Delivers, judges and writes what the run came to.
+    /// What incident sheets say of each target.
+    fn about(&self) -> BTreeMap<String, BTreeMap<String, String>> {
+        let targets = self.plan.actors.iter().map(|actor| &actor.target).filter(|target| !target.labels.is_empty());
+        targets.map(|target| (target.name.clone(), target.labels.clone())).collect()
+    }
+
     pub(super) fn finish(mut self, ending: Ending, lab_cpu: Option<Duration>) -> Summary {
         // Once more: what has come since the last look counts too.
         self.look_for_abort(clock::now());
@@ -455,6 +462,7 @@ impl<'a> Session<'a> {
             scenario: self.plan.scenario.clone(),
             description: self.plan.description.clone(),
             target,
+            about: self.about(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             started_at: self.started_at,
             ended_at: clock::timestamp(),

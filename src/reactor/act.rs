@@ -23,6 +23,9 @@ impl<S: Station> Reactor<S> {
                     let bytes = self.out.since(start);
                     wire.see(owner, &Message { at: now, sent: true, local, remote: flow.remote, transport, bytes });
                     self.out.push(index, flow.remote, start);
+                    if self.out.is_full() {
+                        self.out.flush(&mut self.sockets, &mut self.health);
+                    }
                 }
                 Output::Media { port, channel, to } => match self.sockets.of_port(port, channel) {
                     Some(index) => self.out.push(index, to, start),

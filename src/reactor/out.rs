@@ -18,6 +18,9 @@ impl Wire for () {
     fn see(&mut self, _: u64, _: &Message<'_>) {}
 }
 
+/// Bytes that are collected at most: a burst of thousands of messages need not lie in memory as a whole.
+const FULL: usize = 256 * 1024;
+
 /// Packets of this turn, in order.
 #[derive(Default)]
 pub(super) struct Outgoing {
@@ -44,6 +47,11 @@ impl Outgoing {
     /// Takes back what was appended since a mark.
     pub(super) fn forget(&mut self, mark: usize) {
         self.arena.truncate(mark);
+    }
+
+    /// Whether so much is collected that it had better go out in mid-turn.
+    pub(super) fn is_full(&self) -> bool {
+        self.arena.len() >= FULL
     }
 
     /// What was appended since a mark is a packet for a socket.

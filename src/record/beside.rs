@@ -65,7 +65,7 @@ mod tests {
         let response = FinalResponse { code, origin: Origin::Received, reason: String::new(), retry_after: None };
         let delay = Duration::from_millis(3);
         let registration = RegistrationFacts { response, delay, expires, challenged_again: false, refresh: false };
-        Facts { registration: Some(registration), ..Facts::default() }
+        Facts { registration: Some(Box::new(registration)), ..Facts::default() }
     }
 
     fn of(facts: &Facts) -> Option<RegistrationRecord> {

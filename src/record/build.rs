@@ -98,7 +98,7 @@ impl CallRecord {
     pub fn new(identity: Identity, facts: &Facts, figures: MediaFigures, anchor: &Anchor) -> Self {
         let moments = &facts.moments;
         let nothing_opened = MediaFacts::default();
-        let media = facts.media.as_ref().unwrap_or(&nothing_opened);
+        let media = facts.media.as_deref().unwrap_or(&nothing_opened);
         let opened = facts.media.is_some();
         let response = facts.response.as_ref().or_else(|| facts.registration.as_ref().map(|r| &r.response));
         let ended = moments.ended.or(moments.bye_answered).or(moments.bye).or(moments.finished);
@@ -138,8 +138,8 @@ impl CallRecord {
             code_origin: response.map(|response| response.origin),
             reason: reason(facts, response),
             q850: facts.q850,
-            warning: facts.warning.clone(),
-            app_code: facts.app_code.clone(),
+            warning: facts.warning.as_deref().map(str::to_owned),
+            app_code: facts.app_code.as_deref().map(str::to_owned),
             platform_call_id: identity.platform_call_id,
             sip_call_ids: identity.sip_call_ids,
             retry: Retry::None,
@@ -214,7 +214,7 @@ fn registration_delay(facts: &Facts) -> Option<f64> {
 /// The reason phrase, with the text of the Reason or Warning header behind it where that says more.
 fn reason(facts: &Facts, response: Option<&FinalResponse>) -> Option<String> {
     let phrase = response.map(|response| response.reason.as_str()).filter(|phrase| !phrase.is_empty());
-    let transport = match &facts.local_failure {
+    let transport = match facts.local_failure.as_deref() {
         Some(LocalFailure::Transport(failure)) => failure.text.as_deref(),
         _ => None,
     };

@@ -91,7 +91,7 @@ fn a_refused_registration_gives_its_code_and_no_delay() {
         refresh: false,
     };
     let facts = Facts {
-        registration: Some(registration),
+        registration: Some(Box::new(registration)),
         reason_text: Some("license limit exceeded".into()),
         ..Facts::default()
     };

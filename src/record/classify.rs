@@ -64,7 +64,7 @@ fn call(facts: &Facts) -> Class {
         .or_else(|| not_answered(facts))
         .or_else(|| dropped(facts))
         .or_else(|| refresh(facts))
-        .or_else(|| facts.media.as_ref().and_then(hearing::fault))
+        .or_else(|| facts.media.as_deref().and_then(hearing::fault))
         .unwrap_or(Class::Ok)
 }
 
@@ -90,13 +90,13 @@ fn refused(facts: &Facts) -> Option<Class> {
         return Some(Class::TransportOptions);
     }
     let class = refusal::of_invite(facts, response);
-    let interrupted = facts.local_failure == Some(LocalFailure::Interrupted)
+    let interrupted = facts.local_failure.as_deref() == Some(&LocalFailure::Interrupted)
         && (class == Class::CallCancelled || response.code == 487);
     Some(if interrupted { Class::ProbeInterrupted } else { class })
 }
 
 fn local(facts: &Facts) -> Option<Class> {
-    match facts.local_failure.as_ref()? {
+    match facts.local_failure.as_deref()? {
         LocalFailure::Transport(failure) => Some(transport(failure.fault)),
         LocalFailure::NoAccount => Some(Class::ProbeNoAccount),
         LocalFailure::NoMediaPort(_) => Some(Class::ProbeNoMediaPort),

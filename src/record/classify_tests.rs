@@ -41,7 +41,7 @@ fn answered() -> Facts {
 }
 
 fn answered_with(media: MediaFacts) -> Facts {
-    Facts { media: Some(media), ..answered() }
+    Facts { media: Some(Box::new(media)), ..answered() }
 }
 
 /// Ten seconds in which the reference audio was heard both ways.
@@ -70,7 +70,7 @@ fn registration(response: FinalResponse) -> RegistrationFacts {
 }
 
 fn registered(response: FinalResponse) -> Facts {
-    Facts { registration: Some(registration(response)), ..Facts::default() }
+    Facts { registration: Some(Box::new(registration(response))), ..Facts::default() }
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_text_that_names_a_limit_wins_over_code_and_cause() {
         facts.response = Some(received(code, text));
         assert_eq!(classify(&facts), Class::CallCongestion, "{text}");
         assert_eq!(classify(&with_cause(41, facts)), Class::CallCongestion, "{text} with Q.850 41");
-        let in_header = Facts { reason_text: Some(text.to_owned()), ..refused_with(code) };
+        let in_header = Facts { reason_text: Some(text.into()), ..refused_with(code) };
         assert_eq!(classify(&in_header), Class::CallCongestion, "{text} in the Reason header");
     }
     let in_warning = Facts { warning: Some("399 gw \"channel limit reached\"".into()), ..refused_with(403) };
@@ -213,7 +213,7 @@ fn a_transport_error_names_its_transport() {
         (TransportFault::Tls, Class::TransportTls),
     ];
     for (fault, class) in table {
-        let failure = Some(LocalFailure::Transport(fault.into()));
+        let failure = Some(Box::new(LocalFailure::Transport(fault.into())));
         let at_invite = Facts { response: Some(local_code(503)), local_failure: failure.clone(), ..refused_with(503) };
         assert_eq!(classify(&at_invite), class);
         let at_register = Facts { local_failure: failure.clone(), ..registered(local_code(503)) };
@@ -225,11 +225,11 @@ fn a_transport_error_names_its_transport() {
 
 #[test]
 fn our_own_lack_is_never_the_targets_fault() {
-    let failing = |failure| Facts { local_failure: Some(failure), ..Facts::default() };
+    let failing = |failure| Facts { local_failure: Some(Box::new(failure)), ..Facts::default() };
     assert_eq!(classify(&failing(LocalFailure::NoAccount)), Class::ProbeNoAccount);
     assert_eq!(classify(&failing(LocalFailure::NoMediaPort("all taken".into()))), Class::ProbeNoMediaPort);
     assert_eq!(classify(&failing(LocalFailure::Interrupted)), Class::ProbeInterrupted);
-    let interrupted = Some(LocalFailure::Interrupted);
+    let interrupted = Some(Box::new(LocalFailure::Interrupted));
     let cancelled = Facts { local_failure: interrupted.clone(), cancelled_by_us: true, ..refused_with(487) };
     assert_eq!(classify(&cancelled), Class::ProbeInterrupted);
     assert_eq!(classify(&Facts { local_failure: interrupted, ..answered() }), Class::Ok);
@@ -258,13 +258,13 @@ fn each_answer_of_a_registrar_has_its_class() {
 #[test]
 fn a_challenge_that_comes_again_means_wrong_credentials() {
     let again = RegistrationFacts { challenged_again: true, ..registration(received(401, "Unauthorized")) };
-    assert_eq!(classify(&Facts { registration: Some(again), ..Facts::default() }), Class::RegCredentials);
+    assert_eq!(classify(&Facts { registration: Some(again.into()), ..Facts::default() }), Class::RegCredentials);
     assert_eq!(classify(&Facts { challenged_again: true, ..refused_with(407) }), Class::CallAuthFailed);
 }
 
 #[test]
 fn a_lost_binding_comes_after_the_calls_own_faults() {
-    let lost = Some(RegistrationFacts { refresh: true, ..registration(local_code(408)) });
+    let lost = Some(Box::new(RegistrationFacts { refresh: true, ..registration(local_code(408)) }));
     assert_eq!(classify(&Facts { registration: lost.clone(), ..Facts::default() }), Class::RegBindingLost);
     assert_eq!(classify(&Facts { registration: lost.clone(), ..answered() }), Class::RegBindingLost);
     assert_eq!(classify(&Facts { registration: lost, ended_early: true, ..answered() }), Class::CallDroppedMidway);
@@ -272,7 +272,7 @@ fn a_lost_binding_comes_after_the_calls_own_faults() {
 
 #[test]
 fn a_call_after_a_refused_registration_is_judged_by_itself() {
-    let refused = Some(registration(received(403, "Forbidden")));
+    let refused = Some(Box::new(registration(received(403, "Forbidden"))));
     assert_eq!(classify(&Facts { registration: refused.clone(), ..refused_with(486) }), Class::CallCalleeBusy);
     assert_eq!(classify(&Facts { registration: refused, ..answered() }), Class::Ok);
 }
@@ -408,7 +408,7 @@ fn media_is_judged_only_where_it_was_opened_listened_to_and_answered() {
     assert_eq!(classify(&answered_with(nothing.clone())), Class::Ok, "nothing was expected");
     let brief = MediaFacts { listened: Duration::from_millis(900), ..nothing };
     assert_eq!(classify(&answered_with(brief)), Class::Ok, "too short to tell");
-    let early_media = Facts { media: Some(nothing), ..refused_with(486) };
+    let early_media = Facts { media: Some(nothing.into()), ..refused_with(486) };
     assert_eq!(classify(&early_media), Class::CallCalleeBusy);
 }
 

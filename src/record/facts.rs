@@ -14,7 +14,7 @@ pub struct Facts {
     /// When things happened.
     pub moments: Moments,
     /// The last registration of this attempt, where it registered.
-    pub registration: Option<RegistrationFacts>,
+    pub registration: Option<Box<RegistrationFacts>>,
     /// From the first REGISTER of a step to its success, with everything that was waited for between.
     pub registered_after: Option<Duration>,
     /// The final response to the INVITE (or OPTIONS), received or made up locally.
@@ -22,11 +22,11 @@ pub struct Facts {
     /// Q.850 cause of a Reason header (RFC 3326) in the final response, CANCEL or BYE.
     pub q850: Option<u16>,
     /// Text of that Reason header, or of the Warning header where there is none.
-    pub reason_text: Option<String>,
+    pub reason_text: Option<Box<str>>,
     /// The Warning header as received (RFC 3261 §20.43).
-    pub warning: Option<String>,
+    pub warning: Option<Box<str>>,
     /// An application's error code found by the target's extractor.
-    pub app_code: Option<String>,
+    pub app_code: Option<Box<str>>,
     /// A challenge (401/407) came back although our answer to one was sent.
     pub challenged_again: bool,
     /// We sent CANCEL before a final response came.
@@ -40,7 +40,7 @@ pub struct Facts {
     /// The scenario left it to the far end to hang up, and it did: however soon, that is no drop.
     pub end_awaited: bool,
     /// The answer's SDP could not be used; the text says why.
-    pub bad_answer: Option<String>,
+    pub bad_answer: Option<Box<str>>,
     /// Places of the server (RFC 3263) that the last request outside a dialog went to: one that did not serve it is
     /// followed by the next. `None` where there was no such request.
     pub hops_tried: Option<u32>,
@@ -51,9 +51,9 @@ pub struct Facts {
     /// was, as over UDP or a connection that stood.
     pub connect: Option<Duration>,
     /// A local failure that kept the attempt from going on.
-    pub local_failure: Option<LocalFailure>,
+    pub local_failure: Option<Box<LocalFailure>>,
     /// Media, where it was opened.
-    pub media: Option<MediaFacts>,
+    pub media: Option<Box<MediaFacts>>,
     /// Facts of the other leg of the same call, where both are ours: did an INVITE arrive there?
     pub far_leg_invited: Option<bool>,
     /// The longest time that our own worker stood still while the leg was under way, where it was 100 ms or more.

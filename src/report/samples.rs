@@ -80,6 +80,7 @@ pub(super) fn info(ending: Ending) -> RunInfo {
         scenario: "outbound-dial".into(),
         description: "An agent registers, dials out, talks for ten seconds and hangs up.".into(),
         target: "lab".into(),
+        about: BTreeMap::new(),
         version: "0.1.0".into(),
         started_at: "2026-01-02T03:04:05Z".parse().expect("valid"),
         ended_at: "2026-01-02T03:04:25Z".parse().expect("valid"),

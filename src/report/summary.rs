@@ -27,6 +27,9 @@ pub struct Summary {
     pub description: String,
     /// Name of the target, or of several with commas between.
     pub target: String,
+    /// Of each target that says so: `company`, `tax_id`, `environment`, `login_url`, for incident sheets.
+    #[serde(default)]
+    pub about: BTreeMap<String, BTreeMap<String, String>>,
     /// Version of the program.
     pub version: String,
     /// When the run started.
@@ -95,6 +98,7 @@ pub struct RunInfo {
     pub scenario: String,
     pub description: String,
     pub target: String,
+    pub about: BTreeMap<String, BTreeMap<String, String>>,
     pub version: String,
     pub started_at: Timestamp,
     pub ended_at: Timestamp,
@@ -234,6 +238,7 @@ impl Summary {
             scenario: info.scenario,
             description: info.description,
             target: info.target,
+            about: info.about,
             version: info.version,
             started_at: info.started_at,
             ended_at: info.ended_at,

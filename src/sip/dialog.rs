@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use thin_vec::ThinVec;
+
 use super::flow::{Flow, Link, Transport};
 use super::header::{self, Name};
 use super::message::Message;
@@ -9,79 +11,115 @@ use super::token::Branch;
 use super::uri::{NameAddr, Uri};
 use super::write::Writer;
 
-/// A dialog, or the beginning of one.
+/// A dialog, or the beginning of one. Its four texts lie one behind the other in one place: a call that is held keeps
+/// little, and a response that completes a dialog writes once.
 #[derive(Debug)]
 pub struct Dialog {
-    /// Call-ID.
-    pub call_id: Box<[u8]>,
-    /// Our From (as caller) or To (as called party) with our tag.
-    pub local: Box<[u8]>,
-    /// The far end's To or From, with its tag once there is one.
-    pub remote: Box<[u8]>,
-    /// The far end's Contact: the Request-URI of requests in the dialog.
-    pub target: Box<[u8]>,
+    texts: Box<[u8]>,
+    /// Where Call-ID, our own and the far end's texts end.
+    ends: [u32; 3],
     /// Route set, in the order in which Route fields are written.
-    pub route: Vec<Box<[u8]>>,
+    pub route: ThinVec<Box<[u8]>>,
     /// CSeq number of our last request.
     pub local_cseq: u32,
     /// CSeq number of the far end's last request.
     pub remote_cseq: Option<u32>,
 }
 
+/// The texts of a dialog.
+#[derive(Clone, Copy, Debug)]
+pub struct Texts<'a> {
+    /// Call-ID.
+    pub call_id: &'a [u8],
+    /// Our From (as caller) or To (as called party) with our tag.
+    pub local: &'a [u8],
+    /// The far end's To or From, with its tag once there is one.
+    pub remote: &'a [u8],
+    /// The far end's Contact: the Request-URI of requests in the dialog.
+    pub target: &'a [u8],
+}
+
+impl Texts<'_> {
+    fn kept(&self) -> (Box<[u8]>, [u32; 3]) {
+        let Self { call_id, local, remote, target } = *self;
+        let mut end = 0;
+        let ends = [call_id, local, remote].map(|text| {
+            end += text.len() as u32;
+            end
+        });
+        ([call_id, local, remote, target].concat().into(), ends)
+    }
+}
+
 impl Dialog {
+    /// A dialog of these texts, without a route and with the CSeq number of our last request.
+    pub fn new(texts: &Texts<'_>, local_cseq: u32) -> Self {
+        let (texts, ends) = texts.kept();
+        Self { texts, ends, route: ThinVec::new(), local_cseq, remote_cseq: None }
+    }
+
     /// The dialog of a call that was received; `tag` is ours.
     pub fn from_invite(invite: &Message<'_>, tag: &str) -> Self {
-        let mut local = invite.header(Name::To).unwrap_or(b"").to_vec();
-        local.extend_from_slice(b";tag=");
-        local.extend_from_slice(tag.as_bytes());
+        let local = [invite.header(Name::To).unwrap_or(b""), b";tag=", tag.as_bytes()].concat();
         let remote = invite.header(Name::From).unwrap_or(b"");
+        let texts = Texts {
+            call_id: invite.call_id().unwrap_or(b""),
+            local: &local,
+            remote,
+            target: contact_uri(invite).unwrap_or_else(|| NameAddr::parse(remote).uri),
+        };
         let route = record_route(invite).map(Box::from).collect();
-        Self {
-            call_id: invite.call_id().unwrap_or(b"").into(),
-            local: local.into(),
-            remote: remote.into(),
-            target: contact_uri(invite).unwrap_or_else(|| NameAddr::parse(remote).uri).into(),
-            route,
-            local_cseq: 0,
-            remote_cseq: invite.cseq().map(|(number, _)| number),
+        let remote_cseq = invite.cseq().map(|(number, _)| number);
+        Self { route, remote_cseq, ..Self::new(&texts, 0) }
+    }
+
+    /// Its texts.
+    pub fn texts(&self) -> Texts<'_> {
+        let [first, second, third] = self.ends.map(|end| end as usize);
+        let texts = &self.texts;
+        Texts {
+            call_id: &texts[..first],
+            local: &texts[first..second],
+            remote: &texts[second..third],
+            target: &texts[third..],
         }
     }
 
-    /// The same call with another far end: what a response of a fork completes.
-    pub fn fork(&self) -> Self {
-        Self {
-            call_id: self.call_id.clone(),
-            local: self.local.clone(),
-            remote: Box::default(),
-            target: self.target.clone(),
-            route: Vec::new(),
-            local_cseq: self.local_cseq,
-            remote_cseq: None,
-        }
+    /// Call-ID.
+    pub fn call_id(&self) -> &[u8] {
+        self.texts().call_id
+    }
+
+    /// The same call with the far end that sent `response`.
+    pub fn fork(&self, response: &Message<'_>) -> Self {
+        self.completed(response, self.local_cseq, None)
     }
 
     /// A request or a 2xx within the dialog may move the far end to another Contact; the route set stays (§12.2).
     pub fn refresh_target(&mut self, message: &Message<'_>) {
-        if let Some(target) = contact_uri(message) {
-            self.target = target.into();
+        if let Some(target) = contact_uri(message).filter(|target| *target != self.texts().target) {
+            (self.texts, self.ends) = Texts { target, ..self.texts() }.kept();
         }
     }
 
     /// A response with a tag to our INVITE completes the dialog: the far end's tag, its Contact and the route set (§12.1.2).
     pub fn complete(&mut self, response: &Message<'_>) {
-        if let Some(to) = response.header(Name::To) {
-            self.remote = to.into();
-        }
-        self.route = record_route(response).map(Box::from).collect();
-        self.route.reverse();
-        if let Some(target) = contact_uri(response) {
-            self.target = target.into();
-        }
+        *self = self.completed(response, self.local_cseq, self.remote_cseq);
+    }
+
+    fn completed(&self, response: &Message<'_>, local_cseq: u32, remote_cseq: Option<u32>) -> Self {
+        let known = self.texts();
+        let remote = response.header(Name::To).unwrap_or(known.remote);
+        let target = contact_uri(response).unwrap_or(known.target);
+        let (texts, ends) = Texts { remote, target, ..known }.kept();
+        let mut route: ThinVec<Box<[u8]>> = record_route(response).map(Box::from).collect();
+        route.reverse();
+        Self { texts, ends, route, local_cseq, remote_cseq }
     }
 
     /// The far end's tag.
     pub fn remote_tag(&self) -> Option<&[u8]> {
-        NameAddr::parse(&self.remote).tag()
+        NameAddr::parse(self.texts().remote).tag()
     }
 
     /// Writes the fields of a request in the dialog up to CSeq; the caller adds the rest and the body. A strict router
@@ -94,8 +132,9 @@ impl Dialog {
         cseq: u32,
         branch: Branch,
     ) -> Writer<'b> {
+        let Texts { call_id, local, remote, target } = self.texts();
         let strict = self.route.first().map(|first| NameAddr::parse(first).uri).filter(|uri| !is_loose(uri));
-        let mut writer = Writer::request(buffer, method.as_bytes(), strict.unwrap_or(&self.target));
+        let mut writer = Writer::request(buffer, method.as_bytes(), strict.unwrap_or(target));
         writer.via(link.transport.name(), link.advertised, branch);
         writer.field("Max-Forwards", "70");
         for route in self.route.iter().skip(usize::from(strict.is_some())) {
@@ -103,12 +142,11 @@ impl Dialog {
         }
         if strict.is_some() {
             let mut last = vec![b'<'];
-            last.extend_from_slice(&self.target);
+            last.extend_from_slice(target);
             last.push(b'>');
             writer.field("Route", last);
         }
-        writer.field("From", &self.local).field("To", &self.remote).field("Call-ID", &self.call_id);
-        writer.field_fmt("CSeq", format_args!("{cseq} {method}"));
+        writer.field("From", local).field("To", remote).field("Call-ID", call_id).cseq(cseq, method.as_bytes());
         writer
     }
 
@@ -123,7 +161,7 @@ impl Dialog {
         if transport.is_reliable() {
             return flow;
         }
-        let first = self.route.first().map_or(&*self.target, |route| NameAddr::parse(route).uri);
+        let first = self.route.first().map_or_else(|| self.texts().target, |route| NameAddr::parse(route).uri);
         let Some(uri) = Uri::parse(first) else { return flow };
         let host: Option<IpAddr> = std::str::from_utf8(uri.host).ok().and_then(|host| host.parse().ok());
         match host {

@@ -68,13 +68,13 @@ impl Exchange {
     ) -> Self {
         context.out.send(flow, owner, &bytes);
         let reliable = context.link(flow).is_some_and(|link| link.transport.is_reliable());
-        let client = Client::new(context.now, context.timers, reliable, false, number, bytes);
+        let client = Client::new(context.now, context.timers, reliable, false, number, bytes.into());
         Self { client, cseq, rounds: Rounds::default() }
     }
 
     /// A request that is written and waits for another flow.
     pub fn held(context: &Context<'_>, (number, cseq): (u32, u32), bytes: Vec<u8>) -> Self {
-        let mut client = Client::new(context.now, context.timers, true, false, number, bytes);
+        let mut client = Client::new(context.now, context.timers, true, false, number, bytes.into());
         client.stop();
         Self { client, cseq, rounds: Rounds::default() }
     }
@@ -185,7 +185,7 @@ pub fn again(
     let original = Message::parse(original).ok()?;
     let branch = context.salt.branch(context.handle, number);
     // Before it is protected: the address in its Contact and body may be corrected, which `auth-int` covers.
-    let anew = write::again(&original, link, &branch, cseq, &[]);
+    let anew = write::again(&original, link, branch, cseq, &[]);
     let anew = Message::parse(&anew).ok()?;
     let fields = authenticator.fields(context.random, &anew);
     Some(write::with_fields(&anew, &fields))
@@ -203,7 +203,7 @@ pub fn elsewhere(
     let link = context.link(flow)?;
     let original = Message::parse(original).ok()?;
     let branch = context.salt.branch(context.handle, number);
-    let moved = write::elsewhere(&original, link, &branch, cseq, contact);
+    let moved = write::elsewhere(&original, link, branch, cseq, contact);
     Some(with_known_credentials(context, moved, authenticator))
 }
 

@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use rustc_hash::FxHashMap;
 
 use super::message::Via;
+use super::write;
 
 /// Transports of SIP (RFC 3261 §18).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -138,12 +139,23 @@ impl Link {
 
     /// The URI of our Contact.
     pub fn contact_uri(&self, user: &str) -> String {
-        let (at, address, transport) = (if user.is_empty() { "" } else { "@" }, self.contact, self.transport);
-        if self.sips {
-            // TLS goes without saying.
-            return format!("sips:{user}{at}{address}");
+        let mut uri = Vec::new();
+        self.write_contact_uri(user, &mut uri);
+        String::from_utf8(uri).expect("made of texts")
+    }
+
+    /// Appends the URI of our Contact.
+    pub(super) fn write_contact_uri(&self, user: &str, buffer: &mut Vec<u8>) {
+        buffer.extend_from_slice(if self.sips { b"sips:" } else { b"sip:" });
+        buffer.extend_from_slice(user.as_bytes());
+        if !user.is_empty() {
+            buffer.push(b'@');
         }
-        format!("sip:{user}{at}{address}{}", transport.uri_param())
+        write::address(buffer, self.contact);
+        // With `sips` TLS goes without saying.
+        if !self.sips {
+            buffer.extend_from_slice(self.transport.uri_param().as_bytes());
+        }
     }
 }
 

@@ -78,11 +78,12 @@ impl Outbox {
         self.write(flow, owner, |arena| arena.extend_from_slice(bytes));
     }
 
-    /// Sends what `write` appends.
-    pub fn write(&mut self, flow: Flow, owner: u64, write: impl FnOnce(&mut Vec<u8>)) {
+    /// Sends what `write` appends. Returns it.
+    pub fn write(&mut self, flow: Flow, owner: u64, write: impl FnOnce(&mut Vec<u8>)) -> &[u8] {
         let start = self.arena.len();
         write(&mut self.arena);
         self.transmits.push_back(Pending { flow, owner, range: start..self.arena.len() });
+        &self.arena[start..]
     }
 
     /// Answers a request that nothing is kept of. `tag` is ours, for a To without one.

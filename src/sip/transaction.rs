@@ -51,7 +51,7 @@ pub enum Due {
 /// A request of ours under way.
 #[derive(Debug)]
 pub struct Client {
-    bytes: Vec<u8>,
+    bytes: Box<[u8]>,
     /// Number of the transaction in its branch.
     pub number: u32,
     invite: bool,
@@ -73,7 +73,7 @@ pub struct Server {
 
 impl Client {
     /// A request that has just been sent.
-    pub fn new(now: Instant, timers: &Timers, reliable: bool, invite: bool, number: u32, bytes: Vec<u8>) -> Self {
+    pub fn new(now: Instant, timers: &Timers, reliable: bool, invite: bool, number: u32, bytes: Box<[u8]>) -> Self {
         let retransmit_at = (!reliable).then(|| now + timers.t1);
         let expires_at = Some(now + timers.timeout());
         Self { bytes, number, invite, proceeding: false, interval: timers.t1, retransmit_at, expires_at }
@@ -201,7 +201,7 @@ mod tests {
 
     fn client_times(invite: bool, reliable: bool) -> Vec<u128> {
         let (t0, timers) = (start(), Timers::default());
-        let client = std::cell::RefCell::new(Client::new(t0, &timers, reliable, invite, 1, Vec::new()));
+        let client = std::cell::RefCell::new(Client::new(t0, &timers, reliable, invite, 1, Box::default()));
         let mut times = Vec::new();
         run(
             |at| {
@@ -233,7 +233,7 @@ mod tests {
     #[test]
     fn a_provisional_response_stops_both_timers_of_an_invite() {
         let (t0, timers) = (start(), Timers::default());
-        let mut client = Client::new(t0, &timers, false, true, 1, Vec::new());
+        let mut client = Client::new(t0, &timers, false, true, 1, Box::default());
         client.handle_provisional(t0, &timers);
         assert_eq!(client.deadline(), None);
         client.expire_in(t0, &timers);

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use super::flow::Link;
 use super::header::{self, Name};
 use super::message::{Message, Start};
+use super::token::Branch;
 use super::uri::{NameAddr, Uri};
 
 /// Methods that we answer with something else than 405, for Allow.
@@ -51,6 +52,24 @@ impl<'b> Writer<'b> {
         self
     }
 
+    /// CSeq.
+    pub fn cseq(&mut self, number: u32, method: &[u8]) -> &mut Self {
+        self.buffer.extend_from_slice(b"CSeq: ");
+        decimal(self.buffer, number as usize);
+        self.buffer.push(b' ');
+        self.value(method);
+        self
+    }
+
+    /// A field whose value is a number.
+    pub fn number(&mut self, name: &str, value: usize) -> &mut Self {
+        self.buffer.extend_from_slice(name.as_bytes());
+        self.buffer.extend_from_slice(b": ");
+        decimal(self.buffer, value);
+        self.buffer.extend_from_slice(b"\r\n");
+        self
+    }
+
     /// Complete header lines, as kept by [`response_head`].
     pub fn lines(&mut self, lines: &[u8]) -> &mut Self {
         self.buffer.extend_from_slice(lines);
@@ -58,12 +77,30 @@ impl<'b> Writer<'b> {
     }
 
     /// The Via of a request of ours.
-    pub fn via(&mut self, transport: &str, sent_by: SocketAddr, branch: impl std::fmt::Display) -> &mut Self {
+    pub fn via(&mut self, transport: &str, sent_by: SocketAddr, branch: Branch) -> &mut Self {
         self.buffer.extend_from_slice(b"Via: SIP/2.0/");
         self.buffer.extend_from_slice(transport.as_bytes());
         self.buffer.push(b' ');
         address(self.buffer, sent_by);
-        write!(self.buffer, ";branch=z9hG4bK{branch};rport\r\n").expect("a Vec takes every write");
+        let (entry, number) = branch.parts();
+        self.buffer.extend_from_slice(b";branch=z9hG4bK");
+        self.buffer.extend_from_slice(&entry);
+        self.buffer.push(b'.');
+        decimal(self.buffer, number as usize);
+        self.buffer.extend_from_slice(b";rport\r\n");
+        self
+    }
+
+    /// Our Contact: `user` at the address of the link, or `user` itself where it is a whole value.
+    pub fn contact(&mut self, link: Link, user: &str) -> &mut Self {
+        if user.starts_with('<') {
+            return self.field("Contact", user);
+        }
+        self.buffer.extend_from_slice(b"Contact: <");
+        let start = self.buffer.len();
+        link.write_contact_uri(user, self.buffer);
+        without_line_ends(&mut self.buffer[start..]);
+        self.buffer.extend_from_slice(b">\r\n");
         self
     }
 
@@ -81,17 +118,21 @@ impl<'b> Writer<'b> {
     fn value(&mut self, value: &[u8]) {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(value);
-        for byte in &mut self.buffer[start..] {
-            if matches!(byte, b'\r' | b'\n') {
-                *byte = b' ';
-            }
-        }
+        without_line_ends(&mut self.buffer[start..]);
         self.buffer.extend_from_slice(b"\r\n");
     }
 }
 
+fn without_line_ends(text: &mut [u8]) {
+    for byte in text {
+        if matches!(byte, b'\r' | b'\n') {
+            *byte = b' ';
+        }
+    }
+}
+
 /// Appends an address as `IP:PORT`. The standard library's formatter costs more than the rest of a Via.
-fn address(buffer: &mut Vec<u8>, address: SocketAddr) {
+pub(super) fn address(buffer: &mut Vec<u8>, address: SocketAddr) {
     let std::net::IpAddr::V4(ip) = address.ip() else {
         return write!(buffer, "{address}").expect("a Vec takes every write");
     };
@@ -197,25 +238,13 @@ impl Writer<'_> {
 /// A request of ours once more, in a new transaction: with another branch and CSeq number, `fields` in place of those
 /// of the same names, and everything else as it was (RFC 3261 §22.2). Only a public address that the challenge told is
 /// corrected, in Contact and SDP.
-pub fn again(
-    original: &Message<'_>,
-    link: Link,
-    branch: &dyn std::fmt::Display,
-    cseq: u32,
-    fields: &[(&str, String)],
-) -> Vec<u8> {
+pub fn again(original: &Message<'_>, link: Link, branch: Branch, cseq: u32, fields: &[(&str, String)]) -> Vec<u8> {
     rewritten(original, Some(Transaction { link, branch, cseq, contact: None }), fields)
 }
 
 /// A request of ours for another link, in a new transaction: Via and Contact are those of the link, and so is the address
 /// in the description.
-pub fn elsewhere(
-    original: &Message<'_>,
-    link: Link,
-    branch: &dyn std::fmt::Display,
-    cseq: u32,
-    contact: &str,
-) -> Vec<u8> {
+pub fn elsewhere(original: &Message<'_>, link: Link, branch: Branch, cseq: u32, contact: &str) -> Vec<u8> {
     rewritten(original, Some(Transaction { link, branch, cseq, contact: Some(contact) }), &[])
 }
 
@@ -228,7 +257,7 @@ pub fn with_fields(original: &Message<'_>, fields: &[(&str, String)]) -> Vec<u8>
 #[derive(Clone, Copy)]
 struct Transaction<'a> {
     link: Link,
-    branch: &'a dyn std::fmt::Display,
+    branch: Branch,
     cseq: u32,
     /// Our Contact, where the request goes over another link than before.
     contact: Option<&'a str>,
@@ -387,6 +416,7 @@ pub fn reason_phrase(code: u16) -> &'static str {
 mod tests {
     use super::*;
     use crate::sip::flow::Transport;
+    use crate::sip::token::{Handle, Salt};
 
     fn source() -> SocketAddr {
         "192.0.2.7:4321".parse().expect("valid")
@@ -428,9 +458,10 @@ mod tests {
             CSeq: 1 REGISTER\r\nX-Tenant: acme\r\nContent-Length: 0\r\n\r\n";
         let original = Message::parse(raw).expect("valid");
         let link = Link::new(Transport::Udp, "127.0.0.1:1".parse().expect("valid"));
-        let bytes = again(&original, link, &"new", 2, &[("Authorization", "Digest x".into())]);
+        let branch = Salt(7).branch(Handle { index: 0, generation: 1 }, 2);
+        let bytes = again(&original, link, branch, 2, &[("Authorization", "Digest x".into())]);
         assert_eq!(
-            String::from_utf8(bytes).expect("ASCII"),
+            String::from_utf8(bytes).expect("ASCII").replace(&branch.to_string(), "new"),
             "REGISTER sip:r SIP/2.0\r\nVia: SIP/2.0/UDP 127.0.0.1:1;branch=z9hG4bKnew;rport\r\nCall-ID: x\r\n\
              CSeq: 2 REGISTER\r\nX-Tenant: acme\r\nAuthorization: Digest x\r\nContent-Length: 0\r\n\r\n"
         );

@@ -181,9 +181,36 @@ fn a_run_that_passes_leaves_every_file_of_its_folder_and_its_commands_read_them(
     assert!(text(&shown.stdout).contains("call.callee_busy") && text(&shown.stdout).contains("486 Busy Here"));
     assert_eq!(code(&desk.run(&["evidence", "out", "no-such-call"])), Some(2));
 
+    let sheet = desk.run(&["sheet", "out", &records[0].call_id]);
+    assert_eq!(code(&sheet), Some(0));
+    let sheet = text(&sheet.stdout);
+    for line in
+        ["Company              (missing)\n", "SIP code             486\n", "What it showed       call.callee_busy\n"]
+    {
+        assert!(sheet.contains(line), "{line} in {sheet}");
+    }
+    let evidence = format!("out/evidence/{}/ladder.txt", records[0].call_id);
+    assert!(sheet.contains(&evidence) && sheet.contains(&records[0].sip_call_ids[0]), "{sheet}");
+    assert_eq!(code(&desk.run(&["sheet", "out", "no-such-call"])), Some(2));
+
     fs::remove_file(out.join("report.html")).expect("it is there");
     assert_eq!(code(&desk.run(&["report", "out"])), Some(0));
     assert!(out.join("report.html").exists());
+}
+
+#[test]
+fn a_sheet_names_the_company_of_the_target_and_masks_numbers_where_asked() {
+    let desk = Desk::new();
+    assert_eq!(code(&desk.run(&["run", &example("busy.yaml"), "--out", "out"])), Some(0));
+    let (out, record) = (desk.path("out"), records(&desk.path("out")).remove(0));
+    let mut summary = summary(&out);
+    summary["about"][&record.target] = serde_json::json!({ "company": "Example Ltd", "tax_id": "00000000" });
+    fs::write(out.join("summary.json"), summary.to_string()).expect("writable");
+    let shown = desk.run(&["sheet", "out", &record.call_id, "--json", "--mask-numbers"]);
+    let sheet: Value = serde_json::from_slice(&shown.stdout).expect("JSON alone");
+    assert_eq!((&sheet["company"], &sheet["tax_id"]), (&Value::from("Example Ltd"), &Value::from("00000000")));
+    assert_eq!(sheet["missing"], serde_json::json!(["environment", "login_url", "trunk"]));
+    assert_eq!(sheet["to"], Value::from(ringfleet::units::masked(record.to.as_deref().expect("called"))));
 }
 
 #[test]

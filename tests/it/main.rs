@@ -17,6 +17,7 @@ mod hostile;
 mod hostile_callers;
 mod hostile_servers;
 mod influx;
+mod judge_truth_small;
 mod layers;
 mod packages;
 mod pair;
@@ -60,6 +61,9 @@ mod watch;
 
 #[path = "../support/influx_front/mod.rs"]
 mod influx_front;
+
+#[path = "../support/judge_truth/mod.rs"]
+mod judge_truth;
 
 #[path = "../support/fuzz_entries.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets have it as a library")]

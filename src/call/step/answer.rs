@@ -39,12 +39,12 @@ impl Leg {
         tools.endpoint.adopt(session, tools.owner, tools.login.cloned());
         tools.routes.insert(session, tools.me);
         self.facts.moments.invite.get_or_insert(tools.at);
-        self.marks.sip_call_ids.extend(tools.endpoint.call_id(session));
+        self.marks.sip_call_ids.extend(tools.endpoint.call_id(session).map(String::into_boxed_str));
         let user = |uri: &[u8]| Uri::parse(uri).map(|uri| header::text(uri.user));
-        self.marks.from = invite.from().and_then(|from| user(from.uri)).map(Box::from);
-        self.marks.to = invite.to().and_then(|to| user(to.uri)).map(Box::from);
+        self.marks.from = invite.from().and_then(|from| user(from.uri)).map(smol_str::SmolStr::from);
+        self.marks.to = invite.to().and_then(|to| user(to.uri)).map(smol_str::SmolStr::from);
         if let Some(name) = &tools.actor.target.pairing_header {
-            self.marks.paired_with = invite.header_by_name(name).map(header::text);
+            self.marks.paired_with = invite.header_by_name(name).map(header::text).map(Box::from);
         }
         if let (Phase::AwaitingCall, Some(Step::Answer(step))) = (self.phase, tools.actor.steps.get(self.step)) {
             let flowing = self.ring(tools, step);
@@ -105,7 +105,7 @@ impl Leg {
             Some(offer) => match self.write_answer(tools, &offer) {
                 Ok((sdp, agreed)) => (sdp, Some(agreed)),
                 Err(error) => {
-                    self.facts.bad_answer = Some(error);
+                    self.facts.bad_answer = Some(error.into());
                     return self.refuse_call(tools, 488);
                 }
             },
@@ -151,7 +151,7 @@ impl Leg {
         if let Some(answer) = message.and_then(Message::sdp)
             && let Err(error) = self.start_media(tools, answer)
         {
-            self.facts.bad_answer = Some(error);
+            self.facts.bad_answer = Some(error.into());
         }
         if self.phase == Phase::AwaitingAck {
             self.step_done(tools);

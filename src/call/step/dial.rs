@@ -42,7 +42,7 @@ impl Leg {
     fn back_off(&mut self, left: Duration) -> Flowing {
         let left = left.as_secs_f64();
         self.unmet.get_or_insert_with(|| format!("dial: no calls are wanted for another {left:.1} s (Retry-After)"));
-        self.facts.local_failure.get_or_insert(LocalFailure::BackedOff);
+        self.facts.local_failure.get_or_insert_with(|| Box::new(LocalFailure::BackedOff));
         Flowing::Over
     }
 
@@ -117,7 +117,7 @@ impl Leg {
         let Some(handle) = tools.endpoint.invite(tools.now, &call) else {
             return self.lose_link(TransportFault::Unreachable);
         };
-        self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle));
+        self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle).map(String::into_boxed_str));
         self.session = Some(handle);
         // What an OPTIONS before it was answered is no answer to this.
         self.facts.response = None;
@@ -178,7 +178,7 @@ impl Leg {
             None => Err("the 2xx carries no SDP".to_owned()),
         };
         if let Err(error) = usable {
-            self.facts.bad_answer = Some(error);
+            self.facts.bad_answer = Some(error.into());
             return self.wind_down(tools);
         }
         let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
@@ -273,13 +273,13 @@ impl Leg {
 
 /// Whether a Request-URI may be dialled. A verdict stands for the whole run, so the patterns see each number once.
 fn permits(tools: &mut Tools<'_>, uri: &str) -> Result<(), Refusal> {
-    let key = (tools.me.actor, uri.to_owned());
-    if tools.permitted.contains(&key) {
+    let permitted = &mut tools.permitted[usize::from(tools.me.actor)];
+    if permitted.contains(uri) {
         return Ok(());
     }
     tools.actor.target.safety.permits(uri)?;
-    if tools.permitted.len() < MOST_PERMITTED {
-        tools.permitted.insert(key);
+    if permitted.len() < MOST_PERMITTED {
+        permitted.insert(uri.to_owned());
     }
     Ok(())
 }

@@ -104,7 +104,7 @@ impl Leg {
         self.local_rtp = None;
         if let Some(report) = tools.streams.finish(tools.now, port) {
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
-            self.facts.media = Some(facts);
+            self.facts.media = Some(Box::new(facts));
             self.figures = Some(Box::new(figures));
         }
     }

@@ -73,7 +73,7 @@ impl Leg {
         let Some(handle) = tools.endpoint.register(tools.now, binding) else {
             return self.lose_link(crate::record::TransportFault::Unreachable);
         };
-        self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle));
+        self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle).map(String::into_boxed_str));
         self.registration = Some(handle);
         self.request_sent = Some(tools.now);
         self.registering_since.get_or_insert((tools.now, 0));
@@ -195,12 +195,12 @@ impl Leg {
         let delay = self.request_sent.map_or(Duration::ZERO, |sent| tools.at.saturating_duration_since(sent));
         let challenged_again =
             matches!(code, 401 | 407) && self.registration.is_none_or(|handle| tools.endpoint.was_challenged(handle));
-        self.facts.registration = Some(RegistrationFacts {
+        self.facts.registration = Some(Box::new(RegistrationFacts {
             response: observe::final_response(code, cause, message),
             delay,
             expires,
             challenged_again,
             refresh,
-        });
+        }));
     }
 }

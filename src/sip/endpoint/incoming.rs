@@ -8,7 +8,7 @@ use rustc_hash::FxBuildHasher;
 use super::{Endpoint, Entry, Event, Invited, refusal};
 use crate::sip::flow::Flow;
 use crate::sip::header::{self, Name};
-use crate::sip::message::{Message, Method};
+use crate::sip::message::{Message, Method, Via};
 use crate::sip::outbox::{Context, Reply};
 use crate::sip::session::Session;
 use crate::sip::validity::{self, Flaw};
@@ -20,12 +20,13 @@ impl Endpoint {
             self.counters.malformed += 1;
             return None;
         }
-        if response.headers(Name::Via).flat_map(header::split_list).nth(1).is_some() {
+        let mut vias = response.headers(Name::Via).flat_map(header::split_list);
+        let (via, another) = (vias.next().and_then(Via::parse), vias.next());
+        if another.is_some() {
             // §8.1.3.3: we are no proxy, so it was misrouted or corrupted.
             self.counters.stray_responses += 1;
             return None;
         }
-        let via = response.via();
         let branch = via.and_then(|via| via.branch());
         let entry = branch.and_then(|branch| self.salt.read_branch(branch)).filter(|(it, _)| self.is_current(*it));
         let Some((handle, number)) = entry else {

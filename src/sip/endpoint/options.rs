@@ -61,7 +61,7 @@ impl Options {
         writer.field("From", format!("{};tag={}", ping.from, context.salt.tag(context.handle)));
         writer.field("To", format!("<{}>", ping.uri));
         writer.field("Call-ID", format!("{:016x}@ringfleet", context.random.next_u64())).field("CSeq", "1 OPTIONS");
-        writer.field("Contact", session::contact_of(link, ""));
+        writer.contact(link, "");
         writer.field("Accept", "application/sdp").field("User-Agent", context.agent);
         for (name, value) in ping.headers {
             writer.field(name, value);

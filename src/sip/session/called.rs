@@ -3,7 +3,7 @@
 
 use super::reliable::{requires, supports};
 use super::timer::Asked;
-use super::{Extensions, Offer, Reliable, Session, State, contact_of};
+use super::{Extensions, Offer, Reliable, Session, State};
 use crate::sip::dialog::Dialog;
 use crate::sip::endpoint::Event;
 use crate::sip::endpoint::refusal::{self, Refusal};
@@ -125,7 +125,7 @@ impl Session {
         writer.lines(&served.head);
         if response.contact.starts_with('<') || accepts || provisional {
             let link = Link { sips: link.sips || served.sips, ..link };
-            writer.field("Contact", contact_of(link, response.contact));
+            writer.contact(link, response.contact);
         }
         if accepts || provisional {
             writer.field("Allow", write::ALLOW);

@@ -4,9 +4,9 @@
 use std::sync::Arc;
 
 use super::fork::Acknowledged;
-use super::{Extensions, Offer, Pending, Purpose, Reliable, Session, State, contact_of};
+use super::{Extensions, Offer, Pending, Purpose, Reliable, Session, State};
 use crate::sip::authenticator::{Authenticator, Rounds};
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, Texts};
 use crate::sip::endpoint::Event;
 use crate::sip::exchange::{self, Cause, Exchange, Login};
 use crate::sip::flow::Flow;
@@ -14,6 +14,7 @@ use crate::sip::header::{self, Name};
 use crate::sip::message::{Message, Start};
 use crate::sip::outbox::Context;
 use crate::sip::raw::Raw;
+use crate::sip::token::hex;
 use crate::sip::transaction::{Client, Due};
 use crate::sip::write::{self, Writer};
 
@@ -62,48 +63,51 @@ pub(super) struct Inviting {
     pub(super) cseq: u32,
     pub(super) rounds: Rounds,
     pub(super) raises: u8,
+    /// It brings an offer.
+    pub(super) offers: bool,
 }
 
 impl Session {
     /// Places a call. `None` where the flow's link is closed.
     pub fn place(context: &mut Context<'_>, call: &Invite<'_>) -> Option<Self> {
         let link = context.link(call.flow)?;
-        let tag = context.salt.tag(context.handle);
-        let call_id = format!("{:016x}{:08x}@ringfleet", context.random.next_u64(), context.random.next_u32());
+        let tag = context.salt.tag(context.handle).to_string();
+        let call_id =
+            [&hex(context.random.next_u64())[..], &hex(context.random.next_u64())[..8], b"@ringfleet"].concat();
         let mut bytes = Vec::with_capacity(700 + call.sdp.len());
         let mut writer = Writer::request(&mut bytes, b"INVITE", call.uri.as_bytes());
         writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, 1));
-        writer.field_fmt("Max-Forwards", format_args!("{}", call.max_forwards));
+        writer.number("Max-Forwards", call.max_forwards.into());
         for route in call.route {
             writer.field("Route", route);
         }
-        let local = format!("{};tag={tag}", call.from);
-        writer.field("From", &local).field("To", call.to).field("Call-ID", &call_id).field("CSeq", "1 INVITE");
-        writer.field("Contact", contact_of(link, call.contact));
+        let local = [call.from, ";tag=", &tag].concat();
+        writer.field("From", &local).field("To", call.to).field("Call-ID", &call_id).cseq(1, b"INVITE");
+        writer.contact(link, call.contact);
         writer.field("Allow", write::ALLOW).field("User-Agent", context.agent);
         write_extensions(&mut writer, &call.extensions);
         for (name, value) in call.headers {
             writer.field(name, value);
         }
         writer.body("application/sdp", call.sdp);
-        let client = Client::new(context.now, context.timers, link.transport.is_reliable(), true, 1, bytes);
-        let dialog = Dialog {
-            call_id: call_id.into_bytes().into(),
-            local: local.into_bytes().into(),
-            remote: call.to.as_bytes().into(),
-            target: call.uri.as_bytes().into(),
-            route: Vec::new(),
-            local_cseq: 1,
-            remote_cseq: None,
+        let client = Client::new(context.now, context.timers, link.transport.is_reliable(), true, 1, bytes.into());
+        let texts = Texts {
+            call_id: &call_id,
+            local: local.as_bytes(),
+            remote: call.to.as_bytes(),
+            target: call.uri.as_bytes(),
         };
+        let dialog = Dialog::new(&texts, 1);
+        let offers = !call.sdp.is_empty();
+        let invite = Inviting { client, flow: call.flow, cseq: 1, rounds: Rounds::default(), raises: 0, offers };
         let mut session = Self {
             raw: call.raw.cloned(),
             owner: call.owner,
             authenticator: Authenticator::new(call.credentials.cloned()),
             extensions: call.extensions,
             contact: call.contact.into(),
-            invite: Some(Box::new(Inviting { client, flow: call.flow, cseq: 1, rounds: Rounds::default(), raises: 0 })),
-            offer: if call.sdp.is_empty() { Offer::Settled } else { Offer::Ours },
+            invite: Some(Box::new(invite)),
+            offer: if offers { Offer::Ours } else { Offer::Settled },
             sdp: call.sdp.into(),
             next_number: 2,
             largest_datagram: call.largest_datagram.filter(|_| call.raw.is_none()),
@@ -202,7 +206,6 @@ impl Session {
             self.forks.note(response);
         }
         self.take_capabilities(response);
-        self.early_dialog(response);
         if self.acknowledge_provisional(context, response) {
             context.tell(Event::Provisional { session: context.handle, code });
         }
@@ -220,7 +223,6 @@ impl Session {
         let until = context.now + context.timers.timeout();
         self.accepted = Some((number, until));
         self.acknowledged.clear();
-        let sent = Message::parse(invite.client.bytes()).ok();
         let initial = matches!(self.state, State::Calling | State::Cancelling);
         if initial {
             self.forks.note(response);
@@ -231,9 +233,10 @@ impl Session {
         }
         self.take_capabilities(response);
         self.take_refresh(context.now, response);
-        let offered = sent.as_ref().is_some_and(|sent| !sent.body().is_empty());
-        if offered || response.sdp().is_none() {
+        if invite.offers || response.sdp().is_none() {
             self.offer = Offer::Settled;
+            // Credentials of the INVITE go with its ACK (§22.1); most have none.
+            let sent = (!self.authenticator.is_empty()).then(|| Message::parse(invite.client.bytes()).ok()).flatten();
             self.acknowledge_success(context, sent.as_ref(), (number, invite.cseq), b"");
         } else {
             // The offer is theirs; the application has the answer that the ACK carries.
@@ -272,7 +275,7 @@ impl Session {
         if let Some(bytes) = acknowledgement(&invite.client, response) {
             context.out.send(invite.flow, self.owner, &bytes);
             let (number, flow) = (invite.client.number, invite.flow);
-            self.acknowledged.push(Acknowledged { number, tag: Box::default(), failure: true, flow, bytes });
+            self.acknowledged.push(Acknowledged { number, failure: true, flow, bytes: bytes.into() });
         }
         let wanted = self.state != State::Cancelling;
         match code {
@@ -329,7 +332,7 @@ impl Session {
         let mut fields = self.extensions.timer.fields();
         fields.extend(self.authenticator.fields(context.random, &original));
         let branch = context.salt.branch(context.handle, self.next_number);
-        let bytes = write::again(&original, link, &branch, self.dialog.local_cseq + 1, &fields);
+        let bytes = write::again(&original, link, branch, self.dialog.local_cseq + 1, &fields);
         let raises = invite.raises + 1;
         self.invite_again(context, Inviting { raises, ..invite }, bytes);
         true
@@ -346,7 +349,7 @@ impl Session {
     /// Sends an INVITE as transaction `number`.
     pub(super) fn send_invite(&mut self, context: &mut Context<'_>, invite: Inviting, number: u32, bytes: Vec<u8>) {
         let reliable = context.link(invite.flow).is_some_and(|link| link.transport.is_reliable());
-        let client = Client::new(context.now, context.timers, reliable, true, number, bytes);
+        let client = Client::new(context.now, context.timers, reliable, true, number, bytes.into());
         self.invite = Some(Box::new(Inviting { client, ..invite }));
         if self.state != State::Calling || !self.holds_back(context) {
             self.emit_invite(context);

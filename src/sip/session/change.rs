@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::caller::{Inviting, write_extensions};
-use super::{Offer, Purpose, Session, State, contact_of};
+use super::{Offer, Purpose, Session, State};
 use crate::sip::authenticator::Rounds;
 use crate::sip::endpoint::Event;
 use crate::sip::exchange::{self, Cause};
@@ -65,7 +65,7 @@ impl Session {
         if self.state != State::Up || self.changes.len() >= MAX_CHANGES {
             return false;
         }
-        self.changes.push_back(Change::new(sdp.into(), means, false));
+        self.changes.push(Change::new(sdp.into(), means, false));
         self.send_change_if_due(context);
         true
     }
@@ -73,7 +73,7 @@ impl Session {
     /// Sends the next change where nothing stands in its way. What does calls this again when it is over.
     pub(super) fn send_change_if_due(&mut self, context: &mut Context<'_>) {
         let busy = self.invite.is_some() || self.offer != Offer::Settled || self.is_serving();
-        let Some(change) = self.changes.front_mut().filter(|_| self.state == State::Up && !busy) else { return };
+        let Some(change) = self.changes.first_mut().filter(|_| self.state == State::Up && !busy) else { return };
         if change.under_way || change.retry_at.is_some_and(|at| at > context.now) {
             return;
         }
@@ -108,7 +108,7 @@ impl Session {
         extensions.timer.expires = None;
         let mut bytes = Vec::with_capacity(600 + sdp.len());
         let mut writer = self.dialog.request(&mut bytes, link, "INVITE", cseq, branch);
-        writer.field("Contact", contact_of(link, &self.contact));
+        writer.contact(link, &self.contact);
         writer.field("Allow", write::ALLOW).field("User-Agent", context.agent);
         write_extensions(&mut writer, &extensions);
         for (name, value) in self.refresh_fields() {
@@ -118,8 +118,9 @@ impl Session {
         let bytes = exchange::with_known_credentials(context, bytes, &mut self.authenticator);
         let flow = self.dialog.next_hop(self.flow, link.transport);
         self.offer = Offer::Ours;
-        let client = Client::new(context.now, context.timers, true, true, number, Vec::new());
-        let invite = Inviting { client, flow, cseq, rounds: Rounds::default(), raises: 0 };
+        let client = Client::new(context.now, context.timers, true, true, number, Box::default());
+        let offers = !sdp.is_empty();
+        let invite = Inviting { client, flow, cseq, rounds: Rounds::default(), raises: 0, offers };
         self.send_invite(context, invite, number, bytes);
         true
     }
@@ -127,7 +128,7 @@ impl Session {
     /// A refusal may say when to come again.
     pub(super) fn note_retry_after(&mut self, response: &Message<'_>) {
         let after = response.header(Name::RetryAfter).and_then(header::number);
-        if let Some(change) = self.changes.front_mut() {
+        if let Some(change) = self.changes.first_mut() {
             change.retry_after = after;
         }
     }
@@ -136,12 +137,15 @@ impl Session {
     pub(super) fn conclude_change(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
         self.offer = Offer::Settled;
         if let Some(wait) = self.retry_after(context, code) {
-            let change = self.changes.front_mut().expect("retry_after found it");
+            let change = self.changes.first_mut().expect("retry_after found it");
             (change.under_way, change.retries) = (false, change.retries + 1);
             change.retry_at = Some(context.now + wait);
             return;
         }
-        let Some(change) = self.changes.pop_front() else { return };
+        if self.changes.is_empty() {
+            return;
+        }
+        let change = self.changes.remove(0);
         let session = context.handle;
         if !change.sdp.is_empty() && code < 300 {
             self.sdp = change.sdp;
@@ -162,7 +166,7 @@ impl Session {
 
     /// How long to wait before a change that met one of the far end is tried again; `None` where it is not.
     fn retry_after(&mut self, context: &mut Context<'_>, code: u16) -> Option<Duration> {
-        let change = self.changes.front().filter(|change| change.retries < MAX_RETRIES && self.state == State::Up)?;
+        let change = self.changes.first().filter(|change| change.retries < MAX_RETRIES && self.state == State::Up)?;
         match code {
             // §14.1: in steps of 10 ms, and never the same for both sides: 2.1 to 4 s for the owner of the Call-ID,
             // 0 to 2 s for the other.

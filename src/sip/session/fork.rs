@@ -17,6 +17,10 @@ use crate::sip::outbox::Context;
 /// Early dialogs and answers of one INVITE that are kept apart; those of further forks are passed over.
 const MAX_FORKS: usize = 32;
 
+/// Fields that an ACK repeats of its INVITE.
+const CREDENTIALS: [(Name, &str); 2] =
+    [(Name::Authorization, "Authorization"), (Name::ProxyAuthorization, "Proxy-Authorization")];
+
 /// An early dialog.
 #[derive(Debug)]
 pub(super) struct Early {
@@ -51,11 +55,17 @@ impl Forks {
 pub(super) struct Acknowledged {
     /// Number of the INVITE's transaction.
     pub(super) number: u32,
-    /// Tag of the far end; for a failure any.
-    pub(super) tag: Box<[u8]>,
     pub(super) failure: bool,
     pub(super) flow: Flow,
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Box<[u8]>,
+}
+
+impl Acknowledged {
+    /// Whether a 2xx of the far end with this tag to the INVITE `number` is what it acknowledged.
+    fn is_of(&self, number: u32, tag: &[u8]) -> bool {
+        let to = || Message::parse(&self.bytes).ok().and_then(|ack| ack.to()?.tag().map(<[u8]>::to_vec));
+        self.number == number && !self.failure && to().as_deref().unwrap_or(b"") == tag
+    }
 }
 
 impl Session {
@@ -67,8 +77,7 @@ impl Session {
         let place = match known {
             Some(place) => place,
             None if self.early.len() < MAX_FORKS => {
-                let mut dialog = self.dialog.fork();
-                dialog.complete(response);
+                let dialog = self.dialog.fork(response);
                 self.early.push(Early { tag: tag.into(), dialog, rseq: None, answer: None });
                 self.early.len() - 1
             }
@@ -90,29 +99,28 @@ impl Session {
             return false;
         }
         let tag = response.to().and_then(|to| to.tag()).unwrap_or(b"");
-        let known = self.acknowledged.iter().find(|ack| ack.number == number && *ack.tag == *tag);
+        let known = self.acknowledged.iter().find(|ack| ack.is_of(number, tag));
         if let Some(ack) = known {
             context.out.send(ack.flow, self.owner, &ack.bytes);
         } else if left.is_some() || self.dialog.remote_tag() != Some(tag) || self.state == State::Over {
-            self.end_fork(context, response, (number, left.unwrap_or(self.flow)), tag);
+            self.end_fork(context, response, (number, left.unwrap_or(self.flow)));
         }
         true
     }
 
-    fn end_fork(&mut self, context: &mut Context<'_>, response: &Message<'_>, (number, over): (u32, Flow), tag: &[u8]) {
+    fn end_fork(&mut self, context: &mut Context<'_>, response: &Message<'_>, (number, over): (u32, Flow)) {
         let (Some(link), Some((cseq, _))) = (context.link(over), response.cseq()) else { return };
         if self.acknowledged.len() >= MAX_FORKS {
             return;
         }
         self.forks.note(response);
-        let mut fork = self.dialog.fork();
-        fork.complete(response);
+        let fork = self.dialog.fork(response);
         let flow = fork.next_hop(over, link.transport);
-        let mut ack = Vec::with_capacity(400);
         let branch = context.salt.branch(context.handle, self.take_number());
-        fork.request(&mut ack, link, "ACK", cseq, branch).body("", b"");
-        context.out.send(flow, self.owner, &ack);
-        self.acknowledged.push(Acknowledged { number, tag: tag.into(), failure: false, flow, bytes: ack });
+        let bytes = context.out.write(flow, self.owner, |buffer| {
+            fork.request(buffer, link, "ACK", cseq, branch).body("", b"");
+        });
+        self.acknowledged.push(Acknowledged { number, failure: false, flow, bytes: bytes.into() });
 
         let mut bye = Vec::with_capacity(400);
         let bye_number = self.take_number();
@@ -134,17 +142,16 @@ impl Session {
         let Some(link) = context.link(self.flow) else { return };
         let branch = context.salt.branch(context.handle, self.take_number());
         let flow = self.dialog.next_hop(self.flow, link.transport);
-        let mut bytes = Vec::with_capacity(400 + sdp.len());
-        let mut writer = self.dialog.request(&mut bytes, link, "ACK", cseq, branch);
-        for (name, field) in [(Name::Authorization, "Authorization"), (Name::ProxyAuthorization, "Proxy-Authorization")]
-        {
-            for value in invite.into_iter().flat_map(|invite| invite.headers(name)) {
-                writer.field(field, value);
+        let dialog = &self.dialog;
+        let bytes = context.out.write(flow, self.owner, |buffer| {
+            let mut writer = dialog.request(buffer, link, "ACK", cseq, branch);
+            for name in CREDENTIALS {
+                for value in invite.into_iter().flat_map(|invite| invite.headers(name.0)) {
+                    writer.field(name.1, value);
+                }
             }
-        }
-        writer.body("application/sdp", sdp);
-        context.out.send(flow, self.owner, &bytes);
-        let tag = self.dialog.remote_tag().unwrap_or(b"").into();
-        self.acknowledged.push(Acknowledged { number, tag, failure: false, flow, bytes });
+            writer.body("application/sdp", sdp);
+        });
+        self.acknowledged.push(Acknowledged { number, failure: false, flow, bytes: bytes.into() });
     }
 }

@@ -29,11 +29,12 @@ mod remnant;
 mod timer;
 mod within;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
 use smallvec::SmallVec;
+use smol_str::SmolStr;
+use thin_vec::ThinVec;
 
 use super::authenticator::Authenticator;
 use super::dialog::Dialog;
@@ -84,7 +85,7 @@ pub struct Session {
     authenticator: Authenticator,
     extensions: Extensions,
     /// User part of our Contact, or the whole field value when it begins with `<`.
-    contact: Box<str>,
+    contact: SmolStr,
     /// The INVITE of ours under way.
     invite: Option<Box<Inviting>>,
     /// The INVITE that was not served where it went: it waits for another place.
@@ -92,28 +93,28 @@ pub struct Session {
     /// The INVITE that makes the call goes as a datagram up to this size, bytes.
     largest_datagram: Option<usize>,
     /// INVITEs that went to another place without an answer.
-    left: Vec<Left>,
+    left: ThinVec<Left>,
     challenged: bool,
     /// Number of the INVITE that a 2xx came to, and until when further ones are taken (RFC 6026 §8.4, Timer M).
     accepted: Option<(u32, Instant)>,
-    acknowledged: SmallVec<[Acknowledged; 1]>,
-    early: Vec<Early>,
+    acknowledged: ThinVec<Acknowledged>,
+    early: ThinVec<Early>,
     forks: Forks,
     /// The answer in a reliable provisional response, where the 2xx repeats none.
     early_answer: Option<Box<[u8]>>,
     /// Our requests besides INVITE that are under way.
-    requests: Vec<Pending>,
+    requests: ThinVec<Pending>,
     /// The INVITE of the far end under way.
     served: Option<Box<Served>>,
     provisionals: Provisionals,
     /// Requests of the far end that were answered last: repeated when they come again.
-    answered: VecDeque<Answered>,
+    answered: ThinVec<Answered>,
     /// A request of the far end with an offer that the application answers.
     offered: Option<Box<Offered>>,
     offer: Offer,
     /// What is to change in the session; the first is under way or waits for its moment.
-    changes: VecDeque<Change>,
-    refresh: Option<Refresh>,
+    changes: ThinVec<Change>,
+    refresh: Option<Box<Refresh>>,
     /// The far end takes UPDATE.
     updates: bool,
     /// Our last description.
@@ -192,25 +193,25 @@ impl Session {
             dialog,
             authenticator: Authenticator::default(),
             extensions: Extensions::default(),
-            contact: Box::default(),
+            contact: SmolStr::default(),
             raw: None,
             invite: None,
             unserved: None,
             largest_datagram: None,
-            left: Vec::new(),
+            left: ThinVec::new(),
             challenged: false,
             accepted: None,
-            acknowledged: SmallVec::new(),
-            early: Vec::new(),
+            acknowledged: ThinVec::new(),
+            early: ThinVec::new(),
             forks: Forks::default(),
             early_answer: None,
-            requests: Vec::new(),
+            requests: ThinVec::new(),
             served: None,
             provisionals: Provisionals::default(),
-            answered: VecDeque::new(),
+            answered: ThinVec::new(),
             offered: None,
             offer: Offer::Settled,
-            changes: VecDeque::new(),
+            changes: ThinVec::new(),
             refresh: None,
             updates: false,
             sdp: Box::default(),
@@ -223,7 +224,7 @@ impl Session {
 
     /// Call-ID.
     pub fn call_id(&self) -> &[u8] {
-        &self.dialog.call_id
+        self.dialog.call_id()
     }
 
     /// The flow its INVITE took.
@@ -268,7 +269,7 @@ impl Session {
         let invite = self.invite.as_ref().and_then(|invite| invite.client.deadline());
         let requests = self.requests.iter().filter_map(|request| request.exchange.deadline()).min();
         let served = self.served.as_ref().and_then(|served| served.timer.as_ref()).and_then(Server::deadline);
-        let change = self.changes.front().and_then(Change::retry_at);
+        let change = self.changes.first().and_then(Change::retry_at);
         let refresh = self.refresh.as_ref().filter(|_| self.state == State::Up).map(|refresh| refresh.at);
         let others = [requests, served, self.provisionals.deadline(), change, refresh, self.linger_until];
         others.into_iter().fold(invite, soonest)
@@ -315,7 +316,7 @@ impl Session {
         let mut bytes = Vec::with_capacity(500 + sdp.len());
         let mut writer = self.dialog.request(&mut bytes, link, purpose.method(), cseq, branch);
         if purpose == Purpose::Update {
-            writer.field("Contact", contact_of(link, &self.contact));
+            writer.contact(link, &self.contact);
             writer.field("Allow", write::ALLOW);
         }
         writer.field("User-Agent", context.agent);

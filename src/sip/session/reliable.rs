@@ -1,7 +1,8 @@
 //! Provisional responses that are acknowledged with PRACK, both ways (RFC 3262).
 
-use std::collections::VecDeque;
 use std::time::Instant;
+
+use thin_vec::ThinVec;
 
 use super::called::Written;
 use super::{Offer, Purpose, Session, State};
@@ -35,7 +36,7 @@ pub(super) struct Provisionals {
     last: u32,
     unacknowledged: Option<Box<Unacknowledged>>,
     /// Written already, and held back until that one is acknowledged (§3).
-    waiting: VecDeque<Written>,
+    waiting: ThinVec<Written>,
 }
 
 #[derive(Debug)]
@@ -69,7 +70,7 @@ impl Provisionals {
             return Some(written);
         }
         if self.waiting.len() < MAX_WAITING {
-            self.waiting.push_back(written);
+            self.waiting.push(written);
         }
         None
     }
@@ -111,7 +112,7 @@ impl Session {
         let used = self.dialog.local_cseq;
         std::mem::swap(&mut self.dialog, &mut self.early[place].dialog);
         self.dialog.local_cseq = used;
-        if response.sdp().is_some() && self.offer == Offer::Ours && self.early.len() == 1 {
+        if response.sdp().is_some() && self.offer == Offer::Ours && self.forks.count() == Some(1) {
             self.offer = Offer::Settled;
         }
         true
@@ -133,7 +134,10 @@ impl Session {
             None => self.answer(context, request, (flow, key), 200, &[]),
         }
         while self.provisionals.unacknowledged.is_none() {
-            let Some(written) = self.provisionals.waiting.pop_front() else { break };
+            if self.provisionals.waiting.is_empty() {
+                break;
+            }
+            let written = self.provisionals.waiting.remove(0);
             self.send_written(context, written);
         }
     }

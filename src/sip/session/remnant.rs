@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::fork::Acknowledged;
 use super::{Session, State};
 use crate::sip::authenticator::Authenticator;
-use crate::sip::dialog::Dialog;
+use crate::sip::dialog::{Dialog, Texts};
 use crate::sip::exchange::Login;
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
@@ -59,7 +59,7 @@ impl Session {
             accepted: self.accepted,
             number,
             acknowledged_over: flow,
-            ack: bytes.into(),
+            ack: bytes,
             failure,
             next_number: self.next_number,
             local_cseq: self.dialog.local_cseq,
@@ -77,19 +77,18 @@ impl Remnant {
 
     /// The session again, as it was when it was over.
     pub fn revive(self) -> Option<Session> {
-        let bytes = self.ack.into_vec();
+        let bytes = self.ack;
         let ack = Message::parse(&bytes).ok()?;
         let Start::Request { uri, .. } = ack.start() else { return None };
-        let dialog = Dialog {
-            call_id: ack.call_id()?.into(),
-            local: ack.header(Name::From)?.into(),
-            remote: ack.header(Name::To)?.into(),
-            target: uri.into(),
-            route: ack.headers(Name::Route).map(Box::from).collect(),
-            local_cseq: self.local_cseq,
-            remote_cseq: self.remote_cseq,
+        let texts = Texts {
+            call_id: ack.call_id()?,
+            local: ack.header(Name::From)?,
+            remote: ack.header(Name::To)?,
+            target: uri,
         };
-        let tag = dialog.remote_tag().filter(|_| !self.failure).unwrap_or(b"").into();
+        let mut dialog = Dialog::new(&texts, self.local_cseq);
+        dialog.route = ack.headers(Name::Route).map(Box::from).collect();
+        dialog.remote_cseq = self.remote_cseq;
         let (number, failure, flow) = (self.number, self.failure, self.acknowledged_over);
         drop(ack);
         let mut session = Session::new(self.flow, dialog, State::Over);
@@ -97,7 +96,7 @@ impl Remnant {
         session.caller = true;
         session.authenticator = Authenticator::new(self.login);
         session.accepted = self.accepted;
-        session.acknowledged.push(Acknowledged { number, tag, failure, flow, bytes });
+        session.acknowledged.push(Acknowledged { number, failure, flow, bytes });
         session.next_number = self.next_number;
         session.linger_until = Some(self.until);
         Some(session)

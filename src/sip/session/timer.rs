@@ -127,7 +127,8 @@ impl Session {
         let value = response.header(Name::SessionExpires);
         self.refresh = value.and_then(|value| Some((header::number(value)?, Refresher::read(value)))).map(
             |(interval, refresher)| {
-                Refresh::new(now, interval.max(2), refresher.unwrap_or(Refresher::Uac) == Refresher::Uac)
+                let ours = refresher.unwrap_or(Refresher::Uac) == Refresher::Uac;
+                Box::new(Refresh::new(now, interval.max(2), ours))
             },
         );
     }
@@ -151,7 +152,7 @@ impl Session {
             (true, None, Some(ours)) => ours,
             (true, None, None) => Refresher::Uac,
         };
-        self.refresh = Some(Refresh::new(now, interval, refresher == Refresher::Uas));
+        self.refresh = Some(Box::new(Refresh::new(now, interval, refresher == Refresher::Uas)));
         let mut fields = vec![("Session-Expires", format!("{interval};refresher={}", refresher.name()))];
         if refresher == Refresher::Uac {
             fields.push(("Require", "timer".to_owned()));
@@ -175,7 +176,7 @@ impl Session {
             // A refusal that does not end the dialog leaves the session to expire.
             refresh.at = refresh.ends;
             if !self.changes.iter().any(Change::is_refresh) {
-                self.changes.push_back(Change::new(self.sdp.clone(), self.extensions.timer.by, true));
+                self.changes.push(Change::new(self.sdp.clone(), self.extensions.timer.by, true));
             }
             return;
         }

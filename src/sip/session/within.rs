@@ -82,7 +82,7 @@ impl Session {
         let mut writer = Writer::response(&mut bytes, response.code, response.reason);
         writer.lines(&offered.head);
         if accepts && offered.update {
-            writer.field("Contact", contact_of(link, &self.contact));
+            writer.contact(link, &self.contact);
         }
         writer.field("Server", context.agent);
         for (name, value) in fields {
@@ -186,8 +186,8 @@ impl Session {
     fn remember(&mut self, context: &mut Context<'_>, flow: Flow, key: u64, bytes: Vec<u8>) {
         context.out.send(flow, self.owner, &bytes);
         if self.answered.len() == MAX_ANSWERED {
-            self.answered.pop_front();
+            self.answered.remove(0);
         }
-        self.answered.push_back(Answered { key, flow, bytes });
+        self.answered.push(Answered { key, flow, bytes });
     }
 }

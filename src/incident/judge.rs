@@ -1,0 +1,494 @@
+//! The judge: results in, incidents out.
+//!
+//! A failure is put into a log with what had passed on each of its labels before it. [`Config::settle`] later the judge asks
+//! of each label that new failures carry how well a fault there would explain the log (`decide`), and where one is likely
+//! enough, which set of faults explains all failures since then best (`explain`). A fault that is known explains its
+//! failures away, is looked at again for its scope every ten seconds, and is over when its calls pass again for
+//! [`Config::hold`] (`fault`). `shape` makes incidents of faults.
+//!
+//! | state of a fault | becomes | when |
+//! |---|---|---|
+//! | suspected | known | score ≥ 8 and probability of its scope ≥ 0.98, or [`Config::patience`] is over (then undetermined) |
+//! | known | over | Page's sum of its results ≥ 9.21 |
+//! | over | known | its failures come back |
+//! | over | closed | it stayed over for the hold; if it was reopened, longer |
+
+mod decide;
+mod evidence;
+mod explain;
+mod fault;
+mod shape;
+mod usual;
+mod values;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::family::{FAMILIES, Family, STAGES, Stage, Symptom};
+use super::labels::Label;
+use super::sample::Sample;
+use super::snapshot::{Change, Incident};
+use crate::record::{Class, Retry};
+use decide::Pending;
+use evidence::{Failure, Log, Seen};
+use fault::Fault;
+use shape::{Ended, Tracked};
+use usual::Figure;
+use values::{Ids, NONE, Values, hour_of};
+
+/// What the judge can be told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Config {
+    /// The rolling window: agents are counted in it. Default 5 min; failures are remembered six times as long.
+    pub window: Duration,
+    /// Distinct agents that make an incident widespread. At least 2, default 2.
+    pub widespread_agents: u32,
+    /// The share of the agents tested that makes it so, too. 0–1, default 0.3.
+    pub widespread_share: f64,
+    /// How long calls must pass before an incident is closed. Default 3 min; up to four times that after it came back.
+    pub hold: Duration,
+    /// How long an incident that came back is still the same one. Default 30 min.
+    pub comes_back: Duration,
+    /// How long to wait for results that tell scopes apart. Default 90 s.
+    pub patience: Duration,
+    /// How long to wait after a failure for those that belong to it. Default 3 s.
+    pub settle: Duration,
+    /// Most repetitions asked for in a minute. Default 20.
+    pub reproduce_per_minute: u32,
+    /// MOS below this is low quality whatever is usual. Default 3.1: "nearly all users dissatisfied" lies below R = 60, which
+    /// is MOS 3.1 (G.107 Annex B).
+    pub mos_least: f64,
+    /// Most values of labels. Default 10,000; further ones are counted and not followed.
+    pub max_values: usize,
+    /// Most results remembered. Default 8,192.
+    pub max_results: usize,
+    /// Most failures remembered. Default 2,048.
+    pub max_failures: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            window: Duration::from_secs(300),
+            widespread_agents: 2,
+            widespread_share: 0.3,
+            hold: Duration::from_secs(180),
+            comes_back: Duration::from_secs(1800),
+            patience: Duration::from_secs(90),
+            settle: Duration::from_secs(3),
+            reproduce_per_minute: 20,
+            mos_least: 3.1,
+            max_values: 10_000,
+            max_results: 8_192,
+            max_failures: 2_048,
+        }
+    }
+}
+
+/// A call to be placed again on a fresh transport, before its failure is believed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reproduce {
+    /// What [`Sample::reproduces`] has to carry.
+    pub id: u64,
+    /// The attempt that failed.
+    pub call_id: String,
+    /// How long to wait first. A second repetition comes after a brief interruption would be over.
+    pub after: Duration,
+    /// Its labels.
+    pub labels: Vec<(Label, String)>,
+}
+
+/// What the judge wants.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Output {
+    /// An incident has changed, and is now so.
+    Changed(Change, Box<Incident>),
+    /// Place this call again.
+    Reproduce(Reproduce),
+    /// Nothing more; call [`Judge::handle_timeout`] then.
+    Timeout(Instant),
+}
+
+/// All that a judge knows, to be stored and restored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// Its own clock, ms since it first began; time that it was away is added by [`Judge::restore`].
+    now: u64,
+    /// The stamp of the last result.
+    stamp: Timestamp,
+    values: Values,
+    log: Log,
+    faults: Vec<Fault>,
+    incidents: Vec<Tracked>,
+    ended: VecDeque<Ended>,
+    pending: [Option<Pending>; FAMILIES],
+    /// Up to which failure the log was looked at.
+    looked: u64,
+    /// The number of the next incident.
+    next_incident: u64,
+    /// The number of the next repetition.
+    next_again: u64,
+    /// The minute in which repetitions are counted, and how many.
+    asked: (u64, u32),
+    look_at: Option<u64>,
+    tidy_at: u64,
+    renew_at: u64,
+}
+
+/// Incidents from results. See the module.
+#[derive(Debug)]
+pub struct Judge {
+    config: Config,
+    base: Instant,
+    state: State,
+    out: VecDeque<Output>,
+    /// From the id of a value to its place in a window under construction.
+    scratch: Vec<u16>,
+}
+
+/// What one result says: stages passed, symptoms.
+struct Verdict {
+    passed: [bool; STAGES],
+    failed: [Option<Symptom>; 2],
+}
+
+const MINUTE: u64 = 60_000;
+/// Which labels always come together is learnt anew so often.
+const GENERATION: u64 = 12 * 60 * MINUTE;
+/// A value or a fault without a result for so long is forgotten.
+const STALE: u64 = 24 * 60 * MINUTE;
+/// Failures of one agent within so long, ms, are one moment; a brief interruption is over by then.
+const MOMENT: u64 = 20_000;
+/// How likely an agent fails again at the moment at which it failed: brief interruptions do that.
+const ECHO: f64 = 0.3;
+/// A second repetition is placed so long after the first has failed.
+const LATER: Duration = Duration::from_secs(22);
+/// An agent's calls are not repeated more often, but for the second repetition.
+const BETWEEN_REPETITIONS: u64 = 50_000;
+
+pub(super) fn ms(duration: Duration) -> u64 {
+    duration.as_millis().try_into().unwrap_or(u64::MAX)
+}
+
+impl Judge {
+    /// A judge that knows nothing.
+    pub fn new(config: Config, now: Instant) -> Self {
+        let state = State {
+            now: 0,
+            stamp: Timestamp::UNIX_EPOCH,
+            values: Values::default(),
+            log: Log::default(),
+            faults: Vec::new(),
+            incidents: Vec::new(),
+            ended: VecDeque::new(),
+            pending: [None; FAMILIES],
+            looked: 0,
+            next_incident: 1,
+            next_again: 1,
+            asked: (0, 0),
+            look_at: None,
+            tidy_at: MINUTE,
+            renew_at: GENERATION,
+        };
+        Self { config, base: now, state, out: VecDeque::new(), scratch: Vec::new() }
+    }
+
+    /// A judge that goes on where another one stopped. `away` is how long nobody judged, 0 where the calendar does not say.
+    pub fn restore(config: Config, mut state: State, away: Duration, now: Instant) -> Self {
+        state.values.rebuild();
+        let clock = Duration::from_millis(state.now).saturating_add(away);
+        // An instant cannot lie before the clock's own beginning: then the clock of the state begins anew.
+        let base = now.checked_sub(clock).unwrap_or(now);
+        let mut judge = Self { config, base, state, out: VecDeque::new(), scratch: Vec::new() };
+        judge.advance(now);
+        judge
+    }
+
+    /// All that it knows.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// Incidents that are open.
+    pub fn incidents(&self) -> impl Iterator<Item = &Incident> {
+        self.state.incidents.iter().map(|tracked| &tracked.shown)
+    }
+
+    /// Values of labels that found no place ([`Config::max_values`]).
+    pub fn values_refused(&self) -> u64 {
+        self.state.values.refused
+    }
+
+    /// Values, results and failures held: never more than [`Config`] says.
+    pub fn held(&self) -> (usize, usize, usize) {
+        (self.state.values.len(), self.state.log.seen.len(), self.state.log.failures.len())
+    }
+
+    /// A result.
+    pub fn handle_result(&mut self, now: Instant, sample: &Sample<'_>) {
+        let now = self.advance(now);
+        let ids = self.state.values.enter(&sample.labels, now, self.config.max_values);
+        let verdict = self.verdict(sample, &ids);
+        if verdict.passed == [false; STAGES] && verdict.failed == [None; 2] {
+            return;
+        }
+        self.state.stamp = sample.at;
+        let families = verdict.failed.iter().flatten().map(|symptom| symptom.family());
+        self.state.log.seen.push_back(Seen::new(now, ids, verdict.passed, families));
+        if self.state.log.seen.len() > self.config.max_results {
+            self.state.log.seen.pop_front();
+        }
+        self.passed(now, &ids, &verdict, sample);
+        for symptom in verdict.failed.into_iter().flatten() {
+            self.failed(now, &ids, symptom, sample, sample.reproduces.is_some());
+            if sample.retry == Retry::Reproduced {
+                self.failed(now, &ids, symptom, sample, true);
+            }
+        }
+    }
+
+    /// The moment of the last [`Output::Timeout`] has come, or any other.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.advance(now);
+        if self.state.look_at.is_some_and(|at| at <= now) {
+            self.state.look_at = None;
+            self.look(now);
+        }
+        self.close_those_that_are_over(now);
+        if self.state.tidy_at <= now {
+            self.state.tidy_at = now + MINUTE;
+            self.tidy(now);
+        }
+    }
+
+    /// What it wants, until it is a time-out.
+    pub fn poll_output(&mut self) -> Output {
+        if let Some(output) = self.out.pop_front() {
+            return output;
+        }
+        let closing = self.state.faults.iter().map(|fault| self.closes_at(fault)).min();
+        let next = [self.state.look_at, closing, Some(self.state.tidy_at)].into_iter().flatten().min();
+        Output::Timeout(self.base + Duration::from_millis(next.unwrap_or(self.state.tidy_at)))
+    }
+
+    fn advance(&mut self, now: Instant) -> u64 {
+        self.state.now = self.state.now.max(ms(now.saturating_duration_since(self.base)));
+        self.state.now
+    }
+
+    fn verdict(&mut self, sample: &Sample<'_>, ids: &Ids) -> Verdict {
+        let mut verdict = Verdict { passed: [false; STAGES], failed: [None; 2] };
+        if sample.failed {
+            let symptom = Symptom::Class(if sample.class == Class::Ok { Class::Unknown } else { sample.class });
+            if Family::of(sample.class).is_none() && sample.class != Class::Ok {
+                return verdict;
+            }
+            verdict.failed[0] = Some(symptom);
+            // A call that is heard badly was set up well.
+            verdict.passed[Stage::Call as usize] = symptom.family().stage() != Stage::Call;
+            return verdict;
+        }
+        if Family::of(sample.class).is_none() && sample.class != Class::Ok {
+            return verdict;
+        }
+        verdict.passed[Stage::Call as usize] = true;
+        let hour = hour_of(sample.at);
+        let usual = self.state.values.usual(ids);
+        let mut off = [None; 3];
+        if let Some(usual) = usual {
+            let figures = [(Figure::Srd, sample.srd_ms), (Figure::Setup, sample.setup_ms), (Figure::Mos, sample.mos)];
+            for (figure, value) in figures {
+                off[figure as usize] = value.and_then(|value| usual.is_off(figure, value, hour));
+            }
+        }
+        let low = off[Figure::Mos as usize] == Some(true) || sample.mos.is_some_and(|mos| mos < self.config.mos_least);
+        if sample.poor == Some(true) || low {
+            verdict.failed[0] = Some(Symptom::LowQuality);
+        } else {
+            verdict.passed[Stage::Media as usize] = sample.heard || sample.poor.is_some() || sample.mos.is_some();
+        }
+        match off[..2] {
+            [Some(true), _] | [_, Some(true)] => verdict.failed[1] = Some(Symptom::Slow),
+            [None, None] => {}
+            _ => verdict.passed[Stage::Pace as usize] = true,
+        }
+        verdict
+    }
+
+    fn passed(&mut self, now: u64, ids: &Ids, verdict: &Verdict, sample: &Sample<'_>) {
+        let hour = hour_of(sample.at);
+        // The attempt's own retry passed: that is a result, too.
+        let retried =
+            sample.retry == Retry::Transient && verdict.failed[0].is_some_and(|it| it.family().stage() == Stage::Call);
+        for stage in [Stage::Call, Stage::Media, Stage::Pace] {
+            let passed = verdict.passed[stage as usize] || (retried && stage == Stage::Call);
+            if !passed {
+                continue;
+            }
+            self.state.values.pass(ids, stage, hour);
+            for fault in self.state.faults.iter_mut().filter(|fault| fault.stage() == stage && fault.covers(ids)) {
+                let failed = verdict.failed.iter().flatten().any(|symptom| symptom.family() == fault.family);
+                if !failed {
+                    fault.pass(now);
+                    fault.passed_again += u32::from(sample.reproduces.is_some());
+                    let incident = fault.incident;
+                    if let Some(tracked) = self.state.incidents.iter_mut().find(|it| it.number == incident) {
+                        tracked.shown.tested += 1;
+                    }
+                }
+            }
+        }
+    }
+
+    fn failed(&mut self, now: u64, ids: &Ids, symptom: Symptom, sample: &Sample<'_>, again: bool) {
+        let family = symptom.family();
+        let echo = self.is_echo(now, ids, family);
+        let values = &self.state.values;
+        let failure = Failure {
+            at: now,
+            stamp: sample.at,
+            family,
+            symptom,
+            ids: *ids,
+            passed: ids.map(|id| if id == NONE { 0 } else { values.of(id).passed(family) }),
+            background: values.background(ids, family, hour_of(sample.at)).max(if echo { ECHO } else { 0.0 }),
+            again,
+            echo,
+            explained: false,
+            done: false,
+            code: sample.code,
+            unit: sample.unit.map(str::to_owned),
+            call_id: sample.call_id.to_owned(),
+            sip_call_id: sample.sip_call_id.map(str::to_owned),
+        };
+        self.state.values.fail(ids, family);
+        let explained = self.attribute(now, &failure);
+        self.state.log.failures.push_back(Failure { explained, ..failure });
+        self.state.log.count += 1;
+        while self.state.log.failures.len() > self.config.max_failures {
+            self.drop_oldest_failure();
+        }
+        if !explained && !sample.control && family != Family::Probe {
+            self.ask_again(now, ids, sample, again && echo);
+        }
+        let at = now + ms(self.config.settle);
+        self.state.look_at = Some(self.state.look_at.map_or(at, |look| look.min(at)));
+    }
+
+    /// Counts a failure for the faults that explain it.
+    fn attribute(&mut self, now: u64, failure: &Failure) -> bool {
+        let covers = |fault: &Fault| fault.family == failure.family && fault.covers(&failure.ids);
+        let mut explained = false;
+        for at in 0..self.state.faults.len() {
+            if !covers(&self.state.faults[at]) {
+                continue;
+            }
+            let others = self
+                .state
+                .faults
+                .iter()
+                .enumerate()
+                .filter(|(other, fault)| *other != at && fault.over.is_none() && covers(fault));
+            let otherwise = 1.0 - others.fold(1.0 - failure.background, |passes, (_, fault)| passes * (1.0 - fault.q));
+            let fault = &mut self.state.faults[at];
+            fault.fail(now, otherwise);
+            if fault.over.is_some() {
+                continue;
+            }
+            explained = true;
+            fault.failed_again += u32::from(failure.again);
+            let incident = fault.incident;
+            if let Some(tracked) = self.state.incidents.iter_mut().find(|it| it.number == incident) {
+                tracked.count(failure);
+            }
+        }
+        explained
+    }
+
+    /// Whether an agent has failed in the same way at this moment before.
+    fn is_echo(&mut self, now: u64, ids: &Ids, family: Family) -> bool {
+        let agent = evidence::agent_of(ids);
+        if agent == NONE {
+            return false;
+        }
+        let failing = &mut self.state.values.of_mut(agent).failing;
+        let echo = failing.is_some_and(|(at, of)| of == family && now < at + MOMENT);
+        if !echo {
+            *failing = Some((now, family));
+        }
+        echo
+    }
+
+    fn ask_again(&mut self, now: u64, ids: &Ids, sample: &Sample<'_>, second: bool) {
+        let agent = evidence::agent_of(ids);
+        let (minute, asked) = self.state.asked;
+        let asked = if minute == now / MINUTE { asked } else { 0 };
+        if agent == NONE || asked >= self.config.reproduce_per_minute {
+            return;
+        }
+        let last = &mut self.state.values.of_mut(agent).asked;
+        if !second && (sample.reproduces.is_some() || last.is_some_and(|at| now < at + BETWEEN_REPETITIONS)) {
+            return;
+        }
+        *last = Some(now);
+        self.state.asked = (now / MINUTE, asked + 1);
+        let id = self.state.next_again;
+        self.state.next_again += 1;
+        let labels = Label::ALL.iter().filter_map(|label| Some((*label, sample.labels.get(*label)?.to_owned())));
+        let after = if second { LATER } else { Duration::ZERO };
+        let what = Reproduce { id, call_id: sample.call_id.to_owned(), after, labels: labels.collect() };
+        self.out.push_back(Output::Reproduce(what));
+    }
+
+    /// What no incident has explained by now was background.
+    fn drop_oldest_failure(&mut self) {
+        if let Some(failure) = self.state.log.failures.pop_front()
+            && !failure.explained
+        {
+            self.state.values.learn(&failure.ids, failure.family, hour_of(failure.stamp));
+        }
+    }
+
+    /// How long failures are remembered, ms.
+    fn horizon(&self) -> u64 {
+        6 * ms(self.config.window)
+    }
+
+    fn tidy(&mut self, now: u64) {
+        let oldest = now.saturating_sub(self.horizon());
+        while self.state.log.failures.front().is_some_and(|failure| failure.at < oldest) {
+            self.drop_oldest_failure();
+        }
+        while self.state.log.seen.front().is_some_and(|seen| seen.at < oldest) {
+            self.state.log.seen.pop_front();
+        }
+        let gone = now.saturating_sub(ms(self.config.comes_back));
+        while self.state.ended.front().is_some_and(|ended| ended.at < gone) {
+            self.state.ended.pop_front();
+        }
+        if self.state.renew_at <= now {
+            self.state.renew_at = now + GENERATION;
+            self.state.values.renew();
+        }
+        // Only when they are short of places: a value that comes once a day keeps its background.
+        if self.state.values.len() >= self.config.max_values {
+            let State { values, faults, incidents, ended, .. } = &mut self.state;
+            let of_fault = |fault: &Fault, id| {
+                fault.id == id || fault.undecided.as_ref().is_some_and(|(_, ids)| ids.contains(&id))
+            };
+            // What the logs hold was seen later than `oldest`.
+            let held = |id: u32| {
+                faults.iter().any(|fault| of_fault(fault, id))
+                    || incidents.iter().any(|tracked| tracked.shared.contains(&id))
+                    || ended.iter().any(|ended| of_fault(&ended.fault, id) || ended.tracked.shared.contains(&id))
+            };
+            values.forget(oldest, held);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
