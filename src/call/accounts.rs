@@ -27,7 +27,7 @@ pub(super) struct Cast<'a> {
     /// The actor of its first leg.
     pub(super) first: usize,
     /// The account of each of its legs.
-    pub(super) held: &'a [Option<usize>],
+    pub(super) held: &'a [Option<u32>],
     /// The pool of every actor.
     pub(super) pools: &'a [Option<usize>],
     pub(super) accounts: &'a [Accounts],
@@ -37,7 +37,7 @@ impl<'a> Cast<'a> {
     /// That of an actor.
     fn account(&self, actor: usize) -> Option<&'a Account> {
         let held = self.held.get(actor.checked_sub(self.first)?).copied().flatten()?;
-        Some(self.accounts[self.pools.get(actor).copied().flatten()?].get(held))
+        Some(self.accounts[self.pools.get(actor).copied().flatten()?].get(held as usize))
     }
 
     /// Those of all actors, by their names.
