@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use rustc_hash::FxHashSet;
+use smallvec::SmallVec;
 
 use crate::scenario::plan::{Account, Plan, Pool};
 use crate::sip::exchange::Login;
@@ -18,6 +19,31 @@ pub(super) struct Accounts {
     own: Vec<(Option<Arc<Login>>, u32)>,
     next: usize,
     aside: FxHashSet<usize>,
+}
+
+/// The accounts that an attempt holds.
+#[derive(Clone, Copy)]
+pub(super) struct Cast<'a> {
+    /// The actor of its first leg.
+    pub(super) first: usize,
+    /// The account of each of its legs.
+    pub(super) held: &'a [Option<u32>],
+    /// The pool of every actor.
+    pub(super) pools: &'a [Option<usize>],
+    pub(super) accounts: &'a [Accounts],
+}
+
+impl<'a> Cast<'a> {
+    /// That of an actor.
+    fn account(&self, actor: usize) -> Option<&'a Account> {
+        let held = self.held.get(actor.checked_sub(self.first)?).copied().flatten()?;
+        Some(self.accounts[self.pools.get(actor).copied().flatten()?].get(held as usize))
+    }
+
+    /// Those of all actors, by their names.
+    pub(super) fn accounts<'p>(&self, plan: &'p Plan) -> SmallVec<[(&'p str, Option<&'a Account>); 4]> {
+        plan.actors.iter().enumerate().map(|(index, actor)| (actor.name.as_str(), self.account(index))).collect()
+    }
 }
 
 /// One attempt has the account for itself.

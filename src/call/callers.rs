@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 use smallvec::SmallVec;
 
-use super::accounts::{Accounts, Pick};
+use super::accounts::{Accounts, Cast, Pick};
 use super::back_off::{BackOff, Pause};
 use super::command::Commanded;
 use super::hops::Hops;
@@ -457,7 +457,8 @@ impl Callers {
         else {
             return false;
         };
-        let slot = place.index_of(me.actor).and_then(|index| place.legs.get_mut(index));
+        let index = place.index_of(me.actor);
+        let slot = index.and_then(|index| place.legs.get_mut(index));
         let Some(slot) = slot.filter(|leg| leg.phase != Phase::Done) else { return false };
         let leg = slot;
         let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
@@ -479,6 +480,12 @@ impl Callers {
             routes: &mut self.routes,
             hops: &mut self.hops,
             account: held.map(|(index, accounts)| accounts.get(index)),
+            cast: Cast {
+                first: place.first.into(),
+                held: &place.accounts_held,
+                pools: &self.pools,
+                accounts: &self.accounts,
+            },
             login: login.as_ref().or_else(|| held.and_then(|(index, accounts)| accounts.login(index))),
             clock: self.config.clock,
             key_source: &mut self.key_source,

@@ -42,7 +42,7 @@ impl Callers {
 
     pub(super) fn tell_leg(&mut self, now: Instant, event: Event, message: Option<&Message<'_>>) {
         let Some((handle, over)) = subject(event) else { return };
-        if self.tell_standing(now, (handle, event), message) {
+        if self.note_test_call(now, handle, event) || self.tell_standing(now, (handle, event), message) {
             return;
         }
         let route = if over { self.routes.remove(&handle) } else { self.routes.get(&handle).copied() };
@@ -62,6 +62,9 @@ impl Callers {
             return;
         }
         let Some(me) = route else { return };
+        if let Event::Queried { bound, .. } = event {
+            return self.note_query(now, me, bound);
+        }
         self.with_leg(now, me, |leg, tools| match event {
             Event::Provisional { code, .. } => leg.handle_provisional(tools, code, message),
             Event::Answered { .. } => leg.handle_answered(tools, message),
@@ -83,9 +86,13 @@ impl Callers {
                 leg.handle_registration_failed(tools, (code, cause, refresh), message);
             }
             Event::Unregistered { code, cause, .. } => leg.handle_unregistered(tools, (code, cause)),
-            Event::Probed { alive, .. } | Event::Queried { bound: alive, .. } => leg.alive = Some(alive),
+            Event::Probed { alive, .. } => leg.alive = Some(alive),
             Event::OptionsAnswered { code, cause, .. } => leg.handle_options_answered(tools, code, cause, message),
-            Event::Invited { .. } | Event::RegisterReceived | Event::Unserved { .. } | Event::TooLarge { .. } => {}
+            Event::Queried { .. }
+            | Event::Invited { .. }
+            | Event::RegisterReceived
+            | Event::Unserved { .. }
+            | Event::TooLarge { .. } => {}
         });
     }
 
@@ -98,6 +105,9 @@ impl Callers {
         message: Option<&Message<'_>>,
     ) -> Option<u64> {
         let (flow, invite) = (flow?, message?);
+        if let Some(owner) = self.take_test_call(now, session, invite) {
+            return Some(owner);
+        }
         let waiting = self.find_waiting(invite);
         let on_demand = matches!(self.config.plan.load.schedule, crate::pace::Schedule::OnDemand);
         let me = match waiting {

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::{FxHashMap, FxHashSet};
 use thin_vec::ThinVec;
 
+use super::accounts::Cast;
 use super::back_off::BackOff;
 use super::callers::Config;
 use super::hops::{Hops, Way};
@@ -180,6 +181,8 @@ pub(super) struct Tools<'a> {
     pub(super) hops: &'a mut Hops,
     pub(super) account: Option<&'a Account>,
     pub(super) login: Option<&'a Arc<Login>>,
+    /// The accounts of all actors of the attempt.
+    pub(super) cast: Cast<'a>,
     pub(super) clock: media::clock::NtpClock,
     pub(super) key_source: &'a mut KeySource,
     pub(super) me: LegRef,

@@ -9,6 +9,7 @@ use rustc_hash::FxHashMap;
 use super::accounts::Pick;
 use super::callers::{Callers, Opening, Report};
 use super::leg::{Leg, LegRef, Phase};
+use super::test_calls::TestCalls;
 use crate::pace::search::{Action, Event, How, Outcome, Refusal, Search, Settings, Try, Who};
 use crate::record::{self, Class, Facts, LocalFailure, Origin};
 use crate::sip::exchange::Login;
@@ -17,6 +18,11 @@ use crate::units::Secret;
 /// A leg of which RTP arrived within this time is alive (fifty packets), and so is one that was answered within it: its
 /// audio may be on its way.
 const HEARD_WITHIN: Duration = Duration::from_secs(1);
+
+/// How often a registrar is asked again that refuses to say whether a binding stands, each time after about twice the wait.
+const MOST_QUERIES: u32 = 5;
+/// The first wait.
+const FIRST_WAIT: Duration = Duration::from_secs(1);
 
 /// The password that is wrong on purpose.
 const WRONG_PASSWORD: &str = "a wrong password, to see how it is refused";
@@ -28,6 +34,9 @@ pub(super) struct LimitSearch {
     tries: FxHashMap<Try, Attempt>,
     /// What the search is still to be told.
     news: VecDeque<(Try, Event)>,
+    pub(super) calls: TestCalls,
+    /// Tries whose registrar refused to say whether they stand: when it is asked again, and how often it was.
+    unsaid: FxHashMap<Try, (Instant, u32)>,
     told: bool,
 }
 
@@ -63,7 +72,8 @@ enum State {
 
 impl LimitSearch {
     fn new(settings: Settings, now: Instant) -> Self {
-        Self { search: Search::new(settings, now), tries: FxHashMap::default(), news: VecDeque::new(), told: false }
+        let (tries, news, calls) = (FxHashMap::default(), VecDeque::new(), TestCalls::default());
+        Self { search: Search::new(settings, now), tries, news, calls, unsaid: FxHashMap::default(), told: false }
     }
 
     /// A leg went on, or heard whether it is alive.
@@ -97,6 +107,12 @@ impl LimitSearch {
         self.news.push_back((n, event));
     }
 
+    /// Another try that is up, the last of them.
+    pub(super) fn neighbour_of(&self, number: Try) -> Option<Try> {
+        let up = self.tries.iter().filter(|(other, attempt)| **other != number && attempt.state == State::Up);
+        up.map(|(other, _)| *other).max()
+    }
+
     fn found(&self, outcome: &Outcome) -> Found {
         let call_ids =
             |tries: &[Try]| tries.iter().filter_map(|it| Some(self.tries.get(it)?.call_id.clone())).collect();
@@ -111,6 +127,11 @@ impl Callers {
         let Some(settings) = self.config.plan.load.search().filter(|_| !self.over) else { return };
         let limit = self.limit.get_or_insert_with(|| Box::new(LimitSearch::new(settings.clone(), now)));
         limit.search.handle_timeout(now);
+        if limit.calls.deadline().is_some_and(|at| at <= now) {
+            self.end_late_test_calls(now);
+        }
+        self.ask_unsaid(now);
+        let Some(limit) = &mut self.limit else { return };
         if self.config.closes.is_some_and(|at| now >= at) && !limit.told {
             limit.told = true;
             limit.search.stop();
@@ -126,7 +147,10 @@ impl Callers {
             }
         }
         let Some(limit) = &mut self.limit else { return };
-        let deadline = limit.search.deadline().into_iter().chain(self.config.closes.filter(|at| *at > now)).min();
+        let closes = self.config.closes.filter(|at| *at > now);
+        let deadline = limit.search.deadline().into_iter().chain(closes).chain(limit.calls.deadline());
+        let unsaid = limit.unsaid.values().filter_map(|(at, _)| (*at > now).then_some(*at));
+        let deadline = deadline.chain(unsaid).min();
         if let Some(outcome) = limit.search.outcome().filter(|_| !limit.told) {
             self.reports.push_back(Report::Limit(Box::new(limit.found(outcome))));
             limit.told = true;
@@ -208,10 +232,48 @@ impl Callers {
     }
 
     /// The leg of a try that has not ended.
-    fn leg_of(&self, number: Try) -> Option<LegRef> {
+    pub(super) fn leg_of(&self, number: Try) -> Option<LegRef> {
         let index = self.limit.as_ref()?.tries.get(&number)?.place;
         let place = self.places.get(index as usize).filter(|place| place.n == number)?;
         Some(LegRef { place: index, generation: place.generation, actor: place.first })
+    }
+
+    /// What the registrar says of the binding of a leg.
+    pub(super) fn note_query(&mut self, now: Instant, me: LegRef, bound: Option<bool>) {
+        let n = self.places[me.place as usize].n;
+        let Some(limit) = &mut self.limit else { return };
+        let (_, asked) = limit.unsaid.remove(&n).unwrap_or((now, 0));
+        if bound.is_none() && asked < MOST_QUERIES {
+            // It may take so many requests a second only, and all were asked for at once.
+            let wait = FIRST_WAIT.mul_f64(f64::from(1 << asked) * (0.5 + self.random.unit()));
+            limit.unsaid.insert(n, (now + wait, asked + 1));
+            self.next_start = Some(now);
+            return;
+        }
+        // A registrar that never says it has granted the binding all the same: only a call may tell more.
+        let stands = bound.unwrap_or(true);
+        if !stands || !self.ask_by_call(now, me) {
+            self.tell_alive(now, n, stands);
+        }
+    }
+
+    /// Asks registrars again that refused to say whether a binding stands.
+    fn ask_unsaid(&mut self, now: Instant) {
+        let Some(limit) = &self.limit else { return };
+        let mut due: Vec<Try> =
+            limit.unsaid.iter().filter(|(_, (at, _))| *at <= now).map(|(number, _)| *number).collect();
+        due.sort_unstable();
+        for number in due {
+            self.ask_whether_alive(now, number);
+        }
+    }
+
+    /// The search hears whether a try is alive.
+    pub(super) fn tell_alive(&mut self, now: Instant, number: Try, alive: bool) {
+        if let Some(limit) = &mut self.limit {
+            limit.news.push_back((number, Event::Alive(alive)));
+            self.next_start = Some(now);
+        }
     }
 
     /// RTP that arrives says that a call is alive, and so does an answer a moment ago; else the far end is asked within

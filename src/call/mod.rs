@@ -25,6 +25,7 @@ mod stall;
 mod standing;
 mod start;
 pub mod step;
+mod test_calls;
 
 pub use back_off::Pause;
 pub use callers::{Callers, Config, Finished, NotBegun, Progress, Report};

@@ -199,6 +199,7 @@ fn plan(args: &Args) -> Plan {
         kinds: None,
         warm_up: Duration::ZERO,
         abort_when: Vec::new(),
+        test_call: None,
         expect: Vec::new(),
         safety: Safety::lab(),
         filled: Vec::new(),

@@ -57,6 +57,8 @@ pub struct Tally {
     latency_from: LatencyFrom,
     /// Legs that place calls, register or ping.
     leading: Legs,
+    /// Of them, those that place calls.
+    placing: Legs,
     /// Legs that answer calls.
     answering: Legs,
     unmet: u64,
@@ -75,6 +77,7 @@ impl Tally {
         Self {
             latency_from,
             leading: Legs::default(),
+            placing: Legs::default(),
             answering: Legs::default(),
             unmet: 0,
             two_way: 0,
@@ -90,6 +93,9 @@ impl Tally {
     /// Counts one attempt.
     pub fn add(&mut self, record: &CallRecord) {
         if record.role == Role::Callee { &mut self.answering } else { &mut self.leading }.add(record);
+        if record.role == Role::Caller {
+            self.placing.add(record);
+        }
         self.unmet += u64::from(record.unmet.is_some());
         self.two_way += u64::from(record.audio == "two_way");
         if record.stalled_ms.is_some() {
@@ -121,6 +127,7 @@ impl Tally {
     /// Adds what another tally of the same run counted.
     pub fn merge(&mut self, other: &Self) {
         self.leading.merge(other.leading);
+        self.placing.merge(other.placing);
         self.answering.merge(other.answering);
         self.unmet += other.unmet;
         self.two_way += other.two_way;
@@ -147,6 +154,11 @@ impl Tally {
     /// two legs of one call are one attempt.
     pub fn legs(&self) -> Legs {
         if self.leading.attempted == 0 { self.answering } else { self.leading }
+    }
+
+    /// Of the attempts, those that are calls: a leg that only registers or pings is none.
+    pub fn calls(&self) -> Legs {
+        if self.leading.attempted == 0 { self.answering } else { self.placing }
     }
 
     /// Answering legs beside the attempts of [`Tally::legs`].

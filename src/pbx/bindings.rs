@@ -29,6 +29,8 @@ pub(super) struct Binding {
     pub(super) until: Instant,
     /// Which one it was, counted over all bindings that were ever made.
     pub(super) made: u64,
+    /// It is listed, but no call reaches it, and it takes no place of the licence.
+    pub(super) shut_out: bool,
 }
 
 /// Bindings that stand.
@@ -36,6 +38,8 @@ pub(super) struct Binding {
 pub(super) struct Bindings {
     of: FxHashMap<String, Vec<Binding>>,
     count: usize,
+    /// Of them, those that no call reaches.
+    shut_out: usize,
     by_source: FxHashMap<IpAddr, u32>,
     /// When bindings run out, the next one first; some were refreshed or removed since.
     ends: BinaryHeap<Reverse<(Instant, String)>>,
@@ -62,9 +66,18 @@ impl Bindings {
         self.of.iter().flat_map(|(user, own)| own.iter().map(|binding| (user.as_str(), binding)))
     }
 
-    /// How many there are, those included that have run out since [`expire`](Self::expire).
-    pub(super) fn len(&self) -> usize {
-        self.count
+    /// How many take a place of the licence, those included that have run out since [`expire`](Self::expire).
+    pub(super) fn licensed(&self) -> usize {
+        self.count - self.shut_out
+    }
+
+    /// No call reaches this one any more.
+    pub(super) fn shut_out(&mut self, user: &str, key: &str) {
+        let own = self.of.get_mut(user).into_iter().flatten();
+        for binding in own.filter(|binding| binding.key == key && !binding.shut_out) {
+            binding.shut_out = true;
+            self.shut_out += 1;
+        }
     }
 
     /// Those that came from an address.
@@ -74,15 +87,17 @@ impl Bindings {
 
     /// Makes a binding, or refreshes the one with its key: that does not make it younger.
     pub(super) fn insert(&mut self, user: &str, binding: Binding) {
-        let before = self.of(user).iter().find(|other| other.key == binding.key).map(|before| before.made);
-        let made = before.unwrap_or_else(|| {
+        let before = self.of(user).iter().find(|other| other.key == binding.key);
+        let before = before.map(|before| (before.made, before.shut_out));
+        let (made, shut_out) = before.unwrap_or_else(|| {
             self.made += 1;
-            self.made
+            (self.made, false)
         });
         self.remove(user, &binding.key);
         self.ends.push(Reverse((binding.until, user.to_owned())));
         *self.by_source.entry(binding.flow.remote.ip()).or_default() += 1;
-        self.of.entry(user.to_owned()).or_default().push(Binding { made, ..binding });
+        self.of.entry(user.to_owned()).or_default().push(Binding { made, shut_out, ..binding });
+        self.shut_out += usize::from(shut_out);
         self.count += 1;
         if self.ends.len() > ENDS_AT_LEAST + ENDS_EACH * self.count {
             self.ends = self.iter().map(|(user, binding)| Reverse((binding.until, user.to_owned()))).collect();
@@ -105,11 +120,12 @@ impl Bindings {
     /// Removes those of an account that are not to stay.
     pub(super) fn retain(&mut self, user: &str, mut stays: impl FnMut(&Binding) -> bool) {
         let Some(own) = self.of.get_mut(user) else { return };
-        let (count, by_source) = (&mut self.count, &mut self.by_source);
+        let (count, shut_out, by_source) = (&mut self.count, &mut self.shut_out, &mut self.by_source);
         own.retain(|binding| {
             let stays = stays(binding);
             if !stays {
                 *count -= 1;
+                *shut_out -= usize::from(binding.shut_out);
                 let source = binding.flow.remote.ip();
                 if let Some(left) = by_source.get_mut(&source).filter(|left| **left > 1) {
                     *left -= 1;

@@ -47,7 +47,7 @@ impl Registrar {
             }
         }
         let Some(licence) = &plan.licence else { return Ok(Vec::new()) };
-        let others = self.bindings.len() - before.len();
+        let others = self.bindings.licensed() - own.iter().filter(|binding| !binding.shut_out).count();
         let over = (others + self.returning.len() + after.len()).saturating_sub(licence.places as usize);
         match licence.evict {
             _ if over == 0 => Ok(Vec::new()),
@@ -58,7 +58,7 @@ impl Registrar {
 
     /// Bindings of other accounts that make way.
     fn victims(&mut self, user: &str, victim: Victim, count: usize) -> Vec<Key> {
-        let others = self.bindings.iter().filter(|(owner, _)| *owner != user);
+        let others = self.bindings.iter().filter(|(owner, binding)| *owner != user && !binding.shut_out);
         let key = |owner: &str, binding: &Binding| (owner.to_owned(), binding.key.clone());
         let mut others: Vec<(u64, Key)> = others.map(|(owner, binding)| (binding.made, key(owner, binding))).collect();
         others.sort_unstable();
@@ -75,10 +75,14 @@ impl Registrar {
 
     /// Removes bindings without a word to their owners. The connections to close, never that of the one who came.
     pub(super) fn evict(&mut self, plan: &LabPlan, newcomer: Flow, victims: &[Key]) -> Vec<LinkId> {
+        let rule = plan.licence.as_ref().and_then(|licence| licence.evict).unwrap_or_default();
+        if rule.hidden {
+            victims.iter().for_each(|(user, key)| self.bindings.shut_out(user, key));
+            return Vec::new();
+        }
         let removed: Vec<Binding> = victims.iter().filter_map(|(user, key)| self.bindings.remove(user, key)).collect();
-        let closes = plan.licence.as_ref().and_then(|licence| licence.evict).is_some_and(|evict| evict.close);
         let links = removed.into_iter().map(|binding| binding.flow.link);
-        links.filter(|link| closes && *link != newcomer.link).collect()
+        links.filter(|link| rule.close && *link != newcomer.link).collect()
     }
 }
 

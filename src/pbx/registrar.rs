@@ -153,7 +153,8 @@ impl Registrar {
                 Change::Bind { key, contact, instance, expires } => {
                     let until = now + Duration::from_secs(expires.into());
                     let path = path.clone();
-                    self.bindings.insert(user, Binding { key, contact, instance, flow, path, until, made: 0 });
+                    self.bindings
+                        .insert(user, Binding { key, contact, instance, flow, path, until, made: 0, shut_out: false });
                 }
             }
         }
@@ -190,7 +191,7 @@ impl Registrar {
 
     /// Where an account is reached: the binding that was made last of all, or of those of the device that a GRUU names.
     pub(super) fn find(&self, now: Instant, user: &str, gruu: Option<&str>) -> Option<&Binding> {
-        let own = self.bindings.of(user).iter().filter(|binding| binding.until > now);
+        let own = self.bindings.of(user).iter().filter(|binding| binding.until > now && !binding.shut_out);
         let named = own.filter(|binding| gruu.is_none_or(|gruu| binding.instance.as_deref() == Some(gruu)));
         named.max_by_key(|binding| binding.until)
     }

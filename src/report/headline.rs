@@ -38,15 +38,28 @@ fn counted(summary: &Summary) -> String {
     }
     let (attempted, noun) = (thousands(summary.attempted), plural(summary.attempted));
     if summary.kpi.asr.is_some() || summary.answered > 0 {
-        let verb = if summary.attempted == 1 { "was" } else { "were" };
+        let verb = if summary.calls.attempted == 1 { "was" } else { "were" };
         // Refusals that the scenario expects are what it came for.
         if summary.failed == 0 && summary.answered == 0 {
             return format!("{attempted} {} ended unanswered, as the scenario expects", noun.0);
         }
-        return format!("{} of {attempted} {} {verb} answered", thousands(summary.answered), noun.0);
+        let (answered, calls) = (thousands(summary.calls.answered), thousands(summary.calls.attempted));
+        let noun = plural(summary.calls.attempted);
+        return format!("{answered} of {calls} {} {verb} answered{}", noun.0, others(summary));
     }
     let succeeded = summary.attempted.saturating_sub(summary.failed);
     format!("{} of {attempted} {} succeeded", thousands(succeeded), noun.1)
+}
+
+/// What became of attempts that are no calls, where there are calls beside them.
+fn others(summary: &Summary) -> String {
+    let others = summary.attempted.saturating_sub(summary.calls.attempted);
+    let failed = summary.failed.saturating_sub(summary.calls.failed);
+    match others {
+        0 => String::new(),
+        1 => format!(", and 1 other attempt {}", if failed == 0 { "succeeded" } else { "failed" }),
+        _ => format!(", and {} of {} other attempts succeeded", thousands(others - failed), thousands(others)),
+    }
 }
 
 fn plural(count: u64) -> (&'static str, &'static str) {

@@ -48,6 +48,9 @@ pub struct Summary {
     pub answered: u64,
     /// Attempts that failed.
     pub failed: u64,
+    /// Of the attempts, those that are calls: one that only registers or pings is none.
+    #[serde(default)]
+    pub calls: Legs,
     /// Legs that answered our own calls, beside the attempts.
     pub answering_legs: Legs,
     /// What was recorded beside the attempts, by class: inbound calls that nothing waited for
@@ -244,6 +247,7 @@ impl Summary {
             attempted: legs.attempted,
             answered: legs.answered,
             failed: legs.failed,
+            calls: totals.tally.calls(),
             answering_legs: totals.tally.answering_legs(),
             beside: totals.beside.clone(),
             standing: info.standing,

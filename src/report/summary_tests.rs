@@ -28,6 +28,25 @@ fn a_negative_test_that_came_true_reads_as_a_success() {
 }
 
 #[test]
+fn attempts_that_only_register_are_no_calls() {
+    let login = crate::record::CallRecord {
+        role: crate::record::Role::Registration,
+        invited: false,
+        code: None,
+        ..records(1)[0].clone()
+    };
+    let all = |others: usize| {
+        let mut records = good();
+        records.extend(std::iter::repeat_n(login.clone(), others));
+        summary(&records, &[], Ending::Complete, Health::default())
+    };
+    let two = all(2);
+    assert_eq!(two.headline, "10 of 10 calls were answered, and 2 of 2 other attempts succeeded; nothing failed.");
+    assert_eq!((two.attempted, two.calls.attempted, two.calls.answered), (12, 10, 10));
+    assert_eq!(all(1).headline, "10 of 10 calls were answered, and 1 other attempt succeeded; nothing failed.");
+}
+
+#[test]
 fn a_failed_run_names_its_main_fault() {
     let summary = summary(&records(10), &expectations(&[]), Ending::Complete, Health::default());
     assert_eq!(summary.verdict, Verdict::Fail);

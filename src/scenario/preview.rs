@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 
-use super::compile::concurrency;
+use super::compile::{accounts_at, concurrency};
 use super::filled::Filled;
 use super::plan::{Account, Actor, Dial, MediaMode, Plan, Step};
 use super::text::Values;
@@ -106,7 +106,8 @@ fn collect(plan: &Plan, actor: &Actor, dial: &Dial, numbers: &mut BTreeMap<Strin
     let planned = plan.load.planned().unwrap_or(accounts.len() as u64).max(1);
     let looked_at = if varies { planned.min(LOOKED_AT) } else { 1 };
     for (n, account) in (1..=looked_at).zip(accounts.iter().cycle()) {
-        let number = text.render(&Values { n, account: Some(account) });
+        let others = accounts_at(plan, n as usize - 1);
+        let number = text.render(&Values { n, account: Some(account), others: &others });
         let sent = actor.target.final_number(&number, dial.trunk.as_deref());
         numbers.entry(sent).or_insert_with(|| dial.number.name.clone());
     }

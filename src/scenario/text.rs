@@ -1,4 +1,5 @@
-//! Texts with placeholders that differ from attempt to attempt: `{{ n }}`, `{{ n | pad(4) }}`, `{{ account.user }}`.
+//! Texts with placeholders that differ from attempt to attempt: `{{ n }}`, `{{ n | pad(4) }}`, `{{ account.user }}`, and
+//! `{{ agent.user }}` for the account of another actor.
 //!
 //! Constants (`variables:`, `--set`) are put in when a scenario is compiled; what is left is rendered per attempt.
 
@@ -18,6 +19,8 @@ enum Piece {
     /// The attempt's index from 1, padded with zeros to this width.
     N(usize),
     Account(String),
+    /// A field of the account that another actor has in the attempt.
+    Other(String, String),
 }
 
 /// What placeholders stand for in one attempt.
@@ -27,6 +30,8 @@ pub struct Values<'a> {
     pub n: u64,
     /// The account the actor uses.
     pub account: Option<&'a Account>,
+    /// The accounts of all actors by their names, where the text may name others.
+    pub others: &'a [(&'a str, Option<&'a Account>)],
 }
 
 /// Why a text cannot be used.
@@ -36,23 +41,28 @@ pub enum TextError {
     #[error("`{{{{` is never closed: write `}}}}` after the name")]
     Unclosed,
     /// A placeholder that nothing stands behind.
-    #[error("`{0}` is not known here: use n, n | pad(4), account.user or a name under `variables:`")]
+    #[error("`{0}` is not known here: use n, n | pad(4), account.user, ACTOR.user or a name under `variables:`")]
     Unknown(String),
 }
 
 impl Text {
-    /// Parses `text`; `constant` gives the value of names under `variables:` and `--set`.
+    /// Parses `text`; `constant` gives the value of names under `variables:` and `--set`, `actor` knows the names of
+    /// actors.
     ///
     /// # Errors
     /// [`TextError`] names the placeholder that is not known or never closed.
-    pub fn parse(text: &str, constant: &dyn Fn(&str) -> Option<String>) -> Result<Self, TextError> {
+    pub fn parse(
+        text: &str,
+        constant: &dyn Fn(&str) -> Option<String>,
+        actor: &dyn Fn(&str) -> bool,
+    ) -> Result<Self, TextError> {
         let mut parsed = Self::default();
         let mut rest = text;
         while let Some(open) = rest.find("{{") {
             parsed.push_literal(&rest[..open]);
             let close = rest[open..].find("}}").ok_or(TextError::Unclosed)?;
             let name = rest[open + 2..open + close].trim();
-            parsed.push_placeholder(name, constant)?;
+            parsed.push_placeholder(name, constant, actor)?;
             rest = &rest[open + close + 2..];
         }
         parsed.push_literal(rest);
@@ -99,6 +109,14 @@ impl Text {
         })
     }
 
+    /// Fields of the accounts of other actors in it: the name of the actor, and the field.
+    pub fn other_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Other(name, field) => Some((name.as_str(), field.as_str())),
+            _ => None,
+        })
+    }
+
     /// The text in one attempt. A column that an account lacks renders as nothing.
     pub fn render(&self, values: &Values<'_>) -> String {
         let mut out = String::new();
@@ -107,6 +125,11 @@ impl Text {
                 Piece::Literal(text) => out.push_str(text),
                 Piece::N(width) => write!(out, "{:0width$}", values.n).expect("a String takes every write"),
                 Piece::Account(field) => out.push_str(values.account.and_then(|a| a.field(field)).unwrap_or("")),
+                Piece::Other(name, field) => {
+                    let account =
+                        values.others.iter().find(|(other, _)| other == name).and_then(|(_, account)| *account);
+                    out.push_str(account.and_then(|account| account.field(field)).unwrap_or(""));
+                }
             }
         }
         out
@@ -120,7 +143,12 @@ impl Text {
         }
     }
 
-    fn push_placeholder(&mut self, name: &str, constant: &dyn Fn(&str) -> Option<String>) -> Result<(), TextError> {
+    fn push_placeholder(
+        &mut self,
+        name: &str,
+        constant: &dyn Fn(&str) -> Option<String>,
+        actor: &dyn Fn(&str) -> bool,
+    ) -> Result<(), TextError> {
         let unknown = || TextError::Unknown(name.to_owned());
         let (base, filter) = name.split_once('|').map_or((name, None), |(b, f)| (b.trim(), Some(f.trim())));
         if base == "n" {
@@ -138,7 +166,11 @@ impl Text {
             self.pieces.push(Piece::Account(field.to_owned()));
         } else {
             let value = if filter.is_none() { constant(base) } else { None };
-            self.push_literal(&value.ok_or_else(unknown)?);
+            let other = base.split_once('.').filter(|(name, _)| value.is_none() && filter.is_none() && actor(name));
+            match other {
+                Some((name, field)) => self.pieces.push(Piece::Other(name.to_owned(), field.to_owned())),
+                None => self.push_literal(&value.ok_or_else(unknown)?),
+            }
         }
         Ok(())
     }
@@ -152,6 +184,7 @@ impl fmt::Display for Text {
                 Piece::N(0) => f.write_str("{{ n }}")?,
                 Piece::N(width) => write!(f, "{{{{ n | pad({width}) }}}}")?,
                 Piece::Account(field) => write!(f, "{{{{ account.{field} }}}}")?,
+                Piece::Other(name, field) => write!(f, "{{{{ {name}.{field} }}}}")?,
             }
         }
         Ok(())
@@ -176,16 +209,21 @@ mod tests {
     use super::*;
 
     fn parse(text: &str) -> Result<Text, TextError> {
-        Text::parse(text, &|name| (name == "city").then(|| "taipei".to_owned()))
+        let constant = |name: &str| (name == "city").then(|| "taipei".to_owned());
+        Text::parse(text, &constant, &|name| name == "agent")
     }
 
     #[test]
     fn placeholders_are_filled_per_attempt() {
         let account = Account { user: "1001".into(), ..Account::default() };
-        let values = Values { n: 7, account: Some(&account) };
+        let agent = Account { user: "2002".into(), ..Account::default() };
+        let values = Values { n: 7, account: Some(&account), others: &[("agent", Some(&agent))] };
         let text = parse("{{ city }}-9{{ n | pad(4) }}-{{n}}-{{ account.user }}").expect("valid");
         assert_eq!(text.render(&values), "taipei-90007-7-1001");
         assert_eq!(text.as_constant(), None);
+        let other = parse("9{{ agent.user }}").expect("valid");
+        assert_eq!((other.render(&values).as_str(), other.to_string().as_str()), ("92002", "9{{ agent.user }}"));
+        assert_eq!(other.other_fields().collect::<Vec<_>>(), [("agent", "user")]);
         assert_eq!(parse("{{ city }}!").expect("valid").as_constant(), Some("taipei!"));
     }
 

@@ -274,7 +274,7 @@ impl Registration {
         if self.state == State::Querying {
             let bound = own_contact(response, self.bound.unwrap_or(self.contact), &self.binding).is_some();
             self.rest();
-            return context.tell(Event::Queried { registration: context.handle, bound });
+            return context.tell(Event::Queried { registration: context.handle, bound: Some(bound) });
         }
         self.bound = Some(self.contact);
         let moved = context.link(self.binding.flow).is_some_and(|link| link.contact != self.contact);
@@ -332,8 +332,9 @@ impl Registration {
     fn end(&mut self, context: &mut Context<'_>, code: u16, cause: Cause) {
         let registration = context.handle;
         if self.state == State::Querying && cause != Cause::Transport {
-            self.state = State::Registered;
-            return context.tell(Event::Queried { registration, bound: false });
+            self.rest();
+            let bound = (cause == Cause::Timeout).then_some(false);
+            return context.tell(Event::Queried { registration, bound });
         }
         let event = match self.state {
             State::Removing => Event::Unregistered { registration, code, cause },

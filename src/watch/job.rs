@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::call::Finished;
 use crate::evidence::File;
-use crate::record::{CallRecord, Retry};
+use crate::record::{CallRecord, Class, Retry};
 use crate::report::Checker;
 use crate::scenario::watch::{Check, Labels};
 
@@ -67,7 +67,8 @@ impl Job {
         let outcome = Outcome { finished, files, purpose: self.purpose };
         let mut results = Vec::new();
         let original = match self.original.take() {
-            None if failed && self.tries > 0 => Box::new(outcome),
+            // A fault of ours says nothing about the target, and to call twice where we fall behind makes it worse.
+            None if failed && self.tries > 0 && !is_ours(class) => Box::new(outcome),
             None => return Next::Over(vec![outcome]),
             Some(mut original) => {
                 let retry = &mut original.finished.record.retry;
@@ -99,6 +100,11 @@ impl Job {
     }
 }
 
+/// Whether a class is of our own machine and not of what is called.
+pub(super) fn is_ours(class: Class) -> bool {
+    class.name().starts_with("probe.")
+}
+
 /// What the watch knows of a result beside the call itself: labels, and what its scenario expects of every attempt.
 pub(super) fn complete(record: &mut CallRecord, check: &Check) {
     let Labels { unit, hotline, trunk, carrier, gateway } = &check.labels;
@@ -122,7 +128,6 @@ mod tests {
     use std::path::Path;
 
     use super::*;
-    use crate::record::Class;
     use crate::scenario::compile::{self, Input};
 
     fn check(rest: &str) -> Arc<Check> {
@@ -202,6 +207,12 @@ mod tests {
         assert_eq!(retries(&never), [(BUSY, Retry::None, Purpose::Scheduled)]);
         let held = again(job(&check("")).end(finished(BUSY), None, || true)).give_up();
         assert_eq!(held.map(|it| it.finished.record.class), Some(BUSY));
+    }
+
+    #[test]
+    fn a_fault_of_our_own_machine_is_not_tried_again() {
+        let next = job(&check("")).end(finished(Class::ProbeStalled), None, || panic!("it would only add to it"));
+        assert_eq!(retries(&next), [(Class::ProbeStalled, Retry::None, Purpose::Scheduled)]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::job::{Job, Next, Outcome, Purpose, complete};
+use super::job::{Job, Next, Outcome, Purpose, complete, is_ours};
 use super::once::Verdicts;
 use super::results::Results;
 use super::stage::{Stage, StageError};
@@ -30,6 +30,8 @@ use crate::sink::{Collector, RunFolder};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Between two times that results are brought to disk.
 const TICK: Duration = Duration::from_millis(200);
+/// Between two times that figures are shown to others; the kernel's count of lost datagrams is a long table.
+const SHOW: Duration = Duration::from_secs(1);
 /// Between two times that the calendar's position is written.
 const NOTE_POSITION: Duration = Duration::from_secs(10);
 /// Checks that `--once` makes at the same time.
@@ -128,6 +130,8 @@ struct Running<'a> {
     stopping: bool,
     position_file: PathBuf,
     board: Board,
+    /// Datagrams that the kernel did not take from us.
+    overflows: u64,
 }
 
 /// Runs a watch until it is asked to stop, or, once, until each check was made.
@@ -152,6 +156,7 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         stopping: false,
         position_file: options.position_file,
         board: options.board,
+        overflows: 0,
         watch,
     };
     running.set_out()?;
@@ -173,7 +178,7 @@ impl Running<'_> {
     fn go_on(&mut self, asked: &Asked<'_>) -> Ended {
         let mut ended = Ended::default();
         let begun = clock::now();
-        let (mut next_tick, mut next_note, mut next_once) = (begun, begun + NOTE_POSITION, begun);
+        let (mut next_tick, mut next_show, mut next_note, mut next_once) = (begun, begun, begun + NOTE_POSITION, begun);
         loop {
             let now = clock::now();
             let wake = [self.calendar.poll_timeout(), now + LOOK_EVERY].into_iter().min().unwrap_or(now);
@@ -212,6 +217,9 @@ impl Running<'_> {
                 next_tick = now + TICK;
                 let trouble = self.results.tick();
                 self.note_trouble(trouble);
+            }
+            if now >= next_show {
+                next_show = now + SHOW;
                 self.show();
             }
             if now >= next_note && !self.once {
@@ -419,10 +427,9 @@ impl Running<'_> {
                 }
             }
             GroupTold::Beat { progress, beat, .. } => {
-                let lost = self.stage.worker.lost_datagrams() + beat.health.send_overflows;
+                self.overflows = beat.health.send_overflows;
                 self.board.write(|figures| {
-                    figures.in_progress = progress.in_progress;
-                    (figures.cpu_s, figures.datagrams_lost) = (beat.cpu.as_secs_f64(), lost);
+                    (figures.in_progress, figures.cpu_s) = (progress.in_progress, beat.cpu.as_secs_f64());
                 });
             }
             GroupTold::Ended(_) => {}
@@ -440,8 +447,9 @@ impl Running<'_> {
         };
         let (line, check, purpose) = (Arc::clone(&job.line), Arc::clone(&job.check), job.purpose);
         self.count(&check, &finished.record);
+        let asks = purpose == Purpose::Scheduled && finished.record.is_failed() && !is_ours(finished.record.class);
         // Once, every check is made anyway.
-        if purpose == Purpose::Scheduled && finished.record.is_failed() && !self.stopping && !self.once {
+        if asks && !self.stopping && !self.once {
             self.start_controls(&check, finished.record.agent.as_deref());
         }
         let account = self.account_of(&line, &check, finished.record.account.as_deref());
@@ -500,7 +508,7 @@ impl Running<'_> {
     }
 
     fn not_begun(&mut self, member: MemberId, n: u64, why: NotBegun) {
-        if let Some(job) = self.jobs.get(&(member, n)) {
+        if let Some(job) = self.jobs.get(&(member, n)).filter(|_| !self.stopping) {
             let why = match why {
                 NotBegun::Late => "as many calls are under way as the target allows",
                 NotBegun::HeldBack => FAR_SIDE_RESTS,
@@ -567,7 +575,8 @@ impl Running<'_> {
             waiting: counts.spooled,
             rejected: counts.rejected,
         });
-        self.board.write(|figures| figures.spooled = spooled);
+        let lost = self.stage.worker.lost_datagrams() + self.overflows;
+        self.board.write(|figures| (figures.spooled, figures.datagrams_lost) = (spooled, lost));
     }
 
     fn keep_position(&mut self) {

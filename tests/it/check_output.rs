@@ -97,10 +97,11 @@ scenarios/watch/lab.yaml: valid
   watch             lab at desk, days and hours of Asia/Taipei
   check             outbound: watched-call every 10s, 8640 a day; caller on watched (started for the run), 6 accounts of `agents`
   check             agents: watched-call every 1m, 6 lines, 8640 a day; caller on watched (started for the run), 6 accounts of `agents`
+  check             hotline: inbound-hotline every 5m, 288 a day; agent on lab (started for the run), 20 accounts of `agents`; customer on lab (started for the run), 20 accounts of `agents`
   check             office: registration by cron, 132 on each of its days, 132 a day; caller on watched (started for the run), 6 accounts of `agents`
-  lines             8
-  calls             732 an hour and 17412 a day at most, beside those that reproduce a failure
-  numbers           1: 2000
+  lines             9
+  calls             744 an hour and 17700 a day at most, beside those that reproduce a failure
+  numbers           2: 1001, 2000
 ";
     assert_eq!((code, shown.as_str()), (0, expected));
 }

@@ -8,9 +8,10 @@ use ringfleet::call::Found;
 use ringfleet::pace::Schedule;
 use ringfleet::pace::search::Scope;
 use ringfleet::record::{Class, Finding};
+use ringfleet::scenario::plan::Transport;
 use ringfleet::units::{Random, Secret};
 
-use crate::virtual_net::{World, compiled};
+use crate::virtual_net::{World, compiled, over};
 
 /// Runs an example of the folder to its end.
 pub(crate) fn example(name: &str, lab: Option<&str>) -> (Found, World) {
@@ -27,6 +28,15 @@ pub(crate) fn run(text: &str, lab: &str) -> (Found, World) {
     (world.found[0].clone(), world)
 }
 
+/// A search for calls over `trunk_a`.
+const CALLS: &str = "scenario: search\ntarget: lab.yaml\ncaller:\n  account: agents\n  steps: [ { dial: { number: \"9007{{ n | \
+                     pad(4) }}\", trunk: trunk_a, media: none } }, hold_open ]\nload: { find_limit: { of: concurrent_calls, \
+                     up_to: 40, step_every: 50ms, control: { number: internal } } }\n";
+
+/// A search for registrations.
+const REGISTRATIONS: &str = "scenario: search\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, hold_open] }\n\
+                             load: { find_limit: { of: registrations, up_to: 45, step_every: 50ms } }\n";
+
 /// A search for calls over `trunk_a` of a lab with these lines.
 fn calls(lab: &str) -> Found {
     calls_of(60, lab)
@@ -40,10 +50,7 @@ fn calls_of(accounts: u64, lab: &str) -> Found {
 /// The same, from so many source addresses.
 fn calls_from(sources: u8, accounts: u64, lab: &str) -> Found {
     let users = format!("accounts: {{ users: 1001..{} }}", 1000 + accounts);
-    let scenario = "scenario: search\ntarget: lab.yaml\ncaller:\n  account: agents\n  steps: [ { dial: { number: \"9007{{ \
-                    n | pad(4) }}\", trunk: trunk_a, media: none } }, hold_open ]\nload: { find_limit: { of: \
-                    concurrent_calls, up_to: 40, step_every: 50ms, control: { number: internal } } }\n";
-    search_from(sources, scenario, &format!("lab: limits\n{users}\n{lab}"))
+    search_from(sources, CALLS, &format!("lab: limits\n{users}\n{lab}"))
 }
 
 /// A search for registrations of a lab with these lines.
@@ -53,9 +60,7 @@ fn registrations(lab: &str) -> Found {
 
 /// The same, from so many source addresses.
 fn registrations_from(sources: u8, lab: &str) -> Found {
-    let scenario = "scenario: search\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, hold_open] }\nload: { \
-                    find_limit: { of: registrations, up_to: 45, step_every: 50ms } }\n";
-    search_from(sources, scenario, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}"))
+    search_from(sources, REGISTRATIONS, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}"))
 }
 
 /// Runs a search that goes out from so many source addresses; nothing is left of it.
@@ -69,8 +74,10 @@ fn search_from(sources: u8, scenario: &str, lab: &str) -> Found {
     }
     let mut world = World::new(compiled);
     world.run(Duration::from_secs(4 * 3600));
-    world.rest(Duration::from_secs(5));
-    assert_eq!((world.pbx.calls_under_way(), world.pbx.bindings(world.now)), (0, 0), "{lab}");
+    // A call that is refused without a word is given up by the lab after 64·T1.
+    world.rest(Duration::from_secs(40));
+    let left = (world.pbx.calls_under_way(), world.pbx.bindings(world.now));
+    assert_eq!(left, (0, 0), "{lab}{}", world.found[0].outcome.text);
     world.found[0].clone()
 }
 
@@ -163,6 +170,105 @@ fn a_temporary_ban_is_told_from_a_limit() {
 }
 
 #[test]
+fn a_ban_without_a_word_is_told_from_a_limit() {
+    each_of_twenty(|random| {
+        let (places, refuse) = (2 + below(random, 20), refusal(random));
+        let lab = format!(
+            "trunks: {{ trunk_a: {{ prefix: 900, calls: {places}, refuse: {refuse}, ban: {{ after: 1, within: 10s, for: \
+             1h, of: source, silent: true }} }} }}\n"
+        );
+        let outcome = calls(&lab).outcome;
+        assert_eq!((outcome.finding, outcome.measured), (Some(Finding::CallBlocked), None), "{lab}{}", outcome.text);
+    });
+}
+
+#[test]
+fn other_peoples_calls_are_not_named_the_limit_of_the_trunk() {
+    each_of_twenty(|random| {
+        let (places, refuse) = (6 + below(random, 30), refusal(random));
+        let (most, every) = (1 + below(random, 6), [1, 3, 10, 30][below(random, 4) as usize]);
+        let lab = format!(
+            "lab: limits\naccounts: {{ users: 1001..1060 }}\ntrunks: {{ trunk_a: {{ prefix: 900, calls: {places}, refuse: \
+             {refuse}, others: {{ calls: 0..{most}, change_every: {every}s }} }} }}\n"
+        );
+        // The target does not say that the line is ours alone.
+        let mut compiled = compiled(CALLS, &lab);
+        if let Schedule::Search(search) = &mut compiled.plan.load.schedule {
+            search.exclusive = false;
+        }
+        let mut world = World::new(compiled);
+        world.run(Duration::from_secs(4 * 3600));
+        let outcome = &world.found[0].outcome;
+        let said = [Finding::CallPlacesFree, Finding::CallLimitVaries, Finding::CallRateLimited];
+        assert!(outcome.finding.is_some_and(|finding| said.contains(&finding)), "{lab}{}", outcome.text);
+        // What was free is no more than there is, and no less than others ever leave.
+        let free = outcome.measured.map(|free| (places.saturating_sub(most)..=places).contains(&free));
+        assert_ne!(free, Some(false), "{lab}{}", outcome.text);
+    });
+}
+
+#[test]
+fn wrong_passwords_in_a_search_for_registrations_are_never_named_a_licence() {
+    each_of_twenty(|random| {
+        let (places, refuse) = (3 + below(random, 15), refusal(random));
+        let broken: Vec<usize> =
+            (0..1 + below(random, 4)).map(|index| (index * 3 + below(random, 2)) as usize).collect();
+        let search = |lab: &str| {
+            let mut compiled =
+                compiled(REGISTRATIONS, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}"));
+            let mut pool = (**compiled.plan.actors[0].pool.as_ref().expect("a pool")).clone();
+            for index in &broken {
+                pool.accounts[*index].password = Some(Secret::new("not this one"));
+            }
+            compiled.plan.actors[0].pool = Some(Arc::new(pool));
+            let mut world = World::new(compiled);
+            world.run(Duration::from_secs(4 * 3600));
+            world.found[0].clone()
+        };
+        // Without any limit, and beside one.
+        let found = search("licence: { devices: 100 }\n");
+        let outcome = &found.outcome;
+        assert_eq!((outcome.finding, outcome.measured), (Some(Finding::RegSubsetRefused), None), "{}", outcome.text);
+        let users: Vec<String> = broken.iter().map(|index| (1001 + index).to_string()).collect();
+        assert!(
+            !found.aside.is_empty() && found.aside.iter().all(|user| users.contains(user)),
+            "{users:?}: {:?}",
+            found.aside
+        );
+        let lab = format!("licence: {{ devices: {places}, refuse: {refuse} }}\n");
+        let outcome = search(&lab).outcome;
+        match outcome.finding {
+            Some(Finding::RegLicenceExceeded) => assert_eq!(outcome.measured, Some(places), "{lab}{}", outcome.text),
+            // Several of them in a row may leave it open.
+            Some(Finding::RegLimitVaries) => assert_eq!(outcome.measured, None, "{lab}{}", outcome.text),
+            _ => panic!("{broken:?} {lab}{}", outcome.text),
+        }
+    });
+}
+
+#[test]
+fn a_limit_on_the_rate_of_registrations_is_never_named_a_licence() {
+    each_of_twenty(|random| {
+        let (most, refuse) = (1 + below(random, 10), refusal(random));
+        let kind = if below(random, 2) == 0 { "burst: 3" } else { "window: 2s" };
+        let lab = format!(
+            "registrations: {{ rate: {{ max: {most}/s, {kind}, refuse: {refuse} }} }}\nlicence: {{ devices: 100 }}\n"
+        );
+        let lab = format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}");
+        let mut world = World::new(compiled(REGISTRATIONS, &lab));
+        world.run(Duration::from_secs(4 * 3600));
+        let outcome = world.found[0].outcome.clone();
+        // The search's own questions and removals count as well: often it stays open what is limited.
+        let said = [None, Some(Finding::RegRateLimited), Some(Finding::RegLimitVaries), Some(Finding::RegBlocked)];
+        assert!(said.contains(&outcome.finding), "{lab}{}", outcome.text);
+        assert_eq!(outcome.measured, None, "{lab}{}", outcome.text);
+        // What could not be removed has run out by then.
+        world.rest(Duration::from_secs(310));
+        assert_eq!(world.pbx.bindings(world.now), 0, "{lab}{}", outcome.text);
+    });
+}
+
+#[test]
 fn caps_of_accounts_and_of_the_whole_system_are_not_named_the_limit_of_the_trunk() {
     each_of_twenty(|random| {
         let (each, refuse) = (1 + below(random, 3), refusal(random));
@@ -213,6 +319,63 @@ fn a_cap_of_each_source_address_on_registrations_is_told_from_a_licence_by_anoth
         let outcome = registrations_from(2, &lab).outcome;
         let expected = (Some(Finding::RegLicenceExceeded), Some(places));
         assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+    });
+}
+
+/// A search for registrations whose devices call each other.
+fn devices_that_call_each_other(tcp: bool, lab: &str) -> (Found, World) {
+    let scenario = "scenario: search\ntarget: lab.yaml\ncaller: { account: agents, steps: [register, hold_open] }\nload: { \
+                    find_limit: { of: registrations, up_to: 25, step_every: 50ms, test_call: { number: \"{{ account.user \
+                    }}\" } } }\n";
+    let mut compiled = compiled(scenario, &format!("lab: limits\naccounts: {{ users: 1001..1060 }}\n{lab}"));
+    if tcp {
+        compiled = over(Transport::Tcp, compiled);
+    }
+    let mut world = World::new(compiled);
+    world.run(Duration::from_secs(4 * 3600));
+    world.rest(Duration::from_secs(5));
+    assert!(world.beside.is_empty(), "a test call is no stray: {:?}", world.beside);
+    assert_eq!((world.pbx.calls_under_way(), world.pbx.bindings(world.now)), (0, 0), "{lab}");
+    (world.found[0].clone(), world)
+}
+
+#[test]
+fn a_device_that_the_registrar_lists_and_no_call_reaches_is_evicted() {
+    each_of_twenty(|random| {
+        let devices = 2 + below(random, 20);
+        let which = ["oldest", "random"][below(random, 2) as usize];
+        let lab = format!("licence: {{ devices: {devices}, evict: {{ which: {which}, hidden: true }} }}\n");
+        let (found, world) = devices_that_call_each_other(false, &lab);
+        let (outcome, expected) = (&found.outcome, (Some(Finding::RegLicenceEvicted), Some(devices)));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+        assert!(world.wire.iter().any(|sent| sent.line.starts_with("INVITE")));
+        // Its own bindings are all in order, as the registrar says: by them alone it is not seen.
+        let outcome = registrations(&lab).outcome;
+        assert_eq!((outcome.finding, outcome.measured), (None, None), "{lab}{}", outcome.text);
+    });
+}
+
+#[test]
+fn a_licence_that_refuses_is_found_as_well_where_devices_call_each_other() {
+    for devices in [1, 2, 17] {
+        let lab = format!("licence: {{ devices: {devices} }}\n");
+        let outcome = devices_that_call_each_other(false, &lab).0.outcome;
+        let expected = (Some(Finding::RegLicenceExceeded), Some(devices));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+    }
+}
+
+#[test]
+fn a_connection_that_the_pbx_closes_when_one_more_registers_counts_as_an_eviction() {
+    each_of_twenty(|random| {
+        let devices = 1 + below(random, 20);
+        let which = ["oldest", "random"][below(random, 2) as usize];
+        let lab = format!("licence: {{ devices: {devices}, evict: {{ which: {which}, close: true }} }}\n");
+        let (found, mut world) = devices_that_call_each_other(true, &lab);
+        let (outcome, expected) = (&found.outcome, (Some(Finding::RegLicenceEvicted), Some(devices)));
+        assert_eq!((outcome.finding, outcome.measured), expected, "{lab}{}", outcome.text);
+        world.rest(Duration::from_secs(60));
+        assert_eq!(world.pbx.bindings(world.now), 0);
     });
 }
 

@@ -1,6 +1,6 @@
 //! The shipped loads in virtual time, each as its file says it against the lab that it names: what it expects holds.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::time::Duration;
 
@@ -66,16 +66,25 @@ fn passes(name: &str) -> (World, Totals) {
 #[test]
 fn inbound_calls_are_answered_by_an_agent_who_stays_registered() {
     let (world, totals) = passes("inbound-answer.yaml");
-    assert_eq!((totals.tally.legs().answered, totals.tally.answering_legs().answered), (5, 5));
+    assert_eq!((totals.tally.legs().answered, totals.tally.answering_legs().answered), (10, 10));
+    assert_eq!(totals.peak_concurrent, 2);
+    let agents: BTreeSet<&str> = world.records.iter().filter_map(|record| record.to.as_deref()).collect();
+    assert_eq!(
+        agents.into_iter().collect::<Vec<_>>(),
+        ["1001", "1002"],
+        "each customer called the agent of its attempt"
+    );
     assert!(world.beside.is_empty(), "nobody rang in vain, and the registration stood");
 }
 
 #[test]
 fn desks_change_hands_without_a_device_too_many() {
-    let (world, _) = passes("shift-change.yaml");
+    let (world, totals) = passes("shift-change.yaml");
     assert_eq!(world.records.len(), 8);
     let answered = world.records.iter().filter(|record| record.is_answered()).count();
     assert_eq!(answered, 4, "everybody who arrived took a call");
+    let (all, calls) = (totals.tally.legs(), totals.tally.calls());
+    assert_eq!((all.attempted, calls.attempted, calls.answered), (8, 4, 4), "who leaves makes no call");
 }
 
 #[test]

@@ -74,14 +74,14 @@ fn the_example_makes_each_of_its_checks_once_and_all_hold() {
     let output = desk.run(&["watch", &example("watch/lab.yaml"), "--once", "--out", "out"]);
     let shown = text(&output.stdout) + &text(&output.stderr);
     assert_eq!(code(&output), Some(0), "{shown}");
-    assert!(shown.contains("8 of 8 checks hold"), "{shown}");
+    assert!(shown.contains("9 of 9 checks hold"), "{shown}");
     let records = records(&desk.path("out"));
-    assert_eq!(records.len(), 8, "{shown}");
+    assert_eq!(records.len(), 10, "both ends of the hotline have one: {shown}");
     assert!(records.iter().all(|record| record.class == Class::Ok && record.site.as_deref() == Some("desk")));
     let of_agents: Vec<_> = records.iter().filter(|record| record.trunk.is_some()).collect();
     assert_eq!(of_agents.len(), 6, "labels stand where the call does not say");
     assert!(of_agents.iter().all(|it| it.unit.as_deref() == Some("support") && it.trunk.as_deref() == Some("trunk_a")));
-    assert_eq!(text(&output.stdout).lines().count(), 8, "one line a call");
+    assert_eq!(text(&output.stdout).lines().count(), 10, "one line a leg");
 }
 
 #[test]

@@ -56,7 +56,14 @@ impl Leg {
     fn place_call(&mut self, tools: &mut Tools<'_>, step: &Dial) -> Flowing {
         let target = &tools.actor.target;
         let trunk = step.trunk.as_ref().and_then(|label| target.trunks.get(label));
-        let values = Values { n: tools.n, account: tools.account };
+        let others = tools.cast.accounts(&tools.config.plan);
+        let has = |name: &str| others.iter().any(|(other, account)| *other == name && account.is_some());
+        if let Some((name, _)) = step.number.text.other_fields().find(|(name, _)| !has(name)) {
+            self.unmet.get_or_insert_with(|| format!("dial: {name} has no account in this attempt"));
+            self.interrupt();
+            return Flowing::Over;
+        }
+        let values = Values { n: tools.n, account: tools.account, others: &others };
         let number = target.final_number(&step.number.text.render(&values), step.trunk.as_deref());
         let uri = request_uri(&number, trunk, (target.server.scheme(), &target.domain));
         let dialled = user_of(&uri);
@@ -278,7 +285,7 @@ fn permits(tools: &mut Tools<'_>, uri: &str) -> Result<(), Refusal> {
 }
 
 /// What is dialled, as a Request-URI.
-fn request_uri(number: &str, trunk: Option<&Trunk>, own: (&str, &str)) -> String {
+pub(in crate::call) fn request_uri(number: &str, trunk: Option<&Trunk>, own: (&str, &str)) -> String {
     let is_uri = ["sip:", "sips:", "tel:"].iter().any(|scheme| number.starts_with(scheme));
     if is_uri {
         return number.to_owned();

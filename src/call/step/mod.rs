@@ -10,4 +10,5 @@ mod register;
 mod talk;
 
 pub(super) use answer::sent_response;
+pub(super) use dial::request_uri;
 pub(super) use register::{binding_of, registrar_of};

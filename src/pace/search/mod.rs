@@ -99,7 +99,7 @@ impl Settings {
     /// limit on the rate. With a rate it is what the time says that calls are held.
     pub fn most_held(&self) -> u64 {
         match self.of {
-            Of::ConcurrentCalls | Of::Registrations => self.up_to + u64::from(places::STEADY),
+            Of::ConcurrentCalls | Of::Registrations => self.up_to + u64::from(places::STEADY) + 1,
             Of::ProvisionedExtensions => 1,
             Of::CallRate => (self.up_to as f64 * self.hold.as_secs_f64()).ceil() as u64 + 1,
         }

@@ -43,6 +43,10 @@ pub(super) struct Places {
     restarts: u32,
     seen: Seen,
     outcome: Option<Outcome>,
+    /// Something could not be removed: the far side takes no more at a time.
+    left_behind: bool,
+    /// When it was last told something.
+    now: Instant,
 }
 
 #[derive(Debug)]
@@ -74,6 +78,10 @@ enum Doing {
     Freeing {
         victim: Try,
         last: bool,
+    },
+    /// Lets go of one after the other: who takes registrations slowly takes their end no faster.
+    Parting {
+        next: Instant,
     },
     /// Waits for the end of everything.
     Leaving,
@@ -121,6 +129,8 @@ enum Purpose {
     Neighbour(usize),
     /// The n-th pause is enough, so many times by now.
     Steady { passed: u32, rung: usize },
+    /// Pauses are enough: for the account that was refused at first as well?
+    Cleared,
     /// One more than `up_to` is accepted.
     Over,
     /// One more is accepted, and another one goes; this many are up before.
@@ -170,12 +180,15 @@ impl Places {
             restarts: 0,
             seen: Seen::default(),
             outcome: None,
+            left_behind: false,
+            now,
         }
     }
 }
 
 impl Machine for Places {
     fn handle_timeout(&mut self, now: Instant) {
+        self.now = now;
         match self.doing {
             Doing::Climbing { next } if next <= now => {
                 let number = self.start(Who::Next, How::Usual);
@@ -189,6 +202,7 @@ impl Machine for Places {
                 };
             }
             Doing::Waiting { until, then: Next::Try(purpose) } if until <= now => self.begin_try(purpose),
+            Doing::Parting { next } if next <= now => self.part(now),
             Doing::Waiting { until, then: Next::Confirm(then) } if until <= now => {
                 self.confirm(now, then);
                 self.settle(now);
@@ -198,9 +212,11 @@ impl Machine for Places {
     }
 
     fn handle_event(&mut self, now: Instant, number: Try, event: Event) {
+        self.now = now;
         if let Event::Refused(refusal) = &event {
             self.seen.note_wish(now, refusal);
         }
+        self.left_behind |= event == Event::LeftBehind;
         match event {
             Event::Ended | Event::LeftBehind => self.handle_end(now, number),
             Event::Gone => self.handle_loss(now, number),
@@ -230,6 +246,7 @@ impl Machine for Places {
         match self.doing {
             Doing::Climbing { next } => Some(next),
             Doing::Waiting { until, .. } => Some(until),
+            Doing::Parting { next } => Some(next),
             _ => None,
         }
     }

@@ -155,7 +155,8 @@ impl<'a> Page<'a> {
             charts: if summary.attempted < FEWEST_FOR_CHARTS {
                 Vec::new()
             } else {
-                charts(windows, summary.started_at, failed_legs)
+                let calls = summary.calls.attempted > 0 && summary.calls.attempted == summary.attempted;
+                charts(windows, summary.started_at, failed_legs, calls)
             },
             faults_title: if failed_legs > 0 { "What went wrong" } else { "Refused, as expected" },
             faults: summary.faults().into_iter().map(|(class, count)| fault(class, count, failed_legs > 0)).collect(),
@@ -200,28 +201,40 @@ pub(super) fn or_not_measured(value: Option<String>) -> String {
 
 fn tiles(summary: &Summary) -> Vec<Tile> {
     let tile = |name, value: String, more: String| Tile { name, value, more };
-    let of_planned = summary.planned.filter(|planned| *planned != summary.attempted + summary.warm_up);
-    let share = |part: u64| match summary.attempted {
+    let of_planned = summary.planned.filter(|planned| *planned > summary.attempted + summary.warm_up);
+    let share = |part: u64, all: u64| match all {
         0 => String::new(),
         all => format!("{} %", short(100.0 * part as f64 / all as f64)),
     };
     let calls = summary.kpi.asr.is_some() || summary.answered > 0;
     let succeeded = summary.attempted.saturating_sub(summary.failed);
-    let good = if calls { ("Answered", summary.answered) } else { ("Succeeded", succeeded) };
+    let good = match calls {
+        true => ("Answered", summary.calls.answered, summary.calls.attempted),
+        false => ("Succeeded", succeeded, summary.attempted),
+    };
+    // Some attempts only register: they are no calls.
+    let mixed = calls && summary.calls.attempted < summary.attempted;
     let mut tiles = vec![
         tile(
-            if calls { "Calls" } else { "Attempts" },
+            if calls && !mixed { "Calls" } else { "Attempts" },
             thousands(summary.attempted),
             of_planned.map_or_else(String::new, |planned| format!("of {} planned", thousands(planned))),
         ),
-        tile(good.0, thousands(good.1), share(good.1)),
-        tile("Failed", thousands(summary.failed), share(summary.failed)),
+        tile(good.0, thousands(good.1), share(good.1, good.2)),
+        tile("Failed", thousands(summary.failed), share(summary.failed, summary.attempted)),
     ];
+    if mixed {
+        tiles.insert(1, tile("Calls", thousands(summary.calls.attempted), String::new()));
+    }
     if summary.attempted > 1 {
         tiles.push(tile("Most at the same time", thousands(summary.peak_concurrent), String::new()));
         // A run of less than a second has no rate.
         if summary.peak_cps > 0.0 {
-            tiles.push(tile("Highest start rate", short(summary.peak_cps), "calls per second".to_owned()));
+            tiles.push(tile(
+                "Highest start rate",
+                short(summary.peak_cps),
+                if calls && !mixed { "calls per second" } else { "attempts per second" }.to_owned(),
+            ));
         }
     }
     tiles.extend(of_figure(summary, Figure::SetupMs, "Set-up time"));

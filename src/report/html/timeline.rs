@@ -32,7 +32,8 @@ struct Stretch {
 }
 
 /// The charts that have something to show.
-pub(super) fn charts(windows: &[Window], started_at: Timestamp, failed: u64) -> Vec<Chart> {
+/// Attempts are named calls where `calls` says that they are.
+pub(super) fn charts(windows: &[Window], started_at: Timestamp, failed: u64, calls: bool) -> Vec<Chart> {
     let group = windows.len().div_ceil(MOST_POINTS).max(1);
     let stretches = stretches(windows, started_at, group);
     let times: Vec<f64> = stretches.iter().map(|stretch| stretch.end_s).collect();
@@ -42,15 +43,15 @@ pub(super) fn charts(windows: &[Window], started_at: Timestamp, failed: u64) -> 
     };
     let courses = [
         Some(Course {
-            title: "Calls started",
+            title: if calls { "Calls started" } else { "Attempts started" },
             unit: "per second",
             note: note(""),
             series: vec![series("started", &stretches, |s| (s.seconds > 0.0).then(|| s.started as f64 / s.seconds))],
             ..Course::default()
         }),
         Some(Course {
-            title: "Calls at the same time",
-            unit: "calls",
+            title: if calls { "Calls at the same time" } else { "Attempts at the same time" },
+            unit: if calls { "calls" } else { "attempts" },
             note: note(", the highest in it"),
             whole: true,
             series: vec![series("going on", &stretches, |s| Some(s.concurrent as f64))],
@@ -106,7 +107,7 @@ fn faults(stretches: &[Stretch], failed: u64, note: String) -> Option<Course<'st
         all.push(series("other classes", stretches, sum));
     }
     let title = if failed > 0 { "Failures by class" } else { "Refusals by class, as expected" };
-    Some(Course { title, unit: "ended calls", note, whole: true, stacked: true, series: all, ..Course::default() })
+    Some(Course { title, unit: "ended attempts", note, whole: true, stacked: true, series: all, ..Course::default() })
 }
 
 /// `group` windows put together. A run's last window is cut short: a start in its few milliseconds is no rate, so it
@@ -168,9 +169,9 @@ mod tests {
     fn a_run_of_seconds_has_every_chart_and_a_single_call_none() {
         let expected =
             ["Calls started", "Calls at the same time", "Failures by class", "Set-up time", "Conversation quality"];
-        assert_eq!(titles(&charts(&windows(10), start(), 3)), expected);
-        assert!(charts(&windows(2), start(), 3).is_empty());
-        assert!(charts(&[], start(), 0).is_empty());
+        assert_eq!(titles(&charts(&windows(10), start(), 3, true)), expected);
+        assert!(charts(&windows(2), start(), 3, true).is_empty());
+        assert!(charts(&[], start(), 0, true).is_empty());
     }
 
     #[test]
@@ -180,7 +181,10 @@ mod tests {
             window.mos_cq = Default::default();
             window.classes.retain(|class, _| *class == Class::Ok);
         });
-        assert_eq!(titles(&charts(&windows, start(), 0)), ["Calls started", "Calls at the same time", "Set-up time"]);
+        assert_eq!(
+            titles(&charts(&windows, start(), 0, true)),
+            ["Calls started", "Calls at the same time", "Set-up time"]
+        );
     }
 
     #[test]

@@ -81,6 +81,12 @@ pub(super) fn compile<'d>(
 /// Expiry of registrations where none is written, seconds.
 const EXPIRES: u32 = 300;
 
+/// The names of actors in the order of the file.
+pub(super) fn names(file: &ScenarioFile, at: At<'_>) -> Vec<String> {
+    let (Some(actors), Value::Map(entries)) = (&file.actors, &at.key("actors").node().value) else { return Vec::new() };
+    entries.iter().map(|entry| entry.key.clone()).filter(|name| actors.contains_key(name)).collect()
+}
+
 type Party<'f, 'd> = (&'f str, &'f ActorFile, At<'d>);
 
 fn parties<'f, 'd>(file: &'f ScenarioFile, at: At<'d>, report: &mut Report) -> Vec<Party<'f, 'd>> {

@@ -7,9 +7,9 @@ use super::sites::Sites;
 use super::{Constants, numbers};
 use crate::pace::search::{Of, Settings};
 use crate::pace::{Load, Schedule, Stop};
-use crate::scenario::file::load::{FindLimitFile, LimitWord, LoadFile};
+use crate::scenario::file::load::{ControlFile, FindLimitFile, LimitWord, LoadFile};
 use crate::scenario::plan::{Actor, Dial, Registered, Step};
-use crate::scenario::text::Values;
+use crate::scenario::text::{Text, Values};
 
 /// Between two tries where nothing is said.
 const STEP_EVERY: Duration = Duration::from_millis(500);
@@ -34,6 +34,8 @@ pub(super) struct Scope<'s> {
 pub(super) struct Search {
     pub(super) load: Load,
     pub(super) control: Option<Actor>,
+    /// The number of a device that is called to know whether it is reached.
+    pub(super) test_call: Option<Text>,
 }
 
 /// The search; `None` where it cannot be one.
@@ -90,7 +92,7 @@ pub(super) fn compile(
         let site = scope.sites.of(None)?;
         let at = at.key("number");
         let (number, _) = numbers::dialled(&control.number, site, &[], scope.constants, at, report)?;
-        let values = Values { n: 1, account: actor.pool.as_ref().and_then(|pool| pool.accounts.first()) };
+        let values = Values { n: 1, account: actor.pool.as_ref().and_then(|pool| pool.accounts.first()), others: &[] };
         let sent = number.text.render(&values);
         if let Err(refusal) = actor.target.safety.permits(&sent) {
             report.add(at, refusal.to_string(), "");
@@ -119,7 +121,43 @@ pub(super) fn compile(
         max_under_way: actor.target.safety.max_concurrent.into(),
     };
     let load = Load { schedule: Schedule::Search(Box::new(settings)), stop: Stop::default() };
-    Some(Search { load, control })
+    let test_call =
+        file.test_call.as_ref().and_then(|call| test_call(of, call, actor, scope, at.key("test_call"), report));
+    Some(Search { load, control, test_call })
+}
+
+/// The number that reaches the device of each account.
+fn test_call(
+    of: Of,
+    file: &ControlFile,
+    actor: &Actor,
+    scope: &Scope<'_>,
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Text> {
+    if of != Of::Registrations {
+        report.add(at, "`test_call` belongs to a search for registrations", "leave it out");
+        return None;
+    }
+    let at = at.key("number");
+    let (number, _) = numbers::dialled(&file.number, scope.sites.of(None)?, &[], scope.constants, at, report)?;
+    if number.text.account_fields().next().is_none() {
+        let help = "as \"{{ account.user }}\", or a column of the accounts: \"{{ account.did }}\"";
+        report.add(at, "every device would be called by the same number", help);
+        return None;
+    }
+    for account in actor.pool.iter().flat_map(|pool| &pool.accounts) {
+        let sent = number.text.render(&Values { n: 1, account: Some(account), others: &[] });
+        if !numbers::is_dialable(&sent) {
+            report.add(at, format!("`{sent}` is not a number (account {})", account.user), "");
+            return None;
+        }
+        if let Err(refusal) = actor.target.safety.permits(&sent) {
+            report.add(at, refusal.to_string(), "add a pattern for it under `safety.allow` in the target file");
+            return None;
+        }
+    }
+    Some(number.text)
 }
 
 /// Accounts that exist, as far as the target file says.

@@ -21,6 +21,7 @@ pub(super) fn compile(file: &LabLicenceFile, accounts: &[Account], at: At<'_>, r
             Some(VictimWord::Random) => Victim::Random,
         },
         close: evict.close,
+        hidden: evict.hidden,
     });
     let rule = file.over_provisioned.as_ref();
     LabLicence {

@@ -348,8 +348,12 @@ fn numbers(plan: &Plan, actor: &Actor, dial: &Dial, at: At<'_>, report: &mut Rep
         report.add(at, format!("no account has `{field}`"), "add that column to the CSV file of the accounts");
         return;
     }
-    for (n, account) in rendered(plan, dial, accounts) {
-        let number = dial.number.text.render(&Values { n, account: Some(account) });
+    if let Some((message, help)) = unknown_others(plan, actor, dial) {
+        return report.add(at, message, help);
+    }
+    for (k, (n, account)) in rendered(plan, dial, accounts).enumerate() {
+        let others = accounts_at(plan, k);
+        let number = dial.number.text.render(&Values { n, account: Some(account), others: &others });
         if !is_dialable(&number) {
             let who = if dial.number.text.uses_index() {
                 format!("attempt {n}")
@@ -366,6 +370,35 @@ fn numbers(plan: &Plan, actor: &Actor, dial: &Dial, at: At<'_>, report: &mut Rep
             return;
         }
     }
+}
+
+/// What is wrong with the accounts of other actors that a number names.
+fn unknown_others(plan: &Plan, actor: &Actor, dial: &Dial) -> Option<(String, &'static str)> {
+    let own = plan.actors.iter().position(|other| std::ptr::eq(other, actor));
+    dial.number.text.other_fields().find_map(|(name, field)| {
+        let other = plan.actors.iter().position(|actor| actor.name == name)?;
+        let together =
+            |cast: std::ops::Range<usize>| cast.contains(&other) && own.is_some_and(|own| cast.contains(&own));
+        let Some(pool) = plan.actors.get(other).and_then(|actor| actor.pool.as_ref()) else {
+            return Some((format!("`{name}` has no account"), "give it one: `account: agents`"));
+        };
+        if !plan.casts().into_iter().any(together) {
+            return Some((format!("`{name}` takes part in other attempts"), "join the two by `when:`"));
+        }
+        let lacks = pool.accounts.iter().all(|account| account.field(field).is_none());
+        lacks.then(|| {
+            (format!("no account of `{name}` has `{field}`"), "add that column to the CSV file of the accounts")
+        })
+    })
+}
+
+/// An account of each actor, so that all accounts of all actors come one after the other.
+pub(crate) fn accounts_at(plan: &Plan, k: usize) -> Vec<(&str, Option<&Account>)> {
+    let named = plan.actors.iter().map(|actor| {
+        let account = actor.pool.as_ref().and_then(|pool| pool.accounts.get(k % pool.accounts.len().max(1)));
+        (actor.name.as_str(), account)
+    });
+    named.collect()
 }
 
 fn allow_help(refusal: &Refusal, target: &Target) -> &'static str {
@@ -389,7 +422,12 @@ fn rendered<'p>(
 ) -> Box<dyn Iterator<Item = (u64, &'p Account)> + 'p> {
     let text = &dial.number.text;
     let planned = plan.load.planned().unwrap_or(UNPLANNED_RENDERED).clamp(1, MAX_RENDERED);
-    if text.uses_index() {
+    if text.other_fields().next().is_some() {
+        let named = plan.actors.iter().filter(|actor| text.other_fields().any(|(name, _)| name == actor.name));
+        let pools = named.filter_map(|actor| actor.pool.as_ref());
+        let most = pools.map(|pool| pool.accounts.len() as u64).max().unwrap_or(1).max(planned).min(MAX_RENDERED);
+        Box::new((1..=most).zip(accounts.iter().cycle()))
+    } else if text.uses_index() {
         Box::new((1..=planned).zip(accounts.iter().cycle()))
     } else if text.account_fields().next().is_some() {
         Box::new(accounts.iter().map(|account| (1, account)))

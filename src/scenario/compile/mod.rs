@@ -35,6 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use self::doc::Report;
+pub(crate) use self::limits::accounts_at;
 pub use self::limits::{concurrency, concurrency_of};
 use super::diagnostic::Diagnostics;
 use super::file::{LabFile, ScenarioFile, TargetFile, WatchFile};
@@ -71,11 +72,17 @@ pub struct Compiled {
 /// Values of `variables:`, after `--set`.
 pub(crate) struct Constants<'a> {
     values: &'a BTreeMap<String, super::file::scalar::Digits>,
+    /// The actors in the order of the file, to name their accounts.
+    actors: Vec<String>,
 }
 
 impl Constants<'_> {
     fn get(&self, name: &str) -> Option<String> {
         self.values.get(name).map(|value| value.0.clone())
+    }
+
+    fn has_actor(&self, name: &str) -> bool {
+        self.actors.iter().any(|actor| actor == name)
     }
 }
 
@@ -103,7 +110,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         return None;
     };
     let sites = sites::load(input, &file, at, report);
-    let constants = Constants { values: &file.variables };
+    let constants = Constants { values: &file.variables, actors: actors::names(&file, at) };
     let (mut actors, mut places) = actors::compile(input, &file, &sites, &constants, at, report);
     let seed = load::seed(file.load.as_ref());
     // With a mistake in an actor, who goes with whom is not known.
@@ -126,6 +133,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         kinds,
         warm_up,
         abort_when,
+        test_call: None,
         expect,
         safety,
         filled: Vec::new(),
@@ -140,6 +148,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
             plan.load = search.load;
             plan.filled = limits::check(&plan, &places, at, report);
             plan.actors.extend(search.control);
+            plan.test_call = search.test_call;
         } else {
             plan.filled = limits::check(&plan, &places, at, report);
         }

@@ -59,7 +59,7 @@ fn unknown<'s>(name: &str, sites: impl Iterator<Item = &'s Site>, at: At<'_>, re
 
 /// A text with its constants put in.
 pub(super) fn template(digits: &Digits, constants: &Constants<'_>, at: At<'_>, report: &mut Report) -> Option<Text> {
-    match Text::parse(&digits.0, &|name| constants.get(name)) {
+    match Text::parse(&digits.0, &|name| constants.get(name), &|name| constants.has_actor(name)) {
         Ok(text) => Some(text),
         Err(error) => {
             report.add(at, error.to_string(), "");

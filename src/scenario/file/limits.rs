@@ -156,6 +156,8 @@ pub struct EvictFile {
     pub which: Option<VictimWord>,
     /// Whether its connection (TCP, TLS) is closed as well. Default: false.
     pub close: bool,
+    /// Whether the registrar goes on to list its binding, although no call reaches it any more. Default: false.
+    pub hidden: bool,
 }
 
 /// Which device is removed.

@@ -67,6 +67,10 @@ pub struct FindLimitFile {
     pub pauses: Option<Vec<Period>>,
     /// A call that needs no place on the line and must pass while it is full.
     pub control: Option<ControlFile>,
+    /// In a search for registrations: the number of each device, as "{{ account.user }}" or "{{ account.did }}". Whenever the
+    /// devices that should be registered are asked whether they are, each is called by another one too: the call has to
+    /// arrive, and is refused then.
+    pub test_call: Option<ControlFile>,
 }
 
 /// What a search counts.

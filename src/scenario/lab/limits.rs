@@ -157,6 +157,8 @@ pub struct Evict {
     pub victim: Victim,
     /// Its connection (TCP, TLS) is closed as well.
     pub close: bool,
+    /// Its binding is still listed, although no call reaches it.
+    pub hidden: bool,
 }
 
 /// Which binding of other accounts is removed.

@@ -47,6 +47,8 @@ pub struct Plan {
     pub warm_up: Duration,
     /// What ends the run before its time.
     pub abort_when: Vec<Abort>,
+    /// The number of a device whose registration a search looks at, which another one calls.
+    pub test_call: Option<Text>,
     /// What has to hold for the verdict to be pass.
     pub expect: Vec<Expectation>,
     /// Bounds on every dialled number and on the run as a whole.

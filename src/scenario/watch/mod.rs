@@ -9,6 +9,7 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 pub use self::alerts::{Alerts, Chat, How, Notify, Only, Severity};
+use super::compile::accounts_at;
 use super::lab::LabPlan;
 use super::plan::{Plan, Step};
 use super::text::Values;
@@ -174,7 +175,10 @@ impl Check {
                 let Step::Dial(dial) = step else { continue };
                 let number = match account {
                     Some(account) => {
-                        let render = |n| dial.number.text.render(&Values { n, account: Some(account) });
+                        let render = |n: u8| {
+                            let others = accounts_at(&self.plan, n.into());
+                            dial.number.text.render(&Values { n: n.into(), account: Some(account), others: &others })
+                        };
                         Some(render(1)).filter(|number| *number == render(2))
                     }
                     None => dial.number.text.as_constant().map(str::to_owned),

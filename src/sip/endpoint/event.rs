@@ -138,8 +138,8 @@ pub enum Event {
     Queried {
         /// The registration.
         registration: Handle,
-        /// Ours is among them.
-        bound: bool,
+        /// Ours is among them; `None` where the registrar refused to say. No answer at all is none.
+        bound: Option<bool>,
     },
     /// The binding was removed, or could not be; the registration is over.
     Unregistered {

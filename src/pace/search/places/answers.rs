@@ -102,6 +102,10 @@ impl Places {
                 self.climb(now);
             }
             Purpose::Neighbour(rung) => self.find_steady(now, number, 2, rung),
+            Purpose::Cleared => {
+                self.held.push(number);
+                self.conclude(Finding::CallRateLimited, None);
+            }
             Purpose::Over => {
                 self.held.push(number);
                 self.suspects.iter().for_each(|(suspect, _)| self.seen.set_aside(*suspect));
@@ -153,6 +157,13 @@ impl Places {
                 }
             }
             Purpose::Recheck => self.wait(now, self.settings.pauses[0], Purpose::Neighbour(0)),
+            Purpose::Cleared => {
+                if let Some(refused) = self.refused.take() {
+                    self.suspect(refused);
+                }
+                self.restarts -= 1;
+                self.climb(now);
+            }
             Purpose::Neighbour(rung) if rung + 1 < self.settings.pauses.len() => {
                 self.wait(now, self.settings.pauses[rung + 1], Purpose::Neighbour(rung + 1));
             }
@@ -194,11 +205,13 @@ impl Places {
     /// One more was accepted although one was refused with no more up, and nothing was freed between.
     pub(super) fn find_steady(&mut self, now: Instant, number: Try, passed: u32, rung: usize) {
         self.held.push(number);
-        if passed >= STEADY {
-            self.conclude(Finding::CallRateLimited, None);
-        } else {
-            self.wait(now, self.settings.pauses[rung], Purpose::Steady { passed, rung });
-        }
+        let then = match passed >= STEADY {
+            false => Purpose::Steady { passed, rung },
+            // Accounts that are refused for themselves look like a rate as long as only others are tried after a pause.
+            true if self.may_be_the_account() => Purpose::Cleared,
+            true => return self.conclude(Finding::CallRateLimited, None),
+        };
+        self.wait(now, self.settings.pauses[rung], then);
     }
 
     /// Whether the refusal that the proof began with may be for its account alone.

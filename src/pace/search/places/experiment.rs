@@ -21,8 +21,9 @@ impl Places {
     pub(super) fn begin_proof(&mut self, now: Instant) {
         self.restarts += 1;
         if self.restarts > MOST_RESTARTS {
-            // A limit on places would have held at last.
-            return match self.seen.refused_at.is_sorted_by(|a, b| a < b) {
+            // A limit on places would have held at last: here ever more were accepted, and never fewer.
+            let at = &self.seen.refused_at;
+            return match at.is_sorted() && at.first() < at.last() {
                 true => self.conclude(Finding::CallRateLimited, None),
                 false => self.conclude_limit(),
             };
@@ -136,7 +137,7 @@ impl Places {
 
     pub(super) fn begin_try(&mut self, purpose: Purpose) {
         let who = match (purpose, self.refused) {
-            (Purpose::Recheck, Some(refused)) => Who::Like(refused),
+            (Purpose::Recheck | Purpose::Cleared, Some(refused)) => Who::Like(refused),
             (Purpose::Retry(Freed { whose: Whose::Same, by, .. }), _) => Who::Like(by),
             (Purpose::Retry(Freed { whose: Whose::Suspect(suspect), .. }), _) => Who::Like(self.suspects[suspect].0),
             // With registrations it is the one that was refused: that it is accepted shows that nothing is wrong with it.
@@ -204,12 +205,31 @@ impl Places {
     }
 
     pub(super) fn finish(&mut self, outcome: Outcome) {
+        let slowly = self.left_behind || outcome.finding == Some(Finding::RegRateLimited);
         self.outcome = Some(outcome);
+        if slowly {
+            return self.doing = Doing::Parting { next: self.now };
+        }
         for number in std::mem::take(&mut self.held) {
             self.release(number);
         }
         self.doing = Doing::Leaving;
         self.leave_if_empty();
+    }
+
+    /// Lets go of the next one.
+    pub(super) fn part(&mut self, now: Instant) {
+        match self.held.pop() {
+            Some(number) => {
+                self.release(number);
+                let next = (now + self.settings.pauses[0]).max(self.seen.not_before(now));
+                self.doing = Doing::Parting { next };
+            }
+            None => {
+                self.doing = Doing::Leaving;
+                self.leave_if_empty();
+            }
+        }
     }
 
     pub(super) fn leave_if_empty(&mut self) {
