@@ -19,16 +19,20 @@ RINGFLEET = os.environ.get("RINGFLEET", "ringfleet")
 class Checks:
     """Counts checks; prints those that do not hold and goes on, so that one run shows all of them."""
 
-    def __init__(self):
+    def __init__(self, silent=False):
         self.done = 0
         self.failed = 0
+        self.silent = silent
+        self.wrong = []
 
     def that(self, holds, text):
         """`text` says what is wrong when it does not hold."""
         self.done += 1
         if not holds:
             self.failed += 1
-            print(f"wrong: {text}", flush=True)
+            self.wrong.append(text)
+            if not self.silent:
+                print(f"wrong: {text}", flush=True)
         return bool(holds)
 
     def equal(self, got, wanted, what):
@@ -38,6 +42,13 @@ class Checks:
         """`got` is a number and within `slack` of `wanted`; None never is."""
         near = got is not None and abs(got - wanted) <= slack
         return self.that(near, f"{what}: {got!r}, wanted {wanted} ± {slack}")
+
+    def add(self, other):
+        """Counts what silent checks came to, and says what they found wrong."""
+        self.done += other.done
+        self.failed += other.failed
+        for text in other.wrong:
+            print(f"wrong: {text}", flush=True)
 
     def end(self):
         """Ends the case with its exit code."""

@@ -5,6 +5,7 @@ Looked at: code, origin, class and timing.
 
 Each number has a scenario of its own with what it must come to in `expect:`; the record is compared here again. Times
 are allowed 50 ms around what the robot was told to wait, the time-out of an INVITE (64 T1, RFC 3261 §17.1.1.2) 500 ms.
+A machine may stand still for longer than that: what is wrong is dialled once more by itself, and is wrong if it is again.
 """
 import os
 from collections import namedtuple
@@ -56,8 +57,6 @@ ANSWERS = [
 ]
 TALK_MS = 4000
 
-checks = Checks()
-
 
 def scenario_of(case, on, steps, each):
     """Writes the scenario of one number; one for each target, as they run at the same time."""
@@ -67,8 +66,9 @@ def scenario_of(case, on, steps, each):
     return path
 
 
-def dial(case, on):
-    """Runs the scenario of one number; the record of its only attempt."""
+def dial(case, on, again=""):
+    """Runs the scenario of one number; the record of its only attempt, and what was checked."""
+    checks = Checks(silent=True)
     if isinstance(case, Refusal):
         within = "3s" if case.number == "2100" else "60s"
         # A local time-out is no received code, so none can be expected.
@@ -79,15 +79,21 @@ def dial(case, on):
     else:
         steps = [f'dial: {{ number: "{case.number}", answer_within: 10s }}', f"talk: {{ for: {TALK_MS}ms }}", "hangup"]
         each = f"outcome: answered, class: {case.class_}"
-    finished = run(scenario_of(case, on, steps, each), on=on, out=f"{on}-{case.number}")
+    finished = run(scenario_of(case, on, steps, each), on=on, out=f"{on}-{case.number}{again}")
     name = f"{on} {case.number}"
     if not checks.equal(finished.code, 0, f"{name}: exit code"):
         finished.show()
     records = finished.calls
-    return records[0] if checks.equal(len(records), 1, f"{name}: records") else None
+    if not checks.equal(len(records), 1, f"{name}: records"):
+        return None, checks
+    record = records[0]
+    checks.equal(record["transport"], TRANSPORT.get(on, "udp"), f"{name}: transport")
+    checks.equal(record["connect_ms"] is None, on not in TRANSPORT, f"{name}: connect_ms is null")
+    (check_refusal if isinstance(case, Refusal) else check_answer)(checks, name, case, record)
+    return record, checks
 
 
-def check_refusal(name, case, record):
+def check_refusal(checks, name, case, record):
     for field, wanted in (("code", case.code), ("code_origin", case.origin), ("class", case.class_),
                           ("q850", case.q850), ("rang", case.rang), ("setup_ms", None), ("to", case.number)):
         if wanted is not ...:
@@ -101,7 +107,7 @@ def check_refusal(name, case, record):
         checks.near(record["srd_ms"], 0 if case.rang else case.after, SLACK_MS, f"{name}: srd_ms")
 
 
-def check_answer(name, case, record):
+def check_answer(checks, name, case, record):
     lasted = case.ends_after or TALK_MS
     for field, wanted in (("code", 200), ("code_origin", "received"), ("class", case.class_), ("q850", case.q850),
                           ("audio", case.audio), ("hangup_by", "far_end" if case.ends_after else "us")):
@@ -119,14 +125,14 @@ wait_until(lambda: listens(os.environ["LAB_PORT"]), "ringfleet lab listens")
 cases = [(case, on) for case in REFUSALS[::-1] + ANSWERS for on in ON]
 for on in ON:
     target(on)
-records = at_once([lambda case=case, on=on: dial(case, on) for case, on in cases], limit=6)
-worst = 0
-for (case, on), record in zip(cases, records):
-    if record:
-        check = check_refusal if isinstance(case, Refusal) else check_answer
-        checks.equal(record["transport"], TRANSPORT.get(on, "udp"), f"{on} {case.number}: transport")
-        checks.equal(record["connect_ms"] is None, on not in TRANSPORT, f"{on} {case.number}: connect_ms is null")
-        check(f"{on} {case.number}", case, record)
+results = at_once([lambda case=case, on=on: dial(case, on) for case, on in cases], limit=6)
+checks, records, again = Checks(), [], 0
+for (case, on), (record, own) in zip(cases, results):
+    if own.failed:
+        again += 1
+        record, own = dial(case, on, "-again")
+    checks.add(own)
+    records.append(record)
 for on in ON:
     timed = [abs(1000 * seconds_between(record, "started_at", "ended_at") - (record["connect_ms"] or 0) - case.after)
              for (case, where), record in zip(cases, records)
@@ -135,4 +141,5 @@ for on in ON:
               for (case, where), record in zip(cases, records) if record and where == on and case.number == "2999"]
     figure(f"{on}: {len(REFUSALS)} refusals and {len(ANSWERS)} answers; off by at most {max(timed):.1f} ms; "
            f"timer B after {silent[0] / 1000:.3f} s")
+figure(f"dialled once more: {again} of {len(cases)}")
 checks.end()
