@@ -20,7 +20,7 @@ use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder}
 use crate::net::clock;
 use crate::pace::Schedule;
 use crate::pace::search::Of;
-use crate::record::{CallRecord, Class};
+use crate::record::CallRecord;
 use crate::report::{
     Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Standing, Summary,
     aborts, all_hold,
@@ -316,18 +316,10 @@ impl<'a> Session<'a> {
 
     /// The first attempt tells that nobody is there: the run has not started, and goes no further (exit code 4).
     fn look_for_dead_target(&mut self, record: &CallRecord) {
-        use crate::record::Origin;
-        let transport = [
-            Class::TransportDns,
-            Class::TransportRefused,
-            Class::TransportUnreachable,
-            Class::TransportTcp,
-            Class::TransportTls,
-        ];
         let first = self.tally.legs().attempted + self.warm_up.legs().attempted == 0;
         // A connection that breaks after its INVITE was one: somebody is there, and the next call may fare better.
         let connected = record.invited && record.transport.as_deref().is_some_and(|transport| transport != "udp");
-        if first && !connected && transport.contains(&record.class) && record.code_origin != Some(Origin::Received) {
+        if first && !connected && record.is_unreachable() {
             let target = self.plan.actors.first().map(|actor| &actor.target);
             let server = target.map(|target| format!("{}, {}", target.name, target.server));
             let meaning = record.class.meaning().trim_end_matches('.');

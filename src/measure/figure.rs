@@ -149,7 +149,7 @@ impl Figure {
             Self::RingMs => answered && record.rang,
             Self::SetupMs | Self::DurationMs => answered,
             Self::SddMs => answered && record.hangup_by.as_deref() == Some("us"),
-            Self::RrdMs | Self::RegisteredMs => record.class.name().starts_with("reg."),
+            Self::RrdMs | Self::RegisteredMs => record.class.is_of_registration(),
             Self::LateMs => true,
             // Media that was not opened has no quality to know.
             _ => answered && record.rx_packets.is_some(),

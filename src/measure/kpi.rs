@@ -139,7 +139,7 @@ impl Seizure {
 /// Whether a registration with this class, final code and delay failed by more than a challenge (RFC 6076 §4.2); `None`
 /// where there was none.
 pub fn ineffective_registration(class: Class, code: Option<u16>, rrd_ms: Option<f64>) -> Option<bool> {
-    let refused = class.name().starts_with("reg.");
+    let refused = class.is_of_registration();
     let challenged = matches!(code, Some(401 | 402 | 407));
     (refused || rrd_ms.is_some()).then_some(refused && !challenged)
 }

@@ -39,7 +39,7 @@ impl RegistrationRecord {
     /// `None` where the attempt neither registered nor was meant to.
     pub fn of(record: &CallRecord, facts: &Facts) -> Option<Self> {
         let Some(registration) = &facts.registration else {
-            let meant = record.role == Role::Registration || record.class.name().starts_with("reg.");
+            let meant = record.role == Role::Registration || record.class.is_of_registration();
             let (class, code) = (record.class, record.code);
             return meant.then_some(Self { class, code, rrd_ms: None, expires_s: None });
         };

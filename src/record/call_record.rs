@@ -185,6 +185,18 @@ impl CallRecord {
         self.setup_ms.is_some()
     }
 
+    /// Whether nobody was reached: the transport failed, and no response had come.
+    pub fn is_unreachable(&self) -> bool {
+        let transport = [
+            Class::TransportDns,
+            Class::TransportRefused,
+            Class::TransportUnreachable,
+            Class::TransportTcp,
+            Class::TransportTls,
+        ];
+        transport.contains(&self.class) && self.code_origin != Some(Origin::Received)
+    }
+
     /// Whether the attempt counts as failed: an expectation of a step was not met, or something was wrong that no step
     /// expected.
     pub fn is_failed(&self) -> bool {

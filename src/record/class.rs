@@ -20,6 +20,11 @@ macro_rules! classes {
                 match self { $(Self::$variant => $name,)+ }
             }
 
+            /// Whether a registration failed, rather than a call.
+            pub fn is_of_registration(self) -> bool {
+                self.name().starts_with("reg.")
+            }
+
             /// One line that says what the class means.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => concat!($($doc),+).trim_start(),)+ }

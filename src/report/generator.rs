@@ -16,8 +16,8 @@ use crate::station::Dismissed;
 
 /// A start is late above this, ms.
 const LATE_MS: f64 = 100.0;
-/// In a small run a start is late above this, ms.
-const LATE_IN_SMALL_RUN_MS: f64 = 1000.0;
+/// In a small run, or a single check, a start is late above this, ms.
+pub const LATE_IN_SMALL_RUN_MS: f64 = 1000.0;
 /// Runs with fewer starts are small.
 const SMALL_RUN: u64 = 100;
 /// Share of dropped or late starts, percent.

@@ -15,7 +15,7 @@ mod summary;
 mod verdict;
 
 pub use expectations::{Actual, Checker, ExpectationResult, aborts, all_hold};
-pub use generator::{Generator, Health};
+pub use generator::{Generator, Health, LATE_IN_SMALL_RUN_MS};
 pub use screen::Snapshot;
 pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Standing, Summary};
 pub use verdict::{Ending, Verdict};

@@ -144,8 +144,25 @@ impl Link {
         String::from_utf8(uri).expect("made of texts")
     }
 
+    /// The value of our Contact: `user` at the address of the link, or `user` itself where it is a whole value.
+    pub(super) fn contact_value(&self, user: &str) -> String {
+        let mut value = Vec::new();
+        self.write_contact_value(user, &mut value);
+        String::from_utf8(value).expect("made of texts")
+    }
+
+    /// Appends the value of our Contact.
+    pub(super) fn write_contact_value(&self, user: &str, buffer: &mut Vec<u8>) {
+        if user.starts_with('<') {
+            return buffer.extend_from_slice(user.as_bytes());
+        }
+        buffer.push(b'<');
+        self.write_contact_uri(user, buffer);
+        buffer.push(b'>');
+    }
+
     /// Appends the URI of our Contact.
-    pub(super) fn write_contact_uri(&self, user: &str, buffer: &mut Vec<u8>) {
+    fn write_contact_uri(&self, user: &str, buffer: &mut Vec<u8>) {
         buffer.extend_from_slice(if self.sips { b"sips:" } else { b"sip:" });
         buffer.extend_from_slice(user.as_bytes());
         if !user.is_empty() {

@@ -362,7 +362,7 @@ impl Registration {
         writer.field("Max-Forwards", "70");
         writer.field("From", format!("<{aor}>;tag={}", context.salt.tag(context.handle)));
         writer.field("To", format!("<{aor}>")).field("Call-ID", context.salt.call_id(context.handle));
-        writer.field_fmt("CSeq", format_args!("{} REGISTER", self.cseq));
+        writer.cseq(self.cseq, b"REGISTER");
         if self.state != State::Querying {
             self.write_contacts(&mut writer, link);
         }

@@ -93,14 +93,10 @@ impl<'b> Writer<'b> {
 
     /// Our Contact: `user` at the address of the link, or `user` itself where it is a whole value.
     pub fn contact(&mut self, link: Link, user: &str) -> &mut Self {
-        if user.starts_with('<') {
-            return self.field("Contact", user);
-        }
-        self.buffer.extend_from_slice(b"Contact: <");
+        self.buffer.extend_from_slice(b"Contact: ");
         let start = self.buffer.len();
-        link.write_contact_uri(user, self.buffer);
-        without_line_ends(&mut self.buffer[start..]);
-        self.buffer.extend_from_slice(b">\r\n");
+        link.write_contact_value(user, self.buffer);
+        self.end_value(start);
         self
     }
 
@@ -118,16 +114,17 @@ impl<'b> Writer<'b> {
     fn value(&mut self, value: &[u8]) {
         let start = self.buffer.len();
         self.buffer.extend_from_slice(value);
-        without_line_ends(&mut self.buffer[start..]);
-        self.buffer.extend_from_slice(b"\r\n");
+        self.end_value(start);
     }
-}
 
-fn without_line_ends(text: &mut [u8]) {
-    for byte in text {
-        if matches!(byte, b'\r' | b'\n') {
-            *byte = b' ';
+    /// Ends a value that begins at `start`.
+    fn end_value(&mut self, start: usize) {
+        for byte in &mut self.buffer[start..] {
+            if matches!(byte, b'\r' | b'\n') {
+                *byte = b' ';
+            }
         }
+        self.buffer.extend_from_slice(b"\r\n");
     }
 }
 

@@ -4,12 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::measure::{BackOff, LatencyFrom, Tally, Totals};
-use crate::record::{CallRecord, Class, Origin};
-use crate::report::{Checker, ExpectationResult};
+use crate::record::CallRecord;
+use crate::report::{Checker, ExpectationResult, LATE_IN_SMALL_RUN_MS};
 use crate::scenario::watch::Check;
-
-/// A start later than this says nothing about the target (as in a run of few calls), milliseconds.
-const LATE_MS: f64 = 1000.0;
 
 /// What the calls of a watch came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -48,8 +45,8 @@ impl Verdicts {
         let broken: Vec<String> = results.iter().filter(|result| !result.pass).map(words).collect();
         self.checks += 1;
         self.failed += u64::from(!broken.is_empty());
-        self.late += u64::from(record.late_ms.is_some_and(|late| late > LATE_MS));
-        self.unreachable += u64::from(is_unreachable(record));
+        self.late += u64::from(record.late_ms.is_some_and(|late| late > LATE_IN_SMALL_RUN_MS));
+        self.unreachable += u64::from(record.is_unreachable());
         broken
     }
 }
@@ -58,15 +55,4 @@ fn words(result: &ExpectationResult) -> String {
     let actual = result.actual.as_ref().map_or_else(|| "not measured".to_owned(), ToString::to_string);
     let note = result.note.as_ref().map_or_else(String::new, |note| format!("; {note}"));
     format!("{}  ({actual}{note})", result.text)
-}
-
-fn is_unreachable(record: &CallRecord) -> bool {
-    let transport = [
-        Class::TransportDns,
-        Class::TransportRefused,
-        Class::TransportUnreachable,
-        Class::TransportTcp,
-        Class::TransportTls,
-    ];
-    transport.contains(&record.class) && record.code_origin != Some(Origin::Received)
 }

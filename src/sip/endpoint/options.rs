@@ -8,7 +8,6 @@ use crate::sip::exchange::{self, Cause, Exchange, Heard, Login};
 use crate::sip::flow::Flow;
 use crate::sip::message::Message;
 use crate::sip::outbox::Context;
-use crate::sip::session;
 use crate::sip::write::Writer;
 
 /// An OPTIONS to send.
@@ -140,7 +139,7 @@ impl Options {
             return self.give_up(context, 503, Cause::Transport);
         };
         let transaction = (self.next_number, self.exchange.cseq());
-        let contact = session::contact_of(link, "");
+        let contact = link.contact_value("");
         let moved = self.exchange.elsewhere(context, flow, &contact, (&mut self.authenticator, transaction));
         let Some(bytes) = moved else { return self.give_up(context, 503, Cause::Transport) };
         self.next_number += 1;

@@ -420,7 +420,7 @@ fn hop_by_hop(invite: &Client, method: &str, to: Option<&[u8]>) -> Option<Vec<u8
         writer.field("Route", route);
     }
     writer.field("From", original.header(Name::From)?).field("To", to.or_else(|| original.header(Name::To))?);
-    writer.field("Call-ID", original.call_id()?).field_fmt("CSeq", format_args!("{cseq} {method}"));
+    writer.field("Call-ID", original.call_id()?).cseq(cseq, method.as_bytes());
     writer.body("", b"");
     Some(bytes)
 }

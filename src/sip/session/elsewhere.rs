@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use super::caller::Inviting;
-use super::{Purpose, Session, State, contact_of};
+use super::{Purpose, Session, State};
 use crate::sip::authenticator::Rounds;
 use crate::sip::endpoint::Event;
 use crate::sip::exchange::{self, Cause};
@@ -72,7 +72,7 @@ impl Session {
         let Some(unserved) = self.unserved.take() else { return };
         let Some(link) = context.link(flow) else { return self.refuse(context, 503, Cause::Transport) };
         let invite = unserved.invite;
-        let (number, contact) = (self.take_number(), contact_of(link, &self.contact));
+        let (number, contact) = (self.take_number(), link.contact_value(&self.contact));
         let auth = (&mut self.authenticator, (number, invite.cseq));
         let Some(bytes) = exchange::elsewhere(context, flow, invite.client.bytes(), &contact, auth) else {
             return self.refuse(context, 503, Cause::Transport);

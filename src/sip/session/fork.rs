@@ -63,8 +63,8 @@ pub(super) struct Acknowledged {
 impl Acknowledged {
     /// Whether a 2xx of the far end with this tag to the INVITE `number` is what it acknowledged.
     fn is_of(&self, number: u32, tag: &[u8]) -> bool {
-        let to = || Message::parse(&self.bytes).ok().and_then(|ack| ack.to()?.tag().map(<[u8]>::to_vec));
-        self.number == number && !self.failure && to().as_deref().unwrap_or(b"") == tag
+        let theirs = || Message::parse(&self.bytes).ok().and_then(|ack| ack.to()?.tag());
+        self.number == number && !self.failure && theirs().unwrap_or(b"") == tag
     }
 }
 

@@ -40,7 +40,7 @@ use super::authenticator::Authenticator;
 use super::dialog::Dialog;
 use super::endpoint::Event;
 use super::exchange::{self, Cause, Exchange, Heard, Login};
-use super::flow::{Flow, Link};
+use super::flow::Flow;
 use super::message::{Message, Method};
 use super::outbox::Context;
 use super::raw::Raw;
@@ -479,9 +479,4 @@ impl Session {
             served.timer = None;
         }
     }
-}
-
-/// A Contact value: `user` at the address of the link, or `user` itself where it is a whole value.
-pub(in crate::sip) fn contact_of(link: Link, user: &str) -> String {
-    if user.starts_with('<') { user.to_owned() } else { format!("<{}>", link.contact_uri(user)) }
 }

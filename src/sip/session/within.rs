@@ -1,7 +1,7 @@
 //! Requests of the far end within the dialog, and what each is answered with (RFC 3261 §12.2.2, §15.1.2; RFC 3311 §5.2).
 
 use super::timer::Asked;
-use super::{Offer, Session, State, contact_of};
+use super::{Offer, Session, State};
 use crate::sip::endpoint::{Event, refusal};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Method, Start};
@@ -139,7 +139,7 @@ impl Session {
         }
         let Some(link) = context.link(flow) else { return };
         let agreed = self.agree_refresh(context.now, &asked);
-        let own = contact_of(link, &self.contact);
+        let own = link.contact_value(&self.contact);
         let mut headers = vec![("Contact", own.as_str())];
         headers.extend(agreed.iter().map(|(name, value)| (*name, value.as_str())));
         self.answer(context, request, (flow, key), 200, &headers);
