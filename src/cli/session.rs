@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
             Told::Second(second) => self.results.second(&second),
             Told::Limit(found) => self.note_limit(&found),
             Told::Beat { worker, progress, beat, malformed } => {
-                (self.progress[worker], self.beats[worker], self.malformed[worker]) = (progress, beat, malformed);
+                (self.progress[worker], self.beats[worker], self.malformed[worker]) = (*progress, *beat, malformed);
             }
             Told::Ended { error, overwritten } => {
                 self.overwritten += overwritten;
