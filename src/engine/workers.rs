@@ -363,7 +363,7 @@ mod tests {
 
     #[test]
     fn what_a_worker_tells_takes_little_room_in_the_channel() {
-        let bytes = std::mem::size_of::<Told>();
+        let bytes = size_of::<Told>();
         assert!(bytes <= 48, "{bytes} bytes, {WAITING} times");
     }
 }
