@@ -30,7 +30,7 @@ use crate::sink::influx::InfluxTarget;
 use crate::sink::line::{LimitPoint, WindowPoint};
 
 /// Between two times that results are counted.
-const COUNT_EVERY: Duration = Duration::from_millis(5);
+const COUNT_EVERY: Duration = Duration::from_millis(20);
 /// Between two looks at the run as a whole.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Legs whose media has a point for each second, at the same time at most: a leg that opens its media while there is
@@ -217,7 +217,7 @@ impl<'a> Session<'a> {
             Told::Second(second) => self.results.second(&second),
             Told::Limit(found) => self.note_limit(&found),
             Told::Beat { worker, progress, beat, malformed } => {
-                (self.progress[worker], self.beats[worker], self.malformed[worker]) = (progress, beat, malformed);
+                (self.progress[worker], self.beats[worker], self.malformed[worker]) = (*progress, *beat, malformed);
             }
             Told::Ended { error, overwritten } => {
                 self.overwritten += overwritten;

@@ -64,7 +64,7 @@ fn start(
             (watch.checks.len(), watch.checks.iter().map(|check| check.lines().len()).sum());
         eprintln!("{}: {checks} checks, {lines} lines; results in {}", watch.name, path.display());
         if !watch.alerts.notify.is_empty() && !args.once {
-            eprintln!("  alerts are read and not sent yet: nobody is told");
+            eprintln!("  incidents are shown here and kept in incidents.jsonl; whoever `notify` names is not told yet");
         }
         if watch.page.is_some() && !args.once {
             eprintln!("  the page is not served yet");

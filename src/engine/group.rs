@@ -71,7 +71,7 @@ pub enum GroupTold {
         why: NotBegun,
     },
     /// The far side wants no calls for a while.
-    Paused(MemberId, Pause),
+    Paused(MemberId, Box<Pause>),
     /// A second of a leg's media has passed.
     Second(Box<MediaSecond>),
     /// A member that was told to leave is gone.
@@ -79,9 +79,9 @@ pub enum GroupTold {
     /// How the worker is.
     Beat {
         /// How far its attempts are.
-        progress: Progress,
+        progress: Box<Progress>,
         /// How it is itself.
-        beat: Beat,
+        beat: Box<Beat>,
         /// Messages that are no SIP.
         malformed: u64,
     },
@@ -283,7 +283,7 @@ fn work(reactor: &mut Reactor<Group>, stop: &Stop, inbox: &Receiver<Order>, send
                     tell(GroupTold::Finished { member, n, finished, files });
                 }
                 Report::Dropped { n, why } => tell(GroupTold::NotBegun { member, n, why }),
-                Report::Paused(pause) => tell(GroupTold::Paused(member, pause)),
+                Report::Paused(pause) => tell(GroupTold::Paused(member, Box::new(pause))),
                 Report::Second(mut second) => {
                     keeper.mask_second(&mut second);
                     tell(GroupTold::Second(second));
@@ -294,7 +294,8 @@ fn work(reactor: &mut Reactor<Group>, stop: &Stop, inbox: &Receiver<Order>, send
         }
     };
     let beat = |group: &Group, beat| {
-        tell(GroupTold::Beat { progress: group.progress(), beat, malformed: group.malformed() });
+        let (progress, beat) = (Box::new(group.progress()), Box::new(beat));
+        tell(GroupTold::Beat { progress, beat, malformed: group.malformed() });
     };
     let ended = host::run(reactor, &mut keeper, stop, tend, report, beat);
     tell(GroupTold::Ended(ended.err().map(|error| error.to_string())));

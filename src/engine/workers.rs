@@ -59,7 +59,7 @@ pub struct Settings {
     pub watched_legs: u32,
 }
 
-/// What workers tell.
+/// What workers tell. A small value, for the channel has a place for each of thousands that may wait.
 #[derive(Debug)]
 pub enum Told {
     /// A leg has ended; the files are its evidence, where it has some.
@@ -72,7 +72,7 @@ pub enum Told {
         why: NotBegun,
     },
     /// The far side wants no calls for a while.
-    Paused(Pause),
+    Paused(Box<Pause>),
     /// No attempt may start any more, although the load is not over.
     Closed,
     /// A second of a leg's media has passed.
@@ -84,9 +84,9 @@ pub enum Told {
         /// Which.
         worker: usize,
         /// How far its attempts are.
-        progress: Progress,
+        progress: Box<Progress>,
         /// How it is itself.
-        beat: Beat,
+        beat: Box<Beat>,
         /// Messages that are no SIP.
         malformed: u64,
     },
@@ -339,7 +339,7 @@ fn work(
         Report::Dropped { n, why } => tell(Told::NotBegun { n, why }),
         Report::Paused(pause) => {
             mail.send(&pause);
-            tell(Told::Paused(pause));
+            tell(Told::Paused(Box::new(pause)));
         }
         Report::Closed => tell(Told::Closed),
         Report::Limit(found) => tell(Told::Limit(found)),
@@ -350,8 +350,20 @@ fn work(
     };
     let beat = |callers: &Callers, beat| {
         let malformed = callers.counters().malformed;
-        tell(Told::Beat { worker: index, progress: callers.progress(), beat, malformed });
+        let (progress, beat) = (Box::new(callers.progress()), Box::new(beat));
+        tell(Told::Beat { worker: index, progress, beat, malformed });
     };
     let ended = host::run(reactor, &mut keeper, stop, tend, report, beat);
     tell(Told::Ended { error: ended.err().map(|error| error.to_string()), overwritten: keeper.overwritten });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_worker_tells_takes_little_room_in_the_channel() {
+        let bytes = size_of::<Told>();
+        assert!(bytes <= 48, "{bytes} bytes, {WAITING} times");
+    }
 }

@@ -15,6 +15,7 @@ use tracing::warn;
 
 use super::courier::{Courier, Signals};
 use super::flush::settle_summary;
+use super::incident::{IncidentPoint, point_of_incident};
 use super::influx::{InfluxClient, InfluxTarget};
 use super::line::{self, LimitPoint, WindowPoint};
 use super::spool::{Counts, Destination, Spool, SpoolError, pending_siblings, spool_of};
@@ -34,6 +35,8 @@ pub enum Item<'a> {
     Window(&'a WindowPoint),
     /// A limit that was found.
     Limit(&'a LimitPoint<'a>),
+    /// An incident that changed.
+    Incident(&'a IncidentPoint<'a>),
 }
 
 /// The InfluxDB sink of a run.
@@ -75,6 +78,7 @@ impl Collector {
         let points = match item {
             Item::Call(record, registration) => line::points_of(record, registration),
             Item::Second(second) => line::point_of_second(second).into_iter().collect(),
+            Item::Incident(incident) => point_of_incident(incident).into_iter().collect(),
             Item::Limit(limit) => line::point_of_limit(limit).into_iter().collect(),
             Item::Window(window) => line::point_of_window(window).into_iter().collect(),
         };

@@ -89,6 +89,15 @@ impl RunFolder {
         self.windows.append(window)
     }
 
+    /// Appends a change of an incident to `incidents.jsonl`, at once: there are few, and each counts.
+    pub fn incident(&self, change: &impl Serialize) -> Result<(), FolderError> {
+        let path = self.dir.join("incidents.jsonl");
+        let mut line = serde_json::to_vec(change).expect("an incident is plain data");
+        line.push(b'\n');
+        let opened = fs::OpenOptions::new().create(true).append(true).open(&path);
+        opened.and_then(|mut file| file.write_all(&line)).map_err(|error| io_error(&path, error))
+    }
+
     /// Writes what was appended, of `calls.jsonl` only what the spool was done with at the last look or is now. To be
     /// called a few times a second.
     pub fn tick(&mut self, spool: Option<Progress>) -> Result<(), FolderError> {

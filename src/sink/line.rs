@@ -375,7 +375,7 @@ fn without_controls(text: &str, longest: usize) -> String {
     fits.map(|(_, c)| if c.is_control() { ' ' } else { c }).collect()
 }
 
-fn nanoseconds(time: Timestamp) -> i64 {
+pub(super) fn nanoseconds(time: Timestamp) -> i64 {
     // Years 1677 to 2262 fit; InfluxDB refuses times outside them.
     i64::try_from(time.as_nanosecond()).unwrap_or(0)
 }

@@ -14,6 +14,7 @@ mod collector;
 mod courier;
 mod files;
 mod flush;
+mod incident;
 pub mod influx;
 pub mod line;
 pub mod spool;
@@ -28,6 +29,7 @@ pub use crate::report::SinkReport;
 pub use collector::{Collector, Item};
 pub use files::{FolderError, RunFolder, write_whole};
 pub use flush::{FlushError, flush};
+pub use incident::{IncidentPoint, point_of_incident};
 pub use spooler::Progress;
 
 use influx::TimeOuts;

@@ -4,12 +4,15 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use super::job::Outcome;
 use crate::evidence::File;
+use crate::incident::{Change, Incident};
 use crate::pace::calendar::Position;
 use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
 use crate::report::{SinkCounts, SinkReport};
-use crate::sink::{Collector, FolderError, Item, RunFolder, write_whole};
+use crate::sink::{Collector, FolderError, IncidentPoint, Item, RunFolder, write_whole};
 
 /// `calls.jsonl` is put away once it holds so many bytes: it and the one before hold twice as much at most.
 const CALLS_BYTES: u64 = 64 << 20;
@@ -27,6 +30,14 @@ pub(super) struct Results {
     evidence: VecDeque<String>,
     /// The last write failed: it is told once, until one succeeds.
     failing: bool,
+}
+
+/// A line of `incidents.jsonl`.
+#[derive(Serialize)]
+struct Line<'a> {
+    change: Change,
+    #[serde(flatten)]
+    incident: &'a Incident,
 }
 
 impl Results {
@@ -51,6 +62,15 @@ impl Results {
             collector.offer(Item::Call(record, registration));
         }
         let written = self.write(record, files);
+        self.note(written)
+    }
+
+    /// An incident has changed: `incidents.jsonl` and the database have each change.
+    pub(super) fn incident(&mut self, point: &IncidentPoint<'_>) -> Option<String> {
+        if let Some(collector) = &self.collector {
+            collector.offer(Item::Incident(point));
+        }
+        let written = self.folder.incident(&Line { change: point.change, incident: point.incident });
         self.note(written)
     }
 

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 use rustc_hash::{FxHashMap, FxHashSet};
 
+use super::incidents::{Incidents, News};
 use super::job::{Job, Next, Outcome, Purpose, complete, is_ours};
 use super::once::Verdicts;
 use super::results::Results;
@@ -24,7 +25,7 @@ use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::plan::Step;
 use crate::scenario::watch::{Check, Watch};
 use crate::serve::{Board, Spooled};
-use crate::sink::{Collector, RunFolder};
+use crate::sink::{Collector, IncidentPoint, RunFolder};
 
 /// How long it waits for something to happen before it looks at signals.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -116,6 +117,7 @@ struct Running<'a> {
     stage: Stage,
     calendar: Calendar,
     results: Results,
+    incidents: Incidents,
     say: &'a mut dyn FnMut(Said),
     once: bool,
     lines: FxHashMap<Arc<str>, Line>,
@@ -145,6 +147,7 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         stage,
         calendar,
         results: Results::new(options.folder, options.collector),
+        incidents: Incidents::new(&watch.alerts, clock::now()),
         say,
         once: options.once,
         lines: FxHashMap::default(),
@@ -181,7 +184,10 @@ impl Running<'_> {
         let (mut next_tick, mut next_show, mut next_note, mut next_once) = (begun, begun, begun + NOTE_POSITION, begun);
         loop {
             let now = clock::now();
-            let wake = [self.calendar.poll_timeout(), now + LOOK_EVERY].into_iter().min().unwrap_or(now);
+            let wake = [self.calendar.poll_timeout(), now + LOOK_EVERY, self.incidents.deadline()]
+                .into_iter()
+                .min()
+                .unwrap_or(now);
             match self.stage.worker.told.recv_timeout(wake.saturating_duration_since(now)) {
                 Ok(GroupTold::Ended(error)) => {
                     ended.trouble = error;
@@ -218,6 +224,7 @@ impl Running<'_> {
                 let trouble = self.results.tick();
                 self.note_trouble(trouble);
             }
+            self.tell_incidents();
             if now >= next_show {
                 next_show = now + SHOW;
                 self.show();
@@ -553,6 +560,23 @@ impl Running<'_> {
         (self.say)(Said::Call(format!("{}{unmet}{what}", screen::call_line(record))));
         let trouble = self.results.outcome(outcome);
         self.note_trouble(trouble);
+        // Once, there is nothing to compare with.
+        if !self.once {
+            self.incidents.handle_result(clock::now(), &outcome.finished.record, outcome.purpose);
+        }
+    }
+
+    /// What the results come to: every change is kept, and those that are worth it are told.
+    fn tell_incidents(&mut self) {
+        let time = clock::timestamp();
+        for News { change, incident, message } in self.incidents.news(clock::now(), time) {
+            let point = IncidentPoint { time, site: self.watch.site.as_deref(), change, incident: &incident };
+            let trouble = self.results.incident(&point);
+            self.note_trouble(trouble);
+            if let Some(message) = message {
+                self.note(format!("{}\n{}", message.title, message.text));
+            }
+        }
     }
 
     /// Counts an attempt that has ended.
