@@ -22,6 +22,7 @@ mod layers;
 mod packages;
 mod pair;
 mod pbx_desk;
+mod pbx_faults;
 mod pbx_licences;
 mod pbx_limits;
 mod pbx_registrar;
