@@ -43,7 +43,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         if hang_up.came() {
             match load() {
                 Ok(plan) => {
-                    println!("the file is read again: numbers, faults, and places of trunks and licence are as it says");
+                    println!(
+                        "the file is read again: numbers, faults, and places of trunks and licence are as it says"
+                    );
                     lab.change(plan);
                 }
                 Err(mistakes) => eprintln!("{mistakes}\nthe file is not read again: the lab goes on as it was"),

@@ -3,6 +3,7 @@
 mod bad_files;
 mod check_output;
 mod cli;
+mod cli_labs;
 mod cli_loads;
 mod dashboards;
 mod disk;
