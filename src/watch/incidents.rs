@@ -1,13 +1,16 @@
 //! What the results of a watch come to: who is hit, and which news of it are told. No clock, no files.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustc_hash::FxHashMap;
 
 use super::job::Purpose;
-use crate::incident::{Change, Config, Decision, Incident, Judge, Message, Output, Sample, Throttle};
-use crate::record::CallRecord;
-use crate::scenario::watch::Alerts;
+use crate::incident::{Change, Config, Decision, Incident, Judge, Label, Message, Output, Sample, Throttle};
+use crate::record::{CallRecord, Direction};
+use crate::scenario::plan::{Target, Trunk};
+use crate::scenario::watch::{Alerts, Watch};
 
 /// The judge of a watch, and what it has told.
 pub(super) struct Incidents {
@@ -15,7 +18,11 @@ pub(super) struct Incidents {
     throttle: Throttle,
     /// When the judge has something to do by itself.
     due: Instant,
+    /// By target and trunk: the digits before a number that choose the trunk.
+    prefixes: Prefixes,
 }
+
+type Prefixes = FxHashMap<(String, String), String>;
 
 /// An incident has changed.
 #[derive(Debug)]
@@ -27,18 +34,34 @@ pub(super) struct News {
 }
 
 impl Incidents {
-    /// `interval`: an agent's calls come so often.
-    pub(super) fn new(alerts: &Alerts, interval: Duration, now: Instant) -> Self {
-        Self { judge: Judge::new(config(alerts, interval), now), throttle: Throttle::new(alerts.throttle), due: now }
+    pub(super) fn new(watch: &Watch, now: Instant) -> Self {
+        let judge = Judge::new(config(&watch.alerts, watch.interval()), now);
+        Self { judge, throttle: Throttle::new(watch.alerts.throttle), due: now, prefixes: prefixes(watch) }
+    }
+
+    /// The file was read again: other trunks, perhaps.
+    pub(super) fn follow(&mut self, watch: &Watch) {
+        self.prefixes = prefixes(watch);
     }
 
     /// A result. What repeats a failure is none of its own: the `retry` of the failure says what it showed.
     pub(super) fn handle_result(&mut self, now: Instant, record: &CallRecord, purpose: Purpose) {
         if purpose != Purpose::Reproduction {
-            let control = purpose == Purpose::Control;
-            self.judge.handle_result(now, &Sample { control, ..Sample::of(record) });
+            let mut sample = Sample { control: purpose == Purpose::Control, ..Sample::of(record) };
+            // The same number over another trunk is the same destination.
+            if let Some(number) = self.number_of(record) {
+                sample.labels = sample.labels.with(Label::Destination, Some(number));
+            }
+            self.judge.handle_result(now, &sample);
             self.due = now;
         }
+    }
+
+    /// The number that was called over a trunk, without the trunk's digits.
+    fn number_of<'r>(&self, record: &'r CallRecord) -> Option<&'r str> {
+        let trunk = record.trunk.as_ref().filter(|_| record.direction == Direction::Outbound)?;
+        let prefix = self.prefixes.get(&(record.target.clone(), trunk.clone()))?;
+        record.to.as_deref()?.strip_prefix(prefix.as_str())
     }
 
     /// When to ask for news next, without a result.
@@ -77,6 +100,15 @@ impl Incidents {
 /// Between two looks at least.
 const LEAST: Duration = Duration::from_millis(100);
 
+fn prefixes(watch: &Watch) -> Prefixes {
+    let targets = watch.checks.iter().flat_map(|check| check.plan.actors.iter().map(|actor| &actor.target));
+    let trunks = targets.flat_map(|target| target.trunks.values().map(move |trunk| (target, trunk)));
+    let of = |(target, trunk): (&Arc<Target>, &Trunk)| {
+        Some(((target.name.clone(), trunk.name.clone()), trunk.prefix.clone()?))
+    };
+    trunks.filter_map(of).collect()
+}
+
 fn config(alerts: &Alerts, interval: Duration) -> Config {
     Config {
         window: alerts.window,
@@ -88,10 +120,29 @@ fn config(alerts: &Alerts, interval: Duration) -> Config {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::record::{Class, Retry};
+    use crate::scenario::compile::{self, Input};
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    /// A watch of a target with trunks behind 91 and 92.
+    fn watch() -> Watch {
+        let call =
+            "scenario: call\ntarget: pbx.yaml\ncaller: { account: agents, steps: [{ dial: { number: echo } }] }\n";
+        let target = "target: pbx\nsip: { server: \"sip:127.0.0.1\" }\nnumbers: { echo: \"2000\" }\n\
+                      accounts: { agents: { users: \"1001..1004\", password: \"${P}\" } }\n\
+                      trunks: { cht: { select: { prefix: 91 } }, fet: { select: { prefix: 92 } } }\n";
+        let input = Input {
+            path: Path::new("w.yaml"),
+            text: "watch: w\nchecks: [{ scenario: call.yaml, every: 60s, agents: each, budget: { per_day: 10 } }]\n",
+            target: None,
+            set: &[],
+            env: &|_| Some("secret".to_owned()),
+            read: &|path| Ok(if path.ends_with("call.yaml") { call } else { target }.to_owned()),
+        };
+        compile::watch(&input).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
 
     /// A minute of a line of four agents over two trunks, of which one refuses.
     fn minute(incidents: &mut Incidents, begin: Instant, minute: u64, refuses: bool) -> Vec<News> {
@@ -134,7 +185,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn a_trunk_that_refuses_is_one_message_and_its_end_another() {
         let begin = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
+        let mut incidents = Incidents::new(&watch(), begin);
         let told = |incidents: &mut Incidents, minutes: std::ops::Range<u64>, refuses: bool| -> Vec<String> {
             let news = minutes.flat_map(|it| minute(incidents, begin, it, refuses)).collect::<Vec<_>>();
             news.into_iter().filter_map(|news| news.message).map(|message| message.title).collect()
@@ -150,12 +201,31 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn what_repeats_a_failure_is_no_result_of_its_own() {
         let now = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, now);
+        let mut incidents = Incidents::new(&watch(), now);
         let text = include_str!("../../tests/data/influx/record.json");
         let record: CallRecord = serde_json::from_str(text).expect("valid");
         incidents.handle_result(now, &record, Purpose::Reproduction);
         assert_eq!(incidents.judge.held().1, 0);
         incidents.handle_result(now, &record, Purpose::Scheduled);
         assert_eq!(incidents.judge.held().1, 1);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
+    fn the_same_number_over_another_trunk_is_the_same_destination() {
+        let incidents = Incidents::new(&watch(), Instant::now());
+        let text = include_str!("../../tests/data/influx/record.json");
+        let record: CallRecord = serde_json::from_str(text).expect("valid");
+        let number = |trunk: Option<&str>, direction, to: &str| {
+            let (target, trunk, to) = ("pbx".to_owned(), trunk.map(str::to_owned), Some(to.to_owned()));
+            let record = CallRecord { target, trunk, direction, to, ..record.clone() };
+            incidents.number_of(&record).map(str::to_owned)
+        };
+        let out = Direction::Outbound;
+        assert_eq!(number(Some("cht"), out, "912000").as_deref(), Some("2000"));
+        assert_eq!(number(Some("fet"), out, "922000").as_deref(), Some("2000"));
+        assert_eq!(number(Some("fet"), out, "2000"), None, "it is called without the trunk's digits");
+        assert_eq!(number(None, out, "912000"), None);
+        assert_eq!(number(Some("cht"), Direction::Inbound, "912000"), None);
     }
 }

@@ -147,7 +147,7 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         stage,
         calendar,
         results: Results::new(options.folder, options.collector),
-        incidents: Incidents::new(&watch.alerts, watch.interval(), clock::now()),
+        incidents: Incidents::new(&watch, clock::now()),
         say,
         once: options.once,
         lines: FxHashMap::default(),
@@ -313,6 +313,7 @@ impl Running<'_> {
         before.into_iter().for_each(|member| self.stage.worker.leave(member));
         let checks = self.recurring();
         self.calendar.replace(self.watch.zone.clone(), checks, moment());
+        self.incidents.follow(&self.watch);
         self.board.write(|figures| figures.reloads.0 += 1);
         let (checks, lines) = (self.watch.checks.len(), self.lines.len());
         self.note(format!("the file is read again (checks: {checks}, lines: {lines})"));
