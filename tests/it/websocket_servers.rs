@@ -30,6 +30,7 @@ fn listen(serve: fn(TcpStream)) -> SocketAddr {
     address
 }
 
+#[expect(clippy::result_large_err, reason = "tungstenite says what the callback returns")]
 fn upgraded(stream: TcpStream) -> Option<Web> {
     let agree = |request: &Request, mut response: Response| {
         assert_eq!(request.headers()["Sec-WebSocket-Protocol"], "sip");
