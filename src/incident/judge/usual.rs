@@ -19,6 +19,8 @@ const MEMORY: f32 = 500.0;
 const ENOUGH: f32 = 30.0;
 /// Standard deviations that a value may lie from the mean: one in 740 of a normal distribution lies beyond (one side).
 const WITHIN: f32 = 3.0;
+/// A delay that is longer than usual by less than this, ms, is nothing to tell anybody: E.721 asks for a mean of seconds.
+const NOTICED: f32 = 100.0;
 /// A value out of range counts this much, so that what has changed for good becomes usual in the end.
 const OUT_OF_RANGE: f32 = 0.02;
 /// All hours together, for an hour that has seen too little.
@@ -48,7 +50,8 @@ pub(super) struct Usual([[Course; 3]; 25]);
 impl Usual {
     /// Whether a value is out of its range, and takes it in; `None` without a baseline.
     ///
-    /// The range ends `3σ + slack` from the mean, upwards for delays (of their logarithm) and downwards for MOS.
+    /// The range ends `3σ + slack` from the mean, upwards for delays (of their logarithm, and no nearer than 100 ms) and
+    /// downwards for MOS.
     pub(super) fn is_off(&mut self, figure: Figure, value: f64, hour: usize) -> Option<bool> {
         let (value, least, slack) = match figure {
             Figure::Srd | Figure::Setup => (value.max(1e-3).ln() as f32, 0.05, 0.1),
@@ -58,7 +61,14 @@ impl Usual {
         let end = known
             .into_iter()
             .find(|course| course.weight >= ENOUGH)
-            .map(|course| course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack);
+            .map(|course| {
+                let end = course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack;
+                let noticed = match figure {
+                    Figure::Srd | Figure::Setup => (course.mean.exp() + NOTICED).ln(),
+                    Figure::Mos => f32::MIN,
+                };
+                end.max(noticed)
+            });
         let off = end.map(|end| value > end);
         let weight = if off == Some(true) { OUT_OF_RANGE } else { 1.0 };
         // A value far out moves the baseline no more than one at the end of the range.
@@ -83,6 +93,14 @@ mod tests {
         }
         assert_eq!(usual.is_off(Figure::Srd, 400.0, 12), Some(false));
         assert_eq!(usual.is_off(Figure::Srd, 400.0, 3), Some(true));
+    }
+
+    #[test]
+    fn a_delay_of_milliseconds_may_double_and_nobody_is_told() {
+        let mut usual = Usual::default();
+        (0..200).for_each(|i| assert_ne!(usual.is_off(Figure::Srd, 5.0 + f64::from(i % 3), 0), Some(true)));
+        assert_eq!(usual.is_off(Figure::Srd, 100.0, 0), Some(false));
+        assert_eq!(usual.is_off(Figure::Srd, 110.0, 0), Some(true));
     }
 
     #[test]
