@@ -57,6 +57,7 @@ mod virtual_search_faults;
 mod virtual_sessions;
 mod virtual_srtp;
 mod virtual_starved;
+mod virtual_webrtc;
 mod watch;
 
 #[path = "../support/influx_front/mod.rs"]
