@@ -159,7 +159,7 @@ impl CallRecord {
             sdd_ms: between(moments.bye, moments.bye_answered),
             hangup_by: facts.ended.map(|ended| party(ended.by).to_owned()),
             codec: figures.codec,
-            ice_gathered_ms: between(moments.started, rungs.gathered),
+            ice_gathered_ms: between(rungs.opened, rungs.gathered),
             ice_check_ms: between(rungs.described, rungs.first_check),
             ice_connected_ms: between(rungs.described, rungs.connected),
             dtls_done_ms: between(rungs.described, rungs.dtls_done),

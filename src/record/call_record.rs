@@ -132,8 +132,8 @@ pub struct CallRecord {
     pub sdd_ms: Option<f64>,
     pub hangup_by: Option<String>,
     pub codec: Option<String>,
-    /// From the start of the attempt until our candidates of ICE were known; `null` where media was not WebRTC's, as in
-    /// the next four.
+    /// From asking for a socket until our candidates of ICE were known; `null` where media was not WebRTC's, as in the
+    /// next four.
     #[serde(default)]
     pub ice_gathered_ms: Option<f64>,
     /// From the other side's description to our first check of ICE.

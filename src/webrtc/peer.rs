@@ -84,6 +84,8 @@ pub enum Event {
 /// When a peer reached what. `None` is not reached.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Rungs {
+    /// The socket was asked for: whoever hosts the peer notes it.
+    pub opened: Option<Instant>,
     /// Our candidates were known.
     pub gathered: Option<Instant>,
     /// The other side's description was known.

@@ -9,7 +9,7 @@ use crate::scenario::plan::Step;
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
 use crate::station::streams::{config_of, described};
-use crate::webrtc::{self, Credentials, Fault};
+use crate::webrtc::{self, Credentials, Fault, Rungs};
 
 impl Leg {
     /// Asks for a pair of media sockets.
@@ -19,6 +19,9 @@ impl Leg {
         }
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let local = self.flow.map_or(any, |flow| tools.endpoint.local_address(flow.link).unwrap_or(any));
+        if tools.actor.target.srtp.policy != Policy::Off {
+            self.facts.peer.get_or_insert_default().rungs.opened = Some(tools.now);
+        }
         self.port = Some(tools.streams.open(tools.me, tools.actor.target.rtp_ports, local));
     }
 
@@ -151,7 +154,7 @@ impl Leg {
         self.local_rtp = None;
         if let Some(peer) = tools.streams.peer(port) {
             let facts = self.facts.peer.get_or_insert_default();
-            facts.rungs = peer.rungs();
+            facts.rungs = Rungs { opened: facts.rungs.opened, ..peer.rungs() };
             facts.fault = facts.fault.take().or_else(|| peer.shortfall(tools.now));
         }
         if let Some(report) = tools.streams.finish(tools.now, port) {
