@@ -70,7 +70,8 @@ pub(super) fn document() -> Value {
     let refusal = schema::<Refusal>(&mut generator);
     let mut paths = serde_json::Map::new();
     for Answer { path, summary, parameters, schema } in answers() {
-        let refused = |why: &str| json!({ "description": why, "content": { "application/json": { "schema": refusal } } });
+        let refused =
+            |why: &str| json!({ "description": why, "content": { "application/json": { "schema": refusal } } });
         let mut responses = json!({
             "200": { "description": summary,
                      "content": { "application/json": { "schema": schema(&mut generator) } } },

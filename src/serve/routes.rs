@@ -88,7 +88,9 @@ async fn guard(State(access): State<Arc<Access>>, request: Request, next: Next) 
 fn not_admitted(wrong: bool, html: bool) -> Response {
     let mut response = match html {
         true => (StatusCode::UNAUTHORIZED, [(header::CONTENT_TYPE, HTML)], page::login(wrong)).into_response(),
-        false => refusal(StatusCode::UNAUTHORIZED, if wrong { "this is not the token" } else { "the token is asked for" }),
+        false => {
+            refusal(StatusCode::UNAUTHORIZED, if wrong { "this is not the token" } else { "the token is asked for" })
+        }
     };
     response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"ringfleet\""));
     response

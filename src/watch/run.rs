@@ -637,6 +637,7 @@ impl Running<'_> {
         if let Some(shown) = &mut self.shown {
             let now = clock::timestamp();
             shown.trouble(TroubleOf::Disk, self.results.trouble(), now);
+            shown.open_incidents(self.incidents.open());
             self.board.publish(shown.view(now, self.calendar.upcoming(), self.results.sinks()));
         }
     }

@@ -223,9 +223,10 @@ impl Writer {
             word,
             name: &line.name,
             labels: labels(line),
-            since: line.since.filter(|_| wanted).map(|since| {
-                format!("since {} ({})", self.moment(since).text, self.lasting(since, None))
-            }),
+            since: line
+                .since
+                .filter(|_| wanted)
+                .map(|since| format!("since {} ({})", self.moment(since).text, self.lasting(since, None))),
             last: last.map(|last| LastCell {
                 at: self.moment(last.ended_at),
                 class: Some(last.class.as_str()).filter(|class| *class != "ok"),
@@ -250,7 +251,7 @@ impl Writer {
             since: self.moment(of.since),
             lasts: self.lasting(of.since, of.closed_at),
             closed: of.closed_at.map(|at| self.moment(at)),
-            sure: format!("{:.0} % sure", (100.0 * of.confidence).floor()),
+            sure: format!("to {:.0} %", (100.0 * of.confidence).floor()),
             codes: codes.join(", "),
             listed,
             of,
@@ -410,7 +411,8 @@ fn sink(of: &Sink) -> SinkRow<'_> {
 /// `12 345`, in groups that no line ends within.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
-    let groups: Vec<&str> = digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
     groups.join("\u{202f}")
 }
 
