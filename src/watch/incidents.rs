@@ -1,6 +1,6 @@
 //! What the results of a watch come to: who is hit, and which news of it are told. No clock, no files.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
@@ -27,8 +27,9 @@ pub(super) struct News {
 }
 
 impl Incidents {
-    pub(super) fn new(alerts: &Alerts, now: Instant) -> Self {
-        Self { judge: Judge::new(config(alerts), now), throttle: Throttle::new(alerts.throttle), due: now }
+    /// `interval`: an agent's calls come so often.
+    pub(super) fn new(alerts: &Alerts, interval: Duration, now: Instant) -> Self {
+        Self { judge: Judge::new(config(alerts, interval), now), throttle: Throttle::new(alerts.throttle), due: now }
     }
 
     /// A result. What repeats a failure is none of its own: the `retry` of the failure says what it showed.
@@ -79,23 +80,23 @@ impl Incidents {
 }
 
 /// Between two looks at least.
-const LEAST: std::time::Duration = std::time::Duration::from_millis(100);
+const LEAST: Duration = Duration::from_millis(100);
 
-fn config(alerts: &Alerts) -> Config {
+fn config(alerts: &Alerts, interval: Duration) -> Config {
     Config {
         window: alerts.window,
         widespread_agents: alerts.widespread_agents,
         widespread_share: alerts.widespread_share,
-        ..Config::default()
+        ..Config::for_interval(interval)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::record::{Class, Retry};
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     /// A minute of a line of four agents over two trunks, of which one refuses.
     fn minute(incidents: &mut Incidents, begin: Instant, minute: u64, refuses: bool) -> Vec<News> {
@@ -138,7 +139,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn a_trunk_that_refuses_is_one_message_and_its_end_another() {
         let begin = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), begin);
+        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
         let told = |incidents: &mut Incidents, minutes: std::ops::Range<u64>, refuses: bool| -> Vec<String> {
             let news = minutes.flat_map(|it| minute(incidents, begin, it, refuses)).collect::<Vec<_>>();
             news.into_iter().filter_map(|news| news.message).map(|message| message.title).collect()
@@ -154,7 +155,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn what_repeats_a_failure_is_no_result_of_its_own() {
         let now = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), now);
+        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, now);
         let text = include_str!("../../tests/data/influx/record.json");
         let record: CallRecord = serde_json::from_str(text).expect("valid");
         incidents.handle_result(now, &record, Purpose::Reproduction);

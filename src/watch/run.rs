@@ -152,7 +152,7 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         stage,
         calendar,
         results: Results::new(options.folder, options.collector),
-        incidents: Incidents::new(&watch.alerts, clock::now()),
+        incidents: Incidents::new(&watch.alerts, watch.interval(), clock::now()),
         say,
         once: options.once,
         lines: FxHashMap::default(),

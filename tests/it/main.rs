@@ -3,6 +3,7 @@
 mod bad_files;
 mod check_output;
 mod cli;
+mod cli_labs;
 mod cli_loads;
 mod dashboards;
 mod disk;
@@ -22,6 +23,7 @@ mod layers;
 mod packages;
 mod pair;
 mod pbx_desk;
+mod pbx_faults;
 mod pbx_licences;
 mod pbx_limits;
 mod pbx_registrar;
