@@ -88,7 +88,7 @@ checks.equal((incident["scope"], incident["value"]), ("trunk", "fet"), "who is h
 checks.equal(incident["sheet"]["company"], "Example Ltd", "the sheet's company")
 failure = api("failures")["failures"][0]
 with urllib.request.urlopen(f"http://127.0.0.1:{page}{failure['evidence'][0]}", timeout=5) as answer:
-    checks.that(b"INVITE" in answer.read(), "the evidence has no INVITE")
+    checks.that(b"REGISTER" in answer.read(), "the evidence has no REGISTER")
 in_incident = look("page-incident")
 
 # The line is back: what the page says follows.
