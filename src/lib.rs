@@ -45,7 +45,7 @@
 //! | 17 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
 //! | 18 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
 //! | 19 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
-//! | 20 | [`serve`] | `/metrics` and `/healthz` of a watch | shell |
+//! | 20 | [`serve`] | `/metrics`, `/healthz`, the page and the API of a watch | shell |
 //! | 21 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
 //! | 22 | [`cli`] | one file per subcommand, wiring only | shell |
 //!
