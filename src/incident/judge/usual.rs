@@ -19,7 +19,7 @@ const MEMORY: f32 = 500.0;
 const ENOUGH: f32 = 30.0;
 /// Standard deviations that a value may lie from the mean: one in 740 of a normal distribution lies beyond (one side).
 const WITHIN: f32 = 3.0;
-/// A delay that is longer than usual by less than this, ms, is nothing to tell anybody: E.721 asks for a mean of seconds.
+/// A delay that is longer than usual by less than this, ms, is nothing to tell anybody.
 const NOTICED: f32 = 100.0;
 /// A value out of range counts this much, so that what has changed for good becomes usual in the end.
 const OUT_OF_RANGE: f32 = 0.02;
