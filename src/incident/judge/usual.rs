@@ -124,7 +124,7 @@ mod tests {
     fn what_has_changed_for_good_becomes_usual() {
         let mut usual = Usual::default();
         (0..300).for_each(|_| assert_ne!(usual.is_off(Figure::Srd, 100.0, 0), Some(true)));
-        let until = (0..20_000).find(|_| usual.is_off(Figure::Srd, 200.0, 0) == Some(false));
+        let until = (0..20_000).find(|_| usual.is_off(Figure::Srd, 300.0, 0) == Some(false));
         assert!(until.is_some_and(|results| results > 1_000), "{until:?}");
     }
 }
