@@ -43,9 +43,9 @@
 //! | 15 | [`net`] | **the** place of sockets, TLS, DNS and time | shell |
 //! | 16 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
 //! | 17 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
-//! | 18 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
+//! | 18 | [`sink`] | spool on disk, InfluxDB, files of the run folder, one try to deliver an alert | shell |
 //! | 19 | [`serve`] | `/metrics` and `/healthz` of a watch | shell |
-//! | 20 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
+//! | 20 | [`watch`] | checks that come again and again: calendar, worker, results, incidents, the queue of alerts and what outlives a kill | shell |
 //! | 21 | [`cli`] | one file per subcommand, wiring only | shell |
 //!
 //! # Rules that hold everywhere

@@ -25,9 +25,8 @@ pub use sheet::{About, Numbers, Sheet};
 pub use snapshot::{Call, Change, Incident, Place, Undecided};
 pub use throttle::{Decision, Key, Throttle};
 
-/// A trunk's incident, for tests.
-#[cfg(test)]
-fn sample_incident() -> Incident {
+/// A trunk's incident, to try templates with.
+pub(crate) fn sample_incident() -> Incident {
     use crate::record::{Class, Finding};
     let stamp = |text: &str| text.parse().expect("a time stamp");
     let call = |id: &str, sip: Option<&str>, at: &str| Call {

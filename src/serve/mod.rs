@@ -17,7 +17,7 @@ use axum::response::IntoResponse;
 use axum::routing::get;
 use tokio::sync::oneshot;
 
-pub use figures::{Figures, Spooled};
+pub use figures::{Deliveries, Figures, Spooled};
 
 use crate::net::{self, clock};
 
