@@ -1,27 +1,31 @@
 //! `ringfleet lab`: the simulated PBX until it is interrupted.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 
 use super::args::Lab as Args;
 use super::exit;
 use super::load::{self, Overrides};
-use super::session::Interrupt;
+use super::session::{HangUp, Interrupt};
 use crate::engine::Lab;
 use crate::scenario::compile;
 use crate::scenario::lab::LabPlan;
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
-    let plan = match &args.file {
-        None => LabPlan::default(),
-        Some(path) => match load::with_input(path, &Overrides::default(), compile::lab) {
-            Ok(plan) => plan,
-            Err(diagnostics) => {
-                eprintln!("{diagnostics}");
-                return Ok(exit::USAGE);
-            }
-        },
+    let load = || match &args.file {
+        None => Ok(LabPlan::default()),
+        Some(path) => load::with_input(path, &Overrides::default(), compile::lab),
+    };
+    let plan = match load() {
+        Ok(plan) => plan,
+        Err(diagnostics) => {
+            eprintln!("{diagnostics}");
+            return Ok(exit::USAGE);
+        }
     };
     let interrupt = Interrupt::watch()?;
+    let hang_up = HangUp::watch()?;
     let about = about(&plan);
     let lab = match Lab::start(plan, args.listen) {
         Ok(lab) => lab,
@@ -35,13 +39,28 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     }
     println!("lab listens on {} (udp, tcp, tls); end it with Ctrl-C", lab.address);
     print!("{about}");
-    interrupt.wait();
+    while !interrupt.waited(LOOK_EVERY) {
+        if hang_up.came() {
+            match load() {
+                Ok(plan) => {
+                    println!(
+                        "the file is read again: numbers, faults, and places of trunks and licence are as it says"
+                    );
+                    lab.change(plan);
+                }
+                Err(mistakes) => eprintln!("{mistakes}\nthe file is not read again: the lab goes on as it was"),
+            }
+        }
+    }
     let dismissed = lab.stop();
     if dismissed.count() > 0 {
         println!("{} connections had to be closed: {dismissed}", dismissed.count());
     }
     Ok(exit::PASS)
 }
+
+/// Between two looks at signals.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Numbers that stand in one line.
 const IN_A_LINE: usize = 5;

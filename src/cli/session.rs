@@ -58,11 +58,29 @@ impl Interrupt {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Waits for it.
-    pub(super) fn wait(&self) {
-        while !self.came() {
-            std::thread::sleep(Duration::from_millis(50));
+    /// Waits a while. Whether it came.
+    pub(super) fn waited(&self, time: Duration) -> bool {
+        if !self.came() {
+            std::thread::sleep(time);
         }
+        self.came()
+    }
+}
+
+/// SIGHUP: files are to be read again.
+pub(super) struct HangUp(Arc<AtomicBool>);
+
+impl HangUp {
+    pub(super) fn watch() -> anyhow::Result<Self> {
+        let flag = Arc::new(AtomicBool::new(false));
+        signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&flag))
+            .context("cannot watch for signals")?;
+        Ok(Self(flag))
+    }
+
+    /// Whether it came since this was asked last.
+    pub(super) fn came(&self) -> bool {
+        self.0.swap(false, Ordering::Relaxed)
     }
 }
 

@@ -2,17 +2,13 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use anyhow::Context as _;
 
 use super::args::Watch as Args;
 use super::exit;
 use super::load::{self, Overrides};
 use super::run::{NotStarted, credentials, start_sink};
 use super::screen::{counted, trouble_of};
-use super::session::{Interrupt, run_id, runs_dir, watched_legs};
+use super::session::{HangUp, Interrupt, run_id, runs_dir, watched_legs};
 use crate::net::clock;
 use crate::scenario::compile;
 use crate::scenario::watch::{Influx, Watch};
@@ -31,9 +27,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         }
     };
     let interrupt = Interrupt::watch()?;
-    let hang_up = Arc::new(AtomicBool::new(false));
-    signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&hang_up))
-        .context("cannot watch for signals")?;
+    let hang_up = HangUp::watch()?;
     match start(args, watch, &interrupt, &hang_up, &load) {
         Ok(code) => Ok(code),
         Err(refused) => Ok(refused.tell()),
@@ -44,7 +38,7 @@ fn start(
     args: &Args,
     watch: Watch,
     interrupt: &Interrupt,
-    hang_up: &AtomicBool,
+    hang_up: &HangUp,
     load: &dyn Fn() -> Result<Watch, crate::scenario::diagnostic::Diagnostics>,
 ) -> Result<u8, NotStarted> {
     let started = clock::timestamp();
@@ -83,7 +77,7 @@ fn start(
         store,
         board,
     };
-    let asked = Asked { to_stop: &|| interrupt.came(), to_reload: &|| hang_up.swap(false, Ordering::Relaxed), load };
+    let asked = Asked { to_stop: &|| interrupt.came(), to_reload: &|| hang_up.came(), load };
     let quiet = args.quiet;
     let mut say = |said: Said| {
         let time = clock::timestamp().strftime("%H:%M:%S");

@@ -1,7 +1,7 @@
 //! The loop of one thread: turn the reactor until the station is done or told to stop.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -46,6 +46,14 @@ pub enum StartError {
         port: u16,
         /// Why.
         source: io::Error,
+    },
+    /// None of the local addresses that the target names can reach its server.
+    #[error("no address of `local_addresses` is of the same family as {address}, where {server} is")]
+    Family {
+        /// The server.
+        server: String,
+        /// Its address.
+        address: IpAddr,
     },
     /// The listening address cannot be had.
     #[error("cannot listen on {address}: {source}")]

@@ -6,6 +6,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::host::{self, StartError, Stop};
+use crossbeam_channel::Sender;
+
 use crate::media::clock::NtpClock;
 use crate::net::clock;
 use crate::net::tls::SelfSigned;
@@ -22,6 +24,7 @@ pub struct Lab {
     pub address: SocketAddr,
     /// The CA of its certificate, PEM.
     pub ca: String,
+    changes: Sender<LabPlan>,
     stop: Stop,
     thread: JoinHandle<()>,
     last: Arc<Mutex<host::Beat>>,
@@ -46,17 +49,31 @@ impl Lab {
         let stop = Stop::of(&reactor)?;
         let last = Arc::new(Mutex::new(host::Beat::default()));
         let (asked, told) = (stop.clone(), Arc::clone(&last));
+        let (changes, changed) = crossbeam_channel::bounded(1);
         let thread = std::thread::Builder::new().name("lab".into()).spawn(move || {
             let note = |_: &Pbx, beat: host::Beat| {
                 if let Ok(mut last) = told.lock() {
                     *last = beat;
                 }
             };
-            if let Err(error) = host::run(&mut reactor, &mut (), &asked, |_| {}, |(), ()| {}, note) {
+            let tend = |reactor: &mut Reactor<Pbx>| {
+                for plan in changed.try_iter() {
+                    let now = reactor.now();
+                    reactor.station.change(now, plan);
+                }
+            };
+            if let Err(error) = host::run(&mut reactor, &mut (), &asked, tend, |(), ()| {}, note) {
                 tracing::error!(%error, "the lab has ended");
             }
         });
-        Ok(Self { address: listening, ca, stop, thread: thread.map_err(StartError::Worker)?, last })
+        Ok(Self { address: listening, ca, changes, stop, thread: thread.map_err(StartError::Worker)?, last })
+    }
+
+    /// Makes it another one as far as that goes while it runs ([`Pbx::change`]).
+    pub fn change(&self, plan: LabPlan) {
+        // A lab that has ended is none.
+        let _ = self.changes.send(plan);
+        self.stop.wake();
     }
 
     /// CPU time of the lab so far: it is not the generator's.

@@ -43,7 +43,12 @@ pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
         let reached: Vec<io::Result<(Hop, IpAddr)>> = hops.iter().map(towards).collect();
         let first = reached.into_iter().reduce(|found, other| if found.is_ok() { found } else { other.or(found) });
         let Some((hop, local)) = first.transpose().map_err(refused)? else { continue };
-        for local in target.local_addresses.iter().filter(|local| local.is_ipv4() == hop.address.is_ipv4()) {
+        let mut fitting =
+            target.local_addresses.iter().filter(|local| local.is_ipv4() == hop.address.is_ipv4()).peekable();
+        if fitting.peek().is_none() && !target.local_addresses.is_empty() {
+            return Err(StartError::Family { server: server.host.clone(), address: hop.address.ip() });
+        }
+        for local in fitting {
             udp::Udp::bind(SocketAddr::new(*local, 0)).map_err(|source| StartError::Address {
                 server: format!("{} from {local}", server.host),
                 port: 0,

@@ -56,6 +56,8 @@ pub struct Config {
     pub patience: Duration,
     /// How long to wait after a failure for those that belong to it. Default 3 s.
     pub settle: Duration,
+    /// How long a brief interruption lasts: failures of one agent within it are one moment. Default 20 s.
+    pub interruption: Duration,
     /// Most repetitions asked for in a minute. Default 20.
     pub reproduce_per_minute: u32,
     /// MOS below this is low quality whatever is usual. Default 3.1: "nearly all users dissatisfied" lies below R = 60, which
@@ -79,11 +81,29 @@ impl Default for Config {
             comes_back: Duration::from_secs(1800),
             patience: Duration::from_secs(90),
             settle: Duration::from_secs(3),
+            interruption: Duration::from_secs(20),
             reproduce_per_minute: 20,
             mos_least: 3.1,
             max_values: 10_000,
             max_results: 8_192,
             max_failures: 2_048,
+        }
+    }
+}
+
+impl Config {
+    /// For agents that call once in `interval`. The times of [`Config::default`] are for a minute; results that come more
+    /// often tell the same in less time, and results that come less often do not tell it any later than they come.
+    pub fn for_interval(interval: Duration) -> Self {
+        let default = Self::default();
+        let part = (interval.as_secs_f64() / 60.0).clamp(1.0 / 60.0, 1.0);
+        let times = |time: Duration| time.mul_f64(part);
+        Self {
+            hold: times(default.hold),
+            patience: times(default.patience),
+            settle: times(default.settle),
+            interruption: times(default.interruption),
+            ..default
         }
     }
 }
@@ -160,14 +180,12 @@ const MINUTE: u64 = 60_000;
 const GENERATION: u64 = 12 * 60 * MINUTE;
 /// A value or a fault without a result for so long is forgotten.
 const STALE: u64 = 24 * 60 * MINUTE;
-/// Failures of one agent within so long, ms, are one moment; a brief interruption is over by then.
-const MOMENT: u64 = 20_000;
 /// How likely an agent fails again at the moment at which it failed: brief interruptions do that.
 const ECHO: f64 = 0.3;
-/// A second repetition is placed so long after the first has failed.
-const LATER: Duration = Duration::from_secs(22);
-/// An agent's calls are not repeated more often, but for the second repetition.
-const BETWEEN_REPETITIONS: u64 = 50_000;
+/// A second repetition is placed so many interruptions after the first has failed.
+const LATER: f64 = 1.1;
+/// An agent's calls are repeated once in so many interruptions, but for the second repetition.
+const BETWEEN_REPETITIONS: f64 = 2.5;
 
 pub(super) fn ms(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
@@ -414,8 +432,9 @@ impl Judge {
         if agent == NONE {
             return false;
         }
+        let moment = ms(self.config.interruption);
         let failing = &mut self.state.values.of_mut(agent).failing;
-        let echo = failing.is_some_and(|(at, of)| of == family && now < at + MOMENT);
+        let echo = failing.is_some_and(|(at, of)| of == family && now < at + moment);
         if !echo {
             *failing = Some((now, family));
         }
@@ -429,8 +448,9 @@ impl Judge {
         if agent == NONE || asked >= self.config.reproduce_per_minute {
             return;
         }
+        let between = ms(self.config.interruption.mul_f64(BETWEEN_REPETITIONS));
         let last = &mut self.state.values.of_mut(agent).asked;
-        if !second && (sample.reproduces.is_some() || last.is_some_and(|at| now < at + BETWEEN_REPETITIONS)) {
+        if !second && (sample.reproduces.is_some() || last.is_some_and(|at| now < at + between)) {
             return;
         }
         *last = Some(now);
@@ -438,7 +458,7 @@ impl Judge {
         let id = self.state.next_again;
         self.state.next_again += 1;
         let labels = Label::ALL.iter().filter_map(|label| Some((*label, sample.labels.get(*label)?.to_owned())));
-        let after = if second { LATER } else { Duration::ZERO };
+        let after = if second { self.config.interruption.mul_f64(LATER) } else { Duration::ZERO };
         let what = Reproduce { id, call_id: sample.call_id.to_owned(), after, labels: labels.collect() };
         self.out.push_back(Output::Reproduce(what));
     }

@@ -63,7 +63,8 @@ impl Pbx {
         let number = user_of(uri).unwrap_or_default();
         // A number that never answers does not even challenge: only a time-out tells.
         let (trunk, inner) = self.trunk_of(&number);
-        let behaviour = self.behaviour_of(trunk, &inner);
+        let everybody = self.fault_of(None, trunk, &inner);
+        let behaviour = everybody.or_else(|| self.behaviour_of(trunk, &inner));
         let ask = Ask { source: flow.remote.ip(), account: "", trunk, callee: &inner };
         if behaviour == Some(Behaviour::NoResponse) || self.limits.ignores(now, &ask) {
             return self.ignore(now, session, flow);
@@ -71,6 +72,10 @@ impl Pbx {
         let Some(account) = self.admit(now, session, invite) else { return };
         if !self.endpoint.speak(now, session, self.config.plan.speaks) {
             return;
+        }
+        let behaviour = self.fault_of(Some(&account), trunk, &inner).or(behaviour);
+        if behaviour == Some(Behaviour::NoResponse) {
+            return self.ignore(now, session, flow);
         }
         let held = match self.limits.enter(now, &Ask { account: &account, ..ask }) {
             Ok(held) => held,
@@ -107,6 +112,14 @@ impl Pbx {
         let outside = trunk.is_some() && !number.is_empty() && !self.registrar.knows(number);
         let echo = || outside.then_some(Behaviour::Echo { answer_after: Duration::ZERO });
         found.map(|extension| extension.behaviour.clone()).or_else(echo)
+    }
+
+    /// What is out of order for a call; `account` is who calls, where that is known by now.
+    fn fault_of(&self, account: Option<&str>, trunk: Option<usize>, number: &str) -> Option<Behaviour> {
+        let plan = &self.config.plan;
+        let trunk = trunk.and_then(|index| plan.trunks.get(index)).map(|trunk| trunk.name.as_str());
+        let met = plan.faults.iter().find(|fault| fault.meets(account, trunk, number));
+        met.map(|fault| fault.behaviour.clone())
     }
 
     fn begin(&mut self, now: Instant, session: Handle, behaviour: &Behaviour) {

@@ -108,6 +108,20 @@ impl Pbx {
         licence.map(|licence| licence.places = places).is_some()
     }
 
+    /// Takes over what can change while it runs: numbers, faults, and how many places trunks and the licence have. Calls and
+    /// bindings stay.
+    pub fn change(&mut self, now: Instant, plan: LabPlan) {
+        for trunk in &plan.trunks {
+            if let Some(places) = &trunk.limit.places {
+                self.set_trunk_places(now, &trunk.name, places.limit);
+            }
+        }
+        if let Some(licence) = &plan.licence {
+            self.set_licence_places(licence.places);
+        }
+        (self.config.plan.extensions, self.config.plan.faults) = (plan.extensions, plan.faults);
+    }
+
     fn drain_endpoint(&mut self, now: Instant, at_hand: Option<(Flow, &Message<'_>)>) {
         let message = at_hand.map(|(_, message)| message);
         while let Some(event) = self.endpoint.poll_event() {

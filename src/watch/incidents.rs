@@ -45,9 +45,10 @@ pub(super) struct News {
 }
 
 impl Incidents {
-    pub(super) fn new(alerts: &Alerts, now: Instant) -> Self {
+    /// `interval`: an agent's calls come so often.
+    pub(super) fn new(alerts: &Alerts, interval: Duration, now: Instant) -> Self {
         Self {
-            judge: Judge::new(config(alerts), now),
+            judge: Judge::new(config(alerts, interval), now),
             throttle: Throttle::new(alerts.throttle),
             held: BTreeMap::new(),
             due: now,
@@ -56,13 +57,13 @@ impl Incidents {
     }
 
     /// One that goes on from where another stopped.
-    pub(super) fn restored(alerts: &Alerts, memory: Memory, now: Instant, wall: Timestamp) -> Self {
+    pub(super) fn restored(alerts: &Alerts, interval: Duration, memory: Memory, now: Instant, wall: Timestamp) -> Self {
         let Memory { judge, throttle, held, at } = memory;
         // A calendar that was set back does not say how long nobody judged.
         let away = Duration::try_from(wall.duration_since(at)).unwrap_or(Duration::ZERO);
         let mut throttle = throttle.restored(alerts.throttle);
         throttle.resume(now, wall);
-        let judge = Judge::restore(config(alerts), judge, away, now);
+        let judge = Judge::restore(config(alerts, interval), judge, away, now);
         Self { judge, throttle, held, due: now, look_at: now }
     }
 
@@ -73,9 +74,9 @@ impl Incidents {
     }
 
     /// Another file holds: what it says of windows and periods does, from now on.
-    pub(super) fn replace(&mut self, alerts: &Alerts, now: Instant, wall: Timestamp) {
+    pub(super) fn replace(&mut self, alerts: &Alerts, interval: Duration, now: Instant, wall: Timestamp) {
         let suppressed = self.throttle.suppressed;
-        *self = Self::restored(alerts, self.memory(wall), now, wall);
+        *self = Self::restored(alerts, interval, self.memory(wall), now, wall);
         self.throttle.suppressed = suppressed;
     }
 
@@ -167,12 +168,12 @@ const LOOK_AT_HELD: Duration = Duration::from_secs(1);
 /// Between two looks at least.
 const LEAST: Duration = Duration::from_millis(100);
 
-fn config(alerts: &Alerts) -> Config {
+fn config(alerts: &Alerts, interval: Duration) -> Config {
     Config {
         window: alerts.window,
         widespread_agents: alerts.widespread_agents,
         widespread_share: alerts.widespread_share,
-        ..Config::default()
+        ..Config::for_interval(interval)
     }
 }
 
@@ -180,6 +181,8 @@ fn config(alerts: &Alerts) -> Config {
 mod tests {
     use super::*;
     use crate::record::{Class, Retry};
+
+    const MINUTE: Duration = Duration::from_secs(60);
 
     /// A minute of a line of four agents over two trunks, of which one refuses.
     fn minute(incidents: &mut Incidents, begin: Instant, minute: u64, refuses: bool) -> Vec<News> {
@@ -222,7 +225,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn a_trunk_that_refuses_is_one_message_and_its_end_another() {
         let begin = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), begin);
+        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
         assert_eq!(told(&mut incidents, begin, 0..10, false), [""; 0]);
         let opened = told(&mut incidents, begin, 10..20, true);
         assert_eq!(opened, ["[critical] widespread: trunk cht line.down opened"]);
@@ -240,7 +243,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn what_is_back_within_the_hour_is_told_once_the_hour_is_over_if_it_still_is() {
         let begin = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), begin);
+        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
         assert_eq!(told(&mut incidents, begin, 0..10, false), [""; 0]);
         assert_eq!(told(&mut incidents, begin, 10..15, true).len(), 1);
         assert_eq!(told(&mut incidents, begin, 15..30, false), ["[critical] widespread: trunk cht line.down closed"]);
@@ -254,7 +257,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn over_a_restart_nothing_is_told_twice_and_the_end_has_the_key_of_the_beginning() {
         let begin = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), begin);
+        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
         told(&mut incidents, begin, 0..10, false);
         let news: Vec<News> = (10..15).flat_map(|it| minute(&mut incidents, begin, it, true)).collect();
         let opened: Vec<_> = news.iter().filter(|it| it.is_told).map(|it| it.message.dedup_key.clone()).collect();
@@ -262,7 +265,7 @@ mod tests {
         let memory: Memory = serde_json::from_str(&text).expect("reads back");
         // Two minutes nobody was there.
         let now = begin + Duration::from_secs(17 * 60);
-        let mut incidents = Incidents::restored(&Alerts::default(), memory, now, wall(17 * 60));
+        let mut incidents = Incidents::restored(&Alerts::default(), MINUTE, memory, now, wall(17 * 60));
         assert_eq!(incidents.open().count(), 1);
         assert_eq!(told(&mut incidents, begin, 17..25, true), [""; 0]);
         let news: Vec<News> = (25..45).flat_map(|it| minute(&mut incidents, begin, it, false)).collect();
@@ -275,7 +278,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn what_repeats_a_failure_is_no_result_of_its_own() {
         let now = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), now);
+        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, now);
         let text = include_str!("../../tests/data/influx/record.json");
         let record: CallRecord = serde_json::from_str(text).expect("valid");
         incidents.handle_result(now, &record, Purpose::Reproduction);

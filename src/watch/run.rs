@@ -170,9 +170,10 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
     let now = clock::now();
     let position: Position = options.store.as_ref().and_then(|store| store.get("position")).unwrap_or_default();
     let memory: Option<Memory> = options.store.as_ref().and_then(|store| store.get("memory"));
+    let interval = watch.interval();
     let incidents = match memory {
-        Some(memory) => Incidents::restored(&watch.alerts, memory, now, clock::timestamp()),
-        None => Incidents::new(&watch.alerts, now),
+        Some(memory) => Incidents::restored(&watch.alerts, interval, memory, now, clock::timestamp()),
+        None => Incidents::new(&watch.alerts, interval, now),
     };
     let open: Vec<Incident> = incidents.open().cloned().collect();
     let start = |store: Store| {
@@ -369,7 +370,8 @@ impl Running<'_> {
             return;
         }
         self.sheets.replace(&self.watch);
-        self.incidents.replace(&self.watch.alerts, clock::now(), clock::timestamp());
+        let interval = self.watch.interval();
+        self.incidents.replace(&self.watch.alerts, interval, clock::now(), clock::timestamp());
         if let Some(notifier) = &self.notifier {
             notifier.replace(senders);
         }

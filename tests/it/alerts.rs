@@ -108,13 +108,17 @@ impl Watching {
         }
     }
 
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
+    }
+
     fn kill(mut self) {
         self.child.kill().expect("it runs");
         self.child.wait().expect("it ends");
     }
 
     fn end(mut self) -> Option<i32> {
-        kill(Pid::from_raw(self.child.id() as i32), Signal::SIGTERM).expect("it runs");
+        self.signal(Signal::SIGTERM);
         self.child.wait().expect("it ends").code()
     }
 }
@@ -158,7 +162,7 @@ fn a_trunk_that_refuses(hook: &Hook, throttle: &str) -> Desk {
 }
 
 #[test]
-fn a_trunk_that_refuses_is_one_message_and_a_kill_repeats_none_of_it() {
+fn a_trunk_that_refuses_is_one_message_its_end_another_and_a_kill_in_between_repeats_none() {
     let hook = Hook::start();
     let desk = a_trunk_that_refuses(&hook, "60m");
     let watching = Watching::start(&desk);
@@ -181,9 +185,14 @@ fn a_trunk_that_refuses_is_one_message_and_a_kill_repeats_none_of_it() {
     let watching = Watching::start(&desk);
     let still = watching.wait_for("is still open");
     assert!(still.contains(id) && still.contains("trunk cht"), "{still}");
-    // A watch that ends is no news, and one that goes on is none.
+    assert_eq!(hook.got().len(), 1, "a watch that goes on is no news: {:?}", hook.got());
+    desk.write("lab.yaml", &LAB.replace("reject: { code: 503 }", "echo: { answer_after: 10ms }"));
+    watching.signal(Signal::SIGHUP);
+    let got = hook.wait_for(2);
+    assert_eq!((&got[1]["state"], &got[1]["dedup_key"]), (&"resolved".into(), &alert["dedup_key"]), "{}", got[1]);
+    assert_ne!(got[1]["id"], alert["id"]);
     assert_eq!(watching.end(), Some(0));
-    assert_eq!(hook.got().len(), 1, "{:?}", hook.got());
+    assert_eq!(hook.got().len(), 2, "the end of a watch is no news: {:?}", hook.got());
 }
 
 #[test]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use ringfleet::record::{CallRecord, Class, Heard};
 use ringfleet::report::Summary;
 use serde_json::Value;
@@ -38,8 +39,12 @@ impl Listening {
         peak_memory_kib(self.child.id()).expect("it runs")
     }
 
+    pub(crate) fn hang_up(&self) {
+        signal(&self.child, Signal::SIGHUP);
+    }
+
     pub(crate) fn interrupt(&mut self) -> i32 {
-        signal(&self.child);
+        signal(&self.child, Signal::SIGINT);
         self.child.wait().expect("it ends").code().unwrap_or(-1)
     }
 }
@@ -51,9 +56,9 @@ fn peak_memory_kib(pid: u32) -> Option<u64> {
     line.split_whitespace().next()?.parse().ok()
 }
 
-fn signal(child: &Child) {
+fn signal(child: &Child, which: Signal) {
     let pid = nix::unistd::Pid::from_raw(child.id() as i32);
-    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).expect("it runs");
+    nix::sys::signal::kill(pid, which).expect("it runs");
 }
 
 impl Desk {
@@ -378,7 +383,7 @@ fn an_interrupted_run_hangs_up_and_is_exit_130() {
     let out = desk.path("out");
     // The call is up long before the first window is written.
     wait_for(|| fs::read_to_string(out.join("windows.jsonl")).is_ok_and(|text| !text.is_empty()));
-    signal(&child);
+    signal(&child, Signal::SIGINT);
     let ended = child.wait_with_output().expect("it ends");
     assert_eq!(code(&ended), Some(130));
     let summary = summary(&out);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ringfleet::media::clock::NtpClock;
 use ringfleet::pbx::{self, Pbx};
 use ringfleet::scenario::compile::{self, Input};
+use ringfleet::scenario::diagnostic::Diagnostics;
 use ringfleet::scenario::lab::LabPlan;
 use ringfleet::sip::endpoint;
 use ringfleet::sip::flow::{Flow, Link, LinkId, Transport};
@@ -55,6 +56,11 @@ pub(crate) fn at(host: u8) -> Flow {
 
 /// A lab file's plan, without challenges.
 pub(crate) fn lab(rest: &str) -> LabPlan {
+    read(rest).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+/// The same, or what is wrong with it.
+pub(crate) fn read(rest: &str) -> Result<LabPlan, Diagnostics> {
     let text = format!("lab: desk\nchallenge: false\n{rest}");
     let input = Input {
         path: Path::new("lab.yaml"),
@@ -64,7 +70,7 @@ pub(crate) fn lab(rest: &str) -> LabPlan {
         env: &|_| None,
         read: &|_| Err(std::io::ErrorKind::NotFound.into()),
     };
-    compile::lab(&input).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    compile::lab(&input)
 }
 
 impl Desk {

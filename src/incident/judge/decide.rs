@@ -21,8 +21,10 @@ const SURE: f64 = 0.98;
 const RESCOPED: f64 = 5.0;
 /// A fault that began so many windows ago at most may be the first sign of a wider one.
 const YOUNG: u64 = 2;
-/// A known fault is looked at again after so long, ms.
-const EVERY: u64 = 30_000;
+/// A known fault is looked at so often in a window.
+const LOOKS: u64 = 10;
+/// Faults that are known or likely are looked at no more often than this, ms.
+const LEAST_BETWEEN_LOOKS: u64 = 100;
 /// Its last results, as a share of the window, are asked by themselves: what has changed shows there first.
 const LATELY: u64 = 3;
 /// So many failures of a value are looked back at, and so many are put into a window.
@@ -68,7 +70,7 @@ impl Judge {
         self.look_again(now);
         self.show_other_classes(now);
         if self.state.pending.iter().any(Option::is_some) || !self.state.faults.is_empty() {
-            let at = now + ms(self.config.settle).max(2_000) * 2;
+            let at = now + ms(self.config.settle).max(LEAST_BETWEEN_LOOKS) * 2;
             self.state.look_at = Some(self.state.look_at.map_or(at, |look| look.min(at)));
         }
     }
@@ -341,7 +343,7 @@ impl Judge {
             for span in [window / LATELY, window] {
                 let Some(at) = self.state.faults.iter().position(|fault| (fault.id, fault.family) == id) else { break };
                 let fault = &self.state.faults[at];
-                if fault.over.is_some() || now < fault.checked + EVERY {
+                if fault.over.is_some() || now < fault.checked + window / LOOKS {
                     break;
                 }
                 let since = fault.onset.max(fault.top).max(now.saturating_sub(span));
@@ -350,7 +352,7 @@ impl Judge {
                 }
             }
             let checked = self.state.faults.iter_mut().find(|fault| (fault.id, fault.family) == id);
-            if let Some(fault) = checked.filter(|fault| now >= fault.checked + EVERY) {
+            if let Some(fault) = checked.filter(|fault| now >= fault.checked + window / LOOKS) {
                 fault.checked = now;
                 let number = fault.incident;
                 self.refresh(number, now);

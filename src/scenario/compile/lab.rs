@@ -10,10 +10,10 @@ use super::secret::{self, Rules};
 use super::site::Site;
 use super::{Input, lab_limits, licence, server, session, srtp};
 use crate::scenario::file::LabFile;
-use crate::scenario::file::lab::{BehaviourFile, LabAccountsFile};
+use crate::scenario::file::lab::{BehaviourFile, FaultFile, LabAccountsFile};
 use crate::scenario::file::step::RejectFile;
 use crate::scenario::file::target::TransportWord;
-use crate::scenario::lab::{Behaviour, Extension, LAB_PASSWORD, LabPlan, LabTrunk};
+use crate::scenario::lab::{Behaviour, Extension, Fault, LAB_PASSWORD, LabPlan, LabTrunk};
 use crate::scenario::plan::{
     Account, Codec, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings,
     Transport, Trunk,
@@ -148,7 +148,28 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
     if let Some(licence) = &file.licence {
         plan.licence = Some(licence::compile(licence, &plan.accounts, at.key("licence"), report));
     }
+    let at = at.key("faults");
+    plan.faults =
+        file.faults.iter().enumerate().map(|(index, file)| fault(file, &plan, at.index(index), report)).collect();
     plan
+}
+
+/// Names that the lab does not have would be a fault that never shows.
+fn fault(file: &FaultFile, plan: &LabPlan, at: At<'_>, report: &mut Report) -> Fault {
+    let users = file.accounts.as_ref().and_then(|users| users_of(&users.0, at.key("accounts"), report));
+    let accounts = users.unwrap_or_default();
+    if let Some(user) = accounts.iter().find(|user| !plan.accounts.iter().any(|account| account.user == **user)) {
+        report.add(at.key("accounts"), format!("the lab has no account {user}"), "write accounts that it has");
+    }
+    for (index, name) in file.trunks.iter().enumerate() {
+        if !plan.trunks.iter().any(|trunk| trunk.name == *name) {
+            let names: Vec<&str> = plan.trunks.iter().map(|trunk| trunk.name.as_str()).collect();
+            let help = format!("it has {}", names.join(", "));
+            report.add(at.key("trunks").index(index), format!("the lab has no trunk `{name}`"), &help);
+        }
+    }
+    let numbers = file.numbers.iter().map(|number| number.0.trim().to_owned()).collect();
+    Fault { accounts, trunks: file.trunks.clone(), numbers, behaviour: behaviour(&file.does) }
 }
 
 fn lab_accounts(input: &Input<'_>, file: &LabAccountsFile, at: At<'_>, report: &mut Report) -> Vec<Account> {

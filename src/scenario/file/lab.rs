@@ -50,6 +50,26 @@ pub struct LabFile {
     /// Limits on registrations, beside the licence. Default: none.
     #[serde(default)]
     pub registrations: LabRegistrationsFile,
+    /// What is out of order; of several that a call meets the first counts. Default: nothing.
+    #[serde(default)]
+    pub faults: Vec<FaultFile>,
+}
+
+/// Something that is out of order. Calls that all fields given fit meet it; calls that are up go on.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "fault")]
+pub struct FaultFile {
+    /// Calls by these accounts, as `1003` or `1003..1005`. Default: by all.
+    pub accounts: Option<Digits>,
+    /// Calls over these trunks. Default: over all, and those that take none.
+    #[serde(default)]
+    pub trunks: Vec<String>,
+    /// Calls to these numbers, without the prefix of a trunk. Default: to all.
+    #[serde(default)]
+    pub numbers: Vec<Digits>,
+    /// What happens to such a call, whatever number it is for.
+    pub does: BehaviourFile,
 }
 
 /// `media` of a lab.

@@ -1,10 +1,12 @@
 //! The lab plan: what the simulated PBX is told to be. A lab file is compiled to this; without one the lab is
 //! [`LabPlan::default`].
 
+mod faults;
 mod limits;
 
 use std::time::Duration;
 
+pub use faults::Fault;
 pub use limits::{
     Ban, CallLimit, CallLimits, Evict, Freed, LabLicence, LabLimit, Meter, Others, OverProvisioned, Places, RateLimit,
     RegistrationLimits, Subject, Victim,
@@ -39,6 +41,8 @@ pub struct LabPlan {
     pub transport: Transport,
     /// Encryption of audio on both sides; `None`: its callers do not encrypt, and the lab takes both.
     pub srtp: Option<Srtp>,
+    /// What is out of order. The first that fits a call counts.
+    pub faults: Vec<Fault>,
 }
 
 /// A number of the lab and what it does.
@@ -182,6 +186,7 @@ impl Default for LabPlan {
             },
             transport: Transport::Udp,
             srtp: None,
+            faults: Vec::new(),
         }
     }
 }

@@ -5,6 +5,7 @@ mod preview;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -56,7 +57,7 @@ pub struct Check {
     /// When it starts.
     pub cadence: Cadence,
     /// How much each start is put off at most.
-    pub jitter: std::time::Duration,
+    pub jitter: Duration,
     /// What becomes of a start while the one before is under way.
     pub overlap: Overlap,
     /// What becomes of starts that were missed.
@@ -113,7 +114,26 @@ pub struct Line {
     pub recurring: Recurring,
 }
 
+impl Watch {
+    /// How often the calls of an agent come, of those that come most often; a day where every check comes by cron.
+    pub fn interval(&self) -> Duration {
+        self.checks.iter().map(Check::interval).min().unwrap_or(DAY)
+    }
+}
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
 impl Check {
+    /// How often it comes for one agent.
+    fn interval(&self) -> Duration {
+        let turns = self.plan.actors.first().and_then(|actor| actor.pool.as_ref()).filter(|_| !self.each_agent);
+        let turns = turns.map_or(1, |pool| u32::try_from(pool.accounts.len()).unwrap_or(u32::MAX));
+        match &self.cadence {
+            Cadence::Every(every) => every.saturating_mul(turns).min(DAY),
+            Cadence::Cron(_) => DAY,
+        }
+    }
+
     /// Its lines: one, or one for each account.
     pub fn lines(&self) -> Vec<Line> {
         let pool = self.plan.actors.first().and_then(|actor| actor.pool.as_ref()).filter(|_| self.each_agent);

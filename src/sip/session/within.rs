@@ -103,8 +103,9 @@ impl Session {
     fn handle_bye(&mut self, context: &mut Context<'_>, request: &Message<'_>, flow: Flow, key: u64) {
         self.answer(context, request, (flow, key), 200, &[]);
         match self.state {
-            // A BYE crosses a BYE: both are answered, and ours has its own answer still to come.
-            State::Over | State::Closing => {}
+            // A BYE crosses a BYE: both are answered, and ours has its own answer still to come. What we have refused is over,
+            // but for its ACK.
+            State::Over | State::Closing | State::Refusing => {}
             // A caller may end an early dialog so; the INVITE still wants its final response (§15.1.2).
             State::Invited => self.give_way(context),
             // A fork that hangs up before any answered: the INVITE goes on.

@@ -339,7 +339,7 @@ mod tests {
             outbox.add(at(0), &of(incident, Change::Opened, 0));
         }
         // It was minor when it opened and is worse at its end: who was not told of it hears nothing.
-        outbox.add(at(60), &of(&Incident { severity: Severity::Critical, ..minor.clone() }, Change::Closed, 60));
+        outbox.add(at(60), &of(&Incident { severity: Severity::Critical, ..minor }, Change::Closed, 60));
         let ids = |told: Vec<(String, Change, usize)>| told.into_iter().map(|(id, ..)| id).collect::<Vec<_>>();
         assert_eq!(ids(drain(&mut outbox, "support")), ["inc-1", "inc-3"]);
         assert_eq!(ids(drain(&mut outbox, "worst")), ["inc-2"]);

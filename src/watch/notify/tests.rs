@@ -15,10 +15,13 @@ use crate::units::Secret;
 /// What a receiver may be waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Headers and bodies.
+type Got = Mutex<Vec<(BTreeMap<String, String>, Value)>>;
+
 /// A receiver that answers as it is told, then with 200, and keeps what it is sent.
 struct Hook {
     address: SocketAddr,
-    got: Arc<Mutex<Vec<(BTreeMap<String, String>, Value)>>>,
+    got: Arc<Got>,
     answers: Arc<Mutex<VecDeque<u16>>>,
 }
 
@@ -50,8 +53,6 @@ impl Hook {
         }
     }
 }
-
-type Got = Mutex<Vec<(BTreeMap<String, String>, Value)>>;
 
 fn serve(listener: &TcpListener, got: &Got, answers: &Mutex<VecDeque<u16>>) {
     for stream in listener.incoming().map_while(Result::ok) {
@@ -104,7 +105,8 @@ fn told(n: u64, change: Change) -> Vec<Told> {
 }
 
 fn memory() -> Memory {
-    crate::watch::incidents::Incidents::new(&Alerts::default(), clock::now()).memory(clock::timestamp())
+    crate::watch::incidents::Incidents::new(&Alerts::default(), Duration::from_secs(60), clock::now())
+        .memory(clock::timestamp())
 }
 
 fn ids(got: &[(BTreeMap<String, String>, Value)]) -> Vec<&str> {

@@ -147,6 +147,19 @@ proptest! {
 }
 
 #[test]
+fn a_bye_to_an_invite_that_we_refused_for_want_of_a_prack_is_no_second_end() {
+    let reliable = |reliable| Kind { reliable, ..Kind::plain() };
+    let ops = [
+        (0, 0, Op::Dial(reliable(Reliable::Required))),
+        (0, 0, Op::Pass(40_000)),
+        (1, 0, Op::Ring(reliable(Reliable::Supported))),
+        (0, 0, Op::Pass(32_000)),
+        (1, 0, Op::Within("BYE")),
+    ];
+    play(Network::default(), Transport::Udp, &ops);
+}
+
+#[test]
 fn a_day_of_registration_and_a_call_every_minute_is_counted_exactly() {
     let mut play = Play::new(Network::default(), Transport::Udp);
     let (now, flow) = (play.pair.now, play.pair.flow(0));
