@@ -29,6 +29,7 @@ use crate::sip::registration::Registrar;
 use crate::sip::sdp::crypto::KeySource;
 use crate::sip::stun;
 use crate::sip::token::Handle;
+use crate::station::Rungs;
 use crate::station::streams::Streams;
 use crate::timer::Wheel;
 use crate::units::{Random, Redacted};
@@ -198,6 +199,8 @@ pub struct Callers {
     pub(super) looked_back: Option<Instant>,
     /// How a transport failed last.
     pub(super) fault: TransportFailure,
+    /// How far the link has come that is told to be open or lost next.
+    pub(super) climbed: Option<(LinkId, Rungs)>,
     /// The scenario expects to hear its own audio.
     pub(super) reference_expected: bool,
     pub(super) reports: std::collections::VecDeque<Report>,
@@ -294,6 +297,7 @@ impl Callers {
             idle_until: None,
             looked_back: None,
             fault: TransportFault::Unreachable.into(),
+            climbed: None,
             reference_expected: config.plan.expects_reference(),
             reports: std::collections::VecDeque::new(),
             progress: Progress::default(),

@@ -1,5 +1,6 @@
 //! What a worker tells the callers, and what they want of it.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -7,11 +8,11 @@ use super::callers::{Callers, Report};
 use super::leg::{Leg, Phase};
 use super::links::Purpose;
 use crate::record::{LocalFailure, TransportFailure, TransportFault};
-use crate::sip::flow::{Flow, Link, LinkId, Transport};
+use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::keep_alive::{Action, PING};
 use crate::sip::message::{Message, ParseError};
 use crate::sip::stun::{self, Binding};
-use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
+use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Rungs, Station};
 
 impl Station for Callers {
     type Report = Report;
@@ -70,20 +71,30 @@ impl Station for Callers {
 
     fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent) {
         match event {
+            LinkEvent::Climbed(rungs) => self.climbed = Some((link, rungs)),
             LinkEvent::Opened(known) => {
                 // Calls that come in from elsewhere are those of the first actor.
                 let first = self.config.plan.actors.first().map(|actor| actor.target.public_address);
                 let opened = self.links.opened(link);
                 let public = opened.map(|(purpose, _)| purpose.public).or(first).unwrap_or_default();
-                let sips = opened.is_some_and(|(purpose, _)| purpose.sips);
+                let mut known = known.known_as(public);
                 if let Some((purpose, remote)) = opened {
+                    (known.sips, known.outbound) = (purpose.sips, purpose.outbound);
+                    known.invalid = purpose.transport.is_web().then(|| self.name_of(&purpose));
                     let reliable = purpose.transport.is_reliable();
                     self.keep_alives.add(now, Flow { link, remote }, reliable, purpose.keep_alive);
+                    if purpose.pings {
+                        self.keep_alives.expect_answers(link);
+                    }
                 }
-                self.endpoint.add_link(link, Link { sips, ..known.known_as(public) });
+                self.endpoint.add_link(link, known);
                 self.take_standing_link(now, link);
+                let rungs = self.rungs_of(link);
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, |leg, tools| leg.take_link(tools, link));
+                    self.with_leg(now, me, |leg, tools| {
+                        leg.facts.rungs = rungs;
+                        leg.take_link(tools, link);
+                    });
                 }
                 self.drain_endpoint(now, None, None);
             }
@@ -91,8 +102,12 @@ impl Station for Callers {
                 self.links.lost(link);
                 self.keep_alives.remove(link);
                 self.fault = TransportFailure { fault: fault_of(fault), text: Some(text) };
+                let rungs = self.rungs_of(link);
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, |leg, tools| leg.miss_link(tools, link));
+                    self.with_leg(now, me, |leg, tools| {
+                        leg.facts.rungs = rungs;
+                        leg.miss_link(tools, link);
+                    });
                 }
                 self.miss_standing_link(now, link);
                 self.endpoint.remove_link(now, link);
@@ -196,6 +211,19 @@ impl Station for Callers {
 }
 
 impl Callers {
+    /// How far a link has come that is open or lost now.
+    fn rungs_of(&mut self, link: LinkId) -> Rungs {
+        self.climbed.take().filter(|(climbed, _)| *climbed == link).map(|(_, rungs)| rungs).unwrap_or_default()
+    }
+
+    /// The name that stands in Via and Contact of an account whose server cannot connect to us. It is the same on every
+    /// connection of a run, so that a binding that is made again takes the place of the one that was lost.
+    fn name_of(&self, purpose: &Purpose) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        (&self.config.run_id, purpose.server, purpose.account).hash(&mut hasher);
+        hasher.finish() >> 16
+    }
+
     /// Nobody has to ask us where a datagram comes from; who does is a stray.
     fn take_stun(&mut self, now: Instant, flow: Flow, bytes: &[u8]) {
         match stun::read(bytes) {
@@ -213,8 +241,11 @@ impl Callers {
                 Action::Ping(flow) => self.pings.push((flow, None)),
                 Action::Bind(flow, transaction) => self.pings.push((flow, Some(transaction))),
                 Action::Failed(link, failure) => {
-                    let reliable = self.endpoint.transport(link).is_some_and(Transport::is_reliable);
-                    let fault = if reliable { LinkFault::Broken } else { LinkFault::Unreachable };
+                    let fault = match self.endpoint.transport(link) {
+                        Some(Transport::Ws | Transport::Wss) => LinkFault::WebSilent,
+                        Some(Transport::Tcp | Transport::Tls) => LinkFault::Broken,
+                        Some(Transport::Udp) | None => LinkFault::Unreachable,
+                    };
                     self.closing.push(link);
                     self.handle_link(now, link, LinkEvent::Lost(fault, failure.to_string()));
                 }
@@ -229,5 +260,9 @@ fn fault_of(fault: LinkFault) -> TransportFault {
         LinkFault::Unreachable => TransportFault::Unreachable,
         LinkFault::Broken => TransportFault::Tcp,
         LinkFault::Tls => TransportFault::Tls,
+        LinkFault::Upgrade => TransportFault::Upgrade,
+        LinkFault::WebClosed => TransportFault::WebClosed,
+        LinkFault::WebProtocol => TransportFault::WebProtocol,
+        LinkFault::WebSilent => TransportFault::WebSilent,
     }
 }

@@ -1,5 +1,5 @@
 //! Links towards servers: one UDP socket for all accounts (or for each, where the target says so), one TCP connection for
-//! each account, so that registration and calls of one account share it (RFC 5626).
+//! each account (or one of TLS or WebSocket), so that registration and calls of one account share it (RFC 5626).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -24,6 +24,10 @@ pub(super) struct Purpose {
     pub(super) local_port: u16,
     pub(super) public: PublicAddress,
     pub(super) keep_alive: Policy,
+    /// Pings are frames of WebSocket, which are always answered.
+    pub(super) pings: bool,
+    /// Contacts over it say that requests come back over it.
+    pub(super) outbound: bool,
     /// (pool, account) of a connection or socket of its own.
     pub(super) account: Option<(usize, usize)>,
 }
@@ -54,6 +58,8 @@ impl Purpose {
             local_port: target.local_port,
             public: target.public_address,
             keep_alive: target.keep_alive,
+            pings: server.web.as_ref().is_some_and(|web| web.pings),
+            outbound: target.outbound,
             account: (target.socket_each || hop.transport.is_reliable()).then_some(account),
         }
     }

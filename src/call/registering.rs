@@ -19,6 +19,9 @@ use crate::sip::token::Handle;
 
 /// Registrations that the highest rate allows within this time may be asked for at once.
 const AT_ONCE: Duration = Duration::from_millis(10);
+/// The longest wait before a connection of WebSocket that was lost is made again: no page leaves its user without a phone
+/// for longer.
+const LONGEST_RECONNECT: Duration = Duration::from_secs(30);
 /// Number of standing registrations for the evidence: nobody's.
 pub(super) const STANDING_OWNER: u64 = 0;
 
@@ -33,6 +36,9 @@ impl Callers {
                 let accounts = std::iter::from_fn(|| self.accounts[pool].acquire(true)).take(wanted);
                 let mut standing = Standing::new(accounts);
                 standing.never_gives_up = never_gives_up;
+                if let Some(web) = &actor.target.server.web {
+                    standing.waits = (web.reconnect, LONGEST_RECONNECT.max(2 * web.reconnect));
+                }
                 standing
             });
             for entry in 0..standing.as_ref().map_or(0, Standing::len) {

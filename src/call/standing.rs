@@ -61,6 +61,8 @@ pub(super) struct Standing {
     pub(super) failure: Option<Failure>,
     /// One that was never accepted is asked for again too: a watch has no end at which its answer is the result.
     pub(super) never_gives_up: bool,
+    /// The first wait of those that are lost, which doubles, and the longest.
+    pub(super) waits: (Duration, Duration),
 }
 
 /// Why an account is not registered.
@@ -144,7 +146,7 @@ impl Standing {
         };
         let entries: Vec<Entry> = accounts.into_iter().map(entry).collect();
         let counts = [entries.len(), 0, 0, 0, 0, 0];
-        Self { entries, counts, ..Self::default() }
+        Self { entries, counts, waits: (BASE_WAIT, MAX_WAIT), ..Self::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -258,7 +260,7 @@ impl Standing {
         entry.lost.get_or_insert(now);
         entry.failures += 1;
         let asked = Duration::from_secs(retry_after.unwrap_or(0).into());
-        now + retry_wait(entry.failures, random).max(asked)
+        now + retry_wait(self.waits, entry.failures, random).max(asked)
     }
 
     /// Nothing is under way for an account any more.
@@ -297,9 +299,9 @@ impl Entry {
     }
 }
 
-/// RFC 5626 §4.5: between half and all of 30 s · 2^failures, 1,800 s at most.
-fn retry_wait(failures: u32, random: &mut Random) -> Duration {
-    let upper = (BASE_WAIT * 2u32.saturating_pow(failures.min(16))).min(MAX_WAIT);
+/// RFC 5626 §4.5: between half and all of the first wait · 2^failures, and of the longest at most.
+fn retry_wait((base, most): (Duration, Duration), failures: u32, random: &mut Random) -> Duration {
+    let upper = base.saturating_mul(2u32.saturating_pow(failures.min(16))).min(most);
     upper / 2 + Duration::from_millis(random.next_u64() % (upper.as_millis() as u64 / 2 + 1))
 }
 
@@ -342,6 +344,16 @@ mod tests {
             [Some(2), Some(4), None]
         );
         assert!(standing.is_settled() && !standing.is_gone());
+    }
+
+    #[test]
+    fn the_wait_of_an_account_that_is_lost_doubles_up_to_the_longest() {
+        let waits = (Duration::from_secs(1), Duration::from_secs(30));
+        let mut random = Random::new(1);
+        for (failures, least, most) in [(1, 1, 2), (2, 2, 4), (4, 8, 16), (5, 15, 30), (40, 15, 30)] {
+            let wait = retry_wait(waits, failures, &mut random);
+            assert!((Duration::from_secs(least)..=Duration::from_secs(most)).contains(&wait), "{failures}: {wait:?}");
+        }
     }
 
     #[test]

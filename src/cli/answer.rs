@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         fail_over: true,
         plan: Arc::clone(&plan),
         servers: Vec::new(),
-        security: Security { acceptor: Some(signed.acceptor), clients: Vec::new() },
+        security: Security { acceptor: Some(signed.acceptor), servers: Vec::new() },
         workers: 1,
         listen: Some(args.listen),
         run_id: run_id(started),
@@ -110,7 +110,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         Err(error) => return Ok(NotStarted::environment(error.to_string()).tell()),
     };
     if let Some(address) = workers.listening.filter(|_| !args.quiet) {
-        println!("answering on {address} (udp, tcp, tls); end it with Ctrl-C");
+        println!("answering on {address} (udp, tcp, tls, ws, wss); end it with Ctrl-C");
     }
     let screen = Screen::new(&plan, args.quiet);
     let results = Results::new(folder, collector, plan.load.planned(), Records::Sample);

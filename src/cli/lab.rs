@@ -37,7 +37,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     if let Some(path) = &args.write_ca {
         std::fs::write(path, &lab.ca).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!("lab listens on {} (udp, tcp, tls); end it with Ctrl-C", lab.address);
+    println!("lab listens on {} (udp, tcp, tls, ws, wss); end it with Ctrl-C", lab.address);
     print!("{about}");
     while !interrupt.waited(LOOK_EVERY) {
         if hang_up.came() {

@@ -13,13 +13,13 @@ use super::screen::Screen;
 use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
 use crate::engine::{Lab, Names, Settings, Workers};
 use crate::net::clock;
+use crate::net::dialer::Dialer;
 use crate::net::resolve::{Located, locate};
-use crate::net::tls::Client;
 use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::report::Summary;
 use crate::scenario::compile::Compiled;
-use crate::scenario::plan::{Plan, Server, Transport};
+use crate::scenario::plan::{Plan, Server};
 use crate::sink::influx::{Credentials, InfluxTarget};
 use crate::sink::{self, Collector, FolderError, RunFolder};
 use crate::sip::flow::Hop;
@@ -203,14 +203,12 @@ fn addresses(plan: &Plan, lab: Option<&Lab>, nameserver: Option<SocketAddr>) -> 
     Ok((known, ttls))
 }
 
-/// How TLS is done with each server, where it may be.
+/// How connections to each server are made.
 fn security(servers: &[(Server, Vec<Hop>)], lab: Option<&Lab>) -> Result<Security, NotStarted> {
-    let client = |(server, hops): &(Server, Vec<Hop>)| {
-        let wanted = hops.iter().any(|hop| hop.transport == Transport::Tls);
-        let client = || Client::new(&server.tls, lab.map(|lab| lab.ca.as_str()));
-        let wrong = |error| NotStarted::environment(format!("server {server}: {error}"));
-        wanted.then(client).transpose().map_err(wrong)
+    let dialer = |(server, hops): &(Server, Vec<Hop>)| {
+        let dialer = Dialer::new(server, hops, lab.map(|lab| lab.ca.as_str()));
+        dialer.map_err(|error| NotStarted::environment(format!("server {server}: {error}")))
     };
-    let clients = servers.iter().map(client).collect::<Result<_, _>>()?;
-    Ok(Security { clients, acceptor: None })
+    let servers = servers.iter().map(dialer).collect::<Result<_, _>>()?;
+    Ok(Security { servers, acceptor: None })
 }

@@ -16,8 +16,8 @@ use crate::call::{
 use crate::evidence::File;
 use crate::media::clock::NtpClock;
 use crate::net::clock;
+use crate::net::dialer::Dialer;
 use crate::net::drops::Drops;
-use crate::net::tls::Client;
 use crate::reactor::{Reactor, Security};
 use crate::record::{Anchor, MediaSecond};
 use crate::scenario::plan::{Plan, Server};
@@ -91,7 +91,7 @@ pub enum GroupTold {
 
 /// What the worker is to do.
 enum Order {
-    Server(Box<Option<Client>>),
+    Server(Box<Dialer>),
     Join(MemberId, Box<(Config, endpoint::Config, Vec<u16>)>),
     Start { member: MemberId, intended: Instant, account: Option<usize>, anchor: Anchor },
     Leave(MemberId),
@@ -144,11 +144,11 @@ impl GroupWorker {
         })
     }
 
-    /// A server that plans may name, and how TLS is done with it. Its number; `None` where there are too many.
-    pub fn add_server(&mut self, client: Option<Client>) -> Option<u16> {
+    /// A server that plans may name, and how connections to it are made. Its number; `None` where there are too many.
+    pub fn add_server(&mut self, dialer: Dialer) -> Option<u16> {
         let number = self.servers;
         self.servers = number.checked_add(1).filter(|next| *next < u16::MAX)?;
-        self.order(Order::Server(Box::new(client)));
+        self.order(Order::Server(Box::new(dialer)));
         Some(number)
     }
 
@@ -251,7 +251,7 @@ fn work(reactor: &mut Reactor<Group>, stop: &Stop, inbox: &Receiver<Order>, send
         for order in inbox.try_iter() {
             read = true;
             match order {
-                Order::Server(client) => drop(reactor.add_server(*client)),
+                Order::Server(dialer) => drop(reactor.add_server(*dialer)),
                 Order::Join(id, joining) => {
                     let (config, endpoint, servers) = *joining;
                     masks.borrow_mut().insert(id, config.plan.mask_numbers);

@@ -20,7 +20,7 @@ use crate::units::Redacted;
 
 /// A running lab.
 pub struct Lab {
-    /// Where it listens, UDP, TCP and TLS.
+    /// Where it listens: UDP, TCP, TLS and WebSocket.
     pub address: SocketAddr,
     /// The CA of its certificate, PEM.
     pub ca: String,
@@ -37,7 +37,7 @@ impl Lab {
     /// [`StartError`].
     pub fn start(plan: LabPlan, address: SocketAddr) -> Result<Self, StartError> {
         let signed = SelfSigned::new(&plan.domain, address.ip()).map_err(StartError::Tls)?;
-        let (ca, security) = (signed.ca, Security { acceptor: Some(signed.acceptor), clients: Vec::new() });
+        let (ca, security) = (signed.ca, Security { acceptor: Some(signed.acceptor), servers: Vec::new() });
         let now = clock::now();
         let since_epoch = clock::timestamp().as_duration().try_into().unwrap_or_default();
         let config = Config { plan, clock: NtpClock::from_unix(now, since_epoch), secret: Redacted(clock::secret()) };

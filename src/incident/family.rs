@@ -86,6 +86,10 @@ impl Family {
             | Class::TransportUnreachable
             | Class::TransportTcp
             | Class::TransportTls
+            | Class::TransportWsUpgrade
+            | Class::TransportWsClosed
+            | Class::TransportWsProtocol
+            | Class::TransportWsSilent
             | Class::TransportOptions => Self::Line,
             Class::CallAuthFailed
             | Class::CallForbidden

@@ -1,6 +1,7 @@
 //! **The** place of sockets and time.
 
 pub mod clock;
+pub mod dialer;
 pub mod drops;
 pub mod listen;
 pub mod resolve;
@@ -8,3 +9,4 @@ pub mod stream;
 pub mod timer;
 pub mod tls;
 pub mod udp;
+pub mod websocket;

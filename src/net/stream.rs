@@ -1,16 +1,22 @@
-//! Connections of SIP, TCP and TLS: what arrives is cut into messages, what cannot be sent yet waits, within bounds.
+//! Connections of SIP, TCP, TLS and WebSocket: what arrives is cut into messages, what cannot be sent yet waits, within
+//! bounds.
 //!
 //! ```text
-//! connect()  ─► Connecting ─► (Shaking) ─► Open
-//! accepted() ─► Unknown: the first byte tells TLS from SIP ─► (Shaking) ─► Open
+//! connect()  ─► Connecting ─► (Shaking) ─► (Upgrading) ─► Open
+//! accepted() ─► Unknown: the first byte tells TLS ─► (Shaking) ─► Greeting: GET tells WebSocket ─► (Upgrading) ─► Open
 //! ```
 
 use std::io::{self, Read, Write};
 use std::net::{IpAddr, SocketAddr};
+use std::time::Instant;
 
-use super::tls::{Acceptor, Session};
+use super::clock;
+use super::tls::{self, Acceptor, Session};
+use super::websocket::{Event, Fault, WebSocket};
 use crate::sip::flow::Transport;
-use crate::sip::framing::{Frame, Framer};
+use crate::sip::framing::{Frame, Framer, is_line_ends};
+use crate::sip::keep_alive::PING;
+use crate::station::Rungs;
 
 /// Bytes that may wait for a slow peer before the connection is given up.
 const MAX_WAITING: usize = 4 * 1024 * 1024;
@@ -20,6 +26,10 @@ const CHUNK: usize = 64 * 1024;
 const CHUNKS_A_TURN: usize = 16;
 /// Content type of a TLS handshake record (RFC 8446 §5.1). No SIP message and no keep-alive begins so.
 const HANDSHAKE: u8 = 22;
+/// What a request for WebSocket begins with. No SIP message does.
+const GET: &[u8] = b"GET ";
+/// The answer to a ping.
+const PONG: &[u8] = b"\r\n";
 
 /// A connection.
 #[derive(Debug)]
@@ -28,10 +38,18 @@ pub struct Stream {
     remote: SocketAddr,
     state: State,
     tls: Option<Box<Session>>,
+    web: Option<Box<WebSocket>>,
     /// For a peer that begins with TLS.
     acceptor: Option<Acceptor>,
     framer: Framer,
     waiting: Vec<u8>,
+    /// When the step at hand of becoming open began, and how long those took that are done.
+    since: Instant,
+    rungs: Rungs,
+    /// Somebody else opened it.
+    accepted: bool,
+    /// What came before it was open is still to be given out.
+    early: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +57,18 @@ enum State {
     Connecting,
     Unknown,
     Shaking,
+    Greeting,
+    Upgrading,
     Open,
+}
+
+/// What a connection begins with once TCP has connected.
+#[derive(Debug, Default)]
+pub struct Above {
+    /// TLS.
+    pub tls: Option<Session>,
+    /// WebSocket, within TLS or not.
+    pub web: Option<WebSocket>,
 }
 
 /// How far a connection is.
@@ -82,23 +111,28 @@ impl Stream {
     ///
     /// # Errors
     /// The system's.
-    pub fn connect(remote: SocketAddr, local: Option<IpAddr>, tls: Option<Session>) -> io::Result<Self> {
+    pub fn connect(remote: SocketAddr, local: Option<IpAddr>, above: Above) -> io::Result<Self> {
         let socket = match local {
             None => mio::net::TcpStream::connect(remote)?,
             Some(local) => connect_from(local, remote)?,
         };
-        Ok(Self { tls: tls.map(Box::new), ..Self::of(socket, remote, State::Connecting) })
+        let Above { tls, web } = above;
+        Ok(Self { tls: tls.map(Box::new), web: web.map(Box::new), ..Self::of(socket, remote, State::Connecting) })
     }
 
-    /// A connection that was accepted. With an `acceptor` its peer may speak TLS or not, as it likes.
+    /// A connection that was accepted. Its peer may speak SIP or WebSocket and, with an `acceptor`, TLS below it, as it
+    /// likes.
     pub fn accepted(socket: mio::net::TcpStream, remote: SocketAddr, acceptor: Option<Acceptor>) -> Self {
-        Self { acceptor, ..Self::of(socket, remote, State::Unknown) }
+        Self { acceptor, accepted: true, ..Self::of(socket, remote, State::Unknown) }
     }
 
     fn of(socket: mio::net::TcpStream, remote: SocketAddr, state: State) -> Self {
         let _ = socket.set_nodelay(true);
         let (framer, waiting) = (Framer::new(), Vec::new());
-        Self { socket, remote, state, tls: None, acceptor: None, framer, waiting }
+        let (since, rungs) = (clock::now(), Rungs::default());
+        let (tls, web, acceptor) = (None, None, None);
+        let (accepted, early) = (false, false);
+        Self { socket, remote, state, tls, web, acceptor, framer, waiting, since, rungs, accepted, early }
     }
 
     /// For readiness.
@@ -111,9 +145,19 @@ impl Stream {
         self.remote
     }
 
-    /// TCP or TLS.
+    /// TCP, TLS, WS or WSS.
     pub fn transport(&self) -> Transport {
-        if self.tls.is_some() { Transport::Tls } else { Transport::Tcp }
+        match (&self.tls, &self.web) {
+            (None, None) => Transport::Tcp,
+            (Some(_), None) => Transport::Tls,
+            (None, Some(_)) => Transport::Ws,
+            (Some(_), Some(_)) => Transport::Wss,
+        }
+    }
+
+    /// How long the steps took that are done towards an open connection of ours.
+    pub fn rungs(&self) -> Rungs {
+        self.rungs
     }
 
     /// Whether messages can be exchanged.
@@ -126,14 +170,23 @@ impl Stream {
         self.state == State::Shaking
     }
 
+    /// Whether the connection is in the handshake of WebSocket.
+    pub fn is_upgrading(&self) -> bool {
+        self.state == State::Upgrading
+    }
+
     /// Whether a message has begun that is not whole yet.
     pub fn is_within_message(&self) -> bool {
-        self.framer.pending() > 0
+        self.unfinished() > 0
+    }
+
+    fn unfinished(&self) -> usize {
+        self.web.as_ref().map_or_else(|| self.framer.pending(), |web| web.unfinished())
     }
 
     /// Bytes that are held for it: of an unfinished message, and of what its peer does not take.
     pub fn held(&self) -> usize {
-        self.framer.pending() + self.waiting.len()
+        self.unfinished() + self.waiting.len()
     }
 
     /// Takes one step towards being open.
@@ -146,7 +199,15 @@ impl Stream {
             State::Connecting => self.finish_connecting(),
             State::Unknown => self.look(),
             State::Shaking => self.shake(),
+            State::Greeting => self.greet(),
+            State::Upgrading => self.upgrade(),
         }
+    }
+
+    /// The step at hand is done: how long it took.
+    fn step(&mut self) -> std::time::Duration {
+        let now = clock::now();
+        now.saturating_duration_since(std::mem::replace(&mut self.since, now))
     }
 
     fn finish_connecting(&mut self) -> io::Result<Advance> {
@@ -154,11 +215,14 @@ impl Stream {
             return Err(error);
         }
         match self.socket.peer_addr() {
-            Ok(_) if self.tls.is_some() => {
+            Ok(_) => {
+                self.rungs.tcp = Some(self.step());
+                if self.tls.is_none() {
+                    return self.begin();
+                }
                 self.state = State::Shaking;
                 Ok(Advance::Again)
             }
-            Ok(_) => self.open(),
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(Advance::Waiting),
             Err(error) => Err(error),
         }
@@ -174,7 +238,7 @@ impl Stream {
                     self.state = State::Shaking;
                     Ok(Advance::Again)
                 }
-                _ => self.open(),
+                _ => self.begin(),
             },
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(Advance::Waiting),
             Err(error) => Err(error),
@@ -182,12 +246,76 @@ impl Stream {
     }
 
     fn shake(&mut self) -> io::Result<Advance> {
-        let Some(tls) = &mut self.tls else { return self.open() };
+        let Some(tls) = &mut self.tls else { return self.begin() };
         let heard = tls.shake(&mut self.socket)?;
         match (tls.is_handshaking(), heard) {
-            (false, _) => self.open(),
+            (false, _) => {
+                self.rungs.tls = Some(self.step());
+                self.begin()
+            }
             (true, true) => Ok(Advance::Again),
             (true, false) => Ok(Advance::Waiting),
+        }
+    }
+
+    /// TCP, and TLS where there is one, are done.
+    fn begin(&mut self) -> io::Result<Advance> {
+        self.state = match self.web {
+            Some(_) => State::Upgrading,
+            None if self.accepted => State::Greeting,
+            None => return self.open(),
+        };
+        self.flush()?;
+        Ok(Advance::Again)
+    }
+
+    /// The first words of a peer tell what it speaks.
+    fn greet(&mut self) -> io::Result<Advance> {
+        let mut first = [0; 512];
+        let read = match self.read(&mut first) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(read) => read,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(Advance::Waiting),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Advance::Again),
+            Err(error) => return Err(error),
+        };
+        self.early = true;
+        self.framer.push(&first[..read]);
+        let begun = self.framer.unread();
+        if begun.starts_with(GET) {
+            let mut web = WebSocket::server();
+            web.handle_input(begun);
+            (self.framer, self.web, self.state) = (Framer::new(), Some(Box::new(web)), State::Upgrading);
+            return Ok(Advance::Again);
+        }
+        if GET.starts_with(begun) { Ok(Advance::Again) } else { self.open() }
+    }
+
+    fn upgrade(&mut self) -> io::Result<Advance> {
+        let mut bytes = [0; 2048];
+        let read = match self.read(&mut bytes) {
+            Ok(0) => Err(None),
+            Ok(read) => Ok(read),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(0),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(Advance::Again),
+            // TLS 1.3 refuses a client's certificate after the handshake.
+            Err(error) if tls::is_tls(&error) => return Err(error),
+            Err(error) => Err(Some(error.to_string())),
+        };
+        let Some(web) = &mut self.web else { return self.open() };
+        let read = read.map_err(|text| web.handle_end(text))?;
+        web.handle_input(&bytes[..read]);
+        let event = web.poll_event();
+        // A peer that is refused hears why.
+        let flushed = self.flush();
+        match event {
+            Some(Event::Ended(fault)) => Err(fault.into()),
+            Some(Event::Opened) => {
+                (self.rungs.upgrade, self.early) = (Some(self.step()), true);
+                flushed.and_then(|()| self.open())
+            }
+            _ if read > 0 => Ok(Advance::Again),
+            _ => Ok(Advance::Waiting),
         }
     }
 
@@ -206,7 +334,10 @@ impl Stream {
         if self.waiting.len() + bytes.len() > MAX_WAITING {
             return Err(io::Error::new(io::ErrorKind::WriteZero, "the peer does not read what it is sent"));
         }
-        self.waiting.extend_from_slice(bytes);
+        match &mut self.web {
+            Some(web) => web.send(bytes),
+            None => self.waiting.extend_from_slice(bytes),
+        }
         self.flush()
     }
 
@@ -216,9 +347,16 @@ impl Stream {
     /// The connection broke.
     pub fn flush(&mut self) -> io::Result<()> {
         match (&mut self.tls, self.state) {
-            (_, State::Connecting | State::Unknown | State::Shaking) => Ok(()),
-            (Some(tls), State::Open) => tls.flush(&mut self.socket, &mut self.waiting),
-            (None, State::Open) => self.flush_plain(),
+            (_, State::Connecting | State::Unknown | State::Shaking | State::Greeting) => Ok(()),
+            (tls, State::Upgrading | State::Open) => {
+                if let Some(web) = &mut self.web {
+                    web.poll_output(&mut self.waiting);
+                }
+                match tls {
+                    Some(tls) => tls.flush(&mut self.socket, &mut self.waiting),
+                    None => self.flush_plain(),
+                }
+            }
         }
     }
 
@@ -243,38 +381,70 @@ impl Stream {
     /// Reads what is there and gives each message to `each`, and line ends where nothing else came.
     pub fn receive(&mut self, buffer: &mut Vec<u8>, mut each: impl FnMut(&[u8])) -> ReadState {
         buffer.resize(CHUNK, 0);
+        // What came before the connection was open.
+        if std::mem::take(&mut self.early)
+            && let Err(error) = self.take_in(None, &mut each)
+        {
+            return ReadState::Closed(error);
+        }
         for _ in 0..CHUNKS_A_TURN {
             let read = match self.read(buffer) {
-                Ok(0) => return ReadState::Closed(self.cut_off()),
+                Ok(0) => return ReadState::Closed(self.cut_off(None)),
                 Ok(count) => count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return ReadState::Drained,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return ReadState::Closed(error),
+                Err(error) => return ReadState::Closed(self.cut_off(Some(error))),
             };
-            self.framer.push(&buffer[..read]);
-            let (mut pings, mut messages) = (0, 0);
-            loop {
-                match self.framer.next_frame() {
-                    Ok(Some(Frame::Message(bytes))) => {
-                        messages += 1;
-                        each(bytes);
-                    }
-                    Ok(Some(Frame::Ping)) => pings += 1,
-                    Ok(None) => break,
-                    Err(error) => return ReadState::Closed(io::Error::new(io::ErrorKind::InvalidData, error)),
-                }
-            }
-            // A pong may be all that comes: it shows that the peer is there.
-            if messages == 0 && buffer.iter().take(read).all(|byte| matches!(byte, b'\r' | b'\n')) {
-                each(&buffer[..read]);
-            }
-            for _ in 0..pings {
-                if let Err(error) = self.send(b"\r\n") {
-                    return ReadState::Closed(error);
-                }
+            if let Err(error) = self.take_in(Some(&buffer[..read]), &mut each) {
+                return ReadState::Closed(error);
             }
         }
         ReadState::More
+    }
+
+    /// Gives what has become whole to `each`, and answers pings.
+    fn take_in(&mut self, bytes: Option<&[u8]>, each: &mut impl FnMut(&[u8])) -> io::Result<()> {
+        let pings = match &mut self.web {
+            Some(web) => {
+                web.handle_input(bytes.unwrap_or_default());
+                let (pings, ended) = take_web(web, each);
+                if let Some(fault) = ended {
+                    // The peer hears of the end what it may.
+                    let _ = self.flush();
+                    return Err(fault.into());
+                }
+                pings
+            }
+            None => self.take_stream(bytes, each)?,
+        };
+        (0..pings).try_for_each(|_| self.send(PONG))?;
+        // Pongs of WebSocket.
+        if self.web.is_some() { self.flush() } else { Ok(()) }
+    }
+
+    fn take_stream(&mut self, bytes: Option<&[u8]>, each: &mut impl FnMut(&[u8])) -> io::Result<usize> {
+        let first = match bytes {
+            Some(bytes) => is_line_ends(bytes),
+            None => is_line_ends(self.framer.unread()),
+        };
+        self.framer.push(bytes.unwrap_or_default());
+        let (mut pings, mut messages) = (0, 0);
+        loop {
+            match self.framer.next_frame() {
+                Ok(Some(Frame::Message(bytes))) => {
+                    messages += 1;
+                    each(bytes);
+                }
+                Ok(Some(Frame::Ping)) => pings += 1,
+                Ok(None) => break,
+                Err(error) => return Err(io::Error::new(io::ErrorKind::InvalidData, error)),
+            }
+        }
+        // A pong may be all that comes: it shows that the peer is there.
+        if messages == 0 && first {
+            each(bytes.unwrap_or(PONG));
+        }
+        Ok(pings)
     }
 
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
@@ -284,20 +454,49 @@ impl Stream {
         }
     }
 
-    /// What the peer's closing says.
-    fn cut_off(&self) -> io::Error {
-        let text = match self.framer.pending() {
-            0 => "the peer closed the connection".to_owned(),
-            bytes => format!("the peer closed the connection in the middle of a message, after {bytes} bytes of it"),
-        };
-        io::Error::new(io::ErrorKind::UnexpectedEof, text)
+    /// What the connection's end says, with the error that there was.
+    fn cut_off(&mut self, error: Option<io::Error>) -> io::Error {
+        if let Some(web) = &mut self.web
+            && !error.as_ref().is_some_and(tls::is_tls)
+        {
+            return web.handle_end(error.map(|error| error.to_string())).into();
+        }
+        error.unwrap_or_else(|| {
+            let text = match self.framer.pending() {
+                0 => "the peer closed the connection".to_owned(),
+                bytes => {
+                    format!("the peer closed the connection in the middle of a message, after {bytes} bytes of it")
+                }
+            };
+            io::Error::new(io::ErrorKind::UnexpectedEof, text)
+        })
     }
 
     /// Says that nothing more will come; the socket closes when this is dropped.
     pub fn close(&mut self) {
+        if let Some(web) = &mut self.web {
+            web.close();
+        }
         let _ = self.flush();
         if let Some(tls) = &mut self.tls {
             tls.close(&mut self.socket);
         }
     }
+}
+
+/// Takes what has become whole: how many pings there were, and the fault that ended it.
+fn take_web(web: &mut WebSocket, each: &mut impl FnMut(&[u8])) -> (usize, Option<Fault>) {
+    let mut pings = 0;
+    while let Some(event) = web.poll_event() {
+        match event {
+            Event::Opened => {}
+            Event::Message(bytes) => {
+                pings += usize::from(*bytes == *PING);
+                each(&bytes);
+            }
+            Event::Pong => each(PONG),
+            Event::Ended(fault) => return (pings, Some(fault)),
+        }
+    }
+    (pings, None)
 }

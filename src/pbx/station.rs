@@ -236,6 +236,7 @@ impl Station for Pbx {
 
     fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent) {
         match event {
+            LinkEvent::Climbed(_) => {}
             LinkEvent::Opened(known) => self.endpoint.add_link(link, known),
             LinkEvent::Lost(..) => {
                 self.registrar.remove_link(link);

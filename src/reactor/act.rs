@@ -1,10 +1,10 @@
 //! What the station wants: messages and packets to send, sockets to open and to close, reports.
 
-use std::io;
 use std::net::{IpAddr, SocketAddr};
 
 use super::{Reactor, Turned, Wire, fault_of};
 use crate::evidence::Message;
+use crate::net::dialer::Dialer;
 use crate::sip::flow::{Link, LinkId, Transport};
 use crate::station::{LinkEvent, Output, Station};
 
@@ -64,18 +64,13 @@ impl<S: Station> Reactor<S> {
 
     fn open_link(&mut self, link: LinkId, to: (Transport, SocketAddr), from: (Option<IpAddr>, u16), server: u16) {
         let (now, (transport, remote)) = (self.turn.now, to);
-        let client = self.tls.clients.get(usize::from(server)).and_then(Option::as_ref);
-        let opened = match (transport, client) {
-            (Transport::Udp, _) => self.sockets.open_udp(self.poll.registry(), link, remote, from).map(Some),
-            (Transport::Tls, None) => Err(io::Error::other("TLS is not set up for this server")),
-            (Transport::Tls, Some(client)) => client.connect().and_then(|session| {
-                self.sockets
-                    .open_stream(self.poll.registry(), link, (remote, from.0), Some(session), now)
-                    .map(|()| None)
-            }),
-            (Transport::Tcp, _) => {
-                self.sockets.open_stream(self.poll.registry(), link, (remote, from.0), None, now).map(|()| None)
-            }
+        let opened = if transport == Transport::Udp {
+            self.sockets.open_udp(self.poll.registry(), link, remote, from).map(Some)
+        } else {
+            let (plain, to) = (Dialer::default(), (remote, from.0));
+            let above = self.tls.servers.get(usize::from(server)).unwrap_or(&plain).above(transport);
+            let open = |above| self.sockets.open_stream(self.poll.registry(), link, to, above, now);
+            above.and_then(open).map(|()| None)
         };
         match opened {
             Ok(Some(local)) => {
@@ -89,7 +84,8 @@ impl<S: Station> Reactor<S> {
     }
 
     pub(super) fn drop_lost_links(&mut self) {
-        for (link, fault, text) in self.sockets.take_lost(self.poll.registry()) {
+        for (link, rungs, (fault, text)) in self.sockets.take_lost(self.poll.registry()) {
+            self.station.handle_link(self.turn.now, link, LinkEvent::Climbed(rungs));
             self.station.handle_link(self.turn.now, link, LinkEvent::Lost(fault, text));
         }
     }

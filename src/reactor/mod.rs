@@ -18,10 +18,12 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use crate::net::clock::{self, Turn};
+use crate::net::dialer::Dialer;
 use crate::net::drops::Drops;
 use crate::net::timer::{Timer, sleep_to_tick};
-use crate::net::tls::{self, Acceptor, Client};
+use crate::net::tls::{self, Acceptor};
 use crate::net::udp::{Buffers, Udp, own_address};
+use crate::net::websocket::{self, Kind as WebKind};
 use crate::sip::flow::{Link, LinkId, PublicAddress, Transport};
 use crate::station::{LinkEvent, LinkFault, Station};
 use health::{Pace, Turns};
@@ -85,8 +87,8 @@ pub struct Reactor<S: Station> {
 /// How connections are secured.
 #[derive(Clone, Debug, Default)]
 pub struct Security {
-    /// For each server that the station was given, where TLS is possible.
-    pub clients: Vec<Option<Client>>,
+    /// For each server that the station was given.
+    pub servers: Vec<Dialer>,
     /// For those who connect to us; without it they cannot speak TLS.
     pub acceptor: Option<Acceptor>,
 }
@@ -147,7 +149,8 @@ impl<S: Station> Reactor<S> {
         Waker::new(self.poll.registry(), WAKER)
     }
 
-    /// Listens for SIP over UDP, TCP and, with an acceptor, TLS at one address: the first byte of a connection tells.
+    /// Listens for SIP over UDP, TCP, WebSocket and, with an acceptor, TLS at one address: the first bytes of a connection
+    /// tell.
     /// Returns it, with the port that was given. Listening at every address, we are known by that of the default route.
     ///
     /// # Errors
@@ -168,11 +171,11 @@ impl<S: Station> Reactor<S> {
         Ok(local)
     }
 
-    /// One more server that the station knows from now on, and how TLS is done with it. Its number, which must not be
-    /// 65,535: that is nobody's.
-    pub fn add_server(&mut self, client: Option<Client>) -> usize {
-        self.tls.clients.push(client);
-        self.tls.clients.len() - 1
+    /// One more server that the station knows from now on, and how connections to it are made. Its number, which must not
+    /// be 65,535: that is nobody's.
+    pub fn add_server(&mut self, dialer: Dialer) -> usize {
+        self.tls.servers.push(dialer);
+        self.tls.servers.len() - 1
     }
 
     /// The station was told something from outside: the next turn comes at once.
@@ -287,6 +290,13 @@ impl<S: Station> Reactor<S> {
 }
 
 fn fault_of(error: &io::Error) -> LinkFault {
+    if let Some(kind) = websocket::kind_of(error) {
+        return match kind {
+            WebKind::Upgrade => LinkFault::Upgrade,
+            WebKind::Closed => LinkFault::WebClosed,
+            WebKind::Protocol => LinkFault::WebProtocol,
+        };
+    }
     match error.kind() {
         _ if tls::is_tls(error) => LinkFault::Tls,
         io::ErrorKind::ConnectionRefused => LinkFault::Refused,

@@ -126,6 +126,7 @@ impl<S: Station> Reactor<S> {
             Ok(Advance::Opened(address)) => {
                 *local = address;
                 let known = Link::new(stream.transport(), address);
+                self.station.handle_link(now, link, LinkEvent::Climbed(stream.rungs()));
                 self.station.handle_link(now, link, LinkEvent::Opened(known));
             }
             Ok(Advance::Waiting) => return,

@@ -11,14 +11,14 @@ use rustc_hash::FxHashMap;
 use super::accepted::{Accepted, Dismissal};
 use super::fault_of;
 use crate::net::drops::Drops;
-use crate::net::stream::Stream;
-use crate::net::tls::{self, Session};
+use crate::net::stream::{Above, Stream};
+use crate::net::tls;
 use crate::net::udp::{self, Udp};
 use crate::sip::flow::{LinkId, Transport};
 use crate::sip::transaction::soonest;
-use crate::station::{Channel, LinkFault, PortId};
+use crate::station::{Channel, LinkFault, PortId, Rungs};
 
-/// A connection, TLS included, that is not open by then is given up.
+/// A connection, TLS and WebSocket included, that is not open by then is given up.
 pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(10);
 
 /// A socket.
@@ -27,7 +27,7 @@ pub(super) enum Kind {
     Sip { link: LinkId, udp: Udp },
     /// One of a pair of media sockets.
     Media { port: PortId, channel: Channel, udp: Udp },
-    /// SIP over TCP or TLS.
+    /// SIP over TCP, TLS or WebSocket.
     Stream { link: LinkId, stream: Stream, local: SocketAddr },
     /// Waits for connections.
     Listener(mio::net::TcpListener),
@@ -165,10 +165,10 @@ impl Sockets {
         registry: &Registry,
         link: LinkId,
         (remote, local): (SocketAddr, Option<IpAddr>),
-        tls: Option<Session>,
+        above: Above,
         now: Instant,
     ) -> io::Result<()> {
-        let stream = Stream::connect(remote, local, tls)?;
+        let stream = Stream::connect(remote, local, above)?;
         let local = SocketAddr::new(local.map_or_else(|| udp::local_address_towards(remote), Ok)?, 0);
         self.add(registry, Kind::Stream { link, stream, local })?;
         self.opening.push_back((now + OPEN_WITHIN, link));
@@ -192,11 +192,13 @@ impl Sockets {
                 continue;
             };
             let within = OPEN_WITHIN.as_secs();
-            match stream.is_shaking() {
-                _ if stream.is_open() => {}
-                true => self.lose(link, LinkFault::Tls, format!("the TLS handshake did not end within {within} s")),
-                false => self.lose(link, LinkFault::Broken, format!("no connection within {within} s")),
-            }
+            let (fault, what) = match stream {
+                _ if stream.is_open() => continue,
+                _ if stream.is_shaking() => (LinkFault::Tls, "the TLS handshake did not end"),
+                _ if stream.is_upgrading() => (LinkFault::Upgrade, "the upgrade to WebSocket did not end"),
+                _ => (LinkFault::Broken, "no connection"),
+            };
+            self.lose(link, fault, format!("{what} within {within} s"));
         }
     }
 
@@ -226,11 +228,17 @@ impl Sockets {
         }
     }
 
-    /// Closes the connections that were lost, and names them.
-    pub(super) fn take_lost(&mut self, registry: &Registry) -> Vec<(LinkId, LinkFault, String)> {
-        let lost = std::mem::take(&mut self.lost);
-        for (link, ..) in &lost {
-            self.close_link(registry, *link);
+    /// Closes the connections that were lost, and names them: how far they had come, and why they are lost.
+    pub(super) fn take_lost(&mut self, registry: &Registry) -> Vec<(LinkId, Rungs, (LinkFault, String))> {
+        let mut lost = Vec::new();
+        for (link, fault, text) in std::mem::take(&mut self.lost) {
+            let place = self.links.get(&link).and_then(|index| self.places[*index].as_ref());
+            let rungs = match place {
+                Some(Kind::Stream { stream, .. }) => stream.rungs(),
+                _ => Rungs::default(),
+            };
+            self.close_link(registry, link);
+            lost.push((link, rungs, (fault, text)));
         }
         lost
     }
@@ -280,7 +288,8 @@ mod tests {
         let settings = TlsSettings { name: "lab".into(), roots: Roots::Given(ca), ..TlsSettings::default() };
         let session = Client::new(&settings, None).expect("settings").connect().expect("a session");
         let (mut sockets, now) = (Sockets::default(), clock::now());
-        sockets.open_stream(poll.registry(), LinkId(1), (remote, None), Some(session), now).expect("a socket");
+        let above = Above { tls: Some(session), web: None };
+        sockets.open_stream(poll.registry(), LinkId(1), (remote, None), above, now).expect("a socket");
         let Some(Kind::Stream { stream, .. }) = sockets.get_mut(0) else { panic!("there is one") };
         while stream.advance().expect("no error") != Advance::Waiting {}
         assert_eq!(sockets.deadline(), Some(now + OPEN_WITHIN));
@@ -288,6 +297,8 @@ mod tests {
         assert!(sockets.take_lost(poll.registry()).is_empty());
         sockets.expire(now + OPEN_WITHIN);
         let text = "the TLS handshake did not end within 10 s".to_owned();
-        assert_eq!(sockets.take_lost(poll.registry()), [(LinkId(1), LinkFault::Tls, text)]);
+        let lost = sockets.take_lost(poll.registry());
+        assert!(lost[0].1.tcp.is_some() && lost[0].1.tls.is_none(), "{lost:?}");
+        assert_eq!((lost[0].0, &lost[0].2), (LinkId(1), &(LinkFault::Tls, text)));
     }
 }

@@ -80,9 +80,18 @@ pub struct CallRecord {
     /// none did, and on an answering leg.
     #[serde(default)]
     pub forks: Option<u32>,
-    /// Handshakes of TCP and TLS for this attempt; `null` where no connection was opened for it.
+    /// Handshakes of TCP, TLS and WebSocket for this attempt; `null` where no connection was opened for it.
     #[serde(default)]
     pub connect_ms: Option<f64>,
+    /// Of them, that of TCP, in the last connection that was tried; `null` where it was not done.
+    #[serde(default)]
+    pub tcp_ms: Option<f64>,
+    /// That of TLS, certificates included.
+    #[serde(default)]
+    pub tls_ms: Option<f64>,
+    /// The upgrade to WebSocket: the request and its answer.
+    #[serde(default)]
+    pub ws_upgrade_ms: Option<f64>,
     pub from: Option<String>,
     pub to: Option<String>,
     pub hotline: Option<String>,
@@ -193,6 +202,7 @@ impl CallRecord {
             Class::TransportUnreachable,
             Class::TransportTcp,
             Class::TransportTls,
+            Class::TransportWsUpgrade,
         ];
         transport.contains(&self.class) && self.code_origin != Some(Origin::Received)
     }

@@ -109,6 +109,14 @@ classes! {
     TransportTcp = "transport.tcp";
     /// The TLS handshake failed.
     TransportTls = "transport.tls";
+    /// The server did not upgrade the connection to SIP over WebSocket.
+    TransportWsUpgrade = "transport.ws_upgrade";
+    /// The server closed the WebSocket, or the connection below it.
+    TransportWsClosed = "transport.ws_closed";
+    /// What came over the WebSocket breaks its rules, or those of SIP over it.
+    TransportWsProtocol = "transport.ws_protocol";
+    /// The server does not answer pings of WebSocket any more.
+    TransportWsSilent = "transport.ws_silent";
     /// The server did not answer OPTIONS with success.
     TransportOptions = "transport.options";
 

@@ -113,6 +113,10 @@ fn transport(fault: TransportFault) -> Class {
         TransportFault::Unreachable => Class::TransportUnreachable,
         TransportFault::Tcp => Class::TransportTcp,
         TransportFault::Tls => Class::TransportTls,
+        TransportFault::Upgrade => Class::TransportWsUpgrade,
+        TransportFault::WebClosed => Class::TransportWsClosed,
+        TransportFault::WebProtocol => Class::TransportWsProtocol,
+        TransportFault::WebSilent => Class::TransportWsSilent,
     }
 }
 

@@ -345,6 +345,44 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         next: ["Check the certificate's name and date; set ca: in the target file for a private authority."],
         sources: "000-14"
     }
+    TransportWsUpgrade {
+        causes: [
+            "The path is wrong, or a proxy before the SIP server does not pass WebSocket on (the status says which).",
+            "The server wants an Origin, a token or a header; or it does not know the subprotocol `sip`.",
+        ],
+        next: [
+            "Read the status in reason; check url, origin and headers of websocket: in the target file.",
+            "Open the same URL in the browser that the agents use, and compare the request.",
+        ],
+        sources: "000-01, 000-14; RFC 6455 §4, RFC 7118 §4"
+    }
+    TransportWsClosed {
+        causes: [
+            "The server was restarted, or closes connections that are idle (1001), or refuses us (1008).",
+            "The network or a proxy cut the connection (1006: without a close frame).",
+        ],
+        next: [
+            "Read the close code in reason; look for idle time-outs of proxies and set keep_alive below them.",
+            "See whether all agents lost theirs at the same moment: then it is the server or the network.",
+        ],
+        sources: "000-29, 000-31, 000-32; RFC 6455 §7.4"
+    }
+    TransportWsProtocol {
+        causes: [
+            "The server, or a proxy, sends frames that RFC 6455 forbids, or text that is not UTF-8.",
+            "A SIP message was split over several WebSocket messages, or several were sent in one.",
+        ],
+        next: ["Give reason and messages of the evidence to who runs the server: it is a fault of software."],
+        sources: "000-01; RFC 6455 §5, RFC 7118 §5"
+    }
+    TransportWsSilent {
+        causes: [
+            "The network is gone without a word, as behind a NAT or a VPN that was restarted.",
+            "The server hangs: it takes bytes and answers none.",
+        ],
+        next: ["Check the network of this site; see whether new connections to the server open."],
+        sources: "000-29; RFC 6455 §5.5.2"
+    }
     TransportOptions {
         causes: ["The server does not accept OPTIONS from us.", "The server is up, but not well."],
         next: ["Place a real call: OPTIONS says little about calls, in both directions."],

@@ -50,6 +50,8 @@ pub struct Facts {
     /// How long the connections took that were opened for this leg: the handshakes of TCP and TLS. `None` where none
     /// was, as over UDP or a connection that stood.
     pub connect: Option<Duration>,
+    /// The steps of the last of them, as far as it came.
+    pub rungs: Rungs,
     /// A local failure that kept the attempt from going on.
     pub local_failure: Option<Box<LocalFailure>>,
     /// Media, where it was opened.
@@ -179,6 +181,25 @@ pub enum TransportFault {
     Tcp,
     /// The TLS handshake failed.
     Tls,
+    /// The server did not upgrade to SIP over WebSocket.
+    Upgrade,
+    /// The peer closed the WebSocket, or the connection below it.
+    WebClosed,
+    /// What came over the WebSocket breaks its rules, or those of SIP over it.
+    WebProtocol,
+    /// The peer does not answer pings of WebSocket.
+    WebSilent,
+}
+
+/// How long each step took towards a connection of ours; `None` where there is no such step, or it was not done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rungs {
+    /// The handshake of TCP.
+    pub tcp: Option<Duration>,
+    /// The handshake of TLS.
+    pub tls: Option<Duration>,
+    /// The upgrade to WebSocket: the request and its answer.
+    pub upgrade: Option<Duration>,
 }
 
 /// Media of one leg over its whole life.

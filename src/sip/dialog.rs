@@ -135,7 +135,7 @@ impl Dialog {
         let Texts { call_id, local, remote, target } = self.texts();
         let strict = self.route.first().map(|first| NameAddr::parse(first).uri).filter(|uri| !is_loose(uri));
         let mut writer = Writer::request(buffer, method.as_bytes(), strict.unwrap_or(target));
-        writer.via(link.transport.name(), link.advertised, branch);
+        writer.via(link, branch);
         writer.field("Max-Forwards", "70");
         for route in self.route.iter().skip(usize::from(strict.is_some())) {
             writer.field("Route", route);

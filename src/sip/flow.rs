@@ -19,6 +19,10 @@ pub enum Transport {
     Tcp,
     /// Streams within TLS.
     Tls,
+    /// WebSocket (RFC 7118).
+    Ws,
+    /// WebSocket within TLS.
+    Wss,
 }
 
 /// A local socket or connection, by the number that its opener gave it.
@@ -40,6 +44,10 @@ pub struct Link {
     pub learns: bool,
     /// Contacts over it are `sips:` (RFC 3261 §8.1.1.8).
     pub sips: bool,
+    /// Via and Contact name no address, but `<this in hex>.invalid`: nobody can connect to us (RFC 7118 §5, Appendix B).
+    pub invalid: Option<u64>,
+    /// The Contact of what begins a dialog says that requests come back over this flow (`ob`, RFC 5626 §4.3).
+    pub outbound: bool,
 }
 
 /// How we are known from outside.
@@ -85,7 +93,19 @@ impl Transport {
             Self::Udp => "UDP",
             Self::Tcp => "TCP",
             Self::Tls => "TLS",
+            Self::Ws => "WS",
+            Self::Wss => "WSS",
         }
+    }
+
+    /// Whether it is WebSocket, within TLS or not.
+    pub const fn is_web(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
+    /// Whether it is within TLS.
+    pub const fn is_secure(self) -> bool {
+        matches!(self, Self::Tls | Self::Wss)
     }
 
     /// Whether the transport itself repeats what is lost.
@@ -99,12 +119,19 @@ impl Transport {
             Self::Udp => "",
             Self::Tcp => ";transport=tcp",
             Self::Tls => ";transport=tls",
+            // RFC 7118 §5.2: there is no other value, within TLS or not.
+            Self::Ws | Self::Wss => ";transport=ws",
         }
     }
 
-    /// Its port where none is written (RFC 3261 §19.1.2).
+    /// Its port where none is written (RFC 3261 §19.1.2, RFC 6455 §3).
     pub const fn default_port(self) -> u16 {
-        if matches!(self, Self::Tls) { 5061 } else { 5060 }
+        match self {
+            Self::Udp | Self::Tcp => 5060,
+            Self::Tls => 5061,
+            Self::Ws => 80,
+            Self::Wss => 443,
+        }
     }
 }
 
@@ -114,6 +141,8 @@ impl fmt::Display for Transport {
             Self::Udp => "udp",
             Self::Tcp => "tcp",
             Self::Tls => "tls",
+            Self::Ws => "ws",
+            Self::Wss => "wss",
         })
     }
 }
@@ -121,7 +150,16 @@ impl fmt::Display for Transport {
 impl Link {
     /// A link that is known by its local address.
     pub fn new(transport: Transport, local: SocketAddr) -> Self {
-        Self { transport, local, advertised: local, contact: local, learns: false, sips: false }
+        Self {
+            transport,
+            local,
+            advertised: local,
+            contact: local,
+            learns: false,
+            sips: false,
+            invalid: None,
+            outbound: false,
+        }
     }
 
     /// The same link as it is known from outside.
@@ -134,6 +172,21 @@ impl Link {
                 let advertised = SocketAddr::new(ip, self.local.port());
                 Self { advertised, contact: advertised, ..self }
             }
+        }
+    }
+
+    /// Whether this is the host by which Contacts over it name us, where that is no address.
+    pub(super) fn is_named(&self, host: &[u8]) -> Option<bool> {
+        let mut own = Vec::new();
+        write::invalid_host(&mut own, self.invalid?);
+        Some(host.eq_ignore_ascii_case(&own))
+    }
+
+    /// Appends what stands in a Via as sent-by.
+    pub(super) fn write_sent_by(&self, buffer: &mut Vec<u8>) {
+        match self.invalid {
+            Some(name) => write::invalid_host(buffer, name),
+            None => write::address(buffer, self.advertised),
         }
     }
 
@@ -158,6 +211,9 @@ impl Link {
         }
         buffer.push(b'<');
         self.write_contact_uri(user, buffer);
+        if self.outbound {
+            buffer.extend_from_slice(b";ob");
+        }
         buffer.push(b'>');
     }
 
@@ -168,7 +224,10 @@ impl Link {
         if !user.is_empty() {
             buffer.push(b'@');
         }
-        write::address(buffer, self.contact);
+        match self.invalid {
+            Some(name) => write::invalid_host(buffer, name),
+            None => write::address(buffer, self.contact),
+        }
         // With `sips` TLS goes without saying.
         if !self.sips {
             buffer.extend_from_slice(self.transport.uri_param().as_bytes());
@@ -205,5 +264,26 @@ impl Links {
     /// A link that is open.
     pub fn get(&self, id: LinkId) -> Option<Link> {
         self.open.get(&id).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn over_websocket_we_have_a_name_that_is_no_address_and_one_uri_parameter() {
+        let local = SocketAddr::from(([10, 0, 0, 1], 40_000));
+        for transport in [Transport::Ws, Transport::Wss] {
+            let link = Link { invalid: Some(0xdf7), ..Link::new(transport, local) };
+            assert_eq!(link.contact_uri("1001"), "sip:1001@000000000df7.invalid;transport=ws");
+            assert_eq!(
+                Link { outbound: true, ..link }.contact_value("1001"),
+                format!("<{};ob>", link.contact_uri("1001"))
+            );
+            assert_eq!(link.is_named(b"000000000DF7.invalid"), Some(true));
+            assert_eq!(link.is_named(b"10.0.0.1"), Some(false));
+            assert_eq!(Link::new(transport, local).is_named(b"10.0.0.1"), None, "a server has an address");
+        }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! | flow | ping | interval | answer |
 //! |---|---|---|---|
-//! | connection | double CRLF (§4.4.1) | by lot from 95 to 120 s; of a Flow-Timer, or one that is set, 80 to 100 % | anything within 10 s |
+//! | connection | double CRLF (§4.4.1), or a ping frame of WebSocket | by lot from 95 to 120 s; of a Flow-Timer, or one that is set, 80 to 100 % | anything within 10 s |
 //! | UDP | double CRLF | only of a Flow-Timer, or one that is set: 80 to 100 % | none is expected |
 //! | UDP, `stun` | STUN Binding request (§4.4.2) | by lot from 24 to 29 s; of a Flow-Timer 80 to 100 % | its response, within 39.5 s |
 //!
@@ -143,6 +143,14 @@ impl KeepAlives {
         };
         self.flows.insert(flow.link, kept);
         self.schedule(now, flow.link);
+    }
+
+    /// The peer of a flow has to answer pings, as every one of WebSocket has (RFC 6455 §5.5.2): silence is failure from the
+    /// first one on.
+    pub fn expect_answers(&mut self, link: LinkId) {
+        if let Some(kept) = self.flows.get_mut(&link) {
+            kept.answers = kept.reliable;
+        }
     }
 
     /// A flow was closed or lost.
@@ -346,6 +354,15 @@ mod tests {
             }
         });
         assert_eq!(failed, None);
+    }
+
+    #[test]
+    fn a_peer_that_has_to_answer_and_does_not_has_failed_with_the_first_ping() {
+        let (mut alive, now) = kept(true, Policy::Every(Duration::from_secs(5)));
+        alive.expect_answers(LINK);
+        let (pings, failed) = run(&mut alive, now, 600, |_| {});
+        assert!((4.0..=5.001).contains(&pings[0]), "{pings:?}");
+        assert!((failed.expect("it failed") - pings[0] - 10.0).abs() < 0.002, "{pings:?} {failed:?}");
     }
 
     #[test]

@@ -271,20 +271,21 @@ impl Registration {
             self.state = State::Over;
             return context.tell(Event::Unregistered { registration: context.handle, code, cause: Cause::Response });
         }
+        let link = context.link(self.binding.flow);
         if self.state == State::Querying {
-            let bound = own_contact(response, self.bound.unwrap_or(self.contact), &self.binding).is_some();
+            let bound = own_contact(response, (link, self.bound.unwrap_or(self.contact)), &self.binding).is_some();
             self.rest();
             return context.tell(Event::Queried { registration: context.handle, bound: Some(bound) });
         }
         self.bound = Some(self.contact);
-        let moved = context.link(self.binding.flow).is_some_and(|link| link.contact != self.contact);
+        let moved = link.is_some_and(|link| link.contact != self.contact && link.invalid.is_none());
         if moved && !self.corrected {
             self.corrected = true;
             return self.send(context);
         }
         self.corrected = false;
         let refreshed = self.state == State::Refreshing;
-        let mine = own_contact(response, self.contact, &self.binding);
+        let mine = own_contact(response, (link, self.contact), &self.binding);
         let expires = granted(response, mine);
         let gruu = mine.and_then(|params| header::param(params, "pub-gruu")).map(header::text);
         let route = response.headers(Name::ServiceRoute).flat_map(header::split_list);
@@ -358,7 +359,7 @@ impl Registration {
         let Registrar { scheme, domain, headers, .. } = &*registrar;
         let aor = format!("{scheme}:{}@{domain}", self.binding.user);
         let mut writer = Writer::request(&mut bytes, b"REGISTER", format!("{scheme}:{domain}").as_bytes());
-        writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, number));
+        writer.via(link, context.salt.branch(context.handle, number));
         writer.field("Max-Forwards", "70");
         writer.field("From", format!("<{aor}>;tag={}", context.salt.tag(context.handle)));
         writer.field("To", format!("<{aor}>")).field("Call-ID", context.salt.call_id(context.handle));
@@ -405,7 +406,8 @@ impl Registration {
             _ => link.contact,
         };
         let Registrar { gruu, outbound, .. } = *binding.registrar;
-        let replaced = self.bound.filter(|bound| *bound != self.contact && !outbound);
+        // A name stays the same from connection to connection.
+        let replaced = self.bound.filter(|bound| *bound != self.contact && !outbound && link.invalid.is_none());
         if let Some(bound) = replaced {
             // First of the two, so that a registrar with a limit has room for the other.
             writer.field("Contact", format!("<{}>;expires=0", at(bound)));
@@ -422,12 +424,17 @@ impl Registration {
 }
 
 /// The parameters of our Contact in a 2xx (§10.2.4).
-fn own_contact<'m>(response: &Message<'m>, ours: SocketAddr, binding: &Binding) -> Option<&'m [u8]> {
+fn own_contact<'m>(
+    response: &Message<'m>,
+    (link, ours): (Option<Link>, SocketAddr),
+    binding: &Binding,
+) -> Option<&'m [u8]> {
     response.headers(Name::Contact).flat_map(header::split_list).find_map(|value| {
         let contact = NameAddr::parse(value);
         let uri = Uri::parse(contact.uri)?;
-        let same = uri.user == binding.user.as_bytes() && uri.port.unwrap_or(5060) == ours.port();
-        same.then_some(contact.params)
+        let named = link.and_then(|link| link.is_named(uri.host));
+        let same = named.unwrap_or_else(|| uri.port.unwrap_or(5060) == ours.port());
+        (same && uri.user == binding.user.as_bytes()).then_some(contact.params)
     })
 }
 

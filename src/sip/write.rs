@@ -77,11 +77,11 @@ impl<'b> Writer<'b> {
     }
 
     /// The Via of a request of ours.
-    pub fn via(&mut self, transport: &str, sent_by: SocketAddr, branch: Branch) -> &mut Self {
+    pub fn via(&mut self, link: Link, branch: Branch) -> &mut Self {
         self.buffer.extend_from_slice(b"Via: SIP/2.0/");
-        self.buffer.extend_from_slice(transport.as_bytes());
+        self.buffer.extend_from_slice(link.transport.name().as_bytes());
         self.buffer.push(b' ');
-        address(self.buffer, sent_by);
+        link.write_sent_by(self.buffer);
         let (entry, number) = branch.parts();
         self.buffer.extend_from_slice(b";branch=z9hG4bK");
         self.buffer.extend_from_slice(&entry);
@@ -141,6 +141,11 @@ pub(super) fn address(buffer: &mut Vec<u8>, address: SocketAddr) {
     }
     buffer.push(b':');
     decimal(buffer, address.port().into());
+}
+
+/// Appends a host that does not exist (RFC 2606 §2), by its number.
+pub(super) fn invalid_host(buffer: &mut Vec<u8>, number: u64) {
+    write!(buffer, "{number:012x}.invalid").expect("a Vec takes every write");
 }
 
 /// Appends a number.
@@ -265,7 +270,7 @@ fn rewritten(original: &Message<'_>, transaction: Option<Transaction<'_>>, field
     let Start::Request { method, uri } = original.start() else { return bytes };
     let mut writer = Writer::request(&mut bytes, method.as_bytes(), uri);
     if let Some(Transaction { link, branch, .. }) = transaction {
-        writer.via(link.transport.name(), link.advertised, branch);
+        writer.via(link, branch);
     }
     for (name, value) in original.fields() {
         match (Name::from_bytes(name), transaction) {
@@ -305,7 +310,8 @@ fn moved_contact(value: &[u8], link: Link) -> Option<Vec<u8>> {
         return None;
     }
     let uri = Uri::parse(contact.uri)?;
-    let mut moved = format!("<{}>", link.contact_uri(&header::text(uri.user))).into_bytes();
+    let outbound = if uri.param("ob").is_some() { ";ob" } else { "" };
+    let mut moved = format!("<{}{outbound}>", link.contact_uri(&header::text(uri.user))).into_bytes();
     moved.extend_from_slice(contact.params);
     Some(moved)
 }

@@ -14,6 +14,7 @@ use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::record::Rungs;
 use crate::sip::flow::{Flow, Link, LinkId, Transport};
 
 /// A pair of media sockets, RTP and RTCP, by the number that the station gave it.
@@ -74,7 +75,7 @@ pub enum Output<R> {
     },
     /// Close a pair.
     ClosePort(PortId),
-    /// Open a socket (UDP) or connection (TCP) towards a server and answer with [`Station::handle_link`].
+    /// Open a socket (UDP) or connection (TCP, TLS, WebSocket) towards a server and answer with [`Station::handle_link`].
     OpenLink {
         /// Its number.
         link: LinkId,
@@ -86,7 +87,7 @@ pub enum Output<R> {
         local: Option<IpAddr>,
         /// Local port; 0 takes a free one.
         local_port: u16,
-        /// Index of the server that the station was given, for TLS.
+        /// Index of the server that the station was given, for TLS and WebSocket.
         server: u16,
     },
     /// Close a link.
@@ -102,6 +103,8 @@ pub enum Output<R> {
 /// What became of a link.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LinkEvent {
+    /// So far a connection has come, just before it is told to be open or lost.
+    Climbed(Rungs),
     /// It is open.
     Opened(Link),
     /// It could not be opened, or it broke; the text says why.
@@ -119,6 +122,14 @@ pub enum LinkFault {
     Broken,
     /// TLS was not agreed on, or the peer is not who it should be.
     Tls,
+    /// The server did not upgrade to SIP over WebSocket.
+    Upgrade,
+    /// The peer closed the WebSocket, or the connection below it.
+    WebClosed,
+    /// What came over the WebSocket breaks its rules, or those of SIP over it.
+    WebProtocol,
+    /// The peer does not answer pings of WebSocket.
+    WebSilent,
 }
 
 /// Connections of others that we closed, by the bound that they broke.

@@ -7,9 +7,10 @@ use std::time::Duration;
 use crate::call::MemberId;
 use crate::engine::{GroupWorker, Joining, Lab, LookedUp, Names, Renewal, StartError};
 use crate::net::clock;
+use crate::net::dialer::Dialer;
 use crate::net::resolve::{Located, locate};
-use crate::net::tls::{Client, TlsError};
-use crate::scenario::plan::{Server, Transport};
+use crate::net::tls::TlsError;
+use crate::scenario::plan::Server;
 use crate::scenario::watch::Check;
 use crate::sip::flow::Hop;
 
@@ -174,13 +175,9 @@ impl Stage {
                 Located { hops: Vec::new(), ttl: Some(Duration::ZERO) }
             }),
         };
-        // Where nothing is known yet, TLS may be.
-        let wants_tls = hops.iter().any(|hop| hop.transport == Transport::Tls)
-            || hops.is_empty() && (server.sips || server.transport == Some(Transport::Tls));
-        let ca = lab_running.map(|lab| lab.ca.as_str());
-        let client = wants_tls.then(|| Client::new(&server.tls, ca)).transpose();
-        let client = client.map_err(|error| StageError::Tls { server: server.to_string(), error })?;
-        let number = self.worker.add_server(client).ok_or(StageError::Servers)?;
+        let dialer = Dialer::new(server, &hops, lab_running.map(|lab| lab.ca.as_str()));
+        let dialer = dialer.map_err(|error| StageError::Tls { server: server.to_string(), error })?;
+        let number = self.worker.add_server(dialer).ok_or(StageError::Servers)?;
         self.servers.push(Known { server: server.clone(), lab, number, hops, ttl });
         Ok(&self.servers[self.servers.len() - 1])
     }

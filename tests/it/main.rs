@@ -60,7 +60,10 @@ mod virtual_search_faults;
 mod virtual_sessions;
 mod virtual_srtp;
 mod virtual_starved;
+mod virtual_websocket;
 mod watch;
+mod websocket;
+mod websocket_servers;
 
 #[path = "../support/influx_front/mod.rs"]
 mod influx_front;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use mio::{Events, Interest, Poll, Token};
 use rcgen::{BasicConstraints, Certificate, CertificateParams, IsCa, Issuer, KeyPair, SanType};
-use ringfleet::net::stream::{Advance, ReadState, Stream};
+use ringfleet::net::stream::{Above, Advance, ReadState, Stream};
 use ringfleet::net::tls::{Acceptor, Client, describe, is_tls};
 use ringfleet::scenario::plan::{Identity, Roots, TlsSettings, TlsVersion};
 use ringfleet::units::Secret;
@@ -119,7 +119,8 @@ fn drive(
 /// Sends OPTIONS and waits for what comes back; the words for what went wrong.
 fn exchange(address: SocketAddr, settings: &TlsSettings) -> Result<Vec<u8>, String> {
     let session = Client::new(settings, None).expect("settings").connect().expect("a session");
-    let stream = Stream::connect(address, None, Some(session)).expect("a socket");
+    let above = Above { tls: Some(session), web: None };
+    let stream = Stream::connect(address, None, above).expect("a socket");
     let mut back = Vec::new();
     let ended = drive(
         stream,

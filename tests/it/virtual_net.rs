@@ -390,11 +390,16 @@ impl World {
 
     /// A connection of the callers breaks.
     pub(crate) fn break_links(&mut self) {
+        self.break_links_by(LinkFault::Broken, "reset");
+    }
+
+    /// A connection of the callers breaks in a way of its own.
+    pub(crate) fn break_links_by(&mut self, fault: LinkFault, text: &str) {
         let open: Vec<LinkId> = self.links.keys().copied().collect();
         for link in open {
             self.links.remove(&link);
             self.under_way.retain(|_, packet| !matches!(packet, Packet::Sip { .. }));
-            self.callers.handle_link(self.now, link, LinkEvent::Lost(LinkFault::Broken, "reset".into()));
+            self.callers.handle_link(self.now, link, LinkEvent::Lost(fault, text.into()));
             let theirs = LinkId(ACCEPTED + link.0);
             self.pbx.handle_link(self.now, theirs, LinkEvent::Lost(LinkFault::Broken, "reset".into()));
         }

@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use ringfleet::media::srtp::{Inbound, Outbound};
 use ringfleet::media::{rtcp, rtp};
+use ringfleet::net::websocket::{Event, WebSocket};
 use ringfleet::scenario::compile::{self, Input, kind_of};
+use ringfleet::scenario::plan::WebSettings;
 use ringfleet::sip::auth::{self, Algorithm, Credentials, Request, Verifier};
 use ringfleet::sip::endpoint::{Config, Endpoint};
 use ringfleet::sip::flow::{Flow, Link, LinkId, Transport};
@@ -24,7 +26,7 @@ use ringfleet::units::Secret;
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub const ALL: [Entry; 9] = [
+pub const ALL: [Entry; 10] = [
     ("message", message),
     ("uri", uri),
     ("sdp", sdp),
@@ -34,6 +36,7 @@ pub const ALL: [Entry; 9] = [
     ("scenario", scenario),
     ("framing", framing),
     ("srtp", srtp),
+    ("websocket", websocket),
 ];
 
 fn address(text: &str) -> SocketAddr {
@@ -195,4 +198,47 @@ pub fn srtp(bytes: &[u8]) {
             assert_eq!(packet, bytes);
         }
     }
+}
+
+/// What comes over a WebSocket, to either side and before or after its handshake, gives the same events however it is cut;
+/// the first byte says how, and to whom.
+pub fn websocket(bytes: &[u8]) {
+    let Some((how, stream)) = bytes.split_first() else { return };
+    let pieces = usize::from(how >> 2).max(1);
+    let (whole, cut) = (side(how & 3), side(how & 3));
+    assert_eq!(web_events(whole, std::iter::once(stream)), web_events(cut, stream.chunks(pieces)));
+}
+
+/// A client or a server, that waits for its handshake or has had it.
+fn side(which: u8) -> WebSocket {
+    let settings = WebSettings { authority: "lab".into(), path: Secret::new("/"), ..WebSettings::default() };
+    let mut ours = WebSocket::client(&settings).expect("a request");
+    let mut theirs = WebSocket::server();
+    if which & 2 != 0 {
+        let mut out = Vec::new();
+        ours.poll_output(&mut out);
+        theirs.handle_input(&out);
+        assert_eq!(theirs.poll_event(), Some(Event::Opened));
+        out.clear();
+        theirs.poll_output(&mut out);
+        ours.handle_input(&out);
+        assert_eq!(ours.poll_event(), Some(Event::Opened));
+    }
+    if which & 1 == 0 { ours } else { theirs }
+}
+
+fn web_events<'a>(mut web: WebSocket, pieces: impl Iterator<Item = &'a [u8]>) -> Vec<Event> {
+    let (mut events, mut out) = (Vec::new(), Vec::new());
+    for piece in pieces {
+        web.handle_input(piece);
+        while let Some(event) = web.poll_event() {
+            if let Event::Ended(fault) = &event {
+                assert!(!fault.to_string().is_empty());
+            }
+            events.push(event);
+        }
+        web.poll_output(&mut out);
+        assert!(web.unfinished() <= 1 << 20 && out.len() <= 1 << 20);
+    }
+    events
 }

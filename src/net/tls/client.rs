@@ -8,9 +8,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
-use super::verify::SipDomains;
+use super::verify::Verifier;
 use super::{Session, provider};
-use crate::scenario::plan::{Roots, TlsSettings, TlsVersion};
+use crate::scenario::plan::{Roots, TlsSettings, TlsVersion, Verify};
 
 /// Why TLS towards a server cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -44,12 +44,13 @@ impl Client {
     pub fn new(settings: &TlsSettings, lab: Option<&str>) -> Result<Self, TlsError> {
         let provider = provider();
         let roots = match &settings.roots {
+            _ if settings.verify == Verify::Nothing => RootCertStore::empty(),
             Roots::System => system_roots()?,
             Roots::Given(pem) => given_roots(pem, "the file of `ca`")?,
             Roots::Lab => given_roots(lab.unwrap_or(""), "the lab")?,
         };
         let algorithms = provider.signature_verification_algorithms;
-        let verifier = SipDomains { roots: Arc::new(roots), algorithms };
+        let verifier = Verifier { verify: settings.verify, roots: Arc::new(roots), algorithms };
         let versions: &[_] = match settings.minimum {
             TlsVersion::V1_2 => &[&TLS13, &TLS12],
             TlsVersion::V1_3 => &[&TLS13],

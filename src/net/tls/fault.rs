@@ -39,8 +39,14 @@ fn of_certificate(error: &CertificateError) -> String {
         Cert::NotValidForName => "the certificate is for another name".to_owned(),
         Cert::NotValidForNameContext { expected, presented } => {
             let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
-            let wildcard = presented.iter().any(|name| name.contains('*'));
-            let note = if wildcard { "; a wildcard does not count in SIP (RFC 5922 §7.2)" } else { "" };
+            let host = expected.to_str();
+            // In HTTPS it counts for one label.
+            let covers = |name: &String| {
+                name.strip_prefix('*')
+                    .is_some_and(|rest| host.strip_suffix(rest).is_some_and(|label| !label.contains('.')))
+            };
+            let covered = presented.iter().any(covers);
+            let note = if covered { "; a wildcard does not count in SIP (RFC 5922 §7.2)" } else { "" };
             format!("the certificate is for {names}, not for {}{note}", expected.to_str())
         }
         Cert::Expired | Cert::ExpiredContext { .. } => "the certificate has expired".to_owned(),

@@ -65,7 +65,7 @@ pub(super) fn compile<'d>(
         }
         actors.push(Actor {
             name: (*name).to_owned(),
-            target: site.target.clone(),
+            target: site.over(actor.transport, at.key("transport"), report),
             pool,
             registered,
             expires: actor.expires.unwrap_or(EXPIRES),

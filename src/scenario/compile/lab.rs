@@ -8,7 +8,7 @@ use super::accounts::users_of;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
 use super::site::Site;
-use super::{Input, lab_limits, licence, server, session, srtp};
+use super::{Input, lab_limits, licence, server, session, srtp, websocket};
 use crate::scenario::file::LabFile;
 use crate::scenario::file::lab::{BehaviourFile, FaultFile, LabAccountsFile};
 use crate::scenario::file::step::RejectFile;
@@ -44,10 +44,12 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
     let mut safety = Safety::lab();
     safety.numbers.prefixes = plan.trunks.iter().map(|trunk| trunk.prefix.clone()).collect();
     let tls = TlsSettings { name: plan.domain.clone(), roots: Roots::Lab, ..TlsSettings::default() };
+    let sip = Server { tls: Arc::new(tls), ..Server::new("127.0.0.1", None, plan.transport) };
+    let web = Server { web: Some(Arc::new(websocket::of_lab(&plan.domain))), ..sip.clone() };
     let target = Target {
         name: name.to_owned(),
         lab: true,
-        server: Server { tls: Arc::new(tls), ..Server::new("127.0.0.1", None, plan.transport) },
+        server: if plan.transport.is_web() { web.clone() } else { sip.clone() },
         domain: plan.domain.clone(),
         public_address: PublicAddress::Local,
         local_addresses: Vec::new(),
@@ -76,6 +78,8 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
     let pool = Pool { name: POOL.to_owned(), accounts: plan.accounts.clone(), calls_each: None };
     Site {
         target: Arc::new(target),
+        sip: Some(sip),
+        web: Some(web),
         pools: BTreeMap::from([(POOL.to_owned(), Arc::new(pool))]),
         pool_names: BTreeSet::from([POOL.to_owned()]),
         hotlines: BTreeMap::new(),
@@ -103,10 +107,8 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
         None | Some(TransportWord::Udp) => Transport::Udp,
         Some(TransportWord::Tcp) => Transport::Tcp,
         Some(TransportWord::Tls) => Transport::Tls,
-        Some(TransportWord::Ws | TransportWord::Wss) => {
-            report.later(at.key("transport"), "SIP over WebSocket", "write udp, tcp or tls");
-            Transport::Udp
-        }
+        Some(TransportWord::Ws) => Transport::Ws,
+        Some(TransportWord::Wss) => Transport::Wss,
     };
     plan.srtp = srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report);
     plan.challenge = file.challenge.unwrap_or(plan.challenge);

@@ -240,11 +240,10 @@ fn trunks(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> {
         for (index, label) in trunks_of(actor) {
             let target = &actor.target;
             let Some(places) = target.trunks.get(label).and_then(|trunk| trunk.contracted_calls) else { continue };
-            let same = |other: &&Actor| {
-                Arc::ptr_eq(&other.target, target) && trunks_of(other).any(|(_, other)| other == label)
-            };
+            let same =
+                |other: &&Actor| other.target.is_same(target) && trunks_of(other).any(|(_, other)| other == label);
             let Some(calls) = together(plan, same) else { continue };
-            let known = filled.iter().any(|(of, other, _)| Arc::ptr_eq(of, target) && *other == label);
+            let known = filled.iter().any(|(of, other, _)| of.is_same(target) && *other == label);
             if known || calls <= u64::from(places) {
                 continue;
             }
@@ -282,8 +281,7 @@ fn licences(plan: &Plan, places: &[At<'_>], report: &mut Report) -> Vec<Filled> 
     let mut filled = Vec::new();
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
         let target = &actor.target;
-        let same =
-            |other: &&Actor| Arc::ptr_eq(&other.target, target) && owns_account(other) && !takes_over(plan, other);
+        let same = |other: &&Actor| other.target.is_same(target) && owns_account(other) && !takes_over(plan, other);
         let Some(licence) = target.licence.filter(|_| same(&actor)) else { continue };
         let of = |(index, actor)| all_of(actor).max(concurrency_of(plan, index));
         let devices: Option<u64> = plan.actors.iter().enumerate().filter(|(_, other)| same(other)).map(of).sum();
@@ -307,9 +305,7 @@ fn takes_over(plan: &Plan, actor: &Actor) -> bool {
     let before = ended.and_then(|when| plan.actors.get(when.actor));
     actor.registered == Registered::BySteps
         && before.is_some_and(|before| {
-            before.registered == Registered::BySteps
-                && owns_account(before)
-                && Arc::ptr_eq(&before.target, &actor.target)
+            before.registered == Registered::BySteps && owns_account(before) && before.target.is_same(&actor.target)
         })
 }
 
@@ -324,7 +320,7 @@ fn may_fill(target: &Target, message: String, at: At<'_>, report: &mut Report) -
 
 fn ports(plan: &Plan, places: &[At<'_>], report: &mut Report) {
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
-        let same = |other: &&Actor| Arc::ptr_eq(&other.target, &actor.target);
+        let same = |other: &&Actor| other.target.is_same(&actor.target);
         let Some((first, last)) = actor.target.rtp_ports else { continue };
         // Actors on one target share its ports: the first of them speaks for all.
         if plan.actors[..index].iter().any(|other| same(&other)) {

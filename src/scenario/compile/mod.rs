@@ -28,6 +28,7 @@ mod srtp;
 mod steps;
 mod tls;
 mod watch;
+mod websocket;
 
 use std::collections::BTreeMap;
 use std::io;

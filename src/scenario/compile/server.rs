@@ -9,6 +9,8 @@ use crate::scenario::plan::{Server, Transport};
 pub(super) enum ServerError {
     #[error("`sips:` means TLS, and that does not run over UDP")]
     SipsOverUdp,
+    #[error("a WebSocket server is named by its URL, in `websocket:`")]
+    WebSocket,
     #[error("`{0}` is no address of a server")]
     Form(String),
 }
@@ -29,6 +31,7 @@ pub(super) fn parse(text: &str, transport: Option<Transport>) -> Result<Server, 
             Some(("transport", "udp")) => said = Some(Transport::Udp),
             Some(("transport", "tcp")) => said = Some(Transport::Tcp),
             Some(("transport", "tls")) => said = Some(Transport::Tls),
+            Some(("transport", "ws" | "wss")) => return Err(ServerError::WebSocket),
             _ if parameter == "lr" => {}
             _ => return Err(form()),
         }
@@ -45,7 +48,7 @@ pub(super) fn parse(text: &str, transport: Option<Transport>) -> Result<Server, 
     Ok(Server { host, port, transport, sips, ..Server::default() })
 }
 
-fn host_and_port(address: &str) -> Option<(String, Option<u16>)> {
+pub(super) fn host_and_port(address: &str) -> Option<(String, Option<u16>)> {
     let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
     if let Some(rest) = address.strip_prefix('[') {
         let (host, rest) = rest.split_once(']')?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
-use super::{Input, accounts, headers, safety, server, session, srtp, tls};
+use super::{Input, accounts, headers, safety, server, session, srtp, tls, websocket};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::TargetFile;
 use crate::scenario::file::target::{CodecWord, LargeRequestsWord, SipFile, SocketsWord, TransportWord, TrunkFile};
@@ -21,6 +21,9 @@ use crate::units::Period;
 /// A target as it is used by a scenario.
 pub(super) struct Site {
     pub(super) target: Arc<Target>,
+    /// Its servers: that of `sip:` and that of `websocket:`.
+    pub(super) sip: Option<Server>,
+    pub(super) web: Option<Server>,
     pub(super) pools: BTreeMap<String, Arc<Pool>>,
     /// Pools that the file names, whether they could be read or not.
     pub(super) pool_names: BTreeSet<String>,
@@ -35,9 +38,6 @@ pub(super) struct Site {
 
 /// Compiles a target file.
 pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: &mut Report) -> Site {
-    if file.websocket.is_some() {
-        report.later(at.name("websocket"), "SIP over WebSocket", "leave `websocket` out");
-    }
     let numbers = plain_numbers(file, at, report);
     let hotlines = hotlines(file, at, report);
     let mut trunks = trunks(file, &numbers, &hotlines, at.key("trunks"), report);
@@ -50,9 +50,23 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
     let safety = Arc::new(safety::compile(file, &numbers, &hotlines, &trunks, at, report));
     let sip = &file.sip;
     let at_sip = at.key("sip");
-    let (server, host) = servers(sip, at_sip, report);
-    let domain = domain(sip, host, at_sip, report);
-    let tls = tls::settings(input, sip, at_sip, report);
+    let web = file.websocket.as_ref().map(|web| websocket::compile(input, web, at.key("websocket"), report));
+    let (server, host) = servers(file, at_sip, report);
+    let host = host.or_else(|| Some(web.as_ref()?.as_ref()?.host.clone()));
+    let domain = domain(sip, host.unwrap_or_default(), at_sip, report);
+    let tls = tls::settings(input, &sip.into(), at_sip, report);
+    let server = server.map(|server| tls::secured(server, &tls, &domain));
+    let unreadable = matches!(web, Some(None));
+    let web = web.flatten();
+    let wants_web = matches!(sip.transport, Some(TransportWord::Ws | TransportWord::Wss));
+    let first = if wants_web { web.clone() } else { server.clone().or_else(|| web.clone()) };
+    if first.is_none() && !unreadable && !at.doc().lossy {
+        let help = "add `sip: { server: … }` or `websocket: { url: … }`";
+        report.add(at, "the target has no server", help);
+    }
+    if let (true, Some(word), Some(web)) = (wants_web, sip.transport, &web) {
+        check_scheme(word, web, at_sip.key("transport"), report);
+    }
     for trunk in trunks.values_mut() {
         trunk.peer = trunk.peer.take().map(|peer| tls::secured(peer, &tls, &domain));
     }
@@ -60,7 +74,7 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
     let target = Target {
         name: file.target.clone(),
         lab: false,
-        server: tls::secured(server, &tls, &domain),
+        server: first.unwrap_or_default(),
         domain,
         public_address: public_address(sip, at_sip, report),
         local_addresses: local_addresses(sip, at_sip.key("local_addresses"), report),
@@ -88,6 +102,8 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
     };
     Site {
         target: Arc::new(target),
+        sip: server,
+        web,
         pools,
         pool_names: file.accounts.keys().cloned().collect(),
         hotlines,
@@ -206,14 +222,62 @@ fn transport(word: Option<TransportWord>) -> Option<Transport> {
         TransportWord::Udp => Some(Transport::Udp),
         TransportWord::Tcp => Some(Transport::Tcp),
         TransportWord::Tls => Some(Transport::Tls),
+        // That of the URL.
         TransportWord::Ws | TransportWord::Wss => None,
     }
 }
 
+/// The transport that a word of `websocket:`'s names has to be that of its URL.
+fn check_scheme(word: TransportWord, web: &Server, at: At<'_>, report: &mut Report) -> bool {
+    let wanted = if word == TransportWord::Wss { Transport::Wss } else { Transport::Ws };
+    let agrees = web.transport == Some(wanted);
+    if !agrees {
+        let message = format!("the target's `websocket:` has no URL that begins with {wanted}:");
+        report.add(at, message, "write the transport of its URL, or leave it out");
+    }
+    agrees
+}
+
+impl Site {
+    /// The target as an actor reaches it that says by which transport.
+    pub(super) fn over(&self, word: Option<TransportWord>, at: At<'_>, report: &mut Report) -> Arc<Target> {
+        let Some(word) = word else { return Arc::clone(&self.target) };
+        let server = match (transport(Some(word)), &self.sip, &self.web) {
+            (Some(transport), Some(sip), _) if sip.sips && transport != Transport::Tls => {
+                let help = "write tls, or a server with sip:";
+                report.add(at, format!("the target's server is written as sips:, and {transport} is no TLS"), help);
+                None
+            }
+            (Some(transport), Some(sip), _) => Some(Server { transport: Some(transport), ..sip.clone() }),
+            (Some(_), None, _) if !self.lossy => {
+                report.add(at, "the target has no `sip: { server: … }`", "write ws or wss, or leave it out");
+                None
+            }
+            // The lab takes both at its port.
+            (None, _, Some(web)) if self.lab.is_some() => {
+                let transport = if word == TransportWord::Wss { Transport::Wss } else { Transport::Ws };
+                Some(Server { transport: Some(transport), ..web.clone() })
+            }
+            (None, _, Some(web)) => check_scheme(word, web, at, report).then(|| web.clone()),
+            (None, _, None) if !self.lossy => {
+                report.add(at, "the target has no `websocket:`", "add `websocket: { url: … }` to it");
+                None
+            }
+            _ => None,
+        };
+        let Some(server) = server.filter(|server| *server != self.target.server) else {
+            return Arc::clone(&self.target);
+        };
+        Arc::new(Target { server, ..(*self.target).clone() })
+    }
+}
+
 /// Where requests go, and the host of the server itself.
-fn servers(sip: &SipFile, at: At<'_>, report: &mut Report) -> (Server, String) {
-    if matches!(sip.transport, Some(TransportWord::Ws | TransportWord::Wss)) {
-        report.later(at.key("transport"), "SIP over WebSocket", "write udp, tcp or tls");
+fn servers(file: &TargetFile, at: At<'_>, report: &mut Report) -> (Option<Server>, Option<String>) {
+    let sip = &file.sip;
+    let wants_web = matches!(sip.transport, Some(TransportWord::Ws | TransportWord::Wss));
+    if wants_web && file.websocket.is_none() {
+        report.add(at.key("transport"), "the target has no `websocket:`", "add `websocket: { url: … }`");
     }
     let transport = transport(sip.transport);
     let mut parse = |text: &str, key: &str| {
@@ -222,9 +286,9 @@ fn servers(sip: &SipFile, at: At<'_>, report: &mut Report) -> (Server, String) {
             Server::default()
         })
     };
-    let server = parse(&sip.server, "server");
-    let host = server.host.clone();
-    (sip.outbound_proxy.as_ref().map_or(server, |proxy| parse(proxy, "outbound_proxy")), host)
+    let server = sip.server.as_ref().map(|server| parse(server, "server"));
+    let host = server.as_ref().map(|server| server.host.clone());
+    (sip.outbound_proxy.as_ref().map(|proxy| parse(proxy, "outbound_proxy")).or(server), host)
 }
 
 const SERVER_FORM: &str = "write sip:HOST, sips:HOST, sip:HOST:PORT, HOST:PORT or HOST";

@@ -8,19 +8,43 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::Input;
 use super::doc::{self, At, Report};
-use crate::scenario::file::target::SipFile;
-use crate::scenario::plan::{Identity, Roots, Server, TlsSettings, TlsVersion};
+use crate::scenario::file::scalar::Digits;
+use crate::scenario::file::target::{SipFile, WebSocketFile};
+use crate::scenario::plan::{Identity, Roots, Server, TlsSettings, TlsVersion, Verify};
 use crate::units::Secret;
 
+/// The part of a file that speaks of TLS.
+pub(super) struct TlsFile<'f> {
+    ca: &'f Option<String>,
+    cert: &'f Option<String>,
+    key: &'f Option<String>,
+    tls_min: &'f Option<Digits>,
+    verify: Verify,
+}
+
+impl<'f> From<&'f SipFile> for TlsFile<'f> {
+    fn from(file: &'f SipFile) -> Self {
+        let SipFile { ca, cert, key, tls_min, .. } = file;
+        Self { ca, cert, key, tls_min, verify: Verify::SipDomain }
+    }
+}
+
+impl<'f> From<&'f WebSocketFile> for TlsFile<'f> {
+    fn from(file: &'f WebSocketFile) -> Self {
+        let WebSocketFile { ca, cert, key, tls_min, .. } = file;
+        Self { ca, cert, key, tls_min, verify: if file.insecure { Verify::Nothing } else { Verify::Host } }
+    }
+}
+
 /// What a target says of TLS; the name is that of each server.
-pub(super) fn settings(input: &Input<'_>, sip: &SipFile, at: At<'_>, report: &mut Report) -> TlsSettings {
+pub(super) fn settings(input: &Input<'_>, file: &TlsFile<'_>, at: At<'_>, report: &mut Report) -> TlsSettings {
     let read = |path: &Option<String>, key: &str, report: &mut Report| {
         let path = path.as_ref()?;
         doc::read(input, &at.doc().beside(path), at.key(key), report)
     };
-    let ca = read(&sip.ca, "ca", report);
-    let chain = read(&sip.cert, "cert", report);
-    let key = read(&sip.key, "key", report);
+    let ca = read(file.ca, "ca", report);
+    let chain = read(file.cert, "cert", report);
+    let key = read(file.key, "key", report);
     for (pem, key) in [(&ca, "ca"), (&chain, "cert")] {
         if pem.as_ref().is_some_and(|pem| !has_certificate(pem)) {
             report.add(at.key(key), "there is no certificate in this file", "name a PEM file: BEGIN CERTIFICATE");
@@ -29,15 +53,15 @@ pub(super) fn settings(input: &Input<'_>, sip: &SipFile, at: At<'_>, report: &mu
     if key.as_ref().is_some_and(|pem| PrivateKeyDer::from_pem_slice(pem.as_bytes()).is_err()) {
         report.add(at.key("key"), "there is no private key in this file", "name a PEM file: BEGIN PRIVATE KEY");
     }
-    if sip.cert.is_some() != sip.key.is_some() {
-        let (given, missing) = if sip.cert.is_some() { ("cert", "key") } else { ("key", "cert") };
+    if file.cert.is_some() != file.key.is_some() {
+        let (given, missing) = if file.cert.is_some() { ("cert", "key") } else { ("key", "cert") };
         report.add(
             at.name(given),
             format!("`{given}` is of no use without `{missing}`"),
             format!("add `{missing}: FILE`"),
         );
     }
-    let minimum = match sip.tls_min.as_ref().map(|text| text.0.trim()) {
+    let minimum = match file.tls_min.as_ref().map(|text| text.0.trim()) {
         None | Some("1.2") => TlsVersion::V1_2,
         Some("1.3") => TlsVersion::V1_3,
         Some(other) => {
@@ -50,6 +74,7 @@ pub(super) fn settings(input: &Input<'_>, sip: &SipFile, at: At<'_>, report: &mu
         roots: ca.map_or(Roots::System, Roots::Given),
         identity: chain.zip(key).map(|(chain, key)| Identity { chain, key: Secret::new(key) }),
         minimum,
+        verify: file.verify,
     }
 }
 

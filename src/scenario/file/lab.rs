@@ -24,7 +24,7 @@ pub struct LabFile {
     pub lab: String,
     /// Domain of its addresses of record and realm of its challenges. Default: lab.ringfleet.invalid.
     pub domain: Option<String>,
-    /// Transport that scenarios reach it over: udp, tcp or tls. Default: udp. It listens on all of them.
+    /// Transport that scenarios reach it over: udp, tcp, tls, ws or wss. Default: udp. It listens on all of them.
     pub transport: Option<TransportWord>,
     /// Whether calls and registrations are challenged (digest). Default: true.
     pub challenge: Option<bool>,

@@ -86,21 +86,6 @@ impl<T> OneOrMany<T> {
     }
 }
 
-/// A field of a later version: read, so that it can be said that it is not supported yet.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-#[serde(transparent)]
-pub struct Later(pub serde_json::Value);
-
-impl JsonSchema for Later {
-    fn schema_name() -> Cow<'static, str> {
-        "Later".into()
-    }
-
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "Not supported yet." })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use super::load::LoadFile;
 use super::scalar::{Digits, OneOrMany};
 use super::step::{OutcomeCode, StepFile};
+use super::target::TransportWord;
 use crate::media::Audio;
 use crate::record::Class;
 use crate::units::Period;
@@ -71,6 +72,9 @@ pub struct AbortLaterFile {
 pub struct ActorFile {
     /// Its own target, where it differs from the scenario's.
     pub target: Option<String>,
+    /// Transport of its SIP, where it differs from the target's: udp, tcp, tls, or ws and wss where the target has a
+    /// `websocket:` with such a URL.
+    pub transport: Option<TransportWord>,
     /// A key of the target's `accounts:`; left out for peers, which need none.
     pub account: Option<Digits>,
     /// `standing`: as many accounts as attempts need are registered from before the first attempt to after the last, and

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::scalar::{Digits, Later, OneOrMany};
+use super::scalar::{Digits, OneOrMany};
 use super::session::{ReliableWord, SessionTimerFile};
+use crate::units::Period;
 
 /// A target: where calls go, with which accounts, over which trunks, and what must not happen there.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -20,10 +21,12 @@ pub struct TargetFile {
     pub environment: Option<EnvironmentFile>,
     /// The company, for the incident sheet.
     pub company: Option<CompanyFile>,
-    /// The SIP server.
+    /// The SIP server, and how SIP is spoken over every transport.
+    #[serde(default)]
     pub sip: SipFile,
-    /// SIP over WebSocket. Not supported yet.
-    pub websocket: Option<Later>,
+    /// SIP over WebSocket (RFC 7118). It is used where there is no `sip: { server: … }`, where `sip: { transport: … }` says ws
+    /// or wss, and by actors that say so.
+    pub websocket: Option<WebSocketFile>,
     /// Audio.
     #[serde(default)]
     pub media: MediaFile,
@@ -74,13 +77,14 @@ pub struct CompanyFile {
 }
 
 /// `sip`.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
 #[schemars(title = "sip")]
 pub struct SipFile {
-    /// The server: `sip:HOST`, `sips:HOST`, `sip:HOST:PORT`, `HOST:PORT` or `HOST`.
-    pub server: String,
-    /// Transport. Default: udp, or tls with `sips:`; a host name without port is looked up as RFC 3263 says.
+    /// The server: `sip:HOST`, `sips:HOST`, `sip:HOST:PORT`, `HOST:PORT` or `HOST`. A target needs it, or `websocket:`.
+    pub server: Option<String>,
+    /// Transport. Default: udp, or tls with `sips:`; a host name without port is looked up as RFC 3263 says. ws and wss
+    /// take the URL of `websocket:`.
     pub transport: Option<TransportWord>,
     /// Domain of addresses of record and Request-URIs. Default: the server's host.
     pub domain: Option<String>,
@@ -138,6 +142,52 @@ pub struct SipFile {
     pub pairing_header: Option<String>,
 }
 
+/// `websocket`: SIP over WebSocket (RFC 7118), with the subprotocol `sip`. One connection for each account: its registration
+/// and its calls share it.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "websocket")]
+pub struct WebSocketFile {
+    /// The URL: `ws://HOST/PATH`, `wss://HOST:PORT/PATH?QUERY`. A token in it is `${NAME}` from the environment or
+    /// `${file:PATH}`; path and query are never shown.
+    pub url: String,
+    /// Origin that a browser would send: where its page comes from, as `https://cc.example`. Default: none is sent.
+    pub origin: Option<String>,
+    /// Further headers of the request. A token is `${NAME}` or `${file:PATH}`; values are never shown.
+    #[serde(default)]
+    pub headers: BTreeMap<String, Digits>,
+    /// What keeps connections alive, as often as `sip: { keep_alive: … }` says: `ping` frames of WebSocket, which every
+    /// server answers, or `crlf` (RFC 5626 §4.4.1), all that a page can send. Default: ping.
+    #[serde(default)]
+    pub keep_alive: WebKeepAliveWord,
+    /// An account that stays registered and lost its connection connects again after this to twice as long, doubling with
+    /// each failure up to 30s. From 10ms to 5m; default 1s.
+    pub reconnect: Option<Period>,
+    /// PEM file of the certificates that are trusted for TLS. Default: those of the system.
+    pub ca: Option<String>,
+    /// PEM file of our certificate, for servers that ask for one.
+    pub cert: Option<String>,
+    /// PEM file of its private key.
+    pub key: Option<String>,
+    /// Oldest version of TLS that is spoken: 1.2 or 1.3. Default: 1.2.
+    pub tls_min: Option<Digits>,
+    /// Any certificate is taken, expired, of another name or self-signed: for test servers only. Default: false.
+    #[serde(default)]
+    pub insecure: bool,
+}
+
+/// What keeps connections of WebSocket alive.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "keep_alive")]
+pub enum WebKeepAliveWord {
+    /// Ping frames (RFC 6455 §5.5.2).
+    #[default]
+    Ping,
+    /// A message of two line ends (RFC 7118 §6).
+    Crlf,
+}
+
 /// What becomes of large requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -173,9 +223,9 @@ pub enum TransportWord {
     Tcp,
     /// TLS.
     Tls,
-    /// WebSocket. Not supported yet.
+    /// WebSocket.
     Ws,
-    /// WebSocket over TLS. Not supported yet.
+    /// WebSocket over TLS.
     Wss,
 }
 

@@ -26,7 +26,7 @@ use super::text::{Text, Values};
 
 mod server;
 
-pub use server::{Identity, Roots, Server, TlsSettings, TlsVersion};
+pub use server::{Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
 
 /// One run's worth of work.
 #[derive(Clone, Debug)]
@@ -544,6 +544,11 @@ pub struct Target {
 }
 
 impl Target {
+    /// Whether it is the same target, which actors may reach over different transports.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (&self.name, &self.domain) == (&other.name, &other.domain)
+    }
+
     /// What the user part of the Request-URI is for a number (rendered) over a trunk: the trunk's prefix comes first.
     /// A `sip:` or `tel:` URI is complete already and stays as it is. So does a number of the lab that begins with the
     /// prefix: which trunk it takes is plain from the lab's own number plan, whereas elsewhere a subscriber's number

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::sip::flow::Transport;
 use crate::sip::locate::Wanted;
@@ -21,6 +22,25 @@ pub struct Server {
     pub sips: bool,
     /// How TLS is done, where it is.
     pub tls: Arc<TlsSettings>,
+    /// How WebSocket is asked for, where it is reached so.
+    pub web: Option<Arc<WebSettings>>,
+}
+
+/// SIP over WebSocket towards one server (RFC 7118): the request that a connection begins with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebSettings {
+    /// Host and port as the URL has them, for the header Host.
+    pub authority: String,
+    /// Path and query; the query may hold a token.
+    pub path: Secret,
+    /// Where the page comes from that a browser would have loaded.
+    pub origin: Option<String>,
+    /// Further header fields; a value may be a token.
+    pub headers: Vec<(String, Secret)>,
+    /// Connections are kept alive by ping frames; else by two CRLFs (RFC 5626 §4.4.1).
+    pub pings: bool,
+    /// An account whose connection was lost waits between this and twice as long, doubling with each failure.
+    pub reconnect: Duration,
 }
 
 /// TLS towards one server.
@@ -34,6 +54,20 @@ pub struct TlsSettings {
     pub identity: Option<Identity>,
     /// Oldest version that is spoken.
     pub minimum: TlsVersion,
+    /// What the server's certificate has to be.
+    pub verify: Verify,
+}
+
+/// What a server's certificate has to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verify {
+    /// One of the SIP domain (RFC 5922 §7): no wildcard.
+    #[default]
+    SipDomain,
+    /// One of the host, as in HTTPS (RFC 9110 §4.3.4): a wildcard counts.
+    Host,
+    /// Any: the server may be anybody.
+    Nothing,
 }
 
 /// Whose certificates are trusted.
@@ -71,6 +105,11 @@ impl Server {
     /// A server by host, port and transport.
     pub fn new(host: impl Into<String>, port: Option<u16>, transport: Transport) -> Self {
         Self { host: host.into(), port, transport: Some(transport), ..Self::default() }
+    }
+
+    /// Whether it is reached over WebSocket.
+    pub fn is_web(&self) -> bool {
+        self.web.is_some()
     }
 
     /// Whether connections are made to it; false where DNS decides.

@@ -52,7 +52,7 @@ impl Options {
         let link = context.link(ping.flow)?;
         let mut bytes = Vec::with_capacity(400);
         let mut writer = Writer::request(&mut bytes, b"OPTIONS", ping.uri.as_bytes());
-        writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, 1));
+        writer.via(link, context.salt.branch(context.handle, 1));
         writer.field("Max-Forwards", "70");
         for route in ping.route {
             writer.field("Route", route);

@@ -261,6 +261,9 @@ fn service(transport: Transport, host: &str) -> String {
         Transport::Udp => "_sip._udp",
         Transport::Tcp => "_sip._tcp",
         Transport::Tls => "_sips._tcp",
+        // RFC 7118 has services of its own, but a WebSocket server is known by its URL: nobody asks.
+        Transport::Ws => "_sip._ws",
+        Transport::Wss => "_sips._ws",
     };
     format!("{prefix}.{host}")
 }

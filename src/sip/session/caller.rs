@@ -76,7 +76,7 @@ impl Session {
             [&hex(context.random.next_u64())[..], &hex(context.random.next_u64())[..8], b"@ringfleet"].concat();
         let mut bytes = Vec::with_capacity(700 + call.sdp.len());
         let mut writer = Writer::request(&mut bytes, b"INVITE", call.uri.as_bytes());
-        writer.via(link.transport.name(), link.advertised, context.salt.branch(context.handle, 1));
+        writer.via(link, context.salt.branch(context.handle, 1));
         writer.number("Max-Forwards", call.max_forwards.into());
         for route in call.route {
             writer.field("Route", route);
