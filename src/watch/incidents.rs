@@ -80,11 +80,6 @@ impl Incidents {
         self.throttle.suppressed = suppressed;
     }
 
-    /// Incidents that are open.
-    pub(super) fn open(&self) -> impl Iterator<Item = &Incident> {
-        self.judge.incidents()
-    }
-
     /// Messages that the throttle held back.
     pub(super) fn throttled(&self) -> u64 {
         self.throttle.suppressed
@@ -97,6 +92,11 @@ impl Incidents {
             self.judge.handle_result(now, &Sample { control, ..Sample::of(record) });
             self.due = now;
         }
+    }
+
+    /// Those that are open, with what is counted of them now.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Incident> {
+        self.judge.incidents()
     }
 
     /// When to ask for news next, without a result.

@@ -4,7 +4,8 @@
 //! pace::Calendar ─start─► Stage (worker, labs, servers) ─record─► Jobs ─failed─► once more, with sockets of its own
 //!       ▲                                                          │
 //!       └────────────────────── ended ◄────────────────────────────┼─► Results: folder, spool ─► InfluxDB
-//!                                                                  └─► Incidents: judge, throttle ─► notify ─► people
+//!                                                                  ├─► Incidents: judge, throttle ─► notify ─► people
+//!                                                                  └─► Shown ─► serve: page, API
 //! ```
 //!
 //! Every check is a member of one worker ([`crate::call::Group`]) with a plan of its own, whose attempts start when the
@@ -18,6 +19,7 @@ mod once;
 mod results;
 mod run;
 mod sheets;
+mod shown;
 mod stage;
 mod store;
 

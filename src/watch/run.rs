@@ -14,6 +14,7 @@ use super::notify::{Notifier, Pulse, Senders, Told};
 use super::once::Verdicts;
 use super::results::Results;
 use super::sheets::{Sheets, links};
+use super::shown::{Shown, TroubleOf};
 use super::stage::{Stage, StageError};
 use super::store::Store;
 use crate::call::{Finished, MemberId, NotBegun, Pause};
@@ -71,6 +72,8 @@ pub struct Options {
     pub store: Option<Store>,
     /// Where its figures are written for others.
     pub board: Board,
+    /// Whether there is a page that shows its lines.
+    pub page: bool,
 }
 
 /// What is asked of a watch while it runs.
@@ -142,6 +145,8 @@ struct Running<'a> {
     /// When what is known is written next, without a change.
     memory_due: Instant,
     board: Board,
+    /// What the page shows, where there is one.
+    shown: Option<Shown>,
     /// Datagrams that the kernel did not take from us.
     overflows: u64,
 }
@@ -199,6 +204,7 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         notifier: options.store.map(start).transpose()?,
         memory_due: now + NOTE_MEMORY.1,
         board: options.board,
+        shown: options.page.then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
         overflows: 0,
         watch,
     };
@@ -314,6 +320,9 @@ impl Running<'_> {
         let targets = actors.map(|actor| (actor.target.name.clone(), actor.target.labels.clone())).collect();
         let trouble = self.results.targets(&targets);
         self.note_trouble(trouble);
+        if let Some(shown) = &mut self.shown {
+            shown.set_watch(&self.watch);
+        }
         // Checks that are gone keep their counts for nobody.
         self.board.write(|figures| {
             figures.watch.clone_from(&self.watch.name);
@@ -339,16 +348,14 @@ impl Running<'_> {
         let watch = match loaded {
             Ok(watch) => watch,
             Err(mistakes) => {
-                self.note(format!("{mistakes}\nthe file is not read again: the watch goes on as it was"));
-                self.board.write(|figures| figures.reloads.1 += 1);
+                self.not_reloaded(format!("{mistakes}\nthe file is not read again: the watch goes on as it was"));
                 return;
             }
         };
         let senders = match Senders::new(&watch.alerts) {
             Ok(senders) => senders,
             Err(error) => {
-                self.note(format!("notify: {error}: the watch goes on as it was"));
-                self.board.write(|figures| figures.reloads.1 += 1);
+                self.not_reloaded(format!("notify: {error}: the watch goes on as it was"));
                 return;
             }
         };
@@ -365,8 +372,10 @@ impl Running<'_> {
             let joined: FxHashSet<MemberId> = self.lines.values().map(|line| line.member).collect();
             joined.into_iter().for_each(|member| self.stage.worker.leave(member));
             (self.watch, self.lines, self.of_check) = (old, lines, of_check);
-            self.note(format!("{error}: the watch goes on as it was"));
-            self.board.write(|figures| figures.reloads.1 += 1);
+            if let Some(shown) = &mut self.shown {
+                shown.set_watch(&self.watch);
+            }
+            self.not_reloaded(format!("{error}: the watch goes on as it was"));
             return;
         }
         self.sheets.replace(&self.watch);
@@ -380,8 +389,15 @@ impl Running<'_> {
         let checks = self.recurring();
         self.calendar.replace(self.watch.zone.clone(), checks, moment());
         self.board.write(|figures| figures.reloads.0 += 1);
+        self.show_trouble(TroubleOf::File, None);
         let (checks, lines) = (self.watch.checks.len(), self.lines.len());
         self.note(format!("the file is read again (checks: {checks}, lines: {lines})"));
+    }
+
+    fn not_reloaded(&mut self, why: String) {
+        self.board.write(|figures| figures.reloads.1 += 1);
+        self.show_trouble(TroubleOf::File, Some(&why));
+        self.note(why);
     }
 
     fn stop(&mut self) {
@@ -434,6 +450,9 @@ impl Running<'_> {
             WhyNot::Budget => "the budget of the day is spent".to_owned(),
             WhyNot::Missed => "nobody was there at the time".to_owned(),
         };
+        if let Some(shown) = &mut self.shown {
+            shown.left_out(line, clock::timestamp(), &why);
+        }
         let starts = if starts == 1 { "a start is".to_owned() } else { format!("{starts} starts are") };
         self.note(format!("{line}: {starts} left out: {why}"));
     }
@@ -501,6 +520,9 @@ impl Running<'_> {
             }
             GroupTold::Beat { progress, beat, .. } => {
                 self.overflows = beat.health.send_overflows;
+                if let Some(shown) = &mut self.shown {
+                    shown.in_progress = progress.in_progress;
+                }
                 self.board.write(|figures| {
                     (figures.in_progress, figures.cpu_s) = (progress.in_progress, beat.cpu.as_secs_f64());
                 });
@@ -562,6 +584,9 @@ impl Running<'_> {
 
     fn conclude(&mut self, line: &Arc<str>, check: &Check, outcomes: Vec<Outcome>) {
         outcomes.iter().for_each(|outcome| self.keep(outcome));
+        if let Some(shown) = &mut self.shown {
+            shown.concluded(line, &outcomes);
+        }
         let judged = outcomes.last().filter(|outcome| outcome.purpose != Purpose::Control);
         if let Some(last) = judged.filter(|_| self.once) {
             for broken in self.verdicts.add(check, &last.finished.record) {
@@ -626,6 +651,9 @@ impl Running<'_> {
         (self.say)(Said::Call(format!("{}{unmet}{what}", screen::call_line(record))));
         let trouble = self.results.outcome(outcome);
         self.note_trouble(trouble);
+        if let Some(shown) = &mut self.shown {
+            shown.kept(outcome);
+        }
         // Once, there is nothing to compare with.
         if !self.once {
             self.incidents.handle_result(clock::now(), &outcome.finished.record, outcome.purpose);
@@ -646,6 +674,9 @@ impl Running<'_> {
             let point = IncidentPoint { time, site, change, incident: &incident };
             let trouble = self.results.incident(&point);
             message.add_links(links(&self.watch, &incident));
+            if let Some(shown) = &mut self.shown {
+                shown.incident(change, &incident);
+            }
             if is_told {
                 (self.say)(Said::Note(format!("{}\n{}", message.title, message.text)));
             }
@@ -671,26 +702,41 @@ impl Running<'_> {
         });
     }
 
-    /// Tells readers that the watch is alive, and where its points are.
+    /// Tells readers that the watch is alive, how its lines are, and where its points are.
     fn show(&mut self) {
         let spooled = self.results.counts().map(|counts| Spooled {
             written: counts.written,
             waiting: counts.spooled,
             rejected: counts.rejected,
+            up: self.results.sink_trouble().is_none(),
         });
         let lost = self.stage.worker.lost_datagrams() + self.overflows;
         let incidents: Arc<[Incident]> = self.incidents.open().cloned().collect();
         let (lines, incidents_open) = (self.lines.len(), incidents.len());
-        let shown = self.notifier.as_ref().map(Notifier::shown).unwrap_or_default();
+        let told = self.notifier.as_ref().map(Notifier::shown).unwrap_or_default();
+        if let Some(shown) = &mut self.shown {
+            let now = clock::timestamp();
+            shown.trouble(TroubleOf::Disk, self.results.trouble(), now);
+            shown.trouble(TroubleOf::Memory, told.unsaved.as_deref(), now);
+            shown.trouble(TroubleOf::Alerts, told.away.as_deref(), now);
+            shown.open_incidents(self.incidents.open());
+            self.board.publish(shown.view(now, self.calendar.upcoming(), self.results.sinks()));
+        }
         self.board.write(|figures| {
             (figures.spooled, figures.datagrams_lost) = (spooled, lost);
             (figures.incidents, figures.throttled) = (incidents, self.incidents.throttled());
-            (figures.alerts, figures.unsaved) = (shown.deliveries, shown.unsaved);
+            (figures.alerts, figures.unsaved) = (told.deliveries, told.unsaved.is_some());
         });
         if let Some(notifier) = &self.notifier {
             let (watch, site) = (self.watch.name.clone(), self.watch.site.clone());
             notifier.pulse(Pulse { at: clock::now(), watch, site, lines, incidents_open });
             notifier.take_notes().into_iter().for_each(|note| self.note(note));
+        }
+    }
+
+    fn show_trouble(&mut self, of: TroubleOf, what: Option<&str>) {
+        if let Some(shown) = &mut self.shown {
+            shown.trouble(of, what, clock::timestamp());
         }
     }
 

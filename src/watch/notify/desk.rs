@@ -44,10 +44,10 @@ pub(super) struct Desk {
     /// Refused messages are kept there.
     undelivered: PathBuf,
     heartbeat: Option<Deliveries>,
-    /// Receivers that take nothing at the moment.
-    away: BTreeMap<String, ()>,
-    /// What is wrong with the disk was told.
-    unsaved: bool,
+    /// Receivers that take nothing at the moment, and why.
+    away: BTreeMap<String, String>,
+    /// What is wrong with the disk.
+    unsaved: Option<String>,
     notes: Vec<String>,
 }
 
@@ -87,7 +87,7 @@ impl Desk {
             undelivered,
             heartbeat: receivers.heartbeat.then(Deliveries::default),
             away: BTreeMap::new(),
-            unsaved: false,
+            unsaved: None,
             notes: Vec::new(),
         };
         let ids: Vec<String> = open.iter().map(|incident| incident.id.clone()).collect();
@@ -176,13 +176,13 @@ impl Desk {
         for (number, entry) in written {
             batch.message(number, entry.as_ref());
         }
-        let failed = self.store.write(batch).err();
-        let was_unsaved = std::mem::replace(&mut self.unsaved, failed.is_some());
+        let failed = self.store.write(batch).err().map(|error| error.to_string());
+        let before = std::mem::replace(&mut self.unsaved, failed.clone());
         match failed {
-            Some(error) if !was_unsaved => {
+            Some(error) if before.is_none() => {
                 self.notes.push(format!("{error}: incidents and messages are kept in memory, and told all the same"));
             }
-            None if was_unsaved => self.notes.push("incidents and messages are on disk again".to_owned()),
+            None if before.is_some() => self.notes.push("incidents and messages are on disk again".to_owned()),
             _ => {}
         }
     }
@@ -259,11 +259,13 @@ impl Desk {
     /// Says once that somebody takes nothing, and once that it does again: an hour away is not an hour of lines.
     fn note_answer(&mut self, name: &str, kept: Option<&Kept>) {
         match kept {
-            Some(kept) if self.away.insert(name.to_owned(), ()).is_none() => {
-                self.notes.push(format!("{name} takes no messages: {}; they wait", kept.reason));
+            Some(kept) => {
+                if self.away.insert(name.to_owned(), kept.reason.clone()).is_none() {
+                    self.notes.push(format!("{name} takes no messages: {}; they wait", kept.reason));
+                }
             }
             None if self.away.remove(name).is_some() => self.notes.push(format!("{name} takes messages again")),
-            _ => {}
+            None => {}
         }
     }
 
@@ -295,9 +297,15 @@ impl Desk {
         self.outbox.counts().chain(managers).chain(heartbeat).collect()
     }
 
-    /// Whether what is known is not on disk.
-    pub(super) fn is_unsaved(&self) -> bool {
-        self.unsaved
+    /// Why what is known is not on disk.
+    pub(super) fn unsaved(&self) -> Option<String> {
+        self.unsaved.clone()
+    }
+
+    /// Who takes no messages, and why; `None` where all do.
+    pub(super) fn away(&self) -> Option<String> {
+        let away = self.away.iter().map(|(name, why)| format!("{name} takes no messages: {why}"));
+        Some(away.collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty())
     }
 
     /// What whoever looks should know.

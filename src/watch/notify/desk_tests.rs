@@ -134,7 +134,7 @@ fn a_disk_that_takes_nothing_holds_up_no_message_and_is_caught_up_with() {
     desk.store.fail();
     desk.take(at(1), told("a", Change::Opened, 1), None, None);
     desk.take(at(2), told("b", Change::Opened, 2), None, None);
-    assert!(desk.is_unsaved());
+    assert!(desk.unsaved().is_some());
     let notes = desk.take_notes();
     assert_eq!(notes.len(), 1, "told once: {notes:?}");
     assert!(notes[0].ends_with("incidents and messages are kept in memory, and told all the same"), "{notes:?}");
@@ -144,8 +144,8 @@ fn a_disk_that_takes_nothing_holds_up_no_message_and_is_caught_up_with() {
     fs::create_dir(&folder).expect("there again");
     desk.catch_up();
     assert_eq!(
-        (desk.is_unsaved(), desk.take_notes()),
-        (false, vec!["incidents and messages are on disk again".to_owned()])
+        (desk.unsaved(), desk.take_notes()),
+        (None, vec!["incidents and messages are on disk again".to_owned()])
     );
     fs::copy(folder.join("w.redb"), room.path()).expect("copied");
     assert_eq!(ids(&mut room.after_a_kill(&[], 5)), ["w/b/opened/1774744202000"], "what was sent is not sent again");
@@ -176,7 +176,9 @@ fn one_who_is_away_for_an_hour_is_said_once_and_once_that_he_is_back() {
         let away = Kept { because: KeptBecause::Unavailable, reason: "cannot connect".into(), wait: None };
         desk.settle(at(60 * second), "webhook", number, Outcome::Kept(away));
     }
+    assert_eq!(desk.away().as_deref(), Some("webhook takes no messages: cannot connect"));
     ids(&mut desk);
+    assert_eq!(desk.away(), None);
     assert_eq!(
         desk.take_notes(),
         ["webhook takes no messages: cannot connect; they wait", "webhook takes messages again"]

@@ -123,8 +123,10 @@ struct Inbox {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shown {
     pub(super) deliveries: std::collections::BTreeMap<String, Deliveries>,
-    /// What is known is not on disk.
-    pub(super) unsaved: bool,
+    /// Why what is known is not on disk.
+    pub(super) unsaved: Option<String>,
+    /// Who takes no messages, and why.
+    pub(super) away: Option<String>,
     notes: Vec<String>,
 }
 
@@ -316,9 +318,9 @@ fn take(desk: &RefCell<Desk>, now: Timestamp, told: Vec<Told>, memory: Option<&M
 
 fn publish(desk: &RefCell<Desk>, shared: &Shared) {
     let mut desk = desk.borrow_mut();
-    let (deliveries, unsaved, notes) = (desk.deliveries(), desk.is_unsaved(), desk.take_notes());
+    let (unsaved, away, notes) = (desk.unsaved(), desk.away(), desk.take_notes());
     let mut shown = shared.shown();
-    (shown.deliveries, shown.unsaved) = (deliveries, unsaved);
+    (shown.deliveries, shown.unsaved, shown.away) = (desk.deliveries(), unsaved, away);
     shown.notes.extend(notes);
 }
 

@@ -245,7 +245,7 @@ fn child_that_is_killed() {
         loop {
             let shown = notifier.shown();
             let of = shown.deliveries.get("webhook").copied().unwrap_or_default();
-            if of.sent + of.waiting >= n && !shown.unsaved {
+            if of.sent + of.waiting >= n && shown.unsaved.is_none() {
                 break;
             }
             thread::sleep(Duration::from_micros(200));
