@@ -176,7 +176,8 @@ pub(super) struct Answer {
     /// Signalling only: audio is described, but no packet is sent or expected.
     #[arg(long)]
     pub(super) no_media: bool,
-    /// Encrypted audio (SDES-SRTP): required, offered (taken where the caller offers it) or off.
+    /// Encrypted audio, by keys in SDP or as in WebRTC: required, offered (taken where the caller offers it), dtls
+    /// (WebRTC only) or off.
     #[arg(long, value_name = "WORD", default_value = "offered", value_parser = super::answer::srtp)]
     pub(super) srtp: crate::scenario::plan::Policy,
     /// Time from the INVITE to the answer, as 2s.

@@ -60,6 +60,7 @@ mod virtual_search_faults;
 mod virtual_sessions;
 mod virtual_srtp;
 mod virtual_starved;
+mod virtual_webrtc;
 mod virtual_websocket;
 mod watch;
 mod websocket;
