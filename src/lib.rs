@@ -44,9 +44,9 @@
 //! | 16 | [`net`] | **the** place of sockets, TLS, DNS and time | shell |
 //! | 17 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
 //! | 18 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
-//! | 19 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
+//! | 19 | [`sink`] | spool on disk, InfluxDB, files of the run folder, one try to deliver an alert | shell |
 //! | 20 | [`serve`] | `/metrics`, `/healthz`, the page and the API of a watch | shell |
-//! | 21 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
+//! | 21 | [`watch`] | checks that come again and again: calendar, worker, results, incidents, the queue of alerts and what outlives a kill | shell |
 //! | 22 | [`cli`] | one file per subcommand, wiring only | shell |
 //!
 //! # Rules that hold everywhere

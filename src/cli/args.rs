@@ -60,12 +60,13 @@ pub(super) enum Command {
         /// The call, as `call_id` in calls.jsonl.
         call_id: String,
     },
-    /// The incident sheet of one call: what a carrier or a platform's support asks for. As text to paste, then as JSON.
+    /// The incident sheet of one call or incident: what a carrier or a platform's support asks for. As text to paste, then
+    /// as JSON.
     Sheet {
         /// The run folder.
         run_dir: PathBuf,
-        /// The call, as `call_id` in calls.jsonl.
-        call_id: String,
+        /// The call, as `call_id` in calls.jsonl, or the incident, as `id` in incidents.jsonl.
+        id: String,
         /// JSON only.
         #[arg(long)]
         json: bool,

@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a file per subject.
 
+mod alerts;
 mod bad_files;
 mod check_output;
 mod cli;

@@ -58,17 +58,14 @@ impl Usual {
             Figure::Mos => (-value as f32, 0.05, 0.2),
         };
         let known = [hour, WHOLE_DAY].map(|at| self.0[at][figure as usize]);
-        let end = known
-            .into_iter()
-            .find(|course| course.weight >= ENOUGH)
-            .map(|course| {
-                let end = course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack;
-                let noticed = match figure {
-                    Figure::Srd | Figure::Setup => (course.mean.exp() + NOTICED).ln(),
-                    Figure::Mos => f32::MIN,
-                };
-                end.max(noticed)
-            });
+        let end = known.into_iter().find(|course| course.weight >= ENOUGH).map(|course| {
+            let end = course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack;
+            let noticed = match figure {
+                Figure::Srd | Figure::Setup => (course.mean.exp() + NOTICED).ln(),
+                Figure::Mos => f32::MIN,
+            };
+            end.max(noticed)
+        });
         let off = end.map(|end| value > end);
         let weight = if off == Some(true) { OUT_OF_RANGE } else { 1.0 };
         // A value far out moves the baseline no more than one at the end of the range.
