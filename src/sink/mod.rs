@@ -17,6 +17,7 @@ mod flush;
 mod incident;
 pub mod influx;
 pub mod line;
+mod probe;
 pub mod spool;
 mod spooler;
 mod unique;
@@ -30,6 +31,7 @@ pub use collector::{Collector, Item};
 pub use files::{FolderError, RunFolder, write_whole};
 pub use flush::{FlushError, flush};
 pub use incident::{IncidentPoint, point_of_incident};
+pub use probe::{ProbeHealth, ProbePoint, point_of_probe};
 pub use spooler::Progress;
 
 use influx::TimeOuts;

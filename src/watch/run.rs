@@ -26,7 +26,7 @@ use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::plan::Step;
 use crate::scenario::watch::{Check, Watch};
 use crate::serve::{Board, Spooled};
-use crate::sink::{Collector, IncidentPoint, RunFolder};
+use crate::sink::{Collector, IncidentPoint, ProbeHealth, ProbePoint, RunFolder};
 
 /// How long it waits for something to happen before it looks at signals.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(200);
 /// Between two times that figures are shown to others; the kernel's count of lost datagrams is a long table.
 const SHOW: Duration = Duration::from_secs(1);
-/// Between two times that the calendar's position is written.
+/// Between two times that the calendar's position is written, and that the database is told how we are.
 const NOTE_POSITION: Duration = Duration::from_secs(10);
 /// Checks that `--once` makes at the same time.
 const AT_ONCE: usize = 50;
@@ -135,8 +135,10 @@ struct Running<'a> {
     stopping: bool,
     position_file: PathBuf,
     board: Board,
-    /// What the page shows, where there is one.
+    /// What there is to be seen.
     shown: Option<Shown>,
+    /// Whether there is a page that shows it.
+    page: bool,
     /// Datagrams that the kernel did not take from us.
     overflows: u64,
 }
@@ -164,7 +166,9 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         stopping: false,
         position_file: options.position_file,
         board: options.board,
-        shown: options.page.then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
+        // Once, nobody looks.
+        shown: (!options.once).then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
+        page: options.page,
         overflows: 0,
         watch,
     };
@@ -238,6 +242,7 @@ impl Running<'_> {
             if now >= next_note && !self.once {
                 next_note = now + NOTE_POSITION;
                 self.keep_position();
+                self.tell_health();
             }
         }
         if !self.once {
@@ -634,12 +639,29 @@ impl Running<'_> {
         });
         let lost = self.stage.worker.lost_datagrams() + self.overflows;
         self.board.write(|figures| (figures.spooled, figures.datagrams_lost) = (spooled, lost));
-        if let Some(shown) = &mut self.shown {
+        if let Some(shown) = self.shown.as_mut().filter(|_| self.page) {
             let now = clock::timestamp();
             shown.trouble(TroubleOf::Disk, self.results.trouble(), now);
             shown.open_incidents(self.incidents.open());
             self.board.publish(shown.view(now, self.calendar.upcoming(), self.results.sinks()));
         }
+    }
+
+    /// Tells the database how the process itself is.
+    fn tell_health(&self) {
+        let health = self.board.read(|figures| ProbeHealth {
+            lines: self.lines.len() as u64,
+            failing: self.shown.as_ref().map_or(0, Shown::failing),
+            in_progress: figures.in_progress,
+            calls: figures.calls(),
+            left_out: figures.left_out(),
+            late_ms: figures.late_s().map(|late| 1000.0 * late),
+            cpu_s: figures.cpu_s,
+            datagrams_lost: figures.datagrams_lost,
+            sink: self.results.counts().map(|counts| (counts, self.results.sink_trouble().is_none())),
+        });
+        let site = self.watch.site.as_deref();
+        self.results.probe(&ProbePoint { time: clock::timestamp(), site, probe: &self.watch.name, health });
     }
 
     fn show_trouble(&mut self, of: TroubleOf, what: Option<&str>) {
