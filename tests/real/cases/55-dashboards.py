@@ -120,7 +120,7 @@ def misshapen(found, form, query):
         tags = set(re.findall(r'"(\w+)"', query.partition("GROUP BY")[2]))
         values = [value for row in found for key, value in row.items() if key != "time" and key not in tags]
         return not any(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-    asked = query[len("SELECT "):].split(" FROM ")[0]
+    asked = re.sub(r"\w+\([^)]*\) AS ", "", query[len("SELECT "):].split(" FROM ")[0])
     columns = [re.findall(r'"(\w+)"', column)[-1] for column in asked.split(", ") if '"' in column]
     return not all(column in found[0] for column in columns)
 
