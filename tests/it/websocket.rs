@@ -119,7 +119,11 @@ fn check_live_climbs_to_each_server_and_names_the_first_step_that_fails() {
     let other = desk.listen(&["answer", "--listen", "127.0.0.1:0", "--write-ca", "other.pem", "--out", "answered"]);
     let port = lab.address.port();
     for (words, steps, said) in [
-        (format!("url: \"wss://{}\", ca: ../ca.pem", lab.address), &["dns", "tcp", "tls", "ws", "options"][..], "200 OK"),
+        (
+            format!("url: \"wss://{}\", ca: ../ca.pem", lab.address),
+            &["dns", "tcp", "tls", "ws", "options"][..],
+            "200 OK",
+        ),
         (
             format!("url: \"wss://{}\", ca: ../other.pem", lab.address),
             &["dns", "tcp", "tls"],
