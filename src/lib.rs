@@ -44,7 +44,7 @@
 //! | 16 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
 //! | 17 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
 //! | 18 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
-//! | 19 | [`serve`] | `/metrics` and `/healthz` of a watch | shell |
+//! | 19 | [`serve`] | `/metrics`, `/healthz`, the page and the API of a watch | shell |
 //! | 20 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
 //! | 21 | [`cli`] | one file per subcommand, wiring only | shell |
 //!

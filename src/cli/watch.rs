@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use super::args::Watch as Args;
@@ -13,8 +14,8 @@ use super::session::{HangUp, Interrupt, run_id, runs_dir, watched_legs};
 use crate::net::clock;
 use crate::pace::calendar::Position;
 use crate::scenario::compile;
-use crate::scenario::watch::{Influx, Watch};
-use crate::serve::{Board, Figures, Server};
+use crate::scenario::watch::{Influx, Page, Watch};
+use crate::serve::{Board, Figures, Reading, Server, Shows};
 use crate::sink::RunFolder;
 use crate::sink::influx::{Credentials, InfluxTarget};
 use crate::watch::{self, Asked, Ended, Options, Said};
@@ -60,19 +61,9 @@ fn start(
         if !watch.alerts.notify.is_empty() && !args.once {
             eprintln!("  incidents are shown here and kept in incidents.jsonl; whoever `notify` names is not told yet");
         }
-        if watch.page.is_some() && !args.once {
-            eprintln!("  the page is not served yet");
-        }
     }
     let board = Board::new(Figures { watch: watch.name.clone(), ..Figures::default() });
-    let server = watch.metrics.filter(|_| !args.once).map(|listen| {
-        let started = Server::start(listen, board.clone());
-        started.map_err(|error| NotStarted::environment(format!("cannot serve figures at {listen}: {error}")))
-    });
-    let server = server.transpose()?;
-    if let Some(server) = server.as_ref().filter(|_| !args.quiet) {
-        eprintln!("  figures at http://{}/metrics", server.address);
-    }
+    let _servers = if args.once { Vec::new() } else { serve(&watch, &board, &path, args.quiet)? };
     let options = Options {
         run_id: run_id(started),
         nameserver: args.nameserver,
@@ -83,6 +74,7 @@ fn start(
         position_file,
         position,
         board,
+        page: watch.page.is_some() && !args.once,
     };
     let asked = Asked { to_stop: &|| interrupt.came(), to_reload: &|| hang_up.came(), load };
     let quiet = args.quiet;
@@ -98,6 +90,37 @@ fn start(
     let ended =
         watch::run(watch, options, &asked, &mut say).map_err(|error| NotStarted::environment(error.to_string()))?;
     Ok(conclude(args, &ended, &path))
+}
+
+/// Serves figures and page, at one address where the file gives them the same.
+fn serve(watch: &Watch, board: &Board, folder: &Path, quiet: bool) -> Result<Vec<Server>, NotStarted> {
+    let reading = |page: &Page| Reading { token: page.token.clone(), folder: folder.to_owned() };
+    let mut shown: Vec<(SocketAddr, Shows)> = Vec::new();
+    if let Some(listen) = watch.metrics {
+        shown.push((listen, Shows { figures: true, page: None }));
+    }
+    if let Some(page) = &watch.page {
+        match shown.iter_mut().find(|(listen, _)| *listen == page.listen && listen.port() != 0) {
+            Some((_, shows)) => shows.page = Some(reading(page)),
+            None => shown.push((page.listen, Shows { figures: false, page: Some(reading(page)) })),
+        }
+    }
+    let start = |(listen, shows): (SocketAddr, Shows)| {
+        let (figures, page) = (shows.figures, shows.page.is_some());
+        let started = Server::start(listen, board.clone(), shows);
+        let server = started.map_err(|error| {
+            let what = if page { "the page" } else { "figures" };
+            NotStarted::environment(format!("cannot serve {what} at {listen}: {error}"))
+        })?;
+        if figures && !quiet {
+            eprintln!("  figures at http://{}/metrics", server.address);
+        }
+        if page && !quiet {
+            eprintln!("  page at http://{}/", server.address);
+        }
+        Ok(server)
+    };
+    shown.into_iter().map(start).collect()
 }
 
 /// Says how it ended, and gives the exit code.

@@ -27,7 +27,7 @@ pub use throttle::{Decision, Key, Throttle};
 
 /// A trunk's incident, for tests.
 #[cfg(test)]
-fn sample_incident() -> Incident {
+pub(crate) fn sample_incident() -> Incident {
     use crate::record::{Class, Finding};
     let stamp = |text: &str| text.parse().expect("a time stamp");
     let call = |id: &str, sip: Option<&str>, at: &str| Call {

@@ -53,6 +53,8 @@ pub struct Spooled {
     pub waiting: u64,
     /// Refused for good.
     pub rejected: u64,
+    /// Whether the database takes them.
+    pub up: bool,
 }
 
 /// One metric: its name, type and help, then its samples.
@@ -112,7 +114,8 @@ impl fmt::Display for Figures {
         let reloads = [("ok", self.reloads.0), ("refused", self.reloads.1)];
         let reloads = reloads.map(|(result, count)| (format!("{watch},{}", label("result", result)), count as f64));
         metric(f, ("reloads_total", "counter", "Times that the file was read again."), reloads)?;
-        if let Some(Spooled { written, waiting, rejected }) = self.spooled {
+        if let Some(Spooled { written, waiting, rejected, up }) = self.spooled {
+            metric(f, ("database_up", "gauge", "Whether the database takes points."), one(f64::from(u8::from(up))))?;
             metric(f, ("points_written_total", "counter", "Points that the database has."), one(written as f64))?;
             metric(f, ("points_waiting", "gauge", "Points on disk, still to be delivered."), one(waiting as f64))?;
             metric(f, ("points_rejected_total", "counter", "Points refused for good."), one(rejected as f64))?;

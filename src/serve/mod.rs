@@ -1,34 +1,43 @@
-//! What a watch shows to others over HTTP: `/healthz` and `/metrics`. Reading places no call.
+//! What a watch shows to others over HTTP: `/healthz`, `/metrics`, a page for people and an API. Reading places no call.
 //!
-//! A thread of its own answers from [`Figures`], which the watch keeps up to date; it never asks the watch anything.
+//! A thread of its own answers from the [`Board`], on which the watch puts [`Figures`] and whole [`view::View`]s; it never
+//! asks the watch anything, and holds no lock while it writes an answer.
 
+mod access;
+mod api;
 mod figures;
+mod openapi;
+mod page;
+mod routes;
+pub mod view;
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, header};
-use axum::response::IntoResponse;
-use axum::routing::get;
 use tokio::sync::oneshot;
 
 pub use figures::{Figures, Spooled};
 
 use crate::net::{self, clock};
+use crate::units::Secret;
+use view::View;
 
 /// A watch that has not been heard of for so long stands still.
 const ALIVE_WITHIN: Duration = Duration::from_secs(10);
-/// The text format of Prometheus.
-const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// Figures that the watch writes and readers read.
+/// What the watch writes and readers read.
 #[derive(Clone, Debug)]
-pub struct Board(Arc<Mutex<Written>>);
+pub struct Board(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    figures: Mutex<Written>,
+    published: Mutex<Arc<Published>>,
+}
 
 #[derive(Debug)]
 struct Written {
@@ -36,10 +45,18 @@ struct Written {
     at: Instant,
 }
 
+/// A view, and the page of it once somebody has asked for it.
+#[derive(Debug, Default)]
+struct Published {
+    view: View,
+    page: OnceLock<String>,
+}
+
 impl Board {
-    /// A board with these figures.
+    /// A board with these figures and nothing to see yet.
     pub fn new(figures: Figures) -> Self {
-        Self(Arc::new(Mutex::new(Written { figures, at: clock::now() })))
+        let figures = Mutex::new(Written { figures, at: clock::now() });
+        Self(Arc::new(Shared { figures, published: Mutex::default() }))
     }
 
     /// The watch is alive, and changes its figures.
@@ -49,9 +66,49 @@ impl Board {
         change(&mut written.figures);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Written> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    /// From now on readers see this.
+    pub fn publish(&self, view: View) {
+        let published = Arc::new(Published { view, page: OnceLock::new() });
+        let before = std::mem::replace(&mut *self.lock_published(), published);
+        // Outside the lock: a thousand lines take a while to drop.
+        drop(before);
     }
+
+    /// What readers see.
+    fn published(&self) -> Arc<Published> {
+        Arc::clone(&self.lock_published())
+    }
+
+    /// How long nothing was heard of the watch.
+    fn silent_for(&self) -> Duration {
+        clock::now().saturating_duration_since(self.lock().at)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Written> {
+        self.0.figures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock_published(&self) -> MutexGuard<'_, Arc<Published>> {
+        self.0.published.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is shown at an address.
+#[derive(Clone, Debug, Default)]
+pub struct Shows {
+    /// `/metrics`.
+    pub figures: bool,
+    /// The page and its API.
+    pub page: Option<Reading>,
+}
+
+/// Who may read the page, and what evidence it leads to.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// What a reader has to show; without one the address has to be of this machine alone.
+    pub token: Option<Secret>,
+    /// The folder of the watch, with `evidence/`.
+    pub folder: PathBuf,
 }
 
 /// A server that answers until it is dropped.
@@ -68,7 +125,7 @@ impl Server {
     ///
     /// # Errors
     /// The system's: the address is taken, or not of this machine.
-    pub fn start(listen: SocketAddr, board: Board) -> io::Result<Self> {
+    pub fn start(listen: SocketAddr, board: Board, shows: Shows) -> io::Result<Self> {
         let listener = net::listen::listen(listen)?;
         let address = listener.local_addr()?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -81,12 +138,12 @@ impl Server {
                     let _ = dropped.await;
                 };
                 tokio::select! {
-                    served = async { axum::serve(listener, router(board)).await } => served,
+                    served = async { axum::serve(listener, routes::router(board, shows)).await } => served,
                     () = until => Ok(()),
                 }
             });
             if let Err(error) = served {
-                tracing::error!(%error, "figures are not served any more");
+                tracing::error!(%error, "figures and page are not served any more");
             }
         })?;
         Ok(Self { address, until_dropped: Some(until_dropped), thread: Some(thread) })
@@ -102,20 +159,5 @@ impl Drop for Server {
     }
 }
 
-fn router(board: Board) -> Router {
-    Router::new().route("/healthz", get(healthz)).route("/metrics", get(metrics)).with_state(board)
-}
-
-async fn healthz(State(board): State<Board>) -> impl IntoResponse {
-    let ago = clock::now().saturating_duration_since(board.lock().at);
-    if ago <= ALIVE_WITHIN {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("the watch stands still, for {} s\n", ago.as_secs()))
-    }
-}
-
-async fn metrics(State(board): State<Board>) -> impl IntoResponse {
-    let text = board.lock().figures.to_string();
-    ([(header::CONTENT_TYPE, TEXT)], text)
-}
+#[cfg(test)]
+mod tests;

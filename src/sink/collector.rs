@@ -95,6 +95,16 @@ impl Collector {
         self.shared.progress()
     }
 
+    /// Why results wait, as long as they do: the server is away or refuses us, or the disk refuses them.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
+    }
+
+    /// Where it delivers to, without secrets.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Waits until what was offered is on disk, or the disk refuses it, but no longer than `at_most`.
     pub fn wait_until_stored(&self, at_most: Duration) {
         let end = clock::now() + at_most;

@@ -27,6 +27,8 @@ pub(super) struct Courier<S> {
 pub(super) struct Signals {
     more: Notify,
     closing: Cell<bool>,
+    /// Why the last delivery failed; none where it did not.
+    trouble: RefCell<Option<String>>,
 }
 
 enum Step {
@@ -39,6 +41,11 @@ impl Signals {
     /// There is something new in a spool.
     pub(super) fn wake(&self) {
         self.more.notify_one();
+    }
+
+    /// Why results wait, as long as they do.
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.borrow().clone()
     }
 
     /// Nothing more comes: deliver the rest without a wait, then end.
@@ -59,10 +66,11 @@ impl<S: Sink> Courier<S> {
     pub(super) async fn run(&mut self, spools: &[RefCell<Spool>], signals: &Signals) {
         loop {
             match self.step(spools).await {
-                Step::Delivered => {}
+                Step::Delivered => drop(signals.trouble.take()),
                 Step::Nothing if signals.closing.get() => return,
                 Step::Nothing => signals.more.notified().await,
                 Step::Wait(kept) => {
+                    signals.trouble.replace(Some(kept.reason.clone()));
                     let closing = signals.closing.get();
                     if closing && kept.because == KeptBecause::Configuration {
                         return;

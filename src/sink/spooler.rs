@@ -48,6 +48,8 @@ struct Waiting {
     end: Option<Duration>,
     /// Of the spool, as last published.
     counts: Counts,
+    /// Why results wait, as last published.
+    trouble: Option<String>,
 }
 
 impl Shared {
@@ -91,6 +93,10 @@ impl Shared {
         counts.dropped += waiting.overflow;
         counts.measured += in_memory + waiting.overflow;
         counts
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.lock().trouble.clone()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting> {
@@ -140,6 +146,7 @@ impl<'a> Spooler<'a> {
             // Read before the points are taken: what is offered before the end is then among them.
             let end = self.shared.lock().end;
             self.write(&mut spool.borrow_mut(), end.is_some());
+            self.publish_trouble(signals);
             signals.wake();
             self.start_sync(spool).await;
             if let Some(deadline) = end {
@@ -151,6 +158,11 @@ impl<'a> Spooler<'a> {
                 return end;
             }
         }
+    }
+
+    fn publish_trouble(&self, signals: &Signals) {
+        let mut waiting = self.shared.lock();
+        waiting.trouble = if waiting.refused { self.error.clone() } else { signals.trouble() };
     }
 
     /// Until there is something to do, or counts have to be published.

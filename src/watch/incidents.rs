@@ -41,6 +41,11 @@ impl Incidents {
         }
     }
 
+    /// Those that are open, with what is counted of them now.
+    pub(super) fn open(&self) -> impl Iterator<Item = &Incident> {
+        self.judge.incidents()
+    }
+
     /// When to ask for news next, without a result.
     pub(super) fn deadline(&self) -> Instant {
         self.due

@@ -4,7 +4,8 @@
 //! pace::Calendar ─start─► Stage (worker, labs, servers) ─record─► Jobs ─failed─► once more, with sockets of its own
 //!       ▲                                                          │
 //!       └────────────────────── ended ◄────────────────────────────┼─► Results: folder, spool ─► InfluxDB
-//!                                                                  └─► Incidents: judge, throttle ─► messages
+//!                                                                  ├─► Incidents: judge, throttle ─► messages
+//!                                                                  └─► Shown ─► serve: page, API
 //! ```
 //!
 //! Every check is a member of one worker ([`crate::call::Group`]) with a plan of its own, whose attempts start when the
@@ -16,6 +17,7 @@ mod job;
 mod once;
 mod results;
 mod run;
+mod shown;
 mod stage;
 
 pub use run::{Asked, Ended, Options, Said, run};

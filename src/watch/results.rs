@@ -12,6 +12,7 @@ use crate::incident::{Change, Incident};
 use crate::pace::calendar::Position;
 use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
 use crate::report::{SinkCounts, SinkReport};
+use crate::serve::view::Sink as Shown;
 use crate::sink::{Collector, FolderError, IncidentPoint, Item, RunFolder, write_whole};
 
 /// `calls.jsonl` is put away once it holds so many bytes: it and the one before hold twice as much at most.
@@ -28,8 +29,8 @@ pub(super) struct Results {
     folder: RunFolder,
     collector: Option<Collector>,
     evidence: VecDeque<String>,
-    /// The last write failed: it is told once, until one succeeds.
-    failing: bool,
+    /// Why the last write failed: it is told once, until one succeeds.
+    failing: Option<String>,
 }
 
 /// A line of `incidents.jsonl`.
@@ -42,7 +43,7 @@ struct Line<'a> {
 
 impl Results {
     pub(super) fn new(folder: RunFolder, collector: Option<Collector>) -> Self {
-        Self { folder, collector, evidence: VecDeque::new(), failing: false }
+        Self { folder, collector, evidence: VecDeque::new(), failing: None }
     }
 
     pub(super) fn outcome(&mut self, outcome: &Outcome) -> Option<String> {
@@ -84,6 +85,33 @@ impl Results {
     /// How many points went where, with a database.
     pub(super) fn counts(&self) -> Option<SinkCounts> {
         self.collector.as_ref().map(Collector::counts)
+    }
+
+    /// What is wrong with the disk, as long as it is.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.failing.as_deref()
+    }
+
+    /// What is wrong with the database, as long as it is.
+    pub(super) fn sink_trouble(&self) -> Option<String> {
+        self.collector.as_ref()?.trouble()
+    }
+
+    /// Where results go beside the folder, for readers.
+    pub(super) fn sinks(&self) -> Vec<Shown> {
+        let of = |collector: &Collector| {
+            let (counts, error) = (collector.counts(), collector.trouble());
+            Shown {
+                name: "influxdb".to_owned(),
+                url: collector.url().to_owned(),
+                up: error.is_none(),
+                error,
+                written: counts.written,
+                waiting: counts.spooled,
+                rejected: counts.rejected,
+            }
+        };
+        self.collector.iter().map(of).collect()
     }
 
     /// Brings to disk what gathered. To be called a few times a second.
@@ -128,9 +156,9 @@ impl Results {
     }
 
     fn note(&mut self, written: Result<(), FolderError>) -> Option<String> {
-        let failed = written.err();
-        let news = failed.as_ref().filter(|_| !self.failing).map(ToString::to_string);
-        self.failing = failed.is_some();
+        let failed = written.err().map(|error| error.to_string());
+        let news = failed.clone().filter(|_| self.failing.is_none());
+        self.failing = failed;
         news
     }
 }

@@ -13,6 +13,7 @@ use super::incidents::{Incidents, News};
 use super::job::{Job, Next, Outcome, Purpose, complete, is_ours};
 use super::once::Verdicts;
 use super::results::Results;
+use super::shown::{Shown, TroubleOf};
 use super::stage::{Stage, StageError};
 use crate::call::{Finished, MemberId, NotBegun, Pause};
 use crate::engine::GroupTold;
@@ -65,6 +66,8 @@ pub struct Options {
     pub position: Position,
     /// Where its figures are written for others.
     pub board: Board,
+    /// Whether there is a page that shows its lines.
+    pub page: bool,
 }
 
 /// What is asked of a watch while it runs.
@@ -132,6 +135,8 @@ struct Running<'a> {
     stopping: bool,
     position_file: PathBuf,
     board: Board,
+    /// What the page shows, where there is one.
+    shown: Option<Shown>,
     /// Datagrams that the kernel did not take from us.
     overflows: u64,
 }
@@ -159,6 +164,7 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         stopping: false,
         position_file: options.position_file,
         board: options.board,
+        shown: options.page.then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
         overflows: 0,
         watch,
     };
@@ -262,6 +268,9 @@ impl Running<'_> {
             }
             self.of_check.push(names);
         }
+        if let Some(shown) = &mut self.shown {
+            shown.set_watch(&self.watch);
+        }
         // Checks that are gone keep their counts for nobody.
         self.board.write(|figures| {
             figures.watch.clone_from(&self.watch.name);
@@ -287,8 +296,7 @@ impl Running<'_> {
         let watch = match loaded {
             Ok(watch) => watch,
             Err(mistakes) => {
-                self.note(format!("{mistakes}\nthe file is not read again: the watch goes on as it was"));
-                self.board.write(|figures| figures.reloads.1 += 1);
+                self.not_reloaded(format!("{mistakes}\nthe file is not read again: the watch goes on as it was"));
                 return;
             }
         };
@@ -305,8 +313,10 @@ impl Running<'_> {
             let joined: FxHashSet<MemberId> = self.lines.values().map(|line| line.member).collect();
             joined.into_iter().for_each(|member| self.stage.worker.leave(member));
             (self.watch, self.lines, self.of_check) = (old, lines, of_check);
-            self.note(format!("{error}: the watch goes on as it was"));
-            self.board.write(|figures| figures.reloads.1 += 1);
+            if let Some(shown) = &mut self.shown {
+                shown.set_watch(&self.watch);
+            }
+            self.not_reloaded(format!("{error}: the watch goes on as it was"));
             return;
         }
         let before: FxHashSet<MemberId> = before.into_iter().collect();
@@ -314,8 +324,15 @@ impl Running<'_> {
         let checks = self.recurring();
         self.calendar.replace(self.watch.zone.clone(), checks, moment());
         self.board.write(|figures| figures.reloads.0 += 1);
+        self.show_trouble(TroubleOf::File, None);
         let (checks, lines) = (self.watch.checks.len(), self.lines.len());
         self.note(format!("the file is read again (checks: {checks}, lines: {lines})"));
+    }
+
+    fn not_reloaded(&mut self, why: String) {
+        self.board.write(|figures| figures.reloads.1 += 1);
+        self.show_trouble(TroubleOf::File, Some(&why));
+        self.note(why);
     }
 
     fn stop(&mut self) {
@@ -368,6 +385,9 @@ impl Running<'_> {
             WhyNot::Budget => "the budget of the day is spent".to_owned(),
             WhyNot::Missed => "nobody was there at the time".to_owned(),
         };
+        if let Some(shown) = &mut self.shown {
+            shown.left_out(line, clock::timestamp(), &why);
+        }
         let starts = if starts == 1 { "a start is".to_owned() } else { format!("{starts} starts are") };
         self.note(format!("{line}: {starts} left out: {why}"));
     }
@@ -435,6 +455,9 @@ impl Running<'_> {
             }
             GroupTold::Beat { progress, beat, .. } => {
                 self.overflows = beat.health.send_overflows;
+                if let Some(shown) = &mut self.shown {
+                    shown.in_progress = progress.in_progress;
+                }
                 self.board.write(|figures| {
                     (figures.in_progress, figures.cpu_s) = (progress.in_progress, beat.cpu.as_secs_f64());
                 });
@@ -496,6 +519,9 @@ impl Running<'_> {
 
     fn conclude(&mut self, line: &Arc<str>, check: &Check, outcomes: Vec<Outcome>) {
         outcomes.iter().for_each(|outcome| self.keep(outcome));
+        if let Some(shown) = &mut self.shown {
+            shown.concluded(line, &outcomes);
+        }
         let judged = outcomes.last().filter(|outcome| outcome.purpose != Purpose::Control);
         if let Some(last) = judged.filter(|_| self.once) {
             for broken in self.verdicts.add(check, &last.finished.record) {
@@ -560,6 +586,9 @@ impl Running<'_> {
         (self.say)(Said::Call(format!("{}{unmet}{what}", screen::call_line(record))));
         let trouble = self.results.outcome(outcome);
         self.note_trouble(trouble);
+        if let Some(shown) = &mut self.shown {
+            shown.kept(outcome);
+        }
         // Once, there is nothing to compare with.
         if !self.once {
             self.incidents.handle_result(clock::now(), &outcome.finished.record, outcome.purpose);
@@ -573,6 +602,9 @@ impl Running<'_> {
             let point = IncidentPoint { time, site: self.watch.site.as_deref(), change, incident: &incident };
             let trouble = self.results.incident(&point);
             self.note_trouble(trouble);
+            if let Some(shown) = &mut self.shown {
+                shown.incident(change, &incident);
+            }
             if let Some(message) = message {
                 self.note(format!("{}\n{}", message.title, message.text));
             }
@@ -592,15 +624,28 @@ impl Running<'_> {
         });
     }
 
-    /// Tells readers that the watch is alive, and where its points are.
-    fn show(&self) {
+    /// Tells readers that the watch is alive, how its lines are, and where its points are.
+    fn show(&mut self) {
         let spooled = self.results.counts().map(|counts| Spooled {
             written: counts.written,
             waiting: counts.spooled,
             rejected: counts.rejected,
+            up: self.results.sink_trouble().is_none(),
         });
         let lost = self.stage.worker.lost_datagrams() + self.overflows;
         self.board.write(|figures| (figures.spooled, figures.datagrams_lost) = (spooled, lost));
+        if let Some(shown) = &mut self.shown {
+            let now = clock::timestamp();
+            shown.trouble(TroubleOf::Disk, self.results.trouble(), now);
+            shown.open_incidents(self.incidents.open());
+            self.board.publish(shown.view(now, self.calendar.upcoming(), self.results.sinks()));
+        }
+    }
+
+    fn show_trouble(&mut self, of: TroubleOf, what: Option<&str>) {
+        if let Some(shown) = &mut self.shown {
+            shown.trouble(of, what, clock::timestamp());
+        }
     }
 
     fn keep_position(&mut self) {

@@ -223,6 +223,49 @@ fn figures_of_a_watch_are_scraped_without_agents_and_numbers_and_say_that_it_is_
     assert_eq!(watching.end(), Some(0));
 }
 
+#[test]
+fn a_page_and_an_api_show_the_lines_what_failed_and_its_evidence() {
+    let desk = Desk::new();
+    desk.write("call.yaml", CALL);
+    desk.write("busy.yaml", BUSY);
+    let text = "watch: w\nchecks:\n  - { scenario: busy.yaml, every: 1s }\n  - { scenario: call.yaml, every: 1s }\n\
+                page: { listen: '127.0.0.1:0' }\n";
+    desk.write("watch.yaml", text);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"]);
+    let line = watching.wait_for("page at http://");
+    let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix('/')).expect("an address");
+    watching.wait_for("  reproduced");
+    watching.wait_for("  ok 200");
+    let json = |path: &str| -> serde_json::Value { serde_json::from_str(&get(address, path).1).expect("JSON") };
+    let both_known = || {
+        json("/api/v1/status")["lines"]
+            == serde_json::json!(
+        { "total": 2, "ok": 1, "interrupted": 0, "failing": 1, "unknown": 0 })
+    };
+    // A view comes once a second, and each result is said on a line.
+    while !both_known() {
+        watching.wait_for(" ");
+    }
+    let lines = json("/api/v1/lines?state=failing");
+    assert_eq!(
+        (&lines["lines"][0]["name"], &lines["lines"][0]["last"]["class"]),
+        (&"busy".into(), &"call.callee_busy".into())
+    );
+    let failures = json("/api/v1/failures");
+    let evidence = failures["failures"][0]["evidence"][0].as_str().expect("a path");
+    assert!(get(address, evidence).1.contains("486 Busy Here"), "{evidence}");
+    let (head, page) = get(address, "/");
+    assert!(head.starts_with("HTTP/1.1 200 OK") && page.contains("<h1>1 of 2 lines fail"), "{page}");
+    // What is wrong with the file is on the page until it is right.
+    desk.write("watch.yaml", "watch: w\nchecks: []\n");
+    watching.signal(Signal::SIGHUP);
+    watching.wait_for("the watch goes on as it was");
+    while json("/api/v1/status")["troubles"] == serde_json::json!([]) {
+        watching.wait_for(" ");
+    }
+    assert_eq!(watching.end(), Some(0));
+}
+
 /// Head and body of what an address answers.
 fn get(address: &str, path: &str) -> (String, String) {
     use std::io::{Read as _, Write as _};
