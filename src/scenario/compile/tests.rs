@@ -158,11 +158,12 @@ fn ramps_begin_at_zero_and_hold_what_they_reached() {
 #[test]
 fn a_broken_target_is_reported_with_the_scenario_that_names_it() {
     let text = OUTBOUND.replace("target: lab", "target: main").replace("- hangup", "- hang_up");
-    let shown =
-        compile_with(&text, &[("s/targets/main.yaml", "target: main\nsipp: {}\n")], &[]).expect_err("two files");
+    let shown = compile_with(&text, &[("s/targets/main.yaml", "target: main\nsipp: {}\nlicence: {}\n")], &[])
+        .expect_err("two files");
     assert!(shown.contains("s/test.yaml:9:7: unknown step `hang_up`"), "{shown}");
     assert!(shown.contains("s/targets/main.yaml:2:1: unknown key `sipp`"), "{shown}");
-    assert!(shown.contains("`sip` is missing"), "{shown}");
+    assert!(shown.contains("did you mean `sip`?"), "{shown}");
+    assert!(shown.contains("`extensions` is missing"), "{shown}");
 }
 
 #[test]
