@@ -30,23 +30,24 @@
 //! | 2 | [`timer`] | a timing wheel of 1 ms ticks that machines share | core |
 //! | 3 | [`sip`] | messages, transactions, dialogs, registrations, digest, SDP, finding servers (RFC 3263), and the endpoint that joins them | core |
 //! | 4 | [`media`] | RTP, RTCP, SRTP, G.711, reception statistics, E-model, grade, what is *heard* | core |
-//! | 5 | [`record`] | facts of one attempt, its record, and the only place that says why it failed | core |
-//! | 6 | [`measure`] | histograms, tallies, windows, thresholds, KPIs of RFC 6076 and E.411 | core |
-//! | 7 | [`pace`] | when the k-th call starts, when a check comes again, and the search for the place where a line stops | core |
-//! | 8 | [`scenario`] | YAML → spanned tree → check → compile → [`scenario::plan::Plan`]; schemas | core |
-//! | 9 | [`station`] | what a worker hosts: inputs, outputs, media streams | core |
-//! | 10 | [`call`] | the step interpreter: drives sip and media for each attempt, fills its facts | core |
-//! | 11 | [`evidence`] | ring of raw messages, ladder | core |
-//! | 12 | [`pbx`] | the simulated PBX: registrar, number plan, trunks, limits on calls and registrations | core |
-//! | 13 | [`incident`] | who is hit: the judge, the throttle of messages, message and incident sheet | core |
-//! | 14 | [`report`] | html, junit, the terminal screen | core |
-//! | 15 | [`net`] | **the** place of sockets, TLS, DNS and time | shell |
-//! | 16 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
-//! | 17 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
-//! | 18 | [`sink`] | spool on disk, InfluxDB, files of the run folder | shell |
-//! | 19 | [`serve`] | `/metrics`, `/healthz`, the page and the API of a watch | shell |
-//! | 20 | [`watch`] | checks that come again and again: calendar, worker, results joined together | shell |
-//! | 21 | [`cli`] | one file per subcommand, wiring only | shell |
+//! | 5 | [`webrtc`] | ICE and DTLS: the path of a WebRTC call and the keys of its SRTP | core |
+//! | 6 | [`record`] | facts of one attempt, its record, and the only place that says why it failed | core |
+//! | 7 | [`measure`] | histograms, tallies, windows, thresholds, KPIs of RFC 6076 and E.411 | core |
+//! | 8 | [`pace`] | when the k-th call starts, when a check comes again, and the search for the place where a line stops | core |
+//! | 9 | [`scenario`] | YAML → spanned tree → check → compile → [`scenario::plan::Plan`]; schemas | core |
+//! | 10 | [`station`] | what a worker hosts: inputs, outputs, media streams | core |
+//! | 11 | [`call`] | the step interpreter: drives sip and media for each attempt, fills its facts | core |
+//! | 12 | [`evidence`] | ring of raw messages, ladder | core |
+//! | 13 | [`pbx`] | the simulated PBX: registrar, number plan, trunks, limits on calls and registrations | core |
+//! | 14 | [`incident`] | who is hit: the judge, the throttle of messages, message and incident sheet | core |
+//! | 15 | [`report`] | html, junit, the terminal screen | core |
+//! | 16 | [`net`] | **the** place of sockets, TLS, DNS and time | shell |
+//! | 17 | [`reactor`] | one worker's turn: readiness, ticks, batches | shell |
+//! | 18 | [`engine`] | hosts a station on reactors, threads, shutdown | shell |
+//! | 19 | [`sink`] | spool on disk, InfluxDB, files of the run folder, one try to deliver an alert | shell |
+//! | 20 | [`serve`] | `/metrics`, `/healthz`, the page and the API of a watch | shell |
+//! | 21 | [`watch`] | checks that come again and again: calendar, worker, results, incidents, the queue of alerts and what outlives a kill | shell |
+//! | 22 | [`cli`] | one file per subcommand, wiring only | shell |
 //!
 //! # Rules that hold everywhere
 //!
@@ -89,3 +90,4 @@ pub mod station;
 pub mod timer;
 pub mod units;
 pub mod watch;
+pub mod webrtc;

@@ -55,6 +55,8 @@ pub struct Config {
     pub clock: NtpClock,
     /// What keys of SRTP are made from: of this worker alone, and unpredictable.
     pub secret: Redacted<[u8; 32]>,
+    /// Our certificate of DTLS, where WebRTC is spoken.
+    pub identity: Option<Arc<crate::webrtc::Identity>>,
     /// Name of the run: the beginning of every `call_id`.
     pub run_id: String,
     /// `site` of every record.
@@ -280,7 +282,7 @@ impl Callers {
             random: Random::new(seed ^ 0xbac0),
             beside: 0,
             endpoint: Endpoint::new(endpoint, seed, now),
-            streams: Streams::new(seed ^ 0x5eed, watched, now),
+            streams: Streams::new(seed ^ 0x5eed, watched, config.identity.clone(), now),
             links: Links::default(),
             hops: Hops::new(std::mem::take(&mut config.servers), config.fail_over, config.plan.honour_retry_after),
             keep_alives: KeepAlives::new(seed ^ 0x5626, now),

@@ -23,6 +23,7 @@ use crate::sip::flow::Flow;
 use crate::sip::registration::Registrar;
 use crate::sip::sdp;
 use crate::sip::sdp::crypto::{Key, KeySource};
+use crate::sip::sdp::peering::LocalPeering;
 use crate::sip::token::Handle;
 use crate::sip::uri::bracketed;
 use crate::station::PortId;
@@ -137,6 +138,8 @@ pub(super) struct Leg {
     pub(super) offer: Option<Box<[u8]>>,
     /// Keys of what we send, one for each suite; the same for the life of the leg.
     pub(super) keys: ThinVec<Key>,
+    /// Our lines on ICE and DTLS where no socket stands behind our descriptions.
+    pub(super) peering: Option<Box<LocalPeering>>,
     /// The 2xx is exchanged and neither side has hung up.
     pub(super) up: bool,
     pub(super) registered: bool,

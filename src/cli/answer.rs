@@ -60,8 +60,9 @@ pub(super) fn srtp(text: &str) -> Result<Policy, String> {
     match text {
         "required" => Ok(Policy::Required),
         "offered" => Ok(Policy::Offered),
+        "dtls" => Ok(Policy::Dtls),
         "off" => Ok(Policy::Off),
-        _ => Err("use required, offered or off".to_owned()),
+        _ => Err("use required, offered, dtls or off".to_owned()),
     }
 }
 

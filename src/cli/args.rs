@@ -61,12 +61,13 @@ pub(super) enum Command {
         /// The call, as `call_id` in calls.jsonl.
         call_id: String,
     },
-    /// The incident sheet of one call: what a carrier or a platform's support asks for. As text to paste, then as JSON.
+    /// The incident sheet of one call or incident: what a carrier or a platform's support asks for. As text to paste, then
+    /// as JSON.
     Sheet {
         /// The run folder.
         run_dir: PathBuf,
-        /// The call, as `call_id` in calls.jsonl.
-        call_id: String,
+        /// The call, as `call_id` in calls.jsonl, or the incident, as `id` in incidents.jsonl.
+        id: String,
         /// JSON only.
         #[arg(long)]
         json: bool,
@@ -176,7 +177,8 @@ pub(super) struct Answer {
     /// Signalling only: audio is described, but no packet is sent or expected.
     #[arg(long)]
     pub(super) no_media: bool,
-    /// Encrypted audio (SDES-SRTP): required, offered (taken where the caller offers it) or off.
+    /// Encrypted audio, by keys in SDP or as in WebRTC: required, offered (taken where the caller offers it), dtls
+    /// (WebRTC only) or off.
     #[arg(long, value_name = "WORD", default_value = "offered", value_parser = super::answer::srtp)]
     pub(super) srtp: crate::scenario::plan::Policy,
     /// Time from the INVITE to the answer, as 2s.

@@ -75,7 +75,18 @@ fn about(record: &CallRecord) -> String {
         ),
         ("grade", text(&record.grade)),
     ];
-    for (name, value) in rows {
+    let path = record.ice_gathered_ms.map(|_| {
+        let [check, pair, dtls] =
+            [record.ice_check_ms, record.ice_connected_ms, record.dtls_done_ms].map(|ms| number(ms, " ms"));
+        let reached = format!("first check {check}, pair {pair}, DTLS {dtls} after the description");
+        let fault = record.media_fault.as_ref().map_or_else(String::new, |fault| format!("; {fault}"));
+        ("ICE and DTLS", format!("{reached}{fault}"))
+    });
+    let packets = record.first_packet_ms.map(|ms| {
+        let audio = number(record.first_audio_ms, " ms");
+        ("first packet", format!("{ms:.1} ms after media was opened, first sound {audio}"))
+    });
+    for (name, value) in rows.into_iter().chain(path).chain(packets) {
         out.push_str(&format!("  {name:18} {value}\n"));
     }
     if let Some(unmet) = &record.unmet {

@@ -48,9 +48,9 @@ pub fn main() -> ExitCode {
         Command::Answer(answer) => answer::run(&answer),
         Command::Lab(lab) => lab::run(&lab),
         Command::Evidence { run_dir, call_id } => evidence::run(&run_dir, &call_id),
-        Command::Sheet { run_dir, call_id, json, mask_numbers } => {
+        Command::Sheet { run_dir, id, json, mask_numbers } => {
             let numbers = if mask_numbers { Numbers::Masked } else { Numbers::Shown };
-            sheet::run(&run_dir, &call_id, json, numbers)
+            sheet::run(&run_dir, &id, json, numbers)
         }
         Command::Report { run_dir, flush } => report::run(&run_dir, flush),
         Command::Explain { class } => return explain::run(&class),

@@ -1,6 +1,5 @@
 //! `ringfleet watch`: the file, the folder and the signals of a watch.
 
-use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -12,13 +11,12 @@ use super::run::{NotStarted, credentials, start_sink};
 use super::screen::{counted, trouble_of};
 use super::session::{HangUp, Interrupt, run_id, runs_dir, watched_legs};
 use crate::net::clock;
-use crate::pace::calendar::Position;
 use crate::scenario::compile;
 use crate::scenario::watch::{Influx, Page, Watch};
 use crate::serve::{Board, Figures, Reading, Server, Shows};
 use crate::sink::RunFolder;
 use crate::sink::influx::{Credentials, InfluxTarget};
-use crate::watch::{self, Asked, Ended, Options, Said};
+use crate::watch::{self, Asked, Ended, Options, Said, Store, WatchError};
 
 pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let load = || load::with_input(&args.file, &Overrides::default(), compile::watch);
@@ -52,15 +50,11 @@ fn start(
     let path = folder.path().to_owned();
     let watched_legs = watched_legs(influx.as_ref());
     let collector = influx.map(|target| start_sink(&target, &path, &runs)).transpose()?;
-    let position_file = runs.join(format!("{}.position.json", watch.name));
-    let position = if args.once { Position::default() } else { position(&position_file) };
+    let store = if args.once { None } else { Some(store(&runs.join(format!("{}.redb", watch.name)))?) };
     if !args.quiet {
         let (checks, lines): (usize, usize) =
             (watch.checks.len(), watch.checks.iter().map(|check| check.lines().len()).sum());
         eprintln!("{}: {checks} checks, {lines} lines; results in {}", watch.name, path.display());
-        if !watch.alerts.notify.is_empty() && !args.once {
-            eprintln!("  incidents are shown here and kept in incidents.jsonl; whoever `notify` names is not told yet");
-        }
     }
     let board = Board::new(Figures { watch: watch.name.clone(), ..Figures::default() });
     let _servers = if args.once { Vec::new() } else { serve(&watch, &board, &path, args.quiet)? };
@@ -71,8 +65,7 @@ fn start(
         watched_legs,
         folder,
         collector,
-        position_file,
-        position,
+        store,
         board,
         page: watch.page.is_some() && !args.once,
     };
@@ -87,8 +80,10 @@ fn start(
             Said::Note(text) => drop(writeln!(std::io::stderr(), "{time}  {text}")),
         }
     };
-    let ended =
-        watch::run(watch, options, &asked, &mut say).map_err(|error| NotStarted::environment(error.to_string()))?;
+    let ended = watch::run(watch, options, &asked, &mut say).map_err(|error| match error {
+        WatchError::Alert(error) => NotStarted::usage(format!("notify: {error}")),
+        error => NotStarted::environment(error.to_string()),
+    })?;
     Ok(conclude(args, &ended, &path))
 }
 
@@ -165,18 +160,11 @@ fn influx_target(influx: &Influx) -> Result<InfluxTarget, NotStarted> {
     InfluxTarget::from_url(&influx.url, credentials).map_err(|error| NotStarted::usage(format!("influxdb: {error}")))
 }
 
-/// Where an earlier watch of this name stood. One that cannot be read is told, and begun anew.
-fn position(path: &Path) -> Position {
-    let text = match fs::read(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Position::default(),
-        Err(error) => {
-            eprintln!("  {}: {error}: starts that were missed are not known", path.display());
-            return Position::default();
-        }
-    };
-    serde_json::from_slice(&text).unwrap_or_else(|error| {
-        eprintln!("  {}: {error}: starts that were missed are not known", path.display());
-        Position::default()
-    })
+/// What an earlier watch of this name knew.
+fn store(path: &Path) -> Result<Store, NotStarted> {
+    let (store, told) = Store::open(path).map_err(|error| NotStarted::environment(error.to_string()))?;
+    if let Some(told) = told {
+        eprintln!("  {told}");
+    }
+    Ok(store)
 }

@@ -10,6 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::evidence::{Keep, Keeper};
 use super::host::{self, Beat, StartError, Stop};
 use super::preflight;
+use super::workers::identity_for;
 use crate::call::{
     Callers, Config, Finished, Group, GroupReport, MemberId, NotBegun, Pause, Progress, Report, attempt_of,
 };
@@ -163,6 +164,10 @@ impl GroupWorker {
         let (now, timestamp) = (clock::now(), clock::timestamp());
         let numbers = joining.servers.iter().map(|(_, number, _)| *number).collect();
         let agent = joining.plan.actors.iter().find_map(|actor| actor.target.user_agent.clone());
+        let identity = identity_for(&joining.plan).unwrap_or_else(|error| {
+            tracing::error!(%error, "calls of WebRTC will fail");
+            None
+        });
         let config = Config {
             plan: joining.plan,
             servers: joining.servers.into_iter().map(|(server, _, hops)| (server, hops)).collect(),
@@ -173,6 +178,7 @@ impl GroupWorker {
             anchor: Anchor { instant: now, timestamp },
             clock: NtpClock::from_unix(now, timestamp.as_duration().try_into().unwrap_or_default()),
             secret: Redacted(clock::secret()),
+            identity,
             run_id: joining.run_id,
             site: joining.site,
             probe: None,

@@ -10,10 +10,11 @@ use crossbeam_channel::Sender;
 
 use crate::media::clock::NtpClock;
 use crate::net::clock;
-use crate::net::tls::SelfSigned;
+use crate::net::tls::{SelfSigned, dtls_identity};
 use crate::pbx::{Config, Pbx};
 use crate::reactor::{Reactor, Security};
 use crate::scenario::lab::LabPlan;
+use crate::scenario::plan::Policy;
 use crate::sip::endpoint;
 use crate::station::Dismissed;
 use crate::units::Redacted;
@@ -40,7 +41,10 @@ impl Lab {
         let (ca, security) = (signed.ca, Security { acceptor: Some(signed.acceptor), servers: Vec::new() });
         let now = clock::now();
         let since_epoch = clock::timestamp().as_duration().try_into().unwrap_or_default();
-        let config = Config { plan, clock: NtpClock::from_unix(now, since_epoch), secret: Redacted(clock::secret()) };
+        let spoken = plan.srtp.as_ref().is_none_or(|srtp| srtp.policy != Policy::Off);
+        let identity = if spoken { Some(dtls_identity().map_err(StartError::Tls)?) } else { None };
+        let ntp = NtpClock::from_unix(now, since_epoch);
+        let config = Config { plan, clock: ntp, secret: Redacted(clock::secret()), identity };
         let agent = concat!("ringfleet-lab/", env!("CARGO_PKG_VERSION")).to_owned();
         let endpoint = endpoint::Config { agent, ..endpoint::Config::default() };
         let pbx = Pbx::new(config, endpoint, clock::seed(), now);

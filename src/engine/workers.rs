@@ -16,14 +16,16 @@ use crate::evidence::File;
 use crate::media::clock::NtpClock;
 use crate::net::clock;
 use crate::net::drops::Drops;
+use crate::net::tls::dtls_identity;
 use crate::pace::Schedule;
 use crate::pace::search::Of;
 use crate::reactor::{Reactor, Security};
 use crate::record::{Anchor, MediaSecond};
-use crate::scenario::plan::{Plan, Server};
+use crate::scenario::plan::{Plan, Policy, Server};
 use crate::sip::endpoint;
 use crate::sip::flow::Hop;
 use crate::units::Redacted;
+use crate::webrtc::Identity;
 
 /// Results that may wait to be counted. A worker that finds the channel full waits, and its lateness shows.
 const WAITING: usize = 65_536;
@@ -245,6 +247,7 @@ fn reactor_of(settings: &Settings, index: usize, count: usize) -> Result<Reactor
         anchor: settings.anchor,
         clock: NtpClock::from_unix(settings.anchor.instant, since_epoch),
         secret: Redacted(clock::secret()),
+        identity: identity_for(&settings.plan)?,
         run_id: settings.run_id.clone(),
         site: settings.site.clone(),
         probe: None,
@@ -255,6 +258,12 @@ fn reactor_of(settings: &Settings, index: usize, count: usize) -> Result<Reactor
     endpoint.agent = agent.unwrap_or(endpoint.agent);
     let seed = clock::seed() ^ (index as u64) << 48;
     Reactor::new(Callers::new(config, endpoint, seed, now), settings.security.clone()).map_err(StartError::Worker)
+}
+
+/// The certificate of DTLS for a plan in which WebRTC may be spoken.
+pub(super) fn identity_for(plan: &Plan) -> Result<Option<Arc<Identity>>, StartError> {
+    let spoken = plan.actors.iter().any(|actor| actor.target.srtp.policy != Policy::Off);
+    if spoken { dtls_identity().map(Some).map_err(StartError::Tls) } else { Ok(None) }
 }
 
 /// What a worker is told while it runs.

@@ -106,8 +106,12 @@ impl Family {
             | Class::CallCalleeUnreachable
             | Class::CallScreened
             | Class::CallRedirected => Self::Number,
-            Class::CallNotAcceptable | Class::CallBadAnswer | Class::MediaSrtpFailed => Self::Negotiation,
-            Class::MediaNoRtp
+            Class::CallNotAcceptable | Class::CallBadAnswer | Class::MediaSrtpFailed | Class::MediaDtlsFailed => {
+                Self::Negotiation
+            }
+            Class::MediaIceFailed
+            | Class::MediaFirewallBlocked
+            | Class::MediaNoRtp
             | Class::MediaOneWay
             | Class::MediaSilenceWithRtp
             | Class::MediaNoise

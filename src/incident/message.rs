@@ -73,6 +73,13 @@ impl Message {
     }
 }
 
+impl Message {
+    /// Puts links into it, before what to do next.
+    pub fn add_links(&mut self, links: Vec<Link>) {
+        *self = Self::new(self.change, &self.incident, self.dedup_key.clone(), links);
+    }
+}
+
 fn title(change: Change, incident: &Incident) -> String {
     let what = incident.finding.map_or_else(|| incident.symptom.name(), Finding::name);
     let wide = if incident.widespread { "widespread: " } else { "" };
@@ -118,7 +125,11 @@ fn what(incident: &Incident) -> String {
 }
 
 fn over(incident: &Incident) -> String {
-    incident.closed_at.map_or_else(String::new, |at| format!(", passing again, closed {at}"))
+    match (&incident.merged_into, incident.closed_at) {
+        (Some(other), Some(at)) => format!(", part of {other} since {at}"),
+        (_, Some(at)) => format!(", passing again, closed {at}"),
+        (_, None) => String::new(),
+    }
 }
 
 fn how_many(incident: &Incident) -> String {

@@ -25,8 +25,7 @@ pub use sheet::{About, Numbers, Sheet};
 pub use snapshot::{Call, Change, Incident, Place, Undecided};
 pub use throttle::{Decision, Key, Throttle};
 
-/// A trunk's incident, for tests.
-#[cfg(test)]
+/// A trunk's incident, to try templates with.
 pub(crate) fn sample_incident() -> Incident {
     use crate::record::{Class, Finding};
     let stamp = |text: &str| text.parse().expect("a time stamp");

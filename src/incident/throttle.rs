@@ -108,12 +108,10 @@ impl Throttle {
     /// What is sent is remembered at once: a message is repeated rather than lost only by whoever sends it.
     pub fn decide(&mut self, now: Instant, wall: Timestamp, change: Change, incident: &Incident) -> Decision {
         let decision = match change {
-            Change::Closed => self.close(incident),
-            // The incident that it is part of has told, or will tell, of it.
-            Change::Merged => {
-                self.told.iter_mut().filter(|told| told.incident == incident.id).for_each(|told| told.open = false);
-                Decision::Quiet
-            }
+            // One that is part of another from now on is over under its own key, which somebody waits for.
+            Change::Closed | Change::Merged => self.close(incident),
+            // Who was told that it is one of several wants to know which.
+            Change::Narrowed if self.is_found(incident) => self.open(now, wall, incident),
             Change::Narrowed | Change::Reclassified => Decision::Quiet,
             Change::Opened | Change::Split | Change::Widened | Change::Worsened => self.open(now, wall, incident),
         };
@@ -121,13 +119,27 @@ impl Throttle {
         decision
     }
 
+    /// Whether a message about an incident that is open would be held back.
+    pub fn is_held(&self, now: Instant, wall: Timestamp, incident: &Incident) -> bool {
+        let key = Key::of(incident);
+        let before = self.told.iter().filter(|told| told.key == key || told.incident == incident.id);
+        let mut within = before.filter(|told| self.is_within(told, now, wall)).peekable();
+        let found = |told: &Told| told.scope == Scope::Undetermined && incident.scope != Scope::Undetermined;
+        let new = |told: &Told| incident.severity > told.severity || incident.scope > told.scope || found(told);
+        within.peek().is_some() && !within.all(new)
+    }
+
+    /// Whether its scope is known, and was not when it was told.
+    fn is_found(&self, incident: &Incident) -> bool {
+        let told = || self.told.iter().filter(|told| told.incident == incident.id && told.open);
+        let all = told().all(|told| told.scope == Scope::Undetermined);
+        all && told().next().is_some() && incident.scope != Scope::Undetermined
+    }
+
     fn open(&mut self, now: Instant, wall: Timestamp, incident: &Incident) -> Decision {
         let key = Key::of(incident);
         let dedup = self.dedup_key(incident);
-        let before = self.told.iter().filter(|told| told.key == key || told.incident == incident.id);
-        let within: Vec<&Told> = before.filter(|told| self.is_within(told, now, wall)).collect();
-        let new = |told: &&Told| incident.severity > told.severity || incident.scope > told.scope;
-        if !within.is_empty() && !within.iter().all(new) {
+        if self.is_held(now, wall, incident) {
             let same = self.told.iter_mut().find(|told| told.key == key);
             if let Some(told) = same {
                 // It is open again under the key that was told: its end will be news.
@@ -297,6 +309,38 @@ mod tests {
         assert_eq!(desk.after(20, Change::Opened, &again), Decision::Throttled);
         assert_eq!(desk.throttle.dedup_key(&again), trunk().id);
         assert_eq!(desk.after(5, Change::Closed, &again), Decision::Send, "it is over again");
+    }
+
+    #[test]
+    fn a_scope_that_is_found_is_told_once_and_another_narrowing_is_not() {
+        let mut desk = Desk::new();
+        let open = Incident { scope: Scope::Undetermined, value: "cht or gw-1".into(), ..trunk() };
+        assert_eq!(desk.after(0, Change::Opened, &open), Decision::Send);
+        let gateway = Incident { scope: Scope::Gateway, value: "gw-1".into(), ..trunk() };
+        assert_eq!(desk.after(2, Change::Narrowed, &gateway), Decision::Send);
+        assert_eq!(desk.throttle.dedup_key(&gateway), open.id, "one alert to whoever gets both");
+        assert_eq!(desk.after(2, Change::Narrowed, &trunk()), Decision::Quiet);
+        assert_eq!(desk.after(2, Change::Closed, &trunk()), Decision::Send);
+    }
+
+    #[test]
+    fn an_incident_that_became_part_of_another_is_over_for_those_who_were_told() {
+        let mut desk = Desk::new();
+        desk.after(0, Change::Opened, &trunk());
+        assert_eq!(desk.after(2, Change::Merged, &trunk()), Decision::Send);
+        assert_eq!(desk.after(1, Change::Merged, &trunk()), Decision::NeverTold);
+    }
+
+    #[test]
+    fn what_is_held_back_may_be_told_once_the_period_is_over() {
+        let mut desk = Desk::new();
+        desk.after(0, Change::Opened, &trunk());
+        desk.after(5, Change::Closed, &trunk());
+        let again = Incident { id: "i-2".into(), ..trunk() };
+        assert_eq!(desk.after(20, Change::Opened, &again), Decision::Throttled);
+        assert!(desk.throttle.is_held(desk.now(), desk.wall(), &again));
+        desk.seconds += 35 * MINUTE;
+        assert!(!desk.throttle.is_held(desk.now(), desk.wall(), &again));
     }
 
     #[test]

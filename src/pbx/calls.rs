@@ -12,11 +12,13 @@ use crate::scenario::plan::Reject;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Start};
 use crate::sip::sdp::crypto::{Key, Policy, Protection, Suite};
+use crate::sip::sdp::peering::LocalPeering;
 use crate::sip::sdp::{Local, Negotiated, Order, Sdp};
 use crate::sip::session::{Means, Response};
 use crate::sip::token::Handle;
 use crate::station::PortId;
 use crate::station::streams::{config_of, described};
+use crate::webrtc::{self, Credentials};
 
 /// How long a call that gets no response is remembered: longer than its caller repeats the INVITE (Timer B).
 const NO_RESPONSE: Duration = Duration::from_secs(40);
@@ -37,6 +39,8 @@ pub(super) struct Call {
     acknowledged: bool,
     /// Keys of what we send, one for each suite, where the caller offers any.
     keys: Vec<Key>,
+    /// Our lines on ICE and DTLS where no socket stands behind our descriptions.
+    peering: Option<LocalPeering>,
     /// Its places in all limits.
     held: Held,
     state: State,
@@ -234,6 +238,10 @@ impl Pbx {
         if call.keys.is_empty() && offer.as_ref().map_or(policy == Policy::Required, Sdp::has_crypto) {
             call.keys = accepts.iter().map(|suite| self.key_source.next(*suite)).collect();
         }
+        let offered_dtls = offer.as_ref().is_some_and(Sdp::has_dtls);
+        if policy == Policy::Dtls && offer.is_none() || policy != Policy::Off && offered_dtls {
+            self.prepare_peer(now, session, offer.as_ref());
+        }
         let agreed = self.describe(session, |local| match &offer {
             Some(offer) => local.answer(offer, Order::Theirs, &mut sdp).ok().map(Some),
             None => {
@@ -241,10 +249,37 @@ impl Pbx {
                 Some(None)
             }
         })?;
-        if let Some(agreed) = agreed {
+        if let (Some(agreed), Some(offer)) = (agreed, &offer) {
+            self.connect_media(now, session, offer, &agreed);
             self.run_media(now, session, &agreed, source);
         }
         Some(sdp)
+    }
+
+    /// Our lines on ICE and DTLS for the descriptions of a call.
+    fn prepare_peer(&mut self, now: Instant, session: Handle, offer: Option<&Sdp<'_>>) {
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let key_source = &mut self.key_source;
+        let mut credentials = || Credentials::of(&key_source.next(Suite::AesCm128Sha1_80));
+        let Some((port, local)) = call.port.zip(call.local_rtp) else {
+            if call.peering.is_none() {
+                call.peering = self.streams.without_socket(credentials());
+            }
+            return;
+        };
+        let public = self.endpoint.public_address(call.flow.link).map(|ip| SocketAddr::new(ip, local.port()));
+        let made = || webrtc::Config { public, ..webrtc::Config::new(local, offer.is_none(), credentials()) };
+        self.streams.prepare(now, port, made);
+        if let Some(offer) = offer {
+            self.streams.follow_restart(port, offer, credentials);
+        }
+    }
+
+    /// Looks for the path to the other side, where it is WebRTC's.
+    fn connect_media(&mut self, now: Instant, session: Handle, theirs: &Sdp<'_>, agreed: &Negotiated) {
+        if let Some(port) = self.calls.get(&session).and_then(|call| call.port) {
+            self.streams.connect(now, port, theirs, agreed);
+        }
     }
 
     fn describe<R>(&self, session: Handle, with: impl FnOnce(&Local<'_>) -> Option<R>) -> Option<R> {
@@ -253,7 +288,8 @@ impl Pbx {
         let ip = self.endpoint.public_address(call.flow.link)?;
         let rtp = SocketAddr::new(ip, call.local_rtp.map_or(9, |local| local.port()));
         let policy = self.config.plan.srtp.as_ref().map_or(Policy::Offered, |srtp| srtp.policy);
-        let protection = Protection { policy, keys: &call.keys };
+        let peering = call.port.and_then(|port| self.streams.peering(port)).or(call.peering.as_ref());
+        let protection = Protection { policy, keys: &call.keys, peering };
         let local = Local::new(rtp, &codecs, u64::from(session.index) + 1);
         with(&Local { protection, version: call.descriptions, ..local })
     }
@@ -273,9 +309,11 @@ impl Pbx {
     pub(super) fn handle_acknowledged(&mut self, now: Instant, session: Handle, message: Option<&Message<'_>>) {
         if let Some(answer) = message.and_then(Message::sdp) {
             self.pass_answer(now, session, answer);
-            let agreed = self.describe(session, |local| local.negotiated(&Sdp::parse(answer).ok()?).ok());
+            let answer = Sdp::parse(answer).ok();
+            let agreed = self.describe(session, |local| local.negotiated(answer.as_ref()?).ok());
             let source = self.source_of(session);
-            if let Some(agreed) = agreed {
+            if let (Some(agreed), Some(answer)) = (agreed, &answer) {
+                self.connect_media(now, session, answer, &agreed);
                 self.run_media(now, session, &agreed, source);
             }
         }
@@ -377,6 +415,7 @@ impl Call {
             port,
             local_rtp,
             keys: Vec::new(),
+            peering: None,
             descriptions: 0,
             acknowledged: false,
             held,

@@ -1,6 +1,7 @@
 //! The PBX as a station: what comes in goes to the registrar or to a call.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
@@ -24,6 +25,7 @@ use crate::station::streams::Streams;
 use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use crate::timer::Wheel;
 use crate::units::{Random, Redacted};
+use crate::webrtc::Identity;
 
 /// How a PBX is set up.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct Config {
     pub clock: NtpClock,
     /// What keys of SRTP are made from: unpredictable.
     pub secret: Redacted<[u8; 32]>,
+    /// Our certificate of DTLS, where WebRTC is spoken.
+    pub identity: Option<Arc<Identity>>,
 }
 
 /// The simulated PBX.
@@ -66,7 +70,7 @@ impl Pbx {
         Self {
             key_source: KeySource::new(config.secret.0),
             endpoint: Endpoint::new(endpoint, random.next_u64(), now),
-            streams: Streams::new(random.next_u64(), 0, now),
+            streams: Streams::new(random.next_u64(), 0, config.identity.clone(), now),
             registrar: Registrar::new(&config.plan, &mut random, now),
             calls: FxHashMap::default(),
             placed: FxHashMap::default(),

@@ -67,6 +67,7 @@ pub struct MediaFigures {
     pub mouth_to_ear_ms: Option<f64>,
     pub audio_loop_ms: Option<f64>,
     pub first_packet_ms: Option<f64>,
+    pub first_audio_ms: Option<f64>,
     pub dtmf_sent: Option<String>,
     pub dtmf_heard: Option<String>,
 }
@@ -100,6 +101,8 @@ impl CallRecord {
         let nothing_opened = MediaFacts::default();
         let media = facts.media.as_deref().unwrap_or(&nothing_opened);
         let opened = facts.media.is_some();
+        let peer = facts.peer.as_deref();
+        let rungs = peer.map(|peer| peer.rungs).unwrap_or_default();
         let response = facts.response.as_ref().or_else(|| facts.registration.as_ref().map(|r| &r.response));
         let ended = moments.ended.or(moments.bye_answered).or(moments.bye).or(moments.finished);
         Self {
@@ -159,6 +162,12 @@ impl CallRecord {
             sdd_ms: between(moments.bye, moments.bye_answered),
             hangup_by: facts.ended.map(|ended| party(ended.by).to_owned()),
             codec: figures.codec,
+            ice_gathered_ms: between(rungs.opened, rungs.gathered),
+            ice_check_ms: between(rungs.described, rungs.first_check),
+            ice_connected_ms: between(rungs.described, rungs.connected),
+            dtls_done_ms: between(rungs.described, rungs.dtls_done),
+            first_audio_ms: figures.first_audio_ms,
+            media_fault: peer.and_then(|peer| peer.fault.as_ref()).map(ToString::to_string),
             srtp: figures.srtp,
             srtp_unauthenticated: media.unauthenticated,
             srtp_replayed: figures.srtp_replayed,

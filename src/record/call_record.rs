@@ -141,6 +141,25 @@ pub struct CallRecord {
     pub sdd_ms: Option<f64>,
     pub hangup_by: Option<String>,
     pub codec: Option<String>,
+    /// From asking for a socket until our candidates of ICE were known; `null` where media was not WebRTC's, as in the
+    /// next four.
+    #[serde(default)]
+    pub ice_gathered_ms: Option<f64>,
+    /// From the other side's description to our first check of ICE.
+    #[serde(default)]
+    pub ice_check_ms: Option<f64>,
+    /// From the other side's description to the pair that ICE chose; `null` where it chose none.
+    #[serde(default)]
+    pub ice_connected_ms: Option<f64>,
+    /// From the other side's description to the keys of SRTP; `null` where DTLS came to none.
+    #[serde(default)]
+    pub dtls_done_ms: Option<f64>,
+    /// Why ICE or DTLS came to nothing.
+    #[serde(default)]
+    pub media_fault: Option<String>,
+    /// From the opening of media to the first sound that was more than silence.
+    #[serde(default)]
+    pub first_audio_ms: Option<f64>,
     /// Crypto suite of SRTP; `null` for plain RTP.
     #[serde(default)]
     pub srtp: Option<String>,

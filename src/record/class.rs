@@ -122,6 +122,12 @@ classes! {
 
     /// No RTP arrived although the call was answered.
     MediaNoRtp = "media.no_rtp";
+    /// ICE found no path for media: no pair of addresses worked both ways.
+    MediaIceFailed = "media.ice_failed";
+    /// DTLS came to no keys for media.
+    MediaDtlsFailed = "media.dtls_failed";
+    /// Signalling works, and nothing of ICE came through: something on the way drops UDP.
+    MediaFirewallBlocked = "media.firewall_blocked";
     /// Encrypted audio arrived that the negotiated key does not prove.
     MediaSrtpFailed = "media.srtp_failed";
     /// Audio was heard in one direction only.

@@ -13,6 +13,7 @@ use super::class::Class;
 use super::facts::{Facts, LocalFailure, Party, RegistrationFacts, TransportFault};
 use super::hearing;
 use super::refusal;
+use crate::webrtc::{Fault, Rung};
 
 /// An answered call that the far end ends before this is [`Class::CallDroppedImmediately`].
 const IMMEDIATE: Duration = Duration::from_secs(2);
@@ -46,6 +47,9 @@ fn may_be_ours(class: Class, stood: Duration) -> bool {
         | Class::RegTimeout
         | Class::RegBindingLost
         | Class::TransportOptions
+        | Class::MediaIceFailed
+        | Class::MediaDtlsFailed
+        | Class::MediaFirewallBlocked
         | Class::MediaNoRtp
         | Class::MediaOneWay
         | Class::MediaSilenceWithRtp
@@ -62,6 +66,7 @@ fn call(facts: &Facts) -> Class {
         .or_else(|| local(facts))
         .or_else(|| first_registration(facts))
         .or_else(|| not_answered(facts))
+        .or_else(|| facts.peer.as_deref().and_then(|peer| peer.fault.as_ref()).map(unconnected))
         .or_else(|| dropped(facts))
         .or_else(|| refresh(facts))
         .or_else(|| facts.media.as_deref().and_then(hearing::fault))
@@ -157,6 +162,17 @@ fn not_answered(facts: &Facts) -> Option<Class> {
         // RFC 3261 §8.1.3.1: a transport error is treated as 503, a time-out as 408.
         503 => Some(Class::TransportUnreachable),
         _ => Some(Class::CallTimeout),
+    }
+}
+
+/// The answered call has no path or no keys for media, whatever became of it then.
+fn unconnected(fault: &Fault) -> Class {
+    match fault {
+        // The other side signals, so it is there; what it said of its addresses is not to blame, as its own checks
+        // would have shown others.
+        Fault::Blocked { .. } => Class::MediaFirewallBlocked,
+        fault if fault.rung() < Rung::DtlsDone => Class::MediaIceFailed,
+        _ => Class::MediaDtlsFailed,
     }
 }
 

@@ -400,6 +400,42 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         ],
         sources: "000-10, 000-19"
     }
+    MediaIceFailed {
+        causes: [
+            "The other side offers addresses that cannot be reached from here: those of another network, or names of mDNS.",
+            "The other side answered without ICE: WebRTC is not switched on for the account or trunk.",
+            "UDP passes in one direction only: a firewall or a NAT that no relay helps with.",
+        ],
+        next: [
+            "Read media_fault of the record: it tells checks sent, answered and received.",
+            "Compare a=candidate in both SDPs (ladder) with the addresses that the network routes.",
+            "Set media_address, advertised address or a relay (TURN) at the far end.",
+        ],
+        sources: "RFC 8445 §6, §7, RFC 8839"
+    }
+    MediaDtlsFailed {
+        causes: [
+            "The fingerprint in SDP is not that of the certificate: a proxy replaced the SDP, or a relay has another certificate.",
+            "Both sides wait to be the server, or both are the client: a=setup of the answer is wrong.",
+            "No common version, cipher or kind of certificate: RSA certificates are not taken here.",
+        ],
+        next: [
+            "Read media_fault of the record: it tells what DTLS stumbled over, and both fingerprints where they differ.",
+            "Compare a=fingerprint and a=setup in both SDPs (ladder).",
+        ],
+        sources: "RFC 5763, RFC 5764, RFC 8122, RFC 8842"
+    }
+    MediaFirewallBlocked {
+        causes: [
+            "A firewall drops UDP between this site and the media address, in spite of signalling that passes.",
+            "The media port range of the far end is not open or not forwarded.",
+        ],
+        next: [
+            "Open UDP from this site to the addresses in a=candidate (ladder), or give agents a relay over TCP or TLS.",
+            "Try the same call from another network: if it works there, this site's firewall is the one.",
+        ],
+        sources: "RFC 8445 §7, RFC 7984"
+    }
     MediaSrtpFailed {
         causes: [
             "The far end, or a gateway on the way, encrypts with another key than its SDP names.",

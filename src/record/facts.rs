@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 pub use crate::media::Heard;
+use crate::webrtc;
 
 use super::call_record::Origin;
 
@@ -56,6 +57,8 @@ pub struct Facts {
     pub local_failure: Option<Box<LocalFailure>>,
     /// Media, where it was opened.
     pub media: Option<Box<MediaFacts>>,
+    /// The path and the keys of media, where they were WebRTC's.
+    pub peer: Option<Box<PeerFacts>>,
     /// Facts of the other leg of the same call, where both are ours: did an INVITE arrive there?
     pub far_leg_invited: Option<bool>,
     /// The longest time that our own worker stood still while the leg was under way, where it was 100 ms or more.
@@ -200,6 +203,15 @@ pub struct Rungs {
     pub tls: Option<Duration>,
     /// The upgrade to WebSocket: the request and its answer.
     pub upgrade: Option<Duration>,
+}
+
+/// How far ICE and DTLS came.
+#[derive(Clone, Debug, Default)]
+pub struct PeerFacts {
+    /// When what was reached.
+    pub rungs: webrtc::Rungs,
+    /// Why the next rung was not.
+    pub fault: Option<webrtc::Fault>,
 }
 
 /// Media of one leg over its whole life.

@@ -5,7 +5,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use jiff::Timestamp;
+
+use crate::incident::{Incident, Severity};
 use crate::record::Class;
 
 /// Figures of a watch since its start.
@@ -25,6 +29,29 @@ pub struct Figures {
     pub reloads: (u64, u64),
     /// Where points are, with a database.
     pub spooled: Option<Spooled>,
+    /// Incidents that are open, the oldest first.
+    pub incidents: Arc<[Incident]>,
+    /// Messages about incidents that the throttle held back.
+    pub throttled: u64,
+    /// Messages on their way, by who is told.
+    pub alerts: BTreeMap<String, Deliveries>,
+    /// What the watch knows could not be written to disk, and is kept in memory.
+    pub unsaved: bool,
+}
+
+/// Messages on their way to one who is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Deliveries {
+    /// Delivered.
+    pub sent: u64,
+    /// Refused for good.
+    pub refused: u64,
+    /// Tries that failed and are made again.
+    pub failed: u64,
+    /// Still to be delivered.
+    pub waiting: u64,
+    /// When the oldest of those was made.
+    pub oldest: Option<Timestamp>,
 }
 
 /// Figures of one check.
@@ -120,6 +147,30 @@ impl fmt::Display for Figures {
             metric(f, ("points_waiting", "gauge", "Points on disk, still to be delivered."), one(waiting as f64))?;
             metric(f, ("points_rejected_total", "counter", "Points refused for good."), one(rejected as f64))?;
         }
+        let open = [Severity::Minor, Severity::Degraded, Severity::Major, Severity::Critical].map(|severity| {
+            let count = self.incidents.iter().filter(|incident| incident.severity == severity).count();
+            (format!("{watch},{}", label("severity", severity.name())), count as f64)
+        });
+        metric(f, ("incidents_open", "gauge", "Incidents that are open."), open)?;
+        let throttled = one(self.throttled as f64);
+        metric(f, ("alerts_throttled_total", "counter", "Messages that the throttle held back."), throttled)?;
+        let alerts = |figure: fn(&Deliveries) -> u64| {
+            self.alerts.iter().map(move |(name, it)| (name, figure(it) as f64)).collect::<Vec<_>>()
+        };
+        let named = |(name, value): (&String, f64)| (format!("{watch},{}", label("sink", name)), value);
+        for (name, kind, help, figure) in [
+            ("alerts_sent_total", "counter", "Messages that were delivered.", (|it| it.sent) as fn(&Deliveries) -> u64),
+            ("alerts_refused_total", "counter", "Messages refused for good.", |it| it.refused),
+            ("alert_tries_failed_total", "counter", "Tries to deliver that failed.", |it| it.failed),
+            ("alerts_waiting", "gauge", "Messages still to be delivered.", |it| it.waiting),
+        ] {
+            metric(f, (name, kind, help), alerts(figure).into_iter().map(named))?;
+        }
+        let oldest = self.alerts.iter().filter_map(|(name, it)| Some((name, it.oldest?.as_duration().as_secs_f64())));
+        let help = "When the oldest message still to be delivered was made.";
+        metric(f, ("alerts_oldest_timestamp_seconds", "gauge", help), oldest.map(named))?;
+        let unsaved = one(f64::from(u8::from(self.unsaved)));
+        metric(f, ("state_unsaved", "gauge", "1 while what is known cannot be written to disk."), unsaved)?;
         Ok(())
     }
 }
@@ -135,6 +186,9 @@ mod tests {
         (check.target, check.lines) = ("lab".into(), 6);
         check.calls = BTreeMap::from([((Class::Ok, false), 3), ((Class::CallCalleeBusy, true), 1)]);
         check.left_out.insert("maintenance", 2);
+        let oldest = Timestamp::from_second(1_774_744_200).ok();
+        let alerts = Deliveries { sent: 4, failed: 9, waiting: 1, oldest, ..Deliveries::default() };
+        figures.alerts.insert("webhook".into(), alerts);
         let expected = "\
 # HELP ringfleet_watch_info The version that runs.
 # TYPE ringfleet_watch_info gauge
@@ -162,6 +216,33 @@ ringfleet_watch_datagrams_lost_total{watch=\"a\\\"b\"} 0
 # TYPE ringfleet_watch_reloads_total counter
 ringfleet_watch_reloads_total{watch=\"a\\\"b\",result=\"ok\"} 2
 ringfleet_watch_reloads_total{watch=\"a\\\"b\",result=\"refused\"} 1
+# HELP ringfleet_watch_incidents_open Incidents that are open.
+# TYPE ringfleet_watch_incidents_open gauge
+ringfleet_watch_incidents_open{watch=\"a\\\"b\",severity=\"minor\"} 0
+ringfleet_watch_incidents_open{watch=\"a\\\"b\",severity=\"degraded\"} 0
+ringfleet_watch_incidents_open{watch=\"a\\\"b\",severity=\"major\"} 0
+ringfleet_watch_incidents_open{watch=\"a\\\"b\",severity=\"critical\"} 0
+# HELP ringfleet_watch_alerts_throttled_total Messages that the throttle held back.
+# TYPE ringfleet_watch_alerts_throttled_total counter
+ringfleet_watch_alerts_throttled_total{watch=\"a\\\"b\"} 0
+# HELP ringfleet_watch_alerts_sent_total Messages that were delivered.
+# TYPE ringfleet_watch_alerts_sent_total counter
+ringfleet_watch_alerts_sent_total{watch=\"a\\\"b\",sink=\"webhook\"} 4
+# HELP ringfleet_watch_alerts_refused_total Messages refused for good.
+# TYPE ringfleet_watch_alerts_refused_total counter
+ringfleet_watch_alerts_refused_total{watch=\"a\\\"b\",sink=\"webhook\"} 0
+# HELP ringfleet_watch_alert_tries_failed_total Tries to deliver that failed.
+# TYPE ringfleet_watch_alert_tries_failed_total counter
+ringfleet_watch_alert_tries_failed_total{watch=\"a\\\"b\",sink=\"webhook\"} 9
+# HELP ringfleet_watch_alerts_waiting Messages still to be delivered.
+# TYPE ringfleet_watch_alerts_waiting gauge
+ringfleet_watch_alerts_waiting{watch=\"a\\\"b\",sink=\"webhook\"} 1
+# HELP ringfleet_watch_alerts_oldest_timestamp_seconds When the oldest message still to be delivered was made.
+# TYPE ringfleet_watch_alerts_oldest_timestamp_seconds gauge
+ringfleet_watch_alerts_oldest_timestamp_seconds{watch=\"a\\\"b\",sink=\"webhook\"} 1774744200
+# HELP ringfleet_watch_state_unsaved 1 while what is known cannot be written to disk.
+# TYPE ringfleet_watch_state_unsaved gauge
+ringfleet_watch_state_unsaved{watch=\"a\\\"b\"} 0
 ";
         assert_eq!(figures.to_string(), expected.replace("VERSION", env!("CARGO_PKG_VERSION")));
     }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-pub use figures::{Figures, Spooled};
+pub use figures::{Deliveries, Figures, Spooled};
 
 use crate::net::{self, clock};
 use crate::units::Secret;

@@ -1,13 +1,11 @@
 //! Carries batches from spools to a sink: one at a time, the oldest first, with a growing wait after each failure.
 
 use std::cell::{Cell, RefCell};
-use std::hash::{BuildHasher, RandomState};
-use std::time::Duration;
-
 use tokio::sync::Notify;
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::back_off::BackOff;
 use super::spool::Spool;
 use super::{Delivery, Kept, KeptBecause, Settings, Sink};
 
@@ -16,10 +14,9 @@ pub(super) struct Courier<S> {
     sink: S,
     settings: Settings,
     url: String,
-    failures: u32,
+    back_off: BackOff,
     /// The last thing that went wrong, and whether it stands.
     pub(super) last_error: Option<String>,
-    random: u64,
 }
 
 /// How the thread's two tasks tell each other things.
@@ -57,8 +54,8 @@ impl Signals {
 
 impl<S: Sink> Courier<S> {
     pub(super) fn new(sink: S, url: String, settings: Settings) -> Self {
-        let random = RandomState::new().hash_one(0);
-        Self { sink, settings, url, failures: 0, last_error: None, random }
+        let back_off = BackOff::new(settings.retry_first, settings.retry_longest);
+        Self { sink, settings, url, back_off, last_error: None }
     }
 
     /// Delivers from `spools`, the first that holds something first. Returns when closing and all are empty, or when
@@ -112,7 +109,7 @@ impl<S: Sink> Courier<S> {
 
     fn failed(&mut self, kept: Kept) -> Step {
         // Once per outage: an hour without a server must not be an hour of lines.
-        if self.failures == 0 {
+        if self.back_off.failures() == 0 {
             match kept.because {
                 KeptBecause::Unavailable => {
                     warn!(url = self.url, reason = kept.reason, "results wait in the spool");
@@ -122,24 +119,24 @@ impl<S: Sink> Courier<S> {
                 }
             }
         }
-        self.failures += 1;
+        self.back_off.failed();
         self.last_error = Some(kept.reason.clone());
         Step::Wait(kept)
     }
 
     fn succeeded(&mut self) -> Step {
-        if self.failures > 0 {
-            info!(url = self.url, failures = self.failures, "results are delivered again");
+        let failures = self.back_off.failures();
+        if failures > 0 {
+            info!(url = self.url, failures, "results are delivered again");
         }
-        self.failures = 0;
+        self.back_off.succeeded();
         Step::Delivered
     }
 
     async fn wait(&mut self, kept: &Kept, closing: bool, signals: &Signals) {
-        let pause = self.back_off();
-        if let Some(asked) = kept.wait {
-            // `Retry-After: 0` is no leave to hammer.
-            return sleep(asked.max(pause)).await;
+        let pause = self.back_off.wait(kept.wait);
+        if kept.wait.is_some() {
+            return sleep(pause).await;
         }
         let pause = sleep(pause);
         tokio::pin!(pause);
@@ -151,21 +148,12 @@ impl<S: Sink> Courier<S> {
             }
         }
     }
-
-    /// Doubling, half of it random: many probes must not come back at the same moment.
-    fn back_off(&mut self) -> Duration {
-        let doublings = self.failures.saturating_sub(1).min(16);
-        let longest = (self.settings.retry_first * 2_u32.pow(doublings)).min(self.settings.retry_longest);
-        // Numerical Recipes' linear congruential generator: spreading needs no more.
-        self.random = self.random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        let share = (self.random >> 11) as f64 / (1_u64 << 53) as f64;
-        longest.mul_f64(0.5 + share / 2.0)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::time::Duration;
 
     use tokio::time::{Instant, timeout};
 
@@ -265,8 +253,7 @@ mod tests {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let spools = spool(&dir);
         let mut courier = courier(vec![kept(KeptBecause::Unavailable, None)]);
-        courier.settings.retry_first = Duration::from_secs(100);
-        courier.settings.retry_longest = Duration::from_secs(100);
+        courier.back_off = BackOff::new(Duration::from_secs(100), Duration::from_secs(100));
         let signals = Signals::default();
         let closing = async {
             sleep(Duration::from_secs(10)).await;

@@ -19,7 +19,16 @@ use super::spool::replace;
 /// Where `calls.jsonl` is put away.
 const OLDER_CALLS: &str = "calls.1.jsonl";
 /// What a run writes, apart from the spool, which an earlier run may still need.
-const OWN_FILES: [&str; 6] = ["calls.jsonl", OLDER_CALLS, "windows.jsonl", "summary.json", "report.html", "junit.xml"];
+const OWN_FILES: [&str; 8] = [
+    "calls.jsonl",
+    OLDER_CALLS,
+    "windows.jsonl",
+    "incidents.jsonl",
+    "summary.json",
+    "targets.json",
+    "report.html",
+    "junit.xml",
+];
 
 /// Why a run folder cannot be made or written.
 #[derive(Debug, thiserror::Error)]
@@ -122,6 +131,12 @@ impl RunFolder {
         self.whole("summary.json", &text)
     }
 
+    /// Writes `targets.json`, what a watch knows of each target by its name, as a whole or not at all.
+    pub fn targets(&self, targets: &impl Serialize) -> Result<(), FolderError> {
+        let text = serde_json::to_vec_pretty(targets).expect("labels are plain data");
+        self.whole("targets.json", &text)
+    }
+
     /// Writes `report.html`, as a whole or not at all.
     pub fn report(&self, html: &str) -> Result<(), FolderError> {
         self.whole("report.html", html.as_bytes())
@@ -133,7 +148,8 @@ impl RunFolder {
     }
 
     fn whole(&self, name: &str, bytes: &[u8]) -> Result<(), FolderError> {
-        write_whole(&self.dir.join(name), bytes)
+        let path = self.dir.join(name);
+        replace(&path, bytes).map_err(|error| io_error(&path, error))
     }
 
     /// Puts `calls.jsonl` away as `calls.1.jsonl`, in place of the one before, once it holds so many bytes, and begins
@@ -164,14 +180,6 @@ impl RunFolder {
         fs::create_dir_all(&folder).map_err(|error| io_error(&folder, error))?;
         write(folder.join(file_name(name)?), bytes)
     }
-}
-
-/// Writes a file as a whole or not at all.
-///
-/// # Errors
-/// [`FolderError::Io`].
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    replace(path, bytes).map_err(|error| io_error(path, error))
 }
 
 /// A file of JSON lines.

@@ -10,10 +10,13 @@
 //! at the end is delivered by the next run with the same destination, or by [`flush`]. Waiting and counting belong here,
 //! whether the run passed does not.
 
+pub mod alert;
+mod back_off;
 mod collector;
 mod courier;
 mod files;
 mod flush;
+mod http;
 mod incident;
 pub mod influx;
 pub mod line;
@@ -26,13 +29,14 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use crate::report::SinkReport;
+pub(crate) use back_off::BackOff;
 pub use collector::{Collector, Item};
-pub use files::{FolderError, RunFolder, write_whole};
+pub use files::{FolderError, RunFolder};
 pub use flush::{FlushError, flush};
 pub use incident::{IncidentPoint, point_of_incident};
 pub use spooler::Progress;
 
-use influx::TimeOuts;
+use http::TimeOuts;
 use spool::{Rejected, SpoolError};
 
 /// Takes batches of lines. One request after another; waiting, trying again and disk are the courier's and the spool's.

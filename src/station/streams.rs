@@ -1,22 +1,27 @@
 //! The media host of a station: for each stream a pair of sockets and a [`media::Session`], spread in phase over the
-//! packet time so that no tick has to send them all. Callers and the simulated PBX both use it; `O` is what a stream
-//! belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
+//! packet time so that no tick has to send them all; streams of WebRTC have a [`webrtc::Peer`] beside it, on the same
+//! socket. Callers and the simulated PBX both use it; `O` is what a stream belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::{Channel, MediaPacket, Output, PortId};
 use crate::media::clock::NtpClock;
 use crate::media::{self, Codec, Config, Report, Session, Source};
-use crate::sip::sdp::{AudioCodec, Negotiated};
+use crate::sip::sdp::peering::{LocalPeering, Role};
+use crate::sip::sdp::{AudioCodec, Negotiated, Sdp};
 use crate::timer::Wheel;
 use crate::units::Random;
+use crate::webrtc::{self, Credentials, Identity, Peer, Remote};
 
 /// The configuration of a stream as both sides agreed on it; `None` where it has no address or codec to send with.
 pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpClock) -> Option<Config> {
-    let rtp = agreed.remote_rtp?;
+    let dtls = agreed.dtls.is_some();
+    // ICE finds the address, and until then nothing is sent.
+    let rtp = if dtls { SocketAddr::from(([0; 4], 0)) } else { agreed.remote_rtp? };
     let codec = Codec::from_name(agreed.codec.name)?;
     Some(Config {
         payload_type: agreed.payload_type,
@@ -24,9 +29,10 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
         rtcp_mux: agreed.rtcp_mux,
         direction: agreed.direction,
         srtp: agreed.srtp,
+        dtls,
         send,
         marker_id,
-        ..Config::new(codec, rtp, agreed.remote_rtcp.unwrap_or(rtp), clock)
+        ..Config::new(codec, rtp, agreed.remote_rtcp.filter(|_| !dtls).unwrap_or(rtp), clock)
     })
 }
 
@@ -42,6 +48,8 @@ const PTIME_MS: u32 = 20;
 #[derive(Debug)]
 pub struct Streams<O> {
     places: Vec<Place<O>>,
+    /// Our certificate, where WebRTC is spoken.
+    identity: Option<Arc<Identity>>,
     free: Vec<u32>,
     timers: Wheel<(u32, u32)>,
     random: Random,
@@ -74,6 +82,8 @@ struct Place<O> {
     /// Its events are kept.
     watched: bool,
     session: Option<Box<Session>>,
+    /// Brings path and keys, where the stream is one of WebRTC.
+    peer: Option<Box<Peer>>,
     armed: Option<Instant>,
 }
 
@@ -87,9 +97,12 @@ enum Pending {
 impl<O: Copy> Streams<O> {
     /// No streams yet. As many as `watched` at the same time have their events kept: a stream that starts while there
     /// is room, for its whole life. So which are does not depend on how they fare.
-    pub fn new(seed: u64, watched: u32, now: Instant) -> Self {
+    ///
+    /// Without an `identity` WebRTC is not spoken.
+    pub fn new(seed: u64, watched: u32, identity: Option<Arc<Identity>>, now: Instant) -> Self {
         Self {
             places: Vec::new(),
+            identity,
             free: Vec::new(),
             timers: Wheel::new(now),
             random: Random::new(seed),
@@ -107,7 +120,14 @@ impl<O: Copy> Streams<O> {
     /// Asks for a pair of sockets.
     pub fn open(&mut self, owner: O, range: Option<(u16, u16)>, local: IpAddr) -> PortId {
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place { generation: 0, owner: None, watched: false, session: None, armed: None });
+            self.places.push(Place {
+                generation: 0,
+                owner: None,
+                watched: false,
+                session: None,
+                peer: None,
+                armed: None,
+            });
             self.places.len() as u32 - 1
         });
         let port = PortId(index);
@@ -126,14 +146,83 @@ impl<O: Copy> Streams<O> {
         self.counts
     }
 
+    /// Makes the stream one of WebRTC, unless it is one, and gives what a description of ours says of that. `None`
+    /// where WebRTC is not spoken, or the addresses of `config` cannot be offered.
+    pub fn prepare(
+        &mut self,
+        now: Instant,
+        port: PortId,
+        config: impl FnOnce() -> webrtc::Config,
+    ) -> Option<&LocalPeering> {
+        let identity = self.identity.as_ref()?;
+        let place = self.places.get_mut(port.0 as usize)?;
+        let random = &mut self.random;
+        let peer = place
+            .peer
+            .get_or_insert_with(|| Box::new(Peer::new(config(), Arc::clone(identity), random.next_u64(), now)));
+        Some(peer.ours())
+    }
+
+    /// What a description of ours says of WebRTC where no socket stands behind it.
+    pub fn without_socket(&self, credentials: Credentials) -> Option<LocalPeering> {
+        let identity = self.identity.as_ref()?;
+        Some(LocalPeering {
+            ufrag: credentials.ufrag,
+            pwd: credentials.pwd,
+            lite: false,
+            candidates: Vec::new(),
+            fingerprint: identity.fingerprint().to_owned(),
+            role: Role::Client,
+        })
+    }
+
+    /// What a description of ours says of WebRTC, where the stream is one of it.
+    pub fn peering(&self, port: PortId) -> Option<&LocalPeering> {
+        self.peer(port).map(Peer::ours)
+    }
+
+    /// The path and the keys of a stream, where they are WebRTC's.
+    pub fn peer(&self, port: PortId) -> Option<&Peer> {
+        self.places.get(port.0 as usize)?.peer.as_deref()
+    }
+
+    fn set_remote(&mut self, now: Instant, port: PortId, remote: &Remote) {
+        if let Some(peer) = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut()) {
+            peer.set_remote(now, remote);
+            self.drain(port);
+        }
+    }
+
+    /// What the other side says of itself in the line that was agreed on, where that is WebRTC's: the path is looked for.
+    pub fn connect(&mut self, now: Instant, port: PortId, theirs: &Sdp<'_>, agreed: &Negotiated) {
+        let Some(role) = agreed.dtls else { return };
+        if let Some(remote) = theirs.media.get(agreed.line).and_then(|media| Remote::of(media, role)) {
+            self.set_remote(now, port, &remote);
+        }
+    }
+
+    /// An offer came: where it begins ICE anew, so do we, with these credentials.
+    pub fn follow_restart(&mut self, port: PortId, offer: &Sdp<'_>, credentials: impl FnOnce() -> Credentials) {
+        let line = offer.audio().find(|media| media.is_dtls_rtp() && !media.is_rejected());
+        // What we are in DTLS is settled with the answer.
+        let offered = line.and_then(|media| Remote::of(media, Role::Server));
+        if let (Some(offered), Some(place)) = (offered, self.places.get_mut(port.0 as usize))
+            && let Some(peer) = place.peer.as_mut().filter(|peer| peer.is_restarted_by(&offered))
+        {
+            peer.restart(credentials());
+        }
+    }
+
     /// Begins to send and to listen; a stream that runs goes on towards the addresses of `config`, with its keys. The phase of the
     /// stream is set here.
     pub fn run(&mut self, now: Instant, port: PortId, config: Config) {
         if self.is_running(port) {
             return self.with_session(port, |session| {
-                session.set_remote(config.remote_rtp, config.remote_rtcp, now);
                 session.set_direction(config.direction, now);
-                session.set_srtp(config.srtp, now);
+                if !config.dtls {
+                    session.set_remote(config.remote_rtp, config.remote_rtcp, now);
+                    session.set_srtp(config.srtp, now);
+                }
             });
         }
         // 7 and 20 have no common factor: neighbours in time are far apart in phase.
@@ -142,6 +231,11 @@ impl<O: Copy> Streams<O> {
         let seed = self.random.next_u64();
         let place = &mut self.places[port.0 as usize];
         place.session = Some(Box::new(Session::new(config, seed, now)));
+        if let (Some((remote, keys)), Some(session)) =
+            (place.peer.as_ref().and_then(|peer| peer.secured()), &mut place.session)
+        {
+            session.secure(remote, keys, now);
+        }
         place.watched = self.room > 0;
         self.room -= u32::from(place.watched);
         self.counts.started += 1;
@@ -164,8 +258,14 @@ impl<O: Copy> Streams<O> {
 
     /// Ends a stream and gives its sockets back. `None` where it was never started.
     pub fn finish(&mut self, now: Instant, port: PortId) -> Option<Report> {
+        // The goodbye of RTCP goes out before that of DTLS ends the association.
         self.with_session(port, |session| session.close(now));
+        if let Some(peer) = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut()) {
+            peer.close();
+            self.drain(port);
+        }
         let place = self.places.get_mut(port.0 as usize)?;
+        (place.peer, place.armed) = (None, None);
         let session = place.session.take();
         place.generation += 1;
         self.room += u32::from(place.watched);
@@ -178,14 +278,22 @@ impl<O: Copy> Streams<O> {
     /// A packet arrived.
     pub fn handle_packet(&mut self, packet: MediaPacket<'_>) {
         let MediaPacket { arrived, port, channel, from, bytes } = packet;
-        let Some(session) = self.places.get_mut(port.0 as usize).and_then(|place| place.session.as_mut()) else {
-            self.stray += 1;
-            return;
-        };
-        match channel {
-            Channel::Rtp if !media::rtcp::is_rtcp(bytes) => session.handle_rtp(arrived, from, bytes),
-            _ => session.handle_rtcp(arrived, from, bytes),
-        }
+        let place = self.places.get_mut(port.0 as usize);
+        let taken = place.is_some_and(|place| match (&mut place.peer, &mut place.session, channel) {
+            (Some(peer), ..) if webrtc::is_stun(bytes) || webrtc::is_dtls(bytes) => {
+                peer.handle_packet(arrived, from, bytes)
+            }
+            (_, None, _) => false,
+            (_, Some(session), Channel::Rtp) if !media::rtcp::is_rtcp(bytes) => {
+                session.handle_rtp(arrived, from, bytes);
+                true
+            }
+            (_, Some(session), _) => {
+                session.handle_rtcp(arrived, from, bytes);
+                true
+            }
+        });
+        self.stray += u64::from(!taken);
         self.drain(port);
     }
 
@@ -197,10 +305,13 @@ impl<O: Copy> Streams<O> {
                 continue;
             }
             place.armed = None;
+            if let Some(peer) = &mut place.peer {
+                peer.handle_timeout(now);
+            }
             if let Some(session) = &mut place.session {
                 session.handle_timeout(now);
-                self.drain(PortId(index));
             }
+            self.drain(PortId(index));
         }
     }
 
@@ -231,8 +342,45 @@ impl<O: Copy> Streams<O> {
     }
 
     fn drain(&mut self, port: PortId) {
+        let peer = self.drain_peer(port);
+        let session = self.drain_session(port);
+        let Some(at) = peer.into_iter().chain(session).min() else { return };
         let place = &mut self.places[port.0 as usize];
-        let Some(session) = &mut place.session else { return };
+        if place.armed.is_none_or(|armed| at < armed) {
+            place.armed = Some(at);
+            self.timers.insert(at, (port.0, place.generation));
+        }
+    }
+
+    /// Takes what the peer of a stream has to send and to tell; gives its deadline.
+    fn drain_peer(&mut self, port: PortId) -> Option<Instant> {
+        let Place { peer: Some(peer), session, .. } = self.places.get_mut(port.0 as usize)? else { return None };
+        loop {
+            match peer.poll_output(&mut self.packet) {
+                webrtc::Output::Transmit(to) => {
+                    let start = self.arena.len();
+                    self.arena.extend_from_slice(&self.packet);
+                    let (channel, bytes) = (Channel::Rtp, start..self.arena.len());
+                    self.out.push_back(Pending::Packet { port, channel, to, bytes });
+                }
+                webrtc::Output::Event(event) => {
+                    let (now, Some(session)) = (peer.now(), session.as_mut()) else { continue };
+                    match event {
+                        webrtc::Event::Connected { remote, keys } => session.secure(remote, keys, now),
+                        webrtc::Event::Moved(remote) => session.set_remote(remote, remote, now),
+                        // It is the peer's own to tell why.
+                        webrtc::Event::Failed(_) => {}
+                    }
+                }
+                webrtc::Output::Timeout(at) => return at,
+            }
+        }
+    }
+
+    /// Takes what the session of a stream has to send and to tell; gives its deadline.
+    fn drain_session(&mut self, port: PortId) -> Option<Instant> {
+        let place = self.places.get_mut(port.0 as usize)?;
+        let session = place.session.as_mut()?;
         loop {
             let start = self.arena.len();
             match session.poll_output(&mut self.packet) {
@@ -244,18 +392,12 @@ impl<O: Copy> Streams<O> {
                     self.arena.extend_from_slice(&self.packet);
                     self.out.push_back(Pending::Packet { port, channel, to, bytes: start..self.arena.len() });
                 }
-                media::Output::Idle => break,
+                media::Output::Idle => return None,
                 media::Output::Event(event) => {
                     let owner = place.owner.filter(|_| place.watched);
                     self.events.extend(owner.map(|owner| (owner, event)));
                 }
-                media::Output::Timeout(at) => {
-                    if place.armed.is_none_or(|armed| at < armed) {
-                        place.armed = Some(at);
-                        self.timers.insert(at, (port.0, place.generation));
-                    }
-                    break;
-                }
+                media::Output::Timeout(at) => return Some(at),
             }
         }
     }

@@ -1,11 +1,13 @@
 //! What the results of a watch come to: who is hit, and which news of it are told. No clock, no files.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
 use super::job::Purpose;
-use crate::incident::{Change, Config, Decision, Incident, Judge, Message, Output, Sample, Throttle};
+use crate::incident::{Change, Config, Decision, Incident, Judge, Message, Output, Sample, State, Throttle};
 use crate::record::CallRecord;
 use crate::scenario::watch::Alerts;
 
@@ -13,8 +15,22 @@ use crate::scenario::watch::Alerts;
 pub(super) struct Incidents {
     judge: Judge,
     throttle: Throttle,
+    /// Incidents whose message the throttle holds back. Those that are still open when it lets go are told then.
+    held: BTreeMap<String, Change>,
     /// When the judge has something to do by itself.
     due: Instant,
+    /// When a message that is held back is looked at again.
+    look_at: Instant,
+}
+
+/// What outlives a restart. To be stored with each message that is sent.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Memory {
+    judge: State,
+    throttle: Throttle,
+    held: BTreeMap<String, Change>,
+    /// When it was so.
+    at: Timestamp,
 }
 
 /// An incident has changed.
@@ -22,14 +38,51 @@ pub(super) struct Incidents {
 pub(super) struct News {
     pub(super) change: Change,
     pub(super) incident: Incident,
-    /// What is to be told; `None` where the throttle holds it back, or it is not worth a message.
-    pub(super) message: Option<Message>,
+    /// How it is told.
+    pub(super) message: Message,
+    /// Whether it is; not where the throttle holds it back, or it is not worth a message.
+    pub(super) is_told: bool,
 }
 
 impl Incidents {
     /// `interval`: an agent's calls come so often.
     pub(super) fn new(alerts: &Alerts, interval: Duration, now: Instant) -> Self {
-        Self { judge: Judge::new(config(alerts, interval), now), throttle: Throttle::new(alerts.throttle), due: now }
+        Self {
+            judge: Judge::new(config(alerts, interval), now),
+            throttle: Throttle::new(alerts.throttle),
+            held: BTreeMap::new(),
+            due: now,
+            look_at: now,
+        }
+    }
+
+    /// One that goes on from where another stopped.
+    pub(super) fn restored(alerts: &Alerts, interval: Duration, memory: Memory, now: Instant, wall: Timestamp) -> Self {
+        let Memory { judge, throttle, held, at } = memory;
+        // A calendar that was set back does not say how long nobody judged.
+        let away = Duration::try_from(wall.duration_since(at)).unwrap_or(Duration::ZERO);
+        let mut throttle = throttle.restored(alerts.throttle);
+        throttle.resume(now, wall);
+        let judge = Judge::restore(config(alerts, interval), judge, away, now);
+        Self { judge, throttle, held, due: now, look_at: now }
+    }
+
+    /// All that is known, to be stored.
+    pub(super) fn memory(&self, wall: Timestamp) -> Memory {
+        let (judge, throttle) = (self.judge.state().clone(), self.throttle.clone());
+        Memory { judge, throttle, held: self.held.clone(), at: wall }
+    }
+
+    /// Another file holds: what it says of windows and periods does, from now on.
+    pub(super) fn replace(&mut self, alerts: &Alerts, interval: Duration, now: Instant, wall: Timestamp) {
+        let suppressed = self.throttle.suppressed;
+        *self = Self::restored(alerts, interval, self.memory(wall), now, wall);
+        self.throttle.suppressed = suppressed;
+    }
+
+    /// Messages that the throttle held back.
+    pub(super) fn throttled(&self) -> u64 {
+        self.throttle.suppressed
     }
 
     /// A result. What repeats a failure is none of its own: the `retry` of the failure says what it showed.
@@ -51,8 +104,9 @@ impl Incidents {
         self.due
     }
 
-    /// What has changed. `wall` is the calendar.
-    pub(super) fn news(&mut self, now: Instant, wall: Timestamp) -> Vec<News> {
+    /// What has changed. `wall` is the calendar, `watch` goes before every dedup key: it is no watch's alone that two of
+    /// them tell the same people.
+    pub(super) fn news(&mut self, watch: &str, now: Instant, wall: Timestamp) -> Vec<News> {
         let mut news = Vec::new();
         if self.due > now {
             return news;
@@ -62,23 +116,55 @@ impl Incidents {
             match self.judge.poll_output() {
                 Output::Changed(change, incident) => {
                     let decision = self.throttle.decide(now, wall, change, &incident);
-                    let told = (decision == Decision::Send).then(|| {
-                        let key = self.throttle.dedup_key(&incident);
-                        Message::new(change, &incident, key, Vec::new())
-                    });
-                    news.push(News { change, incident: *incident, message: told });
+                    match decision {
+                        Decision::Throttled => drop(self.held.insert(incident.id.clone(), change)),
+                        Decision::Send | Decision::NeverTold => drop(self.held.remove(&incident.id)),
+                        Decision::Quiet => {}
+                    }
+                    news.push(self.news_of(watch, change, *incident, decision == Decision::Send));
                 }
                 // Every failure is tried again before it comes here.
                 Output::Reproduce(_) => {}
                 Output::Timeout(at) => {
+                    news.extend(self.let_go(watch, now, wall));
                     self.due = at.max(now + LEAST);
+                    if !self.held.is_empty() {
+                        self.due = self.due.min(self.look_at);
+                    }
                     return news;
                 }
             }
         }
     }
+
+    /// Incidents that are still open, and whose message is not held back any more.
+    fn let_go(&mut self, watch: &str, now: Instant, wall: Timestamp) -> Vec<News> {
+        if self.held.is_empty() || now < self.look_at {
+            return Vec::new();
+        }
+        self.look_at = now + LOOK_AT_HELD;
+        let open: Vec<Incident> =
+            self.open().filter(|incident| self.held.contains_key(&incident.id)).cloned().collect();
+        self.held.retain(|id, _| open.iter().any(|incident| incident.id == *id));
+        let free: Vec<Incident> =
+            open.into_iter().filter(|incident| !self.throttle.is_held(now, wall, incident)).collect();
+        let tell = |incident: Incident| {
+            let change = self.held.remove(&incident.id).unwrap_or(Change::Opened);
+            let decision = self.throttle.decide(now, wall, change, &incident);
+            self.news_of(watch, change, incident, decision == Decision::Send)
+        };
+        free.into_iter().map(tell).collect()
+    }
+
+    fn news_of(&self, watch: &str, change: Change, incident: Incident, is_told: bool) -> News {
+        let key = format!("{watch}/{}", self.throttle.dedup_key(&incident));
+        let message = Message::new(change, &incident, key, Vec::new());
+        News { change, incident, message, is_told }
+    }
 }
 
+/// Between two looks at messages that are held back.
+const LOOK_AT_HELD: Duration = Duration::from_secs(1);
 /// Between two looks at least.
 const LEAST: Duration = Duration::from_millis(100);
 
@@ -125,7 +211,7 @@ mod tests {
             };
             incidents.handle_result(now, &record, Purpose::Scheduled);
             for step in 0..15 {
-                news.extend(incidents.news(now + Duration::from_secs(step), wall(seconds + step)));
+                news.extend(incidents.news("w", now + Duration::from_secs(step), wall(seconds + step)));
             }
         }
         news
@@ -140,15 +226,52 @@ mod tests {
     fn a_trunk_that_refuses_is_one_message_and_its_end_another() {
         let begin = Instant::now();
         let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
-        let told = |incidents: &mut Incidents, minutes: std::ops::Range<u64>, refuses: bool| -> Vec<String> {
-            let news = minutes.flat_map(|it| minute(incidents, begin, it, refuses)).collect::<Vec<_>>();
-            news.into_iter().filter_map(|news| news.message).map(|message| message.title).collect()
-        };
-        assert_eq!(told(&mut incidents, 0..10, false), [""; 0]);
-        let opened = told(&mut incidents, 10..20, true);
+        assert_eq!(told(&mut incidents, begin, 0..10, false), [""; 0]);
+        let opened = told(&mut incidents, begin, 10..20, true);
         assert_eq!(opened, ["[critical] widespread: trunk cht line.down opened"]);
-        let closed = told(&mut incidents, 20..40, false);
+        let closed = told(&mut incidents, begin, 20..40, false);
         assert_eq!(closed, ["[critical] widespread: trunk cht line.down closed"]);
+    }
+
+    /// What is told in some minutes, as titles.
+    fn told(incidents: &mut Incidents, begin: Instant, minutes: std::ops::Range<u64>, refuses: bool) -> Vec<String> {
+        let news = minutes.flat_map(|it| minute(incidents, begin, it, refuses)).collect::<Vec<_>>();
+        news.into_iter().filter(|news| news.is_told).map(|news| news.message.title).collect()
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
+    fn what_is_back_within_the_hour_is_told_once_the_hour_is_over_if_it_still_is() {
+        let begin = Instant::now();
+        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
+        assert_eq!(told(&mut incidents, begin, 0..10, false), [""; 0]);
+        assert_eq!(told(&mut incidents, begin, 10..15, true).len(), 1);
+        assert_eq!(told(&mut incidents, begin, 15..30, false), ["[critical] widespread: trunk cht line.down closed"]);
+        assert_eq!(told(&mut incidents, begin, 30..65, true), [""; 0], "the hour is not over");
+        assert_eq!(incidents.throttled(), 1);
+        assert_eq!(told(&mut incidents, begin, 65..75, true), ["[critical] widespread: trunk cht line.down is back"]);
+        assert_eq!(told(&mut incidents, begin, 75..200, true), [""; 0], "once");
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
+    fn over_a_restart_nothing_is_told_twice_and_the_end_has_the_key_of_the_beginning() {
+        let begin = Instant::now();
+        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
+        told(&mut incidents, begin, 0..10, false);
+        let news: Vec<News> = (10..15).flat_map(|it| minute(&mut incidents, begin, it, true)).collect();
+        let opened: Vec<_> = news.iter().filter(|it| it.is_told).map(|it| it.message.dedup_key.clone()).collect();
+        let text = serde_json::to_string(&incidents.memory(wall(15 * 60))).expect("serialises");
+        let memory: Memory = serde_json::from_str(&text).expect("reads back");
+        // Two minutes nobody was there.
+        let now = begin + Duration::from_secs(17 * 60);
+        let mut incidents = Incidents::restored(&Alerts::default(), MINUTE, memory, now, wall(17 * 60));
+        assert_eq!(incidents.open().count(), 1);
+        assert_eq!(told(&mut incidents, begin, 17..25, true), [""; 0]);
+        let news: Vec<News> = (25..45).flat_map(|it| minute(&mut incidents, begin, it, false)).collect();
+        let closed: Vec<_> = news.iter().filter(|it| it.is_told).map(|it| it.message.dedup_key.clone()).collect();
+        assert_eq!((opened.len(), &closed), (1, &opened));
+        assert!(opened[0].starts_with("w/inc-2026"), "{opened:?}");
     }
 
     #[test]

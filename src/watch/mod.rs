@@ -4,21 +4,25 @@
 //! pace::Calendar ─start─► Stage (worker, labs, servers) ─record─► Jobs ─failed─► once more, with sockets of its own
 //!       ▲                                                          │
 //!       └────────────────────── ended ◄────────────────────────────┼─► Results: folder, spool ─► InfluxDB
-//!                                                                  ├─► Incidents: judge, throttle ─► messages
+//!                                                                  ├─► Incidents: judge, throttle ─► notify ─► people
 //!                                                                  └─► Shown ─► serve: page, API
 //! ```
 //!
 //! Every check is a member of one worker ([`crate::call::Group`]) with a plan of its own, whose attempts start when the
 //! calendar says so. A file that was changed is read again on SIGHUP: its checks join anew, those of before leave and end
-//! what is under way. A failure is held until it was tried again, so that its record says whether it could be reproduced.
+//! what is under way. A failure is held until it was tried again, so that its record says whether it could be reproduced. What it knows outlives it in one file (`store`).
 
 mod incidents;
 mod job;
+mod notify;
 mod once;
 mod results;
 mod run;
+mod sheets;
 mod shown;
 mod stage;
+mod store;
 
-pub use run::{Asked, Ended, Options, Said, run};
+pub use run::{Asked, Ended, Options, Said, WatchError, run};
 pub use stage::StageError;
+pub use store::{Store, StoreError};

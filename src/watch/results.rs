@@ -1,7 +1,6 @@
 //! Where results of a watch go: all of them to its folder and its database, bounded, as it runs for ever.
 
-use std::collections::VecDeque;
-use std::path::Path;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,11 +8,10 @@ use serde::Serialize;
 use super::job::Outcome;
 use crate::evidence::File;
 use crate::incident::{Change, Incident};
-use crate::pace::calendar::Position;
 use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
 use crate::report::{SinkCounts, SinkReport};
 use crate::serve::view::Sink as Shown;
-use crate::sink::{Collector, FolderError, IncidentPoint, Item, RunFolder, write_whole};
+use crate::sink::{Collector, FolderError, IncidentPoint, Item, RunFolder};
 
 /// `calls.jsonl` is put away once it holds so many bytes: it and the one before hold twice as much at most.
 const CALLS_BYTES: u64 = 64 << 20;
@@ -75,6 +73,12 @@ impl Results {
         self.note(written)
     }
 
+    /// What is known of the targets, for incident sheets.
+    pub(super) fn targets(&mut self, targets: &BTreeMap<String, BTreeMap<String, String>>) -> Option<String> {
+        let written = self.folder.targets(targets);
+        self.note(written)
+    }
+
     /// A second of a leg's media has passed.
     pub(super) fn second(&self, second: &MediaSecond) {
         if let Some(collector) = &self.collector {
@@ -118,13 +122,6 @@ impl Results {
     pub(super) fn tick(&mut self) -> Option<String> {
         let progress = self.collector.as_ref().map(Collector::progress);
         let written = self.folder.tick(progress).and_then(|()| self.folder.roll_calls(CALLS_BYTES));
-        self.note(written)
-    }
-
-    /// Where the calendar stands, for the next start.
-    pub(super) fn position(&mut self, path: &Path, position: &Position) -> Option<String> {
-        let text = serde_json::to_vec(position).expect("a position is plain data");
-        let written = write_whole(path, &text);
         self.note(written)
     }
 

@@ -2,22 +2,25 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::RecvTimeoutError;
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::incidents::{Incidents, News};
+use super::incidents::{Incidents, Memory, News};
 use super::job::{Job, Next, Outcome, Purpose, complete, is_ours};
+use super::notify::{Notifier, Pulse, Senders, Told};
 use super::once::Verdicts;
 use super::results::Results;
+use super::sheets::{Sheets, links};
 use super::shown::{Shown, TroubleOf};
 use super::stage::{Stage, StageError};
+use super::store::Store;
 use crate::call::{Finished, MemberId, NotBegun, Pause};
 use crate::engine::GroupTold;
 use crate::evidence::File;
+use crate::incident::Incident;
 use crate::net::clock;
 use crate::pace::calendar::{Calendar, Event, Moment, Position, Why, WhyNot};
 use crate::record::{CallRecord, Retry};
@@ -26,6 +29,7 @@ use crate::scenario::diagnostic::Diagnostics;
 use crate::scenario::plan::Step;
 use crate::scenario::watch::{Check, Watch};
 use crate::serve::{Board, Spooled};
+use crate::sink::alert::{Alert, AlertError};
 use crate::sink::{Collector, IncidentPoint, RunFolder};
 
 /// How long it waits for something to happen before it looks at signals.
@@ -36,6 +40,10 @@ const TICK: Duration = Duration::from_millis(200);
 const SHOW: Duration = Duration::from_secs(1);
 /// Between two times that the calendar's position is written.
 const NOTE_POSITION: Duration = Duration::from_secs(10);
+/// What the judge knows is written with each change of an incident, and so often: soon where something failed.
+const NOTE_MEMORY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// How long messages may be delivered after the end; those that are left are delivered by the next watch.
+const LAST_MESSAGES: Duration = Duration::from_secs(5);
 /// Checks that `--once` makes at the same time.
 const AT_ONCE: usize = 50;
 /// And between two of its starts.
@@ -60,10 +68,8 @@ pub struct Options {
     pub folder: RunFolder,
     /// And the database.
     pub collector: Option<Collector>,
-    /// Where the calendar's position is written.
-    pub position_file: PathBuf,
-    /// Where an earlier watch stood.
-    pub position: Position,
+    /// What an earlier watch knew, and where it is kept; `None` for one that keeps nothing and tells nobody.
+    pub store: Option<Store>,
     /// Where its figures are written for others.
     pub board: Board,
     /// Whether there is a page that shows its lines.
@@ -133,7 +139,11 @@ struct Running<'a> {
     waiting: VecDeque<Arc<str>>,
     verdicts: Verdicts,
     stopping: bool,
-    position_file: PathBuf,
+    /// Who tells people, and keeps what is known.
+    notifier: Option<Notifier>,
+    sheets: Sheets,
+    /// When what is known is written next, without a change.
+    memory_due: Instant,
     board: Board,
     /// What the page shows, where there is one.
     shown: Option<Shown>,
@@ -141,18 +151,47 @@ struct Running<'a> {
     overflows: u64,
 }
 
+/// Why a watch cannot be run.
+#[derive(Debug, thiserror::Error)]
+pub enum WatchError {
+    /// Its checks cannot be called.
+    #[error(transparent)]
+    Stage(#[from] StageError),
+    /// Somebody cannot be told.
+    #[error("notify: {0}")]
+    Alert(#[from] AlertError),
+    /// The thread that tells people cannot be started.
+    #[error("cannot start a thread: {0}")]
+    Thread(std::io::Error),
+}
+
 /// Runs a watch until it is asked to stop, or, once, until each check was made.
 ///
 /// # Errors
-/// [`StageError`]: nothing was dialled.
-pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMut(Said)) -> Result<Ended, StageError> {
+/// [`WatchError`]: nothing was dialled.
+pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMut(Said)) -> Result<Ended, WatchError> {
+    let senders = Senders::new(&watch.alerts)?;
     let stage = Stage::new(options.nameserver, options.run_id, watch.site.clone(), options.watched_legs)?;
-    let calendar = Calendar::new(watch.zone.clone(), Vec::new(), options.position.clone(), moment());
+    let now = clock::now();
+    let position: Position = options.store.as_ref().and_then(|store| store.get("position")).unwrap_or_default();
+    let memory: Option<Memory> = options.store.as_ref().and_then(|store| store.get("memory"));
+    let interval = watch.interval();
+    let incidents = match memory {
+        Some(memory) => Incidents::restored(&watch.alerts, interval, memory, now, clock::timestamp()),
+        None => Incidents::new(&watch.alerts, interval, now),
+    };
+    let open: Vec<Incident> = incidents.open().cloned().collect();
+    let start = |store: Store| {
+        let undelivered = store.beside("undelivered.jsonl");
+        Notifier::start(store, undelivered, senders, &open).map_err(WatchError::Thread)
+    };
+    let calendar = Calendar::new(watch.zone.clone(), Vec::new(), position.clone(), moment());
     let mut running = Running {
         stage,
         calendar,
+        sheets: Sheets::new(options.folder.path(), &watch),
         results: Results::new(options.folder, options.collector),
-        incidents: Incidents::new(&watch.alerts, watch.interval(), clock::now()),
+        incidents,
         say,
         once: options.once,
         lines: FxHashMap::default(),
@@ -162,21 +201,29 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         waiting: VecDeque::new(),
         verdicts: Verdicts::default(),
         stopping: false,
-        position_file: options.position_file,
+        notifier: options.store.map(start).transpose()?,
+        memory_due: now + NOTE_MEMORY.1,
         board: options.board,
         shown: options.page.then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
         overflows: 0,
         watch,
     };
+    for incident in &open {
+        running.note(format!("{} is still open: {} since {}", incident.id, incident.place(), incident.since));
+    }
     running.set_out()?;
     let checks = running.recurring();
     let zone = running.watch.zone.clone();
-    running.calendar = Calendar::new(zone, checks, options.position, moment());
+    running.calendar = Calendar::new(zone, checks, position, moment());
     if options.once {
         running.waiting = running.of_check.iter().flatten().cloned().collect();
     }
     let ended = running.go_on(asked);
-    let Running { results, stage, verdicts, .. } = running;
+    running.keep_memory();
+    let Running { results, stage, verdicts, notifier, say, .. } = running;
+    for note in notifier.map(|notifier| notifier.finish(LAST_MESSAGES)).unwrap_or_default() {
+        say(Said::Note(note));
+    }
     stage.close();
     let sink = results.close();
     let Verdicts { checks, failed, late, unreachable } = verdicts;
@@ -235,14 +282,15 @@ impl Running<'_> {
                 next_show = now + SHOW;
                 self.show();
             }
-            if now >= next_note && !self.once {
+            if now >= next_note {
                 next_note = now + NOTE_POSITION;
                 self.keep_position();
             }
+            if now >= self.memory_due {
+                self.keep_memory();
+            }
         }
-        if !self.once {
-            self.keep_position();
-        }
+        self.keep_position();
         // Nobody will hear of these any more; what was held is a result as it is.
         let left: Vec<Job> = self.jobs.drain().map(|(_, job)| job).collect();
         for original in left.into_iter().filter_map(Job::give_up) {
@@ -268,6 +316,10 @@ impl Running<'_> {
             }
             self.of_check.push(names);
         }
+        let actors = self.watch.checks.iter().flat_map(|check| &check.plan.actors);
+        let targets = actors.map(|actor| (actor.target.name.clone(), actor.target.labels.clone())).collect();
+        let trouble = self.results.targets(&targets);
+        self.note_trouble(trouble);
         if let Some(shown) = &mut self.shown {
             shown.set_watch(&self.watch);
         }
@@ -300,6 +352,13 @@ impl Running<'_> {
                 return;
             }
         };
+        let senders = match Senders::new(&watch.alerts) {
+            Ok(senders) => senders,
+            Err(error) => {
+                self.not_reloaded(format!("notify: {error}: the watch goes on as it was"));
+                return;
+            }
+        };
         if (&watch.influx, watch.metrics, &watch.page, &watch.site)
             != (&self.watch.influx, self.watch.metrics, &self.watch.page, &self.watch.site)
         {
@@ -318,6 +377,12 @@ impl Running<'_> {
             }
             self.not_reloaded(format!("{error}: the watch goes on as it was"));
             return;
+        }
+        self.sheets.replace(&self.watch);
+        let interval = self.watch.interval();
+        self.incidents.replace(&self.watch.alerts, interval, clock::now(), clock::timestamp());
+        if let Some(notifier) = &self.notifier {
+            notifier.replace(senders);
         }
         let before: FxHashSet<MemberId> = before.into_iter().collect();
         before.into_iter().for_each(|member| self.stage.worker.leave(member));
@@ -592,22 +657,35 @@ impl Running<'_> {
         // Once, there is nothing to compare with.
         if !self.once {
             self.incidents.handle_result(clock::now(), &outcome.finished.record, outcome.purpose);
+            self.sheets.handle_result(&outcome.finished.record);
+            if outcome.finished.record.is_failed() {
+                self.memory_due = self.memory_due.min(clock::now() + NOTE_MEMORY.0);
+            }
         }
     }
 
     /// What the results come to: every change is kept, and those that are worth it are told.
     fn tell_incidents(&mut self) {
         let time = clock::timestamp();
-        for News { change, incident, message } in self.incidents.news(clock::now(), time) {
-            let point = IncidentPoint { time, site: self.watch.site.as_deref(), change, incident: &incident };
+        let mut told = Vec::new();
+        for News { change, incident, mut message, is_told } in self.incidents.news(&self.watch.name, clock::now(), time)
+        {
+            let site = self.watch.site.as_deref();
+            let point = IncidentPoint { time, site, change, incident: &incident };
             let trouble = self.results.incident(&point);
-            self.note_trouble(trouble);
+            message.add_links(links(&self.watch, &incident));
             if let Some(shown) = &mut self.shown {
                 shown.incident(change, &incident);
             }
-            if let Some(message) = message {
-                self.note(format!("{}\n{}", message.title, message.text));
+            if is_told {
+                (self.say)(Said::Note(format!("{}\n{}", message.title, message.text)));
             }
+            let alert = Alert::new(&self.watch.name, site, time, message, self.sheets.of(&incident));
+            told.push(Told { alert, is_message: is_told });
+            self.note_trouble(trouble);
+        }
+        if let Some(notifier) = self.notifier.as_ref().filter(|_| !told.is_empty()) {
+            notifier.hand_over(told, self.incidents.memory(time));
         }
     }
 
@@ -633,12 +711,26 @@ impl Running<'_> {
             up: self.results.sink_trouble().is_none(),
         });
         let lost = self.stage.worker.lost_datagrams() + self.overflows;
-        self.board.write(|figures| (figures.spooled, figures.datagrams_lost) = (spooled, lost));
+        let incidents: Arc<[Incident]> = self.incidents.open().cloned().collect();
+        let (lines, incidents_open) = (self.lines.len(), incidents.len());
+        let told = self.notifier.as_ref().map(Notifier::shown).unwrap_or_default();
         if let Some(shown) = &mut self.shown {
             let now = clock::timestamp();
             shown.trouble(TroubleOf::Disk, self.results.trouble(), now);
+            shown.trouble(TroubleOf::Memory, told.unsaved.as_deref(), now);
+            shown.trouble(TroubleOf::Alerts, told.away.as_deref(), now);
             shown.open_incidents(self.incidents.open());
             self.board.publish(shown.view(now, self.calendar.upcoming(), self.results.sinks()));
+        }
+        self.board.write(|figures| {
+            (figures.spooled, figures.datagrams_lost) = (spooled, lost);
+            (figures.incidents, figures.throttled) = (incidents, self.incidents.throttled());
+            (figures.alerts, figures.unsaved) = (told.deliveries, told.unsaved.is_some());
+        });
+        if let Some(notifier) = &self.notifier {
+            let (watch, site) = (self.watch.name.clone(), self.watch.site.clone());
+            notifier.pulse(Pulse { at: clock::now(), watch, site, lines, incidents_open });
+            notifier.take_notes().into_iter().for_each(|note| self.note(note));
         }
     }
 
@@ -648,9 +740,18 @@ impl Running<'_> {
         }
     }
 
-    fn keep_position(&mut self) {
-        let trouble = self.results.position(&self.position_file, &self.calendar.position());
-        self.note_trouble(trouble);
+    fn keep_position(&self) {
+        if let Some(notifier) = &self.notifier {
+            notifier.position(self.calendar.position());
+        }
+    }
+
+    /// What is known is written without a change: baselines, suspicions, counts.
+    fn keep_memory(&mut self) {
+        self.memory_due = clock::now() + NOTE_MEMORY.1;
+        if let Some(notifier) = &self.notifier {
+            notifier.hand_over(Vec::new(), self.incidents.memory(clock::timestamp()));
+        }
     }
 
     fn note_trouble(&mut self, trouble: Option<String>) {

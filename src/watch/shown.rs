@@ -32,6 +32,10 @@ const STRETCHES: i64 = 12;
 pub(super) enum TroubleOf {
     /// The files of the watch cannot be written.
     Disk,
+    /// What is known of incidents cannot be written.
+    Memory,
+    /// Somebody who is to be told takes no messages.
+    Alerts,
     /// Its file was changed and could not be read again.
     File,
     /// It fell behind itself, and calls say nothing of their lines.

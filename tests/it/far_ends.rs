@@ -36,7 +36,7 @@ impl FarEnd<Pbx> {
     pub(crate) fn pbx() -> Self {
         let plan = LabPlan { challenge: false, ..LabPlan::default() };
         let (now, clock) = origin();
-        let config = pbx::Config { plan, clock, secret: Redacted([3; 32]) };
+        let config = pbx::Config { plan, clock, secret: Redacted([3; 32]), identity: None };
         Self::of(Pbx::new(config, endpoint::Config::default(), 3, now), now)
     }
 }
@@ -60,6 +60,7 @@ impl FarEnd<Callers> {
             clock,
             fail_over: false,
             secret: Redacted([1; 32]),
+            identity: None,
             run_id: "run".into(),
             site: None,
             probe: None,

@@ -1,5 +1,6 @@
 //! Integration tests: one binary, a file per subject.
 
+mod alerts;
 mod bad_files;
 mod check_output;
 mod cli;
@@ -59,6 +60,7 @@ mod virtual_search_faults;
 mod virtual_sessions;
 mod virtual_srtp;
 mod virtual_starved;
+mod virtual_webrtc;
 mod virtual_websocket;
 mod watch;
 mod websocket;

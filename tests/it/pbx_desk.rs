@@ -83,7 +83,7 @@ impl Desk {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
         let start = Instant::now();
         let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
-        let config = pbx::Config { plan: lab(rest), clock, secret: Redacted([2; 32]) };
+        let config = pbx::Config { plan: lab(rest), clock, secret: Redacted([2; 32]), identity: None };
         let mut pbx = Pbx::new(config, endpoint::Config::default(), seed, start);
         pbx.handle_link(start, LISTENER, LinkEvent::Opened(Link::new(Transport::Udp, PBX)));
         let (got, closed) = (Vec::new(), Vec::new());

@@ -23,7 +23,12 @@ impl Registrar {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
         let now = Instant::now();
         let clock = NtpClock::from_unix(now, Duration::from_secs(1_800_000_000));
-        let mut pbx = Pbx::new(Config { plan, clock, secret: Redacted([3; 32]) }, endpoint::Config::default(), 3, now);
+        let mut pbx = Pbx::new(
+            Config { plan, clock, secret: Redacted([3; 32]), identity: None },
+            endpoint::Config::default(),
+            3,
+            now,
+        );
         let advertised = "192.0.2.100:5060".parse().expect("valid");
         pbx.handle_link(now, LINK, LinkEvent::Opened(Link::new(Transport::Udp, advertised)));
         Self { pbx, now }

@@ -52,7 +52,7 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
         let start = Instant::now();
         let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
-        let config = pbx::Config { plan: Default::default(), clock, secret: Redacted([2; 32]) };
+        let config = pbx::Config { plan: Default::default(), clock, secret: Redacted([2; 32]), identity: None };
         let mut pbx = Pbx::new(config, endpoint::Config::default(), 2, start);
         pbx.handle_link(start, LISTENER, LinkEvent::Opened(Link::new(Transport::Udp, PBX)));
         Self {
@@ -87,6 +87,7 @@ impl World {
             anchor: self.anchor(),
             clock: NtpClock::from_unix(self.start, Duration::from_secs(1_800_000_000)),
             secret: Redacted([1; 32]),
+            identity: None,
             run_id: plan.scenario.clone(),
             site: None,
             probe: None,

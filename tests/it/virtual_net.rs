@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use ringfleet::call::{self, Callers, NotBegun, Report};
 use ringfleet::media::clock::NtpClock;
+use ringfleet::net::tls::dtls_identity;
 use ringfleet::pbx::{self, Pbx};
 use ringfleet::record::{Anchor, CallRecord, MediaSecond, RegistrationRecord};
 use ringfleet::scenario::compile::{self, Compiled, Input};
@@ -18,6 +19,7 @@ use ringfleet::sip::flow::{Flow, Hop, Link, LinkId};
 use ringfleet::sip::{keep_alive, stun};
 use ringfleet::station::{Channel, LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use ringfleet::units::{Random, Redacted};
+use ringfleet::webrtc::Identity;
 
 use crate::pair::{Network, assert_strict};
 
@@ -93,6 +95,8 @@ pub(crate) struct World {
     pub(crate) asked: Vec<Transport>,
     /// The PBX's machine is gone without a word: nothing passes either way.
     pub(crate) mute: bool,
+    /// No media packet passes.
+    pub(crate) firewall: bool,
     /// When callers sent keep-alives, and where to.
     pub(crate) pings: Vec<(Duration, SocketAddr)>,
     /// Addresses besides that of the PBX.
@@ -166,6 +170,12 @@ pub(crate) fn caller(steps: &str, load: &str) -> Compiled {
     compiled(&format!("scenario: test\ntarget: lab\ncaller: {{ account: agents, steps: {steps} }}\nload: {load}\n"), "")
 }
 
+/// One certificate of DTLS for all worlds.
+fn identity() -> Arc<Identity> {
+    static IDENTITY: LazyLock<Arc<Identity>> = LazyLock::new(|| dtls_identity().expect("a certificate"));
+    Arc::clone(&IDENTITY)
+}
+
 /// Lets every actor use this transport.
 pub(crate) fn over(transport: Transport, mut compiled: Compiled) -> Compiled {
     for actor in &mut compiled.plan.actors {
@@ -221,7 +231,7 @@ impl World {
         let start = Instant::now();
         let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
         let lab = compiled.lab.map(|lab| (*lab).clone()).unwrap_or_default();
-        let config = pbx::Config { plan: lab, clock, secret: Redacted([2; 32]) };
+        let config = pbx::Config { plan: lab, clock, secret: Redacted([2; 32]), identity: Some(identity()) };
         let mut pbx = Pbx::new(config, endpoint::Config::default(), 2, start);
         pbx.handle_link(start, LISTENER, LinkEvent::Opened(Link::new(Transport::Udp, PBX)));
         let plan: Arc<Plan> = Arc::new(compiled.plan);
@@ -241,6 +251,7 @@ impl World {
             anchor: Anchor { instant: start, timestamp: jiff::Timestamp::UNIX_EPOCH },
             clock,
             secret: Redacted([1; 32]),
+            identity: Some(identity()),
             run_id: "run".into(),
             site: None,
             probe: None,
@@ -256,6 +267,7 @@ impl World {
             no_tcp: false,
             asked: Vec::new(),
             mute: false,
+            firewall: false,
             pings: Vec::new(),
             fates: HashMap::new(),
             refuse_links: None,
@@ -718,7 +730,7 @@ impl World {
     }
 
     fn send_media(&mut self, by: Side, port: PortId, channel: Channel, to: SocketAddr, bytes: &[u8]) {
-        let Some(own) = self.own.get(&(by, port)).copied() else { return };
+        let Some(own) = self.own.get(&(by, port)).copied().filter(|_| !self.firewall) else { return };
         let mut from = SocketAddr::new(own.ip(), own.port() + u16::from(channel == Channel::Rtcp));
         let mut to = to;
         if by == Side::Callers && channel == Channel::Rtp && self.audio_to.last() != Some(&to) {

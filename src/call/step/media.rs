@@ -6,9 +6,10 @@ use crate::call::leg::{Leg, Tools};
 use crate::call::observe;
 use crate::media::{Source, audio};
 use crate::scenario::plan::Step;
-use crate::sip::sdp::crypto::{Policy, Protection, Suite};
-use crate::sip::sdp::{AudioCodec, Local, Negotiated, Order, Sdp};
+use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
+use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
 use crate::station::streams::{config_of, described};
+use crate::webrtc::{self, Credentials, Fault, Rungs};
 
 impl Leg {
     /// Asks for a pair of media sockets.
@@ -18,12 +19,18 @@ impl Leg {
         }
         let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
         let local = self.flow.map_or(any, |flow| tools.endpoint.local_address(flow.link).unwrap_or(any));
+        if tools.actor.target.srtp.policy != Policy::Off {
+            self.facts.peer.get_or_insert_default().rungs.opened = Some(tools.now);
+        }
         self.port = Some(tools.streams.open(tools.me, tools.actor.target.rtp_ports, local));
     }
 
     /// Our offer. Without a port of our own it names one that nothing is sent to.
     pub(in crate::call) fn write_offer(&mut self, tools: &mut Tools<'_>, without: u16) -> Vec<u8> {
         self.make_keys(tools, &tools.actor.target.srtp.offers);
+        if tools.actor.target.srtp.policy == Policy::Dtls {
+            self.prepare_peer(tools, true);
+        }
         let (codecs, mut sdp) = self.begin_description(tools);
         self.describe(tools, &codecs, without).write_offer(&mut sdp);
         sdp
@@ -39,9 +46,34 @@ impl Leg {
         if offer.has_crypto() {
             self.make_keys(tools, &tools.actor.target.srtp.accepts);
         }
+        if offer.has_dtls() && tools.actor.target.srtp.policy != Policy::Off {
+            self.prepare_peer(tools, false);
+            if let Some(port) = self.port {
+                let key_source = &mut *tools.key_source;
+                tools.streams.follow_restart(port, &offer, || credentials(key_source));
+            }
+        }
         let (codecs, mut sdp) = self.begin_description(tools);
         let agreed = self.describe(tools, &codecs, 9).answer(&offer, Order::Theirs, &mut sdp);
-        agreed.map(|agreed| (sdp, agreed)).map_err(|error| error.to_string())
+        let agreed = agreed.map_err(|error| error.to_string())?;
+        if let Some(port) = self.port {
+            tools.streams.connect(tools.now, port, &offer, &agreed);
+        }
+        Ok((sdp, agreed))
+    }
+
+    /// Our lines on ICE and DTLS for the descriptions of this leg.
+    fn prepare_peer(&mut self, tools: &mut Tools<'_>, offering: bool) {
+        let public = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
+        let key_source = &mut *tools.key_source;
+        if let Some((port, local)) = self.port.zip(self.local_rtp) {
+            tools.streams.prepare(tools.now, port, || webrtc::Config {
+                public: public.map(|ip| SocketAddr::new(ip, local.port())),
+                ..webrtc::Config::new(local, offering, credentials(key_source))
+            });
+        } else if self.peering.is_none() {
+            self.peering = tools.streams.without_socket(credentials(key_source)).map(Box::new);
+        }
     }
 
     /// What the next description is written from and to.
@@ -52,16 +84,17 @@ impl Leg {
     }
 
     fn make_keys(&mut self, tools: &mut Tools<'_>, suites: &[Suite]) {
-        if self.keys.is_empty() && tools.actor.target.srtp.policy != Policy::Off {
+        if self.keys.is_empty() && !matches!(tools.actor.target.srtp.policy, Policy::Off | Policy::Dtls) {
             self.keys = suites.iter().map(|suite| tools.key_source.next(*suite)).collect();
         }
     }
 
-    fn describe<'c>(&'c self, tools: &Tools<'_>, codecs: &'c [AudioCodec], without: u16) -> Local<'c> {
+    fn describe<'c>(&'c self, tools: &'c Tools<'_>, codecs: &'c [AudioCodec], without: u16) -> Local<'c> {
         let known = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let ip = known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = self.local_rtp.map_or(without, |local| local.port());
-        let protection = Protection { policy: tools.actor.target.srtp.policy, keys: &self.keys };
+        let peering = self.port.and_then(|port| tools.streams.peering(port)).or(self.peering.as_deref());
+        let protection = Protection { policy: tools.actor.target.srtp.policy, keys: &self.keys, peering };
         let local = Local::new(SocketAddr::new(ip, port), codecs, tools.owner);
         Local { protection, direction: self.direction, version: self.descriptions, ..local }
     }
@@ -70,9 +103,26 @@ impl Leg {
     pub(in crate::call) fn start_media(&mut self, tools: &mut Tools<'_>, answer: &[u8]) -> Result<(), String> {
         let answer = Sdp::parse(answer).map_err(|error| error.to_string())?;
         let codecs = codecs(tools);
-        let agreed = self.describe(tools, &codecs, 9).negotiated(&answer).map_err(|error| error.to_string())?;
+        let agreed = self.describe(tools, &codecs, 9).negotiated(&answer);
+        let agreed = agreed.map_err(|error| {
+            self.note_lack(&error);
+            error.to_string()
+        })?;
+        if let Some(port) = self.port {
+            tools.streams.connect(tools.now, port, &answer, &agreed);
+        }
         self.run_media(tools, &agreed);
         Ok(())
+    }
+
+    /// An answer that lacks ICE or a fingerprint leaves media without a path or without keys.
+    fn note_lack(&mut self, error: &AnswerError) {
+        let fault = match error {
+            AnswerError::NoIce => Fault::NoIce,
+            AnswerError::NoFingerprint => Fault::NoFingerprint,
+            _ => return,
+        };
+        self.facts.peer.get_or_insert_default().fault = Some(fault);
     }
 
     /// Begins to send and to listen as agreed. The source is that of the next talk step: until then it is silence,
@@ -102,12 +152,22 @@ impl Leg {
     pub(in crate::call) fn finish_media(&mut self, tools: &mut Tools<'_>) {
         let Some(port) = self.port.take() else { return };
         self.local_rtp = None;
+        if let Some(peer) = tools.streams.peer(port) {
+            let facts = self.facts.peer.get_or_insert_default();
+            facts.rungs = Rungs { opened: facts.rungs.opened, ..peer.rungs() };
+            facts.fault = facts.fault.take().or_else(|| peer.shortfall(tools.now));
+        }
         if let Some(report) = tools.streams.finish(tools.now, port) {
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
             self.facts.media = Some(Box::new(facts));
             self.figures = Some(Box::new(figures));
         }
     }
+}
+
+/// Credentials of a session of ICE, as hard to guess as keys.
+fn credentials(key_source: &mut KeySource) -> Credentials {
+    Credentials::of(&key_source.next(Suite::AesCm128Sha1_80))
 }
 
 fn codecs(tools: &Tools<'_>) -> Vec<AudioCodec> {

@@ -24,8 +24,11 @@ pub struct Config {
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share the RTP socket (RFC 5761).
     pub rtcp_mux: bool,
-    /// Keys of SRTP; `None` sends and takes plain RTP.
+    /// Keys of SRTP; `None` sends and takes plain RTP, or nothing where [`dtls`](Self::dtls) is to bring them.
     pub srtp: Option<Keys>,
+    /// Keys and address come from DTLS and ICE once they have them ([`Session::secure`](super::Session::secure)):
+    /// nothing is sent or taken before, and no address is learned from what arrives.
+    pub dtls: bool,
     /// What is sent.
     pub send: Source,
     /// What the negotiated SDP direction allows.
@@ -55,6 +58,7 @@ impl Config {
             remote_rtcp,
             rtcp_mux: false,
             srtp: None,
+            dtls: false,
             send: Source::Speech,
             direction: Direction::SendRecv,
             marker_id: 0,
@@ -69,6 +73,11 @@ impl Config {
     /// Whether this leg answered the call.
     pub fn is_far_end(&self) -> bool {
         self.marker_id & audio::FAR_END != 0
+    }
+
+    /// Whether RTP is protected, now or later.
+    pub(super) fn is_secure(&self) -> bool {
+        self.dtls || self.srtp.is_some()
     }
 
     /// Brings the packet time into its range and the phase into the packet time.

@@ -101,6 +101,8 @@ pub struct Strays {
     pub address: u64,
     /// RTCP of our own that came back.
     pub reflected: u64,
+    /// Packets that came before DTLS had brought the keys.
+    pub early: u64,
     /// Packets that could not be echoed because too many waited.
     pub echo_overflow: u64,
 }
@@ -122,6 +124,8 @@ pub struct Session {
     /// Where RTP really comes from, once it has come.
     latched: Option<SocketAddr>,
     address_changes: u32,
+    /// When the first packet came that was more than silence.
+    first_audio: Option<Instant>,
     /// What both directions were last told to be.
     told: (Heard, Heard),
     events: VecDeque<Event>,
@@ -147,6 +151,7 @@ impl Session {
             protection: Protection::new(config.srtp),
             latched: None,
             address_changes: 0,
+            first_audio: None,
             told: (Heard::Unknown, Heard::Unknown),
             events: VecDeque::new(),
             closed: false,
@@ -163,6 +168,10 @@ impl Session {
     /// Lets `receive` have the packet once it is proved and decrypted, where the leg speaks SRTP.
     fn unprotected(&mut self, channel: Channel, packet: &[u8], receive: impl FnOnce(&mut Self, &[u8])) {
         if self.protection.suite().is_none() {
+            if self.config.dtls {
+                self.strays.early += 1;
+                return;
+            }
             return receive(self, packet);
         }
         if let Some(clear) = self.protection.take_clear(channel, packet) {
@@ -263,6 +272,12 @@ impl Session {
         }
     }
 
+    /// ICE has found a path, and DTLS the keys for it: from now on the leg sends and takes SRTP.
+    pub fn secure(&mut self, remote: SocketAddr, keys: Keys, now: Instant) {
+        self.set_remote(remote, remote, now);
+        self.set_srtp(Some(keys), now);
+    }
+
     /// A re-INVITE brought keys of SRTP, perhaps those of before.
     pub fn set_srtp(&mut self, keys: Option<Keys>, now: Instant) {
         self.advance(now);
@@ -327,7 +342,7 @@ impl Session {
 
     /// Whether a packet from here counts; the first one shows where to send (symmetric RTP, RFC 4961).
     fn latch(&mut self, arrived: Instant, from: SocketAddr, ssrc: u32) -> bool {
-        if self.latched == Some(from) {
+        if self.latched == Some(from) || self.config.dtls {
             return true;
         }
         // The same source from another address is a NAT that changed its mind.
@@ -347,7 +362,11 @@ impl Session {
     }
 
     fn hear(&mut self, arrived: Instant, codec: Codec, header: &Header, payload: &[u8]) {
-        if let Some(sighting) = self.listener.hear(arrived, codec, header.timestamp, payload) {
+        let sighting = self.listener.hear(arrived, codec, header.timestamp, payload);
+        if self.first_audio.is_none() && self.listener.meter().active_samples() > 0 {
+            self.first_audio = Some(arrived);
+        }
+        if let Some(sighting) = sighting {
             self.hearing.see(&sighting, &self.outgoing, self.config.send == Source::Echo);
             self.tell_hearing();
         }

@@ -74,6 +74,8 @@ pub struct Report {
     pub gap_ms_max: Option<f64>,
     /// From the opening to the first packet, ms.
     pub first_packet_ms: Option<f64>,
+    /// From the opening to the first packet that was more than silence, ms.
+    pub first_audio_ms: Option<f64>,
     /// From sending a marker to hearing it come back, ms (median).
     pub audio_loop_ms: Option<f64>,
     /// RTP had stopped for this long, more than two seconds.
@@ -156,6 +158,7 @@ impl Report {
             level_dbov: listener.meter().level_dbov(),
             gap_ms_max: reception.longest_gap().map(millis),
             first_packet_ms: reception.first().map(|first| millis(first.saturating_duration_since(session.started))),
+            first_audio_ms: session.first_audio.map(|first| millis(first.saturating_duration_since(session.started))),
             audio_loop_ms: hearing.loop_ms(),
             stopped_for: stopped_for(session, now),
             far_end: control.far_block().map(|block| FarEnd {

@@ -60,7 +60,7 @@ impl Outgoing {
         Self {
             ssrc: random as u32,
             // RFC 3711 §3.3.1: far from the edge, so that losing the first packets cannot hide a rollover.
-            sequence: (random >> 32) as u16 & if config.srtp.is_some() { 0x7FFF } else { 0xFFFF },
+            sequence: (random >> 32) as u16 & if config.is_secure() { 0x7FFF } else { 0xFFFF },
             first_timestamp: seeded.next_u64() as u32,
             origin: first_point(config, now),
             ptime: config.ptime,

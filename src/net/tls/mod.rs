@@ -4,6 +4,7 @@
 mod acceptor;
 mod client;
 mod fault;
+mod identity;
 mod verify;
 
 use std::io::{self, Read, Write};
@@ -15,6 +16,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 pub use acceptor::{Acceptor, SelfSigned};
 pub use client::{Client, TlsError};
 pub use fault::{describe, is_tls};
+pub use identity::dtls_identity;
 
 /// Makes aws-lc-rs the provider of the whole process. Called once, first thing in `main`.
 pub fn install_provider() {

@@ -1,21 +1,30 @@
 //! `alerts:` of a watch.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Input;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
+use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::notify::{AlertsFile, ChatFile, NotifyFile, OnlyFile};
 use crate::scenario::file::scalar::Digits;
-use crate::scenario::watch::{Alerts, Chat, How, Notify, Only};
+use crate::scenario::watch::{Alerts, Chat, Heartbeat, How, LINK_WORDS, Notify, Only, Template};
 use crate::units::{Period, Secret};
+
+/// How long a command may take where nothing is written.
+const COMMAND_TAKES: Duration = Duration::from_secs(30);
 
 pub(super) fn compile(input: &Input<'_>, file: &AlertsFile, at: At<'_>, report: &mut Report) -> Alerts {
     let default = Alerts::default();
     let window = within(file.window, default.window, (10, 24 * 3600), at.key("window"), report);
     let throttle = within(file.throttle, default.throttle, (1, 168 * 3600), at.key("throttle"), report);
-    let heartbeat =
-        file.heartbeat.map(|every| within(Some(every), every.0, (10, 24 * 3600), at.key("heartbeat"), report));
+    let heartbeat = file.heartbeat.as_ref().and_then(|file| {
+        let at = at.key("heartbeat");
+        let every = within(Some(file.every), file.every.0, (1, 24 * 3600), at.key("every"), report);
+        Some(Heartbeat { every, url: address(input, &file.url, at, report)? })
+    });
+    let links = links(&file.links, at.key("links"), report);
     let share = file.widespread.share.as_ref().map_or(default.widespread_share, |text| {
         let percent: f64 = text.trim_end_matches('%').trim().parse().unwrap_or(f64::NAN);
         if !(percent > 0.0 && percent <= 100.0) {
@@ -29,7 +38,7 @@ pub(super) fn compile(input: &Input<'_>, file: &AlertsFile, at: At<'_>, report: 
         notify.extend(one(input, file, at.key("notify").index(index), report));
     }
     let widespread_agents = file.widespread.agents.unwrap_or(default.widespread_agents);
-    Alerts { window, widespread_agents, widespread_share: share, throttle, heartbeat, notify }
+    Alerts { window, widespread_agents, widespread_share: share, throttle, heartbeat, links, notify }
 }
 
 fn one(input: &Input<'_>, file: &NotifyFile, at: At<'_>, report: &mut Report) -> Option<Notify> {
@@ -71,18 +80,27 @@ fn one(input: &Input<'_>, file: &NotifyFile, at: At<'_>, report: &mut Report) ->
             if file.username.is_some() != file.password.is_some() {
                 report.add(at, "`username` and `password` go together", "write both, or neither");
             }
+            let plain = server.reveal().starts_with("smtp://") && !server.reveal().contains("tls=required");
+            if file.password.is_some() && plain && !is_here(server.reveal()) {
+                let help = "write smtps://HOST or smtp://HOST?tls=required";
+                report.add(at.key("server"), "the password would be sent for everybody to read", help);
+            }
             let login = file.username.clone().zip(password.flatten());
             (How::Email { server, from: file.from.clone(), to, login }, &file.only)
         }
         NotifyFile::Pagerduty(file) => {
-            let at = at.key("pagerduty").key("routing_key");
-            (How::Pagerduty(hidden(input, &file.routing_key, at, report)?), &file.only)
+            let at = at.key("pagerduty");
+            let url = file.url.as_ref().map(|url| address(input, url, at, report));
+            let routing_key = hidden(input, &file.routing_key, at.key("routing_key"), report)?;
+            (How::Pagerduty { routing_key, url: url.flatten() }, &file.only)
         }
         NotifyFile::Command(file) => {
-            if file.run.is_empty() {
-                report.add(at.key("command").key("run"), "no command", "as run: [/usr/local/bin/page, --now]");
+            let at = at.key("command");
+            if file.run.first().is_none_or(String::is_empty) {
+                report.add(at.key("run"), "no command", "as run: [/usr/local/bin/page, --now]");
             }
-            (How::Command(file.run.clone()), &file.only)
+            let time_out = within(file.timeout, COMMAND_TAKES, (1, 300), at.key("timeout"), report);
+            (How::Command { run: file.run.clone(), time_out }, &file.only)
         }
     };
     Some(Notify { how, only: self::only(only) })
@@ -115,11 +133,45 @@ fn hidden(input: &Input<'_>, text: &Digits, at: At<'_>, report: &mut Report) -> 
     secret::resolve(input, &text.0, Rules::ReferenceOnly, at, report)
 }
 
-/// A template that can be read.
-fn template(input: &Input<'_>, path: Option<&String>, at: At<'_>, report: &mut Report) -> Option<std::path::PathBuf> {
-    let path = at.doc().beside(path?);
-    super::doc::read(input, &path, at.key("template"), report)?;
-    Some(path)
+/// A template that can be read and parsed.
+fn template(input: &Input<'_>, path: Option<&String>, at: At<'_>, report: &mut Report) -> Option<Template> {
+    let (path, at) = (at.doc().beside(path?), at.key("template"));
+    let text = super::doc::read(input, &path, at, report)?;
+    if let Err(error) = minijinja::Environment::new().template_from_named_str("template.json", &text) {
+        let line = error.line().map_or_else(String::new, |line| format!(":{line}"));
+        let what = error.detail().unwrap_or("it cannot be read");
+        report.add(at, format!("{}{line}: {what}", path.display()), "mend the template");
+        return None;
+    }
+    Some(Template { path, text })
+}
+
+/// Links whose places are known.
+fn links(file: &BTreeMap<String, String>, at: At<'_>, report: &mut Report) -> Vec<(String, String)> {
+    for (name, url) in file {
+        let at = at.key(name);
+        if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
+            report.add(at, "this is no address", "write http://HOST/PATH or https://HOST/PATH");
+        }
+        for part in url.split("{{").skip(1) {
+            let word = part.split_once("}}").map(|(word, _)| word.trim());
+            if !word.is_some_and(|word| LINK_WORDS.contains(&word)) {
+                let word = word.unwrap_or(part);
+                report.add(
+                    at,
+                    format!("`{word}` is not known of an incident"),
+                    did_you_mean(word, "a word", &LINK_WORDS),
+                );
+            }
+        }
+    }
+    file.iter().map(|(name, url)| (name.clone(), url.clone())).collect()
+}
+
+/// Whether a mail server is this machine.
+fn is_here(server: &str) -> bool {
+    let host = server.trim_start_matches("smtp://").rsplit('@').next().unwrap_or_default();
+    ["127.", "localhost", "[::1]"].iter().any(|here| host.starts_with(here))
 }
 
 /// A period between two numbers of seconds.

@@ -14,6 +14,7 @@ pub(super) fn compile(
     let policy = match srtp {
         Some(SrtpWord::Required) => Policy::Required,
         Some(SrtpWord::Offered) => Policy::Offered,
+        Some(SrtpWord::Dtls) => Policy::Dtls,
         Some(SrtpWord::Off) | None => Policy::Off,
     };
     let Some(words) = crypto else { return srtp.map(|_| Srtp::new(policy)) };
@@ -23,6 +24,13 @@ pub(super) fn compile(
             at,
             "crypto suites are named, but audio is not encrypted",
             "add `srtp: required` or `srtp: offered`",
+        );
+    }
+    if policy == Policy::Dtls {
+        report.add(
+            at,
+            "crypto suites are named, but DTLS agrees on one by itself",
+            "leave `crypto` out, or write `srtp: required` for keys in SDP",
         );
     }
     if words.is_empty() && !at.doc().lossy {

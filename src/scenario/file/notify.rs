@@ -19,8 +19,11 @@ pub struct AlertsFile {
     pub widespread: WidespreadFile,
     /// At most one message about the same thing in this time, 1s to 168h. Default: 60m.
     pub throttle: Option<Period>,
-    /// A message that all is well comes this often, so that silence is noticed. Default: none.
-    pub heartbeat: Option<Period>,
+    /// Something else is told again and again that this watch is alive, and tells of its silence. Default: nothing is.
+    pub heartbeat: Option<HeartbeatFile>,
+    /// Links in every message: a name and an address, in which `{{ id }}`, `{{ scope }}`, `{{ value }}`, `{{ unit }}`,
+    /// `{{ call_id }}` and `{{ watch }}` stand for those of the incident.
+    pub links: BTreeMap<String, String>,
     /// Who is told.
     pub notify: Vec<NotifyFile>,
 }
@@ -36,6 +39,17 @@ pub struct WidespreadFile {
     /// Such a share of the agents tested fails, as `30%`. Default: 30%.
     #[schemars(regex(pattern = "^[0-9]{1,3}(\\.[0-9]+)?\\s*%$"))]
     pub share: Option<String>,
+}
+
+/// `heartbeat`: JSON is posted as long as the watch makes its checks.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "heartbeat")]
+pub struct HeartbeatFile {
+    /// How often, 1s to 24h.
+    pub every: Period,
+    /// The address of what tells when nothing comes, `${NAME}` where it is a secret.
+    pub url: Digits,
 }
 
 /// Who is told, and how.
@@ -64,7 +78,7 @@ pub enum NotifyFile {
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "only")]
 pub struct OnlyFile {
-    /// Incidents of these organisation units. Default: all.
+    /// Incidents of these organisation units, and those that hit several units or agents without one. Default: all.
     pub units: Option<OneOrMany<String>>,
     /// Incidents of this severity or a worse one. Default: all.
     pub severity: Option<SeverityWord>,
@@ -75,11 +89,11 @@ pub struct OnlyFile {
 #[serde(rename_all = "snake_case")]
 #[schemars(title = "severity")]
 pub enum SeverityWord {
-    /// For the record.
+    /// For the record: minor ones (calls are slow, or our own machine is at fault).
     Info,
-    /// To be looked at today.
+    /// To be looked at today: degraded ones (calls sound bad, some numbers cannot be reached).
     Warning,
-    /// To be looked at now.
+    /// To be looked at now: major and critical ones (calls are refused or not heard, or there is no way at all).
     Critical,
 }
 
@@ -95,7 +109,8 @@ pub struct WebhookFile {
     /// Further headers; values may be `${NAME}`.
     #[serde(default)]
     pub headers: BTreeMap<String, Digits>,
-    /// File with a template of the body. Default: the message as JSON.
+    /// File with a template of the body, which is JSON: `{{ title }}` puts a value with its quotes (minijinja). Default: the
+    /// message as JSON.
     pub template: Option<String>,
     /// What of all is told.
     #[serde(default)]
@@ -107,7 +122,8 @@ pub struct WebhookFile {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "alertmanager")]
 pub struct AlertmanagerFile {
-    /// As `http://127.0.0.1:9093`.
+    /// As `http://127.0.0.1:9093`. Every incident is an alert as long as it is open; what is told how often is up to the
+    /// routes there.
     pub url: Digits,
     /// What of all is told.
     #[serde(default)]
@@ -133,7 +149,7 @@ pub struct ChatFile {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "email")]
 pub struct EmailFile {
-    /// The server, as `smtps://mail.example` or `smtp://127.0.0.1:25`.
+    /// The server, as `smtps://mail.example`, `smtp://mail.example?tls=required` (STARTTLS) or `smtp://127.0.0.1:25`.
     pub server: Digits,
     /// Sender.
     pub from: String,
@@ -155,6 +171,8 @@ pub struct EmailFile {
 pub struct PagerdutyFile {
     /// Integration key, `${NAME}` or `${file:PATH}`.
     pub routing_key: Digits,
+    /// Address of the API. Default: `https://events.pagerduty.com/v2/enqueue`.
+    pub url: Option<Digits>,
     /// What of all is told.
     #[serde(default)]
     pub only: OnlyFile,
@@ -165,8 +183,11 @@ pub struct PagerdutyFile {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "command")]
 pub struct CommandFile {
-    /// Program and arguments; no shell reads them.
+    /// Program and arguments; no shell reads them. Of our environment it gets PATH, HOME, LANG and TZ. Exit code 0 says that
+    /// the message was taken, any other that it is to come again.
     pub run: Vec<String>,
+    /// How long it may take before it is ended, 1s to 5m. Default: 30s.
+    pub timeout: Option<Period>,
     /// What of all is told.
     #[serde(default)]
     pub only: OnlyFile,

@@ -239,7 +239,7 @@ pub struct MediaFile {
     /// RTP ports, first and last, as `20000-20999`. Default: the system chooses.
     #[schemars(regex(pattern = "^[0-9]{1,5}-[0-9]{1,5}$"))]
     pub rtp_ports: Option<String>,
-    /// Encryption of audio by keys in SDP (SDES-SRTP, RFC 4568). Default: off.
+    /// Encryption of audio: by keys in SDP (SDES-SRTP, RFC 4568), or by DTLS over ICE as in WebRTC. Default: off.
     pub srtp: Option<SrtpWord>,
     /// Crypto suites in the order they are offered. Default: AES_CM_128_HMAC_SHA1_80 and _32 are offered, and all are
     /// accepted.
@@ -255,6 +255,8 @@ pub enum SrtpWord {
     Required,
     /// It is where the other side does so too (RTP/AVP with keys).
     Offered,
+    /// It is as in WebRTC, or there is no call: keys by DTLS, over a path that ICE finds (UDP/TLS/RTP/SAVPF).
+    Dtls,
     /// It is not.
     Off,
 }

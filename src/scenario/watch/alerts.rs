@@ -17,8 +17,10 @@ pub struct Alerts {
     pub widespread_share: f64,
     /// At most one message about the same thing in this time; 1 s to 168 h, default 60 min.
     pub throttle: Duration,
-    /// How often a message that all is well comes.
-    pub heartbeat: Option<Duration>,
+    /// What is told that the watch is alive.
+    pub heartbeat: Option<Heartbeat>,
+    /// Links in every message: their names, and addresses with `{{ … }}` in them ([`LINK_WORDS`]).
+    pub links: Vec<(String, String)>,
     /// Who is told.
     pub notify: Vec<Notify>,
 }
@@ -31,9 +33,31 @@ impl Default for Alerts {
             widespread_share: 0.3,
             throttle: Duration::from_secs(3600),
             heartbeat: None,
+            links: Vec::new(),
             notify: Vec::new(),
         }
     }
+}
+
+/// What stands between `{{` and `}}` of a link.
+pub const LINK_WORDS: [&str; 6] = ["id", "scope", "value", "unit", "call_id", "watch"];
+
+/// What is told that the watch is alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heartbeat {
+    /// How often.
+    pub every: Duration,
+    /// Where to.
+    pub url: Secret,
+}
+
+/// A template of a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    /// Its file, for messages.
+    pub path: PathBuf,
+    /// What the file holds: it can be parsed.
+    pub text: String,
 }
 
 /// One who is told.
@@ -66,7 +90,7 @@ pub enum How {
         /// Further headers.
         headers: Vec<(String, Secret)>,
         /// Template of the body.
-        template: Option<PathBuf>,
+        template: Option<Template>,
     },
     /// Alertmanager's API v2 at this address.
     Alertmanager(Secret),
@@ -77,7 +101,7 @@ pub enum How {
         /// Where to.
         url: Secret,
         /// Template of the body, instead of ours.
-        template: Option<PathBuf>,
+        template: Option<Template>,
     },
     /// A message by SMTP.
     Email {
@@ -90,10 +114,20 @@ pub enum How {
         /// User name and password.
         login: Option<(String, Secret)>,
     },
-    /// PagerDuty with this integration key.
-    Pagerduty(Secret),
-    /// A program and its arguments.
-    Command(Vec<String>),
+    /// PagerDuty.
+    Pagerduty {
+        /// The integration key.
+        routing_key: Secret,
+        /// Address of the API, where it is not the usual one.
+        url: Option<Secret>,
+    },
+    /// A program is run.
+    Command {
+        /// It and its arguments, at least one.
+        run: Vec<String>,
+        /// How long it may take.
+        time_out: Duration,
+    },
 }
 
 /// A chat.
@@ -114,8 +148,8 @@ impl How {
             Self::Chat { chat: Chat::Slack, .. } => "slack",
             Self::Chat { chat: Chat::Teams, .. } => "teams",
             Self::Email { .. } => "email",
-            Self::Pagerduty(_) => "pagerduty",
-            Self::Command(_) => "command",
+            Self::Pagerduty { .. } => "pagerduty",
+            Self::Command { .. } => "command",
         }
     }
 }

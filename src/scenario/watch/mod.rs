@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
-pub use self::alerts::{Alerts, Chat, How, Notify, Only, Severity};
+pub use self::alerts::{Alerts, Chat, Heartbeat, How, LINK_WORDS, Notify, Only, Severity, Template};
 use super::compile::accounts_at;
 use super::lab::LabPlan;
 use super::plan::{Plan, Step};

@@ -1,13 +1,9 @@
 //! What an answer to a write means. The write's own answer decides; health pages differ by product.
 
-use std::time::Duration;
-
 use jiff::Timestamp;
 
+use crate::sink::http::wait_of;
 use crate::sink::{Kept, KeptBecause};
-
-/// Longest wait that a Retry-After can ask for.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 
 /// What the server did with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,22 +70,12 @@ pub(super) fn words_of(body: &str) -> String {
     }
 }
 
-/// RFC 9110 §10.2.3: seconds, or a date.
-fn wait_of(value: &str, now: Timestamp) -> Option<Duration> {
-    let value = value.trim();
-    let wait = match value.parse() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let until = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
-            until.duration_since(now).try_into().unwrap_or(Duration::ZERO)
-        }
-    };
-    Some(wait.min(LONGEST_WAIT))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::sink::http::LONGEST_WAIT;
 
     fn now() -> Timestamp {
         "1994-11-06T08:49:27Z".parse().expect("valid")

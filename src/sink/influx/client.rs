@@ -1,38 +1,19 @@
 //! One batch to the server: requests, halves, and the outcome of each line.
 
-use std::error::Error as _;
 use std::io::Write as _;
 use std::ops::Range;
-use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::{Client, Response, StatusCode, Url};
 
 use super::InfluxTarget;
 use super::answer::{self, Answer};
 use crate::net::clock;
+use crate::sink::http::{self, TimeOuts};
 use crate::sink::spool::Rejected;
 use crate::sink::{Delivery, Kept, KeptBecause, Sink, SinkError};
-
-/// Most of an error body that is read, bytes.
-const MAX_WORDS: usize = 2048;
-
-/// How long a request may take.
-#[derive(Clone, Copy, Debug)]
-pub struct TimeOuts {
-    /// Until the connection stands, default 5 s.
-    pub connect: Duration,
-    /// From the start to the end of the answer, default 10 s. InfluxDB 3 Core answers after about 1 s.
-    pub request: Duration,
-}
-
-impl Default for TimeOuts {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(5), request: Duration::from_secs(10) }
-    }
-}
 
 /// A connection to one database.
 #[derive(Debug)]
@@ -56,14 +37,7 @@ impl InfluxClient {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let builder = Client::builder()
-            .user_agent(concat!("ringfleet/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .connect_timeout(time_outs.connect)
-            .timeout(time_outs.request)
-            // A redirected POST loses its body or its token.
-            .redirect(reqwest::redirect::Policy::none());
-        let builder = if target.is_local() { builder.no_proxy() } else { builder };
+        let builder = http::client(&target.write_url(), time_outs).default_headers(headers);
         let http = builder.build().map_err(|error| SinkError::Http(error.to_string()))?;
         Ok(Self { http, url: target.write_url(), target: target.clone(), largest: usize::MAX })
     }
@@ -73,7 +47,7 @@ impl InfluxClient {
         match request.send().await {
             Ok(response) => read(response, &self.target).await,
             Err(error) => {
-                Answer::Kept(Kept { because: KeptBecause::Unavailable, reason: reason_of(error), wait: None })
+                Answer::Kept(Kept { because: KeptBecause::Unavailable, reason: http::reason_of(&error), wait: None })
             }
         }
     }
@@ -118,21 +92,11 @@ impl Sink for InfluxClient {
     }
 }
 
-async fn read(mut response: Response, target: &InfluxTarget) -> Answer {
+async fn read(response: Response, target: &InfluxTarget) -> Answer {
     let status = response.status();
-    let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()).map(str::to_owned);
-    let mut body = Vec::new();
-    if status != StatusCode::NO_CONTENT {
-        // What came of it decides, so a body that breaks off is no error.
-        while let Ok(Some(chunk)) = response.chunk().await {
-            body.extend_from_slice(&chunk);
-            if body.len() > MAX_WORDS {
-                body.truncate(MAX_WORDS);
-                break;
-            }
-        }
-    }
-    let words = answer::words_of(&String::from_utf8_lossy(&body));
+    let retry_after = http::retry_after(&response);
+    let body = if status == StatusCode::NO_CONTENT { String::new() } else { http::words_of(response).await };
+    let words = answer::words_of(&body);
     answer::read(status.as_u16(), retry_after.as_deref(), &words, clock::timestamp(), |status| target.hint(status))
 }
 
@@ -150,17 +114,4 @@ fn bytes_of(lines: &[&[u8]]) -> usize {
 
 fn middle(range: &Range<usize>) -> usize {
     range.start + range.len() / 2
-}
-
-/// The innermost cause says it best: "Connection refused".
-fn reason_of(error: reqwest::Error) -> String {
-    if error.is_timeout() {
-        return "the server did not answer in time".into();
-    }
-    let what = if error.is_connect() { "cannot connect" } else { "the connection broke" };
-    let mut cause = error.source();
-    while let Some(deeper) = cause.and_then(|cause| cause.source()) {
-        cause = Some(deeper);
-    }
-    cause.map_or_else(|| what.to_owned(), |cause| format!("{what}: {cause}"))
 }

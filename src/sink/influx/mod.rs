@@ -7,6 +7,8 @@ mod client;
 mod credentials;
 mod target;
 
-pub use client::{InfluxClient, TimeOuts};
+pub use client::InfluxClient;
 pub use credentials::Credentials;
 pub use target::{InfluxTarget, TargetError};
+
+pub use super::http::TimeOuts;

@@ -148,11 +148,6 @@ impl InfluxTarget {
         }
     }
 
-    /// Whether the server is this machine, where no proxy stands in between.
-    pub(super) fn is_local(&self) -> bool {
-        self.base.host_str().is_some_and(|host| host == "localhost" || host.starts_with("127.") || host == "[::1]")
-    }
-
     fn name(&self) -> String {
         match &self.place {
             Place::V1 { db, rp: None } | Place::V3 { db } => format!("the database `{db}`"),

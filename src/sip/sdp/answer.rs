@@ -1,11 +1,12 @@
 //! Answers: ours to an offer, and theirs to ours.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use super::Direction;
 use super::crypto::{Crypto, CryptoError, Keys, Policy};
 use super::description::{Connection, Format, Media, Sdp};
 use super::local::{Attributes, AudioCodec, Local, Order, write_rejected};
+use super::peering::{Peering, Role};
 
 /// What both sides agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +27,12 @@ pub struct Negotiated {
     pub ptime: Option<u16>,
     /// Payload type that we send telephone-event with; `None` where it was not agreed on.
     pub dtmf_pt: Option<u8>,
-    /// Keys of SRTP; `None` where audio goes in the clear.
+    /// Keys of SRTP; `None` where audio goes in the clear, or where they come from DTLS.
     pub srtp: Option<Keys>,
+    /// Keys come from DTLS, over a path that ICE finds: what we are in it.
+    pub dtls: Option<Role>,
+    /// Which media line of the other side's description it is, from 0: that line has its [`Peering`].
+    pub line: usize,
 }
 
 /// Why an offer is not acceptable (488).
@@ -53,6 +58,12 @@ pub enum Refused {
     /// Audio must be encrypted, and no key of the offer can be used; this is what is wrong with the last.
     #[error("no key of the offer can be used: {0}")]
     NoUsableKey(CryptoError),
+    /// DTLS is to bring the keys, and there is no fingerprint of its certificate.
+    #[error("the offer has no fingerprint of a certificate, so DTLS could prove nothing")]
+    NoFingerprint,
+    /// DTLS is to bring the keys, and ICE is not spoken.
+    #[error("the offer has no ICE user fragment and password, and DTLS is spoken here over ICE only")]
+    NoIce,
     /// No codec in common.
     #[error("no common codec: offered {offered}, spoken here {ours}")]
     NoCommonCodec {
@@ -86,6 +97,12 @@ pub enum AnswerError {
     /// Audio has to be encrypted, and the answer has no key.
     #[error("the answer has no a=crypto line, but encrypted audio was required")]
     NotEncrypted,
+    /// DTLS is to bring the keys, and there is no fingerprint of its certificate.
+    #[error("the answer has no fingerprint of a certificate, so DTLS could prove nothing")]
+    NoFingerprint,
+    /// DTLS is to bring the keys, and ICE is not spoken.
+    #[error("the answer has no ICE user fragment and password")]
+    NoIce,
     /// The answer's key cannot be used.
     #[error("the answer's key cannot be used: {0}")]
     Crypto(CryptoError),
@@ -136,7 +153,7 @@ impl<'s> Local<'s> {
     pub fn answer(&self, offer: &Sdp<'_>, order: Order, out: &mut Vec<u8>) -> Result<Negotiated, Refused> {
         let mut refused = Refused::NoAudio;
         for (index, media) in offer.media.iter().enumerate().filter(|(_, media)| media.is_audio()) {
-            match self.take(media, order) {
+            match self.take(index, media, order) {
                 Ok(taken) => {
                     self.write_answer(offer, index, &taken, out);
                     return Ok(taken.negotiated);
@@ -151,11 +168,13 @@ impl<'s> Local<'s> {
 
     /// What the answer to our offer comes to. The first codec of the answer that we offered is used.
     pub fn negotiated(&self, answer: &Sdp<'_>) -> Result<Negotiated, AnswerError> {
-        let media = answer.audio().find(|media| !media.is_rejected());
-        let Some(media) = media else {
+        let taken = |media: &&Media<'_>| media.is_audio() && !media.is_rejected();
+        let found = answer.media.iter().enumerate().find(|(_, media)| taken(media));
+        let Some((line, media)) = found else {
             return Err(if answer.audio().next().is_some() { AnswerError::Rejected } else { AnswerError::NoAudio });
         };
-        let srtp = self.keys_of(media)?;
+        let dtls = self.role_of(media)?;
+        let srtp = if dtls.is_some() { None } else { self.keys_of(media)? };
         let chosen = media.formats.iter().find_map(|format| Some((format, self.codec_of(format)?)));
         let Some((format, codec)) = chosen else {
             return Err(AnswerError::ForeignCodec { answered: codecs_of(media), offered: self.codec_names() });
@@ -163,15 +182,30 @@ impl<'s> Local<'s> {
         let dtmf_pt = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
         let dtmf_pt = dtmf_pt.map(|event| event.payload_type);
         let agreed = self.agreed(media, *codec, format.payload_type, dtmf_pt).map_err(AnswerError::NoAddress)?;
-        Ok(Negotiated { srtp, ..agreed })
+        Ok(Negotiated { srtp, dtls, line, rtcp_mux: agreed.rtcp_mux || dtls.is_some(), ..agreed })
+    }
+
+    /// What we are in DTLS by the answer to an offer of it; `None` where none was offered.
+    fn role_of(&self, media: &Media<'_>) -> Result<Option<Role>, AnswerError> {
+        let protection = &self.protection;
+        if protection.policy != Policy::Dtls || protection.peering.is_none() {
+            return Ok(None);
+        }
+        if !media.is_dtls_rtp() {
+            return Err(AnswerError::Profile { wanted: shown(media.proto), offered: self.offered_profile() });
+        }
+        match usable(media) {
+            Ok(peering) => Ok(Some(Role::answered(peering.setup))),
+            Err(Lack::Fingerprint) => Err(AnswerError::NoFingerprint),
+            Err(Lack::Ice) => Err(AnswerError::NoIce),
+        }
     }
 
     /// The keys that an answer comes to, which accepts one of those we offered under its tag (RFC 4568 §5.1.3).
     fn keys_of(&self, media: &Media<'_>) -> Result<Option<Keys>, AnswerError> {
         let policy = self.protection.policy;
         if !(media.is_plain_rtp() || media.is_secure_rtp() && policy != Policy::Off) {
-            let offered = if policy == Policy::Required { "RTP/SAVP" } else { "RTP/AVP" };
-            return Err(AnswerError::Profile { wanted: shown(media.proto), offered });
+            return Err(AnswerError::Profile { wanted: shown(media.proto), offered: self.offered_profile() });
         }
         let Some(text) = media.crypto.first().filter(|_| policy != Policy::Off) else {
             let plain = policy != Policy::Required && media.is_plain_rtp();
@@ -186,11 +220,12 @@ impl<'s> Local<'s> {
     }
 
     /// One audio stream of an offer, with the telephone-event format that is mirrored.
-    fn take<'o>(&self, media: &Media<'o>, order: Order) -> Result<Taken<'o>, Refused> {
+    fn take<'o>(&self, line: usize, media: &Media<'o>, order: Order) -> Result<Taken<'o>, Refused> {
         if media.is_rejected() {
             return Err(Refused::SwitchedOff);
         }
-        let accepted = self.accept(media)?;
+        let dtls = self.role_towards(media)?;
+        let accepted = if dtls.is_some() { None } else { self.accept(media)? };
         let Some((format, codec)) = self.common(media, order) else {
             return Err(Refused::NoCommonCodec { offered: codecs_of(media), ours: self.codec_names() });
         };
@@ -201,8 +236,20 @@ impl<'s> Local<'s> {
             event.and_then(|format| Some((format.payload_type, format.encoding.map(|found| found.clock_rate)?)));
         let agreed = self.agreed(media, codec, format.payload_type, event.map(|(number, _)| number));
         let srtp = accepted.map(|(_, keys)| keys);
-        let negotiated = Negotiated { srtp, ..agreed.map_err(Refused::NoAddress)? };
+        let agreed = agreed.map_err(Refused::NoAddress)?;
+        let negotiated = Negotiated { srtp, dtls, line, rtcp_mux: agreed.rtcp_mux || dtls.is_some(), ..agreed };
         Ok(Taken { negotiated, crypto: accepted.map(|(crypto, _)| (crypto.tag, crypto.name)), event })
+    }
+
+    /// What we are in DTLS in answer to an offer of it; `None` where it is not offered.
+    fn role_towards(&self, media: &Media<'_>) -> Result<Option<Role>, Refused> {
+        let (ours, policy) = (self.protection.peering, self.protection.policy);
+        let Some(ours) = ours.filter(|_| media.is_dtls_rtp() && policy != Policy::Off) else { return Ok(None) };
+        match usable(media) {
+            Ok(peering) => Ok(Some(Role::answering(peering.setup, ours.role))),
+            Err(Lack::Fingerprint) => Err(Refused::NoFingerprint),
+            Err(Lack::Ice) => Err(Refused::NoIce),
+        }
     }
 
     /// The first key of an offer whose suite we speak (RFC 4568 §5.1.2); `None` where audio goes in the clear.
@@ -211,8 +258,10 @@ impl<'s> Local<'s> {
         let spoken = match policy {
             Policy::Off => "RTP/AVP",
             Policy::Offered | Policy::Required => "RTP/AVP or RTP/SAVP",
+            Policy::Dtls => self.offered_profile(),
         };
-        if !(media.is_plain_rtp() || media.is_secure_rtp() && policy != Policy::Off) {
+        let spoken_here = media.is_plain_rtp() || media.is_secure_rtp() && policy != Policy::Off;
+        if !spoken_here || policy == Policy::Dtls {
             return Err(Refused::Profile { wanted: shown(media.proto), spoken });
         }
         let mut refused = Refused::NotEncrypted;
@@ -258,6 +307,8 @@ impl<'s> Local<'s> {
     ) -> Result<Negotiated, NoAddress> {
         let ip = match media.connection {
             Some(Connection::Address(address)) => address,
+            // ICE finds the way: an agent that still gathers, or hides its address, writes 0.0.0.0 or a name.
+            _ if media.is_dtls_rtp() => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
             Some(Connection::Name(name)) => return Err(NoAddress::Name(shown(name))),
             None => return Err(NoAddress::Missing),
         };
@@ -275,23 +326,29 @@ impl<'s> Local<'s> {
             ptime: media.ptime,
             dtmf_pt,
             srtp: None,
+            dtls: None,
+            line: 0,
         })
     }
 
     /// Each media line of the offer in its place, all but one with port 0.
     fn write_answer(&self, offer: &Sdp<'_>, index: usize, taken: &Taken<'_>, out: &mut Vec<u8>) {
-        self.write_session(out);
+        let Negotiated { codec, direction, rtcp_mux, srtp, dtls, .. } = taken.negotiated;
+        let (peering, mid) = (self.protection.peering.zip(dtls), offer.media[index].mid);
+        // RFC 9143 §7.3.3: a line that was offered in a bundle stays in it.
+        let bundled = mid.filter(|mid| offer.bundle.is_some_and(|mids| mids.split(' ').any(|other| other == *mid)));
+        self.write_session(out, peering.map(|(ours, _)| ours), bundled);
         for (place, media) in offer.media.iter().enumerate() {
             if place != index {
                 write_rejected(out, media);
                 continue;
             }
-            let Negotiated { codec, direction, rtcp_mux, srtp, .. } = taken.negotiated;
             let audio = (codec.payload_type, codec.name, codec.clock_rate);
             let event = taken.event.map(|(number, clock_rate)| (number, "telephone-event", clock_rate));
             // RFC 4568 §5.1.2: the tag of the line that is accepted.
             let crypto = taken.crypto.zip(srtp).map(|((tag, name), keys)| Crypto { tag, name, key: keys.ours });
-            let attributes = Attributes { direction, rtcp_mux };
+            let peering = peering.map(|(ours, role)| (ours, role.setup()));
+            let attributes = Attributes { direction, rtcp_mux, mid, peering };
             self.write_audio(out, media.proto, [audio].into_iter().chain(event), attributes, crypto);
         }
     }
@@ -301,6 +358,24 @@ impl<'s> Local<'s> {
             self.codecs.iter().map(|codec| format!("{}/{}", codec.name, codec.clock_rate)).collect();
         names.join(", ")
     }
+}
+
+/// What a line lacks that DTLS over ICE needs.
+enum Lack {
+    Fingerprint,
+    Ice,
+}
+
+/// What a line that speaks DTLS says of it.
+fn usable<'m, 'o>(media: &'m Media<'o>) -> Result<&'m Peering<'o>, Lack> {
+    let peering = media.peering.as_deref().ok_or(Lack::Fingerprint)?;
+    if peering.fingerprints.is_empty() {
+        return Err(Lack::Fingerprint);
+    }
+    if peering.credentials().is_none() {
+        return Err(Lack::Ice);
+    }
+    Ok(peering)
 }
 
 /// RFC 3550 §11 and RFC 3605.

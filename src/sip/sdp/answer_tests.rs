@@ -1,6 +1,7 @@
 use super::*;
 use crate::sip::sdp::crypto::{Key, KeySource, Protection, Suite};
 use crate::sip::sdp::fixtures::{PCMA, PCMU, local};
+use crate::sip::sdp::peering::{LocalPeering, Setup};
 use proptest::prelude::*;
 
 const OPUS_LIKE: AudioCodec = AudioCodec { name: "L16", payload_type: 96, clock_rate: 16000 };
@@ -43,6 +44,8 @@ fn an_answer_mirrors_each_line_and_takes_one() {
         ptime: Some(30),
         dtmf_pt: Some(97),
         srtp: None,
+        dtls: None,
+        line: 1,
     };
     assert_eq!(negotiated, expected);
 }
@@ -175,8 +178,8 @@ type Outcome = Result<(String, Negotiated, Result<Negotiated, AnswerError>), Ref
 fn encrypted(caller: Policy, callee: Policy, suites: [&[Suite]; 2]) -> Outcome {
     let mut source = KeySource::new([1; 32]);
     let keys = suites.map(|suites| suites.iter().map(|suite| source.next(*suite)).collect::<Vec<Key>>());
-    let ours = Local { protection: Protection { policy: caller, keys: &keys[0] }, ..local() };
-    let theirs = Local { protection: Protection { policy: callee, keys: &keys[1] }, ..local() };
+    let ours = Local { protection: Protection { policy: caller, keys: &keys[0], peering: None }, ..local() };
+    let theirs = Local { protection: Protection { policy: callee, keys: &keys[1], peering: None }, ..local() };
     let (mut offer, mut answer) = (Vec::new(), Vec::new());
     ours.write_offer(&mut offer);
     let offer = Sdp::parse(&offer).expect("our own offer is valid");
@@ -261,4 +264,84 @@ proptest! {
             prop_assert!(read.media.iter().zip(&offer.media).all(same));
         }
     }
+}
+
+const PEERING: &str = "a=ice-ufrag:ufra\r\na=ice-pwd:a-password-of-22-charac\r\na=fingerprint:sha-256 AA:BB\r\n";
+
+fn peering(role: Role) -> LocalPeering {
+    LocalPeering {
+        ufrag: "ufra".into(),
+        pwd: "a-password-of-22-charac".into(),
+        lite: false,
+        candidates: vec!["candidate:1 1 udp 2130706431 192.0.2.7 20000 typ host".into()],
+        fingerprint: "sha-256 AA:BB".into(),
+        role,
+    }
+}
+
+fn of_dtls(peering: &LocalPeering) -> Local<'_> {
+    Local { protection: Protection { policy: Policy::Dtls, keys: &[], peering: Some(peering) }, ..local() }
+}
+
+#[test]
+fn an_offer_of_dtls_has_a_path_a_fingerprint_and_no_key() {
+    let ours = peering(Role::Client);
+    let mut offer = Vec::new();
+    of_dtls(&ours).write_offer(&mut offer);
+    let offer = String::from_utf8(offer).expect("text");
+    assert!(offer.contains("t=0 0\r\na=group:BUNDLE 0\r\nm=audio 20000 UDP/TLS/RTP/SAVPF 8 0 101\r\n"), "{offer}");
+    let end = format!(
+        "a=rtcp-mux\r\na=mid:0\r\na=sendrecv\r\n{PEERING}a=setup:actpass\r\n\
+         a=candidate:1 1 udp 2130706431 192.0.2.7 20000 typ host\r\na=end-of-candidates\r\n"
+    );
+    assert!(offer.ends_with(&end), "{offer}");
+    assert!(!offer.contains("a=crypto"));
+    let parsed = Sdp::parse(offer.as_bytes()).expect("valid");
+    let media = &parsed.media[0];
+    assert_eq!((parsed.bundle, media.mid, media.is_dtls_rtp()), (Some("0"), Some("0"), true));
+    let read = media.peering.as_deref().expect("there");
+    assert_eq!(read.credentials(), Some(("ufra", "a-password-of-22-charac")));
+    assert_eq!((read.fingerprints.as_slice(), read.setup), (&["sha-256 AA:BB"][..], Some(Setup::ActPass)));
+    assert_eq!((read.candidates.len(), read.end_of_candidates, read.lite), (1, true, false));
+}
+
+#[test]
+fn an_answer_takes_the_side_in_dtls_that_the_offer_leaves() {
+    for (setup, wanted, answer, ours) in [
+        ("actpass", Role::Client, "active", Role::Client),
+        ("actpass", Role::Server, "passive", Role::Server),
+        ("active", Role::Client, "passive", Role::Server),
+        ("passive", Role::Server, "active", Role::Client),
+    ] {
+        // ICE and DTLS of the session level hold for the line; its name is kept in the bundle.
+        let offer = format!(
+            "v=0\r\na=group:BUNDLE aud vid\r\na=ice-lite\r\n{PEERING}a=setup:{setup}\r\n\
+             m=audio 9 UDP/TLS/RTP/SAVPF 111 8\r\nc=IN IP4 0.0.0.0\r\na=mid:aud\r\na=rtcp-mux\r\n\
+             m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:vid\r\n"
+        );
+        let parsed = Sdp::parse(offer.as_bytes()).expect("valid");
+        assert!(parsed.media[0].peering.as_ref().is_some_and(|peering| peering.lite));
+        let (side, mut text) = (peering(wanted), Vec::new());
+        let agreed = of_dtls(&side).answer(&parsed, Order::Theirs, &mut text).expect("acceptable");
+        let text = String::from_utf8(text).expect("text");
+        assert_eq!((agreed.dtls, agreed.line, agreed.remote_rtp), (Some(ours), 0, None), "{setup}");
+        assert_eq!((agreed.direction, agreed.rtcp_mux), (Direction::SendRecv, true), "0.0.0.0 is no hold beside ICE");
+        assert!(text.contains("a=group:BUNDLE aud\r\n") && text.contains("a=mid:aud\r\n"), "{text}");
+        assert!(text.contains("m=video 0 UDP/TLS/RTP/SAVPF 96\r\n"), "{text}");
+        assert!(text.contains(&format!("a=setup:{answer}\r\n")), "{text}");
+    }
+}
+
+#[test]
+fn an_offer_of_dtls_that_lacks_something_is_refused_with_its_name() {
+    let ours = peering(Role::Client);
+    let told = |peering: &str| {
+        let offer = format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 UDP/TLS/RTP/SAVPF 8\r\n{peering}");
+        of_dtls(&ours).answer(&Sdp::parse(offer.as_bytes()).expect("valid"), Order::Theirs, &mut Vec::new())
+    };
+    assert_eq!(told("a=ice-ufrag:u\r\na=ice-pwd:p\r\n"), Err(Refused::NoFingerprint));
+    assert_eq!(told("a=fingerprint:sha-256 AA\r\na=ice-ufrag:u\r\n"), Err(Refused::NoIce));
+    let plain = Sdp::parse(b"v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 4000 RTP/AVP 8\r\n").expect("valid");
+    let refused = of_dtls(&ours).answer(&plain, Order::Theirs, &mut Vec::new()).expect_err("not encrypted");
+    assert_eq!(refused.to_string(), "the offer wants RTP/AVP audio, and only UDP/TLS/RTP/SAVPF is spoken here");
 }

@@ -12,6 +12,8 @@ use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use sha2::{Digest, Sha256};
 
+use super::peering::LocalPeering;
+
 /// Longest key and salt together, bytes.
 pub const MAX_MATERIAL: usize = 46;
 
@@ -256,6 +258,8 @@ pub enum Policy {
     Offered,
     /// It is, or there is no call: `RTP/SAVP`.
     Required,
+    /// It is, with keys by DTLS over a path that ICE finds, or there is no call: `UDP/TLS/RTP/SAVPF`, as browsers do.
+    Dtls,
 }
 
 /// How our side protects audio.
@@ -265,6 +269,9 @@ pub struct Protection<'a> {
     pub policy: Policy,
     /// A key of ours for each suite, best first.
     pub keys: &'a [Key],
+    /// Our lines on ICE and DTLS: offered by [`Policy::Dtls`], and what an offer of them is answered with unless the
+    /// policy is [`Policy::Off`]. Without them such an offer is refused.
+    pub peering: Option<&'a LocalPeering>,
 }
 
 /// The keys of both directions.

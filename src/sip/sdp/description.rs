@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use smallvec::SmallVec;
 
 use super::Direction;
+use super::peering::Peering;
 
 /// A session description. It borrows the message body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub struct Sdp<'a> {
     pub session_id: &'a str,
     /// Version of the `o=` line. In a re-INVITE, the same version says that nothing has changed (RFC 3264 §8).
     pub version: &'a str,
+    /// What `a=group:BUNDLE` names: the `mid`s of the lines that share one transport (RFC 9143).
+    pub bundle: Option<&'a str>,
     /// Media lines in order.
     pub media: SmallVec<[Media<'a>; 1]>,
 }
@@ -44,6 +47,10 @@ pub struct Media<'a> {
     pub rtcp_mux: bool,
     /// What stands after `a=crypto:`, in order; [`Crypto::parse`](super::crypto::Crypto::parse) reads it.
     pub crypto: SmallVec<[&'a str; 2]>,
+    /// Its name in `a=mid` (RFC 5888).
+    pub mid: Option<&'a str>,
+    /// What it says of ICE and DTLS; `None` where it says nothing of either.
+    pub peering: Option<Box<Peering<'a>>>,
 }
 
 /// A payload type of a media line.
@@ -83,6 +90,11 @@ impl<'a> Sdp<'a> {
         self.media.iter().filter(|media| media.is_audio())
     }
 
+    /// Whether keys of audio are to come from DTLS.
+    pub fn has_dtls(&self) -> bool {
+        self.audio().any(Media::is_dtls_rtp)
+    }
+
     /// Whether audio comes with keys of SRTP.
     pub fn has_crypto(&self) -> bool {
         self.audio().any(|media| !media.crypto.is_empty())
@@ -110,11 +122,20 @@ impl<'a> Media<'a> {
         ["RTP/SAVP", "RTP/SAVPF"].iter().any(|secure| self.proto.eq_ignore_ascii_case(secure))
     }
 
+    /// Keys come from DTLS (RFC 5764): by the profile, or, in the manner of old gateways, by a fingerprint where keys
+    /// would stand.
+    pub fn is_dtls_rtp(&self) -> bool {
+        let profile = ["UDP/TLS/RTP/SAVPF", "UDP/TLS/RTP/SAVP"];
+        let fingerprint = || self.peering.as_ref().is_some_and(|peering| !peering.fingerprints.is_empty());
+        profile.iter().any(|dtls| self.proto.eq_ignore_ascii_case(dtls))
+            || self.is_secure_rtp() && self.crypto.is_empty() && fingerprint()
+    }
+
     /// The direction that holds. The address 0.0.0.0 asks that nothing be sent there: hold in the manner of RFC 2543
-    /// (RFC 3264 §8.4), whatever the attribute says.
+    /// (RFC 3264 §8.4), whatever the attribute says; beside ICE it means that no candidate is known yet (RFC 8840).
     pub fn direction(&self) -> Direction {
         match self.connection {
-            Some(Connection::Address(address)) if address.is_unspecified() => {
+            Some(Connection::Address(address)) if address.is_unspecified() && self.peering.is_none() => {
                 self.written_direction.and(Direction::SendOnly)
             }
             _ => self.written_direction,

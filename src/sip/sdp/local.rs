@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::Direction;
 use super::crypto::{Crypto, Key, Policy, Protection};
 use super::description::{Encoding, Media};
+use super::peering::{LocalPeering, Setup};
 
 /// An audio codec as SDP describes it. The name is that of its RTP payload format (`PCMA`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,6 +62,9 @@ pub struct Local<'a> {
     pub version: u64,
 }
 
+/// Name of the audio line in offers that bundle.
+const MID: &str = "0";
+
 /// Payload type that telephone-event is offered with.
 const TELEPHONE_EVENT: u8 = 101;
 
@@ -82,23 +86,38 @@ impl<'a> Local<'a> {
 
     /// Appends an offer.
     pub fn write_offer(&self, out: &mut Vec<u8>) {
-        self.write_session(out);
+        let peering = self.protection.peering.filter(|_| self.protection.policy == Policy::Dtls);
+        self.write_session(out, peering, peering.map(|_| MID));
         let codecs = self.codecs.iter().map(|codec| (codec.payload_type, codec.name, codec.clock_rate));
         // RFC 4733 §2.5: events run on the clock of the audio.
         let clock_rate = self.codecs.first().map_or(8000, |codec| codec.clock_rate);
         let event = self.telephone_event.map(|number| (number, "telephone-event", clock_rate));
         // Most that can do both read keys in an offer of plain RTP as an offer to encrypt; RFC 5939, which was made for
         // it, is spoken by hardly anybody.
-        let proto = if self.protection.policy == Policy::Required { "RTP/SAVP" } else { "RTP/AVP" };
+        let proto = self.offered_profile();
         let keys = self.offered_keys().enumerate();
         let crypto = keys.map(|(index, key)| Crypto { tag: index as u32 + 1, name: key.suite.name(), key: *key });
-        let attributes = Attributes { direction: self.direction, rtcp_mux: self.rtcp_mux };
+        let attributes = Attributes {
+            direction: self.direction,
+            rtcp_mux: self.rtcp_mux || peering.is_some(),
+            mid: peering.map(|_| MID),
+            peering: peering.map(|peering| (peering, Setup::ActPass)),
+        };
         self.write_audio(out, proto, codecs.chain(event), attributes, crypto);
+    }
+
+    /// The profile of our offers.
+    pub(super) fn offered_profile(&self) -> &'static str {
+        match self.protection.policy {
+            Policy::Off | Policy::Offered => "RTP/AVP",
+            Policy::Required => "RTP/SAVP",
+            Policy::Dtls => "UDP/TLS/RTP/SAVPF",
+        }
     }
 
     /// The keys that offers carry, tagged from 1.
     pub(super) fn offered_keys(&self) -> impl Iterator<Item = &Key> {
-        let off = self.protection.policy == Policy::Off;
+        let off = matches!(self.protection.policy, Policy::Off | Policy::Dtls);
         self.protection.keys.iter().filter(move |_| !off)
     }
 
@@ -109,8 +128,8 @@ impl<'a> Local<'a> {
         Self { direction, version: self.version.wrapping_add(1), ..self }
     }
 
-    /// Everything before the first media line.
-    pub(super) fn write_session(&self, out: &mut Vec<u8>) {
+    /// Everything before the first media line. `bundled` is the name of the line that stands in a bundle.
+    pub(super) fn write_session(&self, out: &mut Vec<u8>, peering: Option<&LocalPeering>, bundled: Option<&str>) {
         let (family, address) = match self.rtp.ip() {
             IpAddr::V4(address) => ("IP4", IpAddr::V4(address)),
             IpAddr::V6(address) => ("IP6", IpAddr::V6(address)),
@@ -120,6 +139,12 @@ impl<'a> Local<'a> {
         line(out, format_args!("s=-"));
         line(out, format_args!("c=IN {family} {address}"));
         line(out, format_args!("t=0 0"));
+        if let Some(mid) = bundled {
+            line(out, format_args!("a=group:BUNDLE {mid}"));
+        }
+        if peering.is_some_and(|peering| peering.lite) {
+            line(out, format_args!("a=ice-lite"));
+        }
     }
 
     /// An audio line with its attributes. Formats are payload type, name, clock rate.
@@ -128,7 +153,7 @@ impl<'a> Local<'a> {
         out: &mut Vec<u8>,
         proto: &str,
         formats: impl Iterator<Item = (u8, &'f str, u32)> + Clone,
-        attributes: Attributes,
+        attributes: Attributes<'_>,
         crypto: impl IntoIterator<Item = Crypto<'f>>,
     ) {
         write!(out, "m=audio {} {proto}", self.rtp.port()).expect(NEVER_FAILS);
@@ -152,14 +177,22 @@ impl<'a> Local<'a> {
         if attributes.rtcp_mux {
             line(out, format_args!("a=rtcp-mux"));
         }
+        if let Some(mid) = attributes.mid {
+            line(out, format_args!("a=mid:{mid}"));
+        }
         line(out, format_args!("a={}", attributes.direction));
+        if let Some((peering, setup)) = attributes.peering {
+            peering.write(setup, |text| line(out, text));
+        }
     }
 }
 
 /// What a description says of an audio line besides its formats and keys.
-pub(super) struct Attributes {
+pub(super) struct Attributes<'a> {
     pub(super) direction: Direction,
     pub(super) rtcp_mux: bool,
+    pub(super) mid: Option<&'a str>,
+    pub(super) peering: Option<(&'a LocalPeering, Setup)>,
 }
 
 /// A stream that we do not take: RFC 3264 §6 wants its place kept, with port 0.

@@ -2,10 +2,11 @@
 //!
 //! [`Sdp::parse`] reads what others write, without copying and leniently; [`Local`] is our side: it writes offers,
 //! makes answers and says what was negotiated. Hold and resume are the same description with the next version and
-//! another direction ([`Local::renewed`]). Keys of SRTP are agreed on by SDES ([`crypto`]); an offer of DTLS-SRTP only
-//! is refused here with its profile named. Opening ports, codecs themselves, SRTP and ICE are left to others.
+//! another direction ([`Local::renewed`]). Keys of SRTP are agreed on by SDES ([`crypto`]), or ICE and DTLS are
+//! ([`peering`]). Opening ports, codecs themselves, SRTP, ICE and DTLS are left to others.
 
 pub mod crypto;
+pub mod peering;
 
 mod answer;
 mod description;

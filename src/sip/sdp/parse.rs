@@ -5,6 +5,7 @@ use smallvec::SmallVec;
 
 use super::Direction;
 use super::description::{Connection, Encoding, Format, Media, Sdp};
+use super::peering::Peering;
 
 /// Media lines in one description; more are refused.
 const MAX_MEDIA: usize = 16;
@@ -78,6 +79,8 @@ impl<'a> Media<'a> {
             rtcp_address: None,
             rtcp_mux: false,
             crypto: SmallVec::new(),
+            mid: None,
+            peering: None,
         })
     }
 
@@ -87,6 +90,7 @@ impl<'a> Media<'a> {
             "fmtp" => self.set(value, |format, text| format.fmtp = Some(text)),
             "rtcp-mux" => self.rtcp_mux = true,
             "crypto" if self.crypto.len() < MAX_CRYPTO => self.crypto.push(value),
+            "mid" => self.mid = Some(value).filter(|mid| !mid.is_empty()),
             "rtcp" => {
                 let mut words = value.split_ascii_whitespace();
                 self.rtcp_port = words.next().and_then(|port| port.parse().ok()).filter(|port| *port != 0);
@@ -139,6 +143,7 @@ struct Reader<'a> {
     connection: Option<Connection<'a>>,
     direction: Option<Direction>,
     ptime: Option<u16>,
+    peering: Option<Box<Peering<'a>>>,
     /// Directions and packet times of the media lines, `None` where the session's holds.
     own: SmallVec<[(Option<Direction>, Option<u16>); 1]>,
 }
@@ -192,8 +197,15 @@ impl<'a> Reader<'a> {
             *direction = Some(found);
         } else if name.eq_ignore_ascii_case("ptime") {
             *ptime = value.parse().ok().filter(|ptime| *ptime > 0).or(*ptime);
+        } else if Peering::is_of(name) {
+            let place = self.sdp.media.last_mut().map_or(&mut self.peering, |media| &mut media.peering);
+            place.get_or_insert_default().take(name, attribute, value);
         } else if let Some(media) = self.sdp.media.last_mut() {
             media.take_attribute(name, value);
+        } else if name.eq_ignore_ascii_case("group")
+            && let Some(("BUNDLE", mids)) = value.split_once(' ')
+        {
+            self.sdp.bundle = Some(mids.trim());
         }
     }
 
@@ -206,6 +218,9 @@ impl<'a> Reader<'a> {
             media.connection = media.connection.or(self.connection);
             media.written_direction = direction.or(self.direction).unwrap_or_default();
             media.ptime = ptime.or(self.ptime);
+            if let Some(session) = &self.peering {
+                media.peering.get_or_insert_default().fall_back_to(session);
+            }
         }
         Ok(self.sdp)
     }

@@ -1,0 +1,164 @@
+//! The agent of ICE: `is`, with our cryptography, our timing and a view of what a peer wants to know.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use hmac::{Hmac, KeyInit, Mac};
+use is::stun::{StunMessage, StunPacket};
+use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
+use sha1::Sha1;
+
+use super::Remote;
+use super::identity::Credentials;
+
+/// Between two checks, where nothing that arrives asks for one at once: the least that RFC 8445 §14.2 allows.
+const PACE: Duration = Duration::from_millis(5);
+/// First repetition of a check. RFC 8445 §14.3 has 500 ms for a path of unknown latency; browsers wait 250 ms.
+const FIRST_REPEAT: Duration = Duration::from_millis(250);
+
+/// HMAC-SHA1 of STUN (RFC 8489 §14.5).
+#[derive(Debug)]
+struct Integrity;
+
+impl Sha1HmacProvider for Integrity {
+    fn sha1_hmac(&self, key: &[u8], payloads: &[&[u8]]) -> [u8; 20] {
+        let mut mac = Hmac::<Sha1>::new_from_slice(key).expect("HMAC takes a key of any length");
+        payloads.iter().for_each(|payload| mac.update(payload));
+        mac.finalize().into_bytes().into()
+    }
+}
+
+/// One session of ICE, or several after another.
+#[derive(Debug)]
+pub(super) struct Ice {
+    agent: IceAgent,
+    /// The address of our socket.
+    local: SocketAddr,
+    has_remote: bool,
+    due: Option<Instant>,
+}
+
+/// Checks of a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Checks {
+    pub(super) sent: u64,
+    pub(super) answered: u64,
+    pub(super) received: u64,
+}
+
+impl Ice {
+    /// `public` is what others see of `local`, where that is another address.
+    pub(super) fn new(
+        credentials: &Credentials,
+        (local, public): (SocketAddr, Option<SocketAddr>),
+        (controlling, lite): (bool, bool),
+        tie_breaker: u64,
+    ) -> Self {
+        let mut agent = IceAgent::with_hmac(creds(credentials), &Integrity);
+        agent.set_control_tie_breaker(tie_breaker);
+        agent.set_timing_advance(PACE);
+        agent.set_initial_stun_rto(FIRST_REPEAT);
+        agent.set_controlling(controlling && !lite);
+        agent.set_ice_lite(lite);
+        let mut ice = Self { agent, local, has_remote: false, due: None };
+        let candidates = [
+            Candidate::host(local, Protocol::Udp).ok(),
+            public
+                .filter(|public| *public != local)
+                .and_then(|public| Candidate::server_reflexive(public, local, Protocol::Udp).ok()),
+        ];
+        for candidate in candidates.into_iter().flatten() {
+            ice.agent.add_local_candidate(candidate);
+        }
+        ice
+    }
+
+    /// Our candidates as descriptions write them.
+    pub(super) fn candidates(&self) -> Vec<String> {
+        self.agent.local_candidates().map(|candidate| candidate.to_sdp_string()).collect()
+    }
+
+    /// What the other side says of itself. The checks begin.
+    pub(super) fn set_remote(&mut self, remote: &Remote) {
+        // RFC 8445 §6.1.1: whoever faces a lite agent controls.
+        if remote.lite && !self.agent.ice_lite() {
+            self.agent.set_controlling(true);
+        }
+        self.agent.set_remote_credentials(remote.credentials.clone());
+        for candidate in &remote.candidates {
+            self.agent.add_remote_candidate(candidate.clone());
+        }
+        self.has_remote = true;
+    }
+
+    /// Whether a description has credentials of another session than ours.
+    pub(super) fn is_restarted_by(&self, remote: &Remote) -> bool {
+        self.agent.remote_credentials().is_some_and(|known| *known != remote.credentials)
+    }
+
+    /// Whether the other side's credentials of this session are known.
+    pub(super) fn has_remote(&self) -> bool {
+        self.has_remote
+    }
+
+    /// Begins a new session with new credentials (RFC 8445 §9); what is nominated stays in use until then.
+    pub(super) fn restart(&mut self, credentials: &Credentials) {
+        self.agent.ice_restart(creds(credentials), true);
+        self.has_remote = false;
+    }
+
+    /// Takes a packet that looks like STUN; false where it is nothing of this session.
+    pub(super) fn handle_packet(&mut self, now: Instant, source: SocketAddr, packet: &[u8]) -> bool {
+        let Ok(message) = StunMessage::parse(packet) else { return false };
+        let packet = StunPacket { proto: Protocol::Udp, source, destination: self.local, message };
+        let taken = self.agent.handle_packet(now, packet);
+        if taken {
+            // What has arrived may ask for a check of our own at once: a triggered check or the nomination.
+            self.handle_timeout(now);
+        }
+        taken
+    }
+
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.agent.handle_timeout(now);
+        self.due = self.agent.poll_timeout();
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) is due; `None` before the first one.
+    pub(super) fn due(&self) -> Option<Instant> {
+        self.due.filter(|_| self.has_remote)
+    }
+
+    /// The next packet: where to, and its bytes into `buf`.
+    pub(super) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<SocketAddr> {
+        let transmit = self.agent.poll_transmit()?;
+        buf.extend_from_slice(&transmit.contents);
+        Some(transmit.destination)
+    }
+
+    /// The remote address of the pair that was nominated last, where that is news.
+    pub(super) fn poll_nominated(&mut self) -> Option<SocketAddr> {
+        let mut nominated = None;
+        while let Some(event) = self.agent.poll_event() {
+            if let IceAgentEvent::NominatedSend { destination, .. } = event {
+                nominated = Some(destination);
+            }
+        }
+        nominated
+    }
+
+    /// Whether a pair of ours has worked with an address, or the other side has checked from it.
+    pub(super) fn knows(&self, address: SocketAddr) -> bool {
+        self.agent.has_viable_remote_candidate(address)
+            || self.agent.remote_candidates().any(|candidate| candidate.addr() == address)
+    }
+
+    pub(super) fn checks(&self) -> Checks {
+        let stats = self.agent.stats();
+        Checks { sent: stats.bind_request_sent, answered: stats.bind_success_recv, received: stats.bind_request_recv }
+    }
+}
+
+fn creds(credentials: &Credentials) -> IceCreds {
+    IceCreds { ufrag: credentials.ufrag.clone(), pass: credentials.pwd.clone() }
+}

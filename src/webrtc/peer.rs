@@ -1,0 +1,401 @@
+//! One side of a WebRTC call, from its candidates to the keys of SRTP.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::dtls::Dtls;
+use super::fault::Fault;
+use super::ice::Ice;
+use super::identity::{Credentials, Identity};
+use super::remote::{Fingerprint, Remote};
+use super::{is_dtls, is_stun};
+use crate::sip::sdp::crypto::Keys;
+use crate::sip::sdp::peering::{LocalPeering, Role};
+
+/// In less time than this, nothing that is still missing says anything.
+const TOO_LITTLE: Duration = Duration::from_secs(2);
+/// Packets of DTLS that may wait between two turns: a flight has two or three.
+const MOST_WAITING: usize = 32;
+
+/// What a peer is told when it is made.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The address of our socket.
+    pub local: SocketAddr,
+    /// The same address as others see it, where that is known and another one.
+    pub public: Option<SocketAddr>,
+    /// The offer is ours, so that we control ICE (RFC 8445 §6.1.1).
+    pub offering: bool,
+    /// We only answer checks.
+    pub lite: bool,
+    /// What we want to be in DTLS where an answer of ours has the choice. RFC 8842 §5.3 recommends the client, the
+    /// default.
+    pub role: Role,
+    /// How long ICE, and after it DTLS, may take each, default 10 s.
+    pub within: Duration,
+    /// Credentials of the first session of ICE.
+    pub credentials: Credentials,
+}
+
+impl Config {
+    /// With every default.
+    pub fn new(local: SocketAddr, offering: bool, credentials: Credentials) -> Self {
+        Self {
+            local,
+            public: None,
+            offering,
+            lite: false,
+            role: Role::Client,
+            within: Duration::from_secs(10),
+            credentials,
+        }
+    }
+}
+
+/// What a peer wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send the bytes that are in the buffer to this address.
+    Transmit(SocketAddr),
+    /// Something happened.
+    Event(Event),
+    /// Nothing until this moment, unless a packet arrives; `None` where only a packet or a description can change that.
+    Timeout(Option<Instant>),
+}
+
+/// What happened to a peer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The path is found and the keys are agreed on.
+    Connected {
+        /// Where SRTP goes.
+        remote: SocketAddr,
+        /// Its keys.
+        keys: Keys,
+    },
+    /// SRTP goes to another address from now on.
+    Moved(SocketAddr),
+    /// It will not come to keys.
+    Failed(Fault),
+}
+
+/// When a peer reached what. `None` is not reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rungs {
+    /// The socket was asked for: whoever hosts the peer notes it.
+    pub opened: Option<Instant>,
+    /// Our candidates were known.
+    pub gathered: Option<Instant>,
+    /// The other side's description was known.
+    pub described: Option<Instant>,
+    /// The first check was sent.
+    pub first_check: Option<Instant>,
+    /// A pair was nominated.
+    pub connected: Option<Instant>,
+    /// The keys were agreed on.
+    pub dtls_done: Option<Instant>,
+}
+
+/// One side of a call.
+#[derive(Debug)]
+pub struct Peer {
+    config: Config,
+    identity: Arc<Identity>,
+    ice: Ice,
+    ours: LocalPeering,
+    /// What we are in DTLS and what proves the other side, once its description is known.
+    agreed: Option<(Role, Vec<Fingerprint>)>,
+    mdns: u32,
+    dtls: Option<Box<Dtls>>,
+    keys: Option<Keys>,
+    now: Instant,
+    /// Where the nominated pair leads.
+    remote: Option<SocketAddr>,
+    /// When the stage at hand has taken too long.
+    deadline: Option<Instant>,
+    rungs: Rungs,
+    fault: Option<Fault>,
+    out: VecDeque<(SocketAddr, Vec<u8>)>,
+    events: VecDeque<Event>,
+    closed: bool,
+}
+
+impl Peer {
+    /// A peer with its candidates. `seed` gives the tie-breaker of ICE.
+    pub fn new(config: Config, identity: Arc<Identity>, seed: u64, now: Instant) -> Self {
+        let addresses = (config.local, config.public);
+        let ice = Ice::new(&config.credentials, addresses, (config.offering, config.lite), seed);
+        let ours = LocalPeering {
+            ufrag: config.credentials.ufrag.clone(),
+            pwd: config.credentials.pwd.clone(),
+            lite: config.lite,
+            candidates: ice.candidates(),
+            fingerprint: identity.fingerprint().to_owned(),
+            role: config.role,
+        };
+        Self {
+            config,
+            identity,
+            ice,
+            ours,
+            agreed: None,
+            mdns: 0,
+            dtls: None,
+            keys: None,
+            now,
+            remote: None,
+            deadline: None,
+            rungs: Rungs { gathered: Some(now), ..Rungs::default() },
+            fault: None,
+            out: VecDeque::new(),
+            events: VecDeque::new(),
+            closed: false,
+        }
+    }
+
+    /// What our descriptions say.
+    pub fn ours(&self) -> &LocalPeering {
+        &self.ours
+    }
+
+    /// How far it came, and when.
+    pub fn rungs(&self) -> Rungs {
+        self.rungs
+    }
+
+    /// Where SRTP goes, and its keys, once they are known.
+    pub fn secured(&self) -> Option<(SocketAddr, Keys)> {
+        self.remote.zip(self.keys)
+    }
+
+    /// The last moment that it was told.
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// Why it will not come to keys.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// The other side's description. The first one begins the checks, and a later one of the same session of ICE adds
+    /// its candidates. Other credentials begin ICE anew (where the restart is an offer of the other side, call
+    /// [`restart`](Self::restart) first), another certificate begins DTLS anew, as another fork of the call does.
+    pub fn set_remote(&mut self, now: Instant, remote: &Remote) {
+        if self.is_over() {
+            return;
+        }
+        self.now = self.now.max(now);
+        if self.ice.is_restarted_by(remote) {
+            self.ice.restart(&self.config.credentials);
+        }
+        let begins = !self.ice.has_remote();
+        self.mdns = remote.mdns;
+        self.ice.set_remote(remote);
+        // RFC 8842 §5.1: the association goes on where a later description means the same one.
+        let agreed = (remote.role, remote.fingerprints.clone());
+        if self.agreed.as_ref().is_none_or(|known| known.1 != agreed.1) {
+            self.ours.role = agreed.0;
+            self.agreed = Some(agreed);
+            (self.dtls, self.keys, self.remote) = (None, None, None);
+            (self.rungs.connected, self.rungs.dtls_done) = (None, None);
+        }
+        self.rungs.described.get_or_insert(now);
+        if begins {
+            self.deadline = Some(now + self.config.within);
+        }
+        self.advance_ice(now);
+        // What waited for the credentials is answered, and then our own checks go out.
+        self.advance_ice(now);
+    }
+
+    /// Whether a description begins ICE anew (RFC 8445 §9).
+    pub fn is_restarted_by(&self, remote: &Remote) -> bool {
+        self.ice.is_restarted_by(remote)
+    }
+
+    /// Begins ICE anew with these credentials. Audio goes on over the old path until the new one is found.
+    pub fn restart(&mut self, credentials: Credentials) {
+        self.ice.restart(&credentials);
+        self.ours.ufrag.clone_from(&credentials.ufrag);
+        self.ours.pwd.clone_from(&credentials.pwd);
+        self.ours.candidates = self.ice.candidates();
+        self.config.credentials = credentials;
+    }
+
+    /// Takes a packet of STUN or DTLS; false where it is neither, or nothing of this peer.
+    pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) -> bool {
+        if self.is_over() {
+            return false;
+        }
+        self.now = self.now.max(now);
+        if is_stun(packet) {
+            let taken = self.ice.handle_packet(now, from, packet);
+            self.note_ice(now);
+            return taken;
+        }
+        is_dtls(packet) && self.receive_dtls(now, from, packet)
+    }
+
+    /// The moment of the last [`Output::Timeout`] has come, or a later one.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        self.now = self.now.max(now);
+        if self.ice.due().is_some_and(|due| due <= now) {
+            self.advance_ice(now);
+        }
+        if let Some(dtls) = self.dtls.as_mut().filter(|dtls| dtls.due().is_some_and(|due| due <= now)) {
+            let outcome = dtls.handle_timeout(now);
+            self.drain_dtls(now, outcome, None);
+        }
+        if self.deadline.is_some_and(|deadline| deadline <= now) {
+            let fault = self.late();
+            self.fail(fault);
+        }
+    }
+
+    /// The next packet (its bytes in `buf`, whose former content is dropped), event or deadline.
+    pub fn poll_output(&mut self, buf: &mut Vec<u8>) -> Output {
+        if let Some(event) = self.events.pop_front() {
+            return Output::Event(event);
+        }
+        buf.clear();
+        if let Some(to) = self.ice.poll_transmit(buf) {
+            return Output::Transmit(to);
+        }
+        if let Some((to, packet)) = self.out.pop_front() {
+            buf.extend_from_slice(&packet);
+            return Output::Transmit(to);
+        }
+        if self.is_over() {
+            return Output::Timeout(None);
+        }
+        let dtls = self.dtls.as_ref().and_then(|dtls| dtls.due());
+        Output::Timeout([self.ice.due(), dtls, self.deadline].into_iter().flatten().min())
+    }
+
+    /// Ends it: the other side is told that nothing more will come.
+    pub fn close(&mut self) {
+        if let Some(mut dtls) = self.dtls.take() {
+            dtls.close();
+            let (out, remote) = (&mut self.out, self.remote);
+            let _ = dtls.drain(|packet| out.extend(remote.map(|remote| (remote, packet.to_vec()))));
+        }
+        self.closed = true;
+    }
+
+    fn is_over(&self) -> bool {
+        self.closed || self.fault.is_some()
+    }
+
+    fn advance_ice(&mut self, now: Instant) {
+        self.ice.handle_timeout(now);
+        self.note_ice(now);
+    }
+
+    fn note_ice(&mut self, now: Instant) {
+        if self.rungs.first_check.is_none() && self.ice.checks().sent > 0 {
+            self.rungs.first_check = Some(now);
+        }
+        let Some(remote) = self.ice.poll_nominated() else { return };
+        let before = self.remote.replace(remote);
+        if before == Some(remote) {
+            return;
+        }
+        self.rungs.connected.get_or_insert(now);
+        if self.rungs.dtls_done.is_some() {
+            self.deadline = None;
+            return self.events.push_back(Event::Moved(remote));
+        }
+        if before.is_none() {
+            self.deadline = Some(now + self.config.within);
+            self.begin_dtls(now);
+        }
+    }
+
+    /// The client begins when there is a way; the server has waited since it knew whom to believe.
+    fn begin_dtls(&mut self, now: Instant) {
+        self.open_dtls(now);
+        if let Some(dtls) = &mut self.dtls {
+            let outcome = dtls.handle_timeout(now);
+            self.drain_dtls(now, outcome, None);
+        }
+    }
+
+    fn open_dtls(&mut self, now: Instant) {
+        if let (None, Some((role, fingerprints))) = (&self.dtls, &self.agreed) {
+            self.dtls = Some(Box::new(Dtls::new(&self.identity, *role, fingerprints.clone(), now)));
+        }
+    }
+
+    fn receive_dtls(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) -> bool {
+        if !(self.remote == Some(from) || self.ice.knows(from)) {
+            return false;
+        }
+        self.open_dtls(now);
+        let Some(dtls) = &mut self.dtls else { return false };
+        let outcome = dtls.handle_packet(now, packet);
+        self.drain_dtls(now, outcome, Some(from));
+        true
+    }
+
+    /// Sends what DTLS has to send, to the nominated pair or, before there is one, to where it came `from`.
+    fn drain_dtls(&mut self, now: Instant, outcome: Result<(), Fault>, from: Option<SocketAddr>) {
+        let (Some(dtls), Some(to)) = (&mut self.dtls, self.remote.or(from)) else { return };
+        let out = &mut self.out;
+        let drained = dtls.drain(|packet| {
+            if out.len() < MOST_WAITING {
+                out.push_back((to, packet.to_vec()));
+            }
+        });
+        match outcome.and(drained) {
+            Ok(None) => {}
+            Ok(Some(keys)) => {
+                self.rungs.connected.get_or_insert(now);
+                self.rungs.dtls_done = Some(now);
+                (self.deadline, self.remote, self.keys) = (None, Some(to), Some(keys));
+                self.events.push_back(Event::Connected { remote: to, keys });
+            }
+            // What goes wrong after the keys are there does not take them back.
+            Err(_) if self.rungs.dtls_done.is_some() => self.dtls = None,
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    /// Why it has not come to keys by now: its fault, or what it still waited for after a description that came two
+    /// seconds ago or longer. `None` where it has, or had too little time.
+    pub fn shortfall(&self, now: Instant) -> Option<Fault> {
+        let waited = || self.rungs.described.map(|described| now.saturating_duration_since(described));
+        let undone = || self.keys.is_none() && waited() >= Some(TOO_LITTLE);
+        self.fault.clone().or_else(|| undone().then(|| self.late()))
+    }
+
+    /// What the stage at hand did not come to in time.
+    fn late(&self) -> Fault {
+        if self.remote.is_some() {
+            let heard = self.dtls.as_ref().is_some_and(|dtls| dtls.heard);
+            return if heard { Fault::DtlsTimeout } else { Fault::DtlsSilent };
+        }
+        let checks = self.ice.checks();
+        match (checks.sent, checks.answered + checks.received) {
+            (0, 0) => Fault::NoCandidate { mdns: self.mdns },
+            (checks, 0) => Fault::Blocked { checks },
+            _ => Fault::NoPair { checks: checks.sent, answered: checks.answered, received: checks.received },
+        }
+    }
+
+    fn fail(&mut self, fault: Fault) {
+        self.deadline = None;
+        // A new path was looked for and not found: the old one stays.
+        if self.fault.is_some() || self.rungs.dtls_done.is_some() {
+            return;
+        }
+        self.dtls = None;
+        self.events.push_back(Event::Failed(fault.clone()));
+        self.fault = Some(fault);
+    }
+}

@@ -1,0 +1,220 @@
+//! People are told: a watch as a process, with a receiver on loopback that keeps what it is sent.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Stdio};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::cli::{Desk, code, text};
+
+/// What anything may be waited for: the judge wants a minute where everything is slow.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+const LAB: &str = "lab: lines\naccounts: { users: \"1001..1006\", password: secret }\n\
+    extensions:\n  fine: { number: 2000, does: { echo: { answer_after: 10ms } } }\n  \
+    dead: { number: 3501, does: { reject: { code: 503 } } }\n  \
+    gone: { number: 3502, does: { reject: { code: 503 } } }\n";
+
+/// A receiver that takes everything.
+struct Hook {
+    address: SocketAddr,
+    got: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Hook {
+    #[expect(clippy::disallowed_methods, reason = "the receivers of this test are not the product's")]
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let address = listener.local_addr().expect("it listens");
+        let got: Arc<Mutex<Vec<Value>>> = Arc::default();
+        let own = Arc::clone(&got);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                let _ = take(stream, &own);
+            }
+        });
+        Self { address, got }
+    }
+
+    fn got(&self) -> Vec<Value> {
+        self.got.lock().expect("not poisoned").clone()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a test that waits for another process")]
+    fn wait_for(&self, count: usize) -> Vec<Value> {
+        let end = Instant::now() + PATIENCE;
+        while self.got().len() < count {
+            assert!(Instant::now() < end, "{} of {count} came", self.got().len());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.got()
+    }
+}
+
+fn take(stream: TcpStream, got: &Mutex<Vec<Value>>) -> std::io::Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line)? == 0 || line == "\r\n" {
+            break;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap_or(0);
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body)?;
+    if let Ok(body) = serde_json::from_slice(&body) {
+        got.lock().expect("not poisoned").push(body);
+    }
+    reader.get_mut().write_all(b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n")
+}
+
+/// A watch that runs, and what it says.
+struct Watching {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Watching {
+    fn start(desk: &Desk) -> Self {
+        let mut command = desk.command(&["watch", "watch.yaml", "--out", "out"]);
+        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
+        let (sender, lines) = sync_channel(100_000);
+        let err = child.stderr.take().expect("piped");
+        std::thread::spawn(move || {
+            BufReader::new(err).lines().map_while(Result::ok).try_for_each(|it| sender.send(it))
+        });
+        Self { child, lines }
+    }
+
+    fn wait_for(&self, words: &str) -> String {
+        let mut seen = Vec::new();
+        loop {
+            match self.lines.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(words) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no `{words}`: {error}\n{}", seen.join("\n")),
+            }
+        }
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
+    }
+
+    fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ends");
+    }
+
+    fn end(mut self) -> Option<i32> {
+        self.signal(Signal::SIGTERM);
+        self.child.wait().expect("it ends").code()
+    }
+}
+
+impl Drop for Watching {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Six agents over two trunks, of which one refuses every call.
+fn a_trunk_that_refuses(hook: &Hook, throttle: &str) -> Desk {
+    let desk = Desk::new();
+    desk.write("lab.yaml", LAB);
+    for (name, number) in [("fine", "fine"), ("dead", "dead"), ("gone", "gone")] {
+        let call = format!(
+            "scenario: {name}\ntarget: lab.yaml\ncaller:\n  account: agents\n  steps:\n    \
+             - {{ dial: {{ number: {number}, media: none }} }}\n    - hangup\n"
+        );
+        desk.write(&format!("{name}.yaml"), &call);
+    }
+    let check = |name: &str, trunk: &str| {
+        format!(
+            "  - {{ scenario: {name}.yaml, target: lab.yaml, agents: each, every: 2s, reproduce: 1, labels: {{ trunk: {trunk}, unit: \
+             support }} }}\n"
+        )
+    };
+    let address = hook.address;
+    desk.write(
+        "watch.yaml",
+        &format!(
+            "watch: w\nsite: desk\nchecks:\n{}{}{}alerts:\n  throttle: {throttle}\n  links: {{ Page: 'http://127.0.0.1/i/{{{{ id }}}}' \
+             }}\n  notify:\n    - webhook: {{ url: 'http://{address}/hook' }}\n",
+            check("fine", "fet"),
+            check("dead", "cht"),
+            check("gone", "cht"),
+        ),
+    );
+    desk
+}
+
+#[test]
+fn a_trunk_that_refuses_is_one_message_its_end_another_and_a_kill_in_between_repeats_none() {
+    let hook = Hook::start();
+    let desk = a_trunk_that_refuses(&hook, "60m");
+    let watching = Watching::start(&desk);
+    let got = hook.wait_for(1);
+    let (alert, incident) = (&got[0], &got[0]["incident"]);
+    assert_eq!((&alert["state"], &alert["change"]), (&"firing".into(), &"opened".into()), "{alert}");
+    assert_eq!((&incident["scope"], &incident["value"]), (&"trunk".into(), &"cht".into()), "{alert}");
+    assert_eq!((&incident["widespread"], &incident["unit"]), (&true.into(), &"support".into()), "{alert}");
+    assert_eq!((&alert["sheet"]["code"], &alert["sheet"]["trunk"]), (&503.into(), &"cht".into()), "{alert}");
+    let id = incident["id"].as_str().expect("a text");
+    assert_eq!(alert["links"][0]["url"], format!("http://127.0.0.1/i/{id}"));
+    assert!(alert["dedup_key"] == format!("w/{id}"), "{alert}");
+    watching.wait_for("[critical] widespread: trunk cht");
+    watching.kill();
+    let shown = desk.run(&["sheet", "out", id, "--json"]);
+    assert_eq!(code(&shown), Some(0), "{}", text(&shown.stderr));
+    let sheet: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
+    assert_eq!((&sheet["incident"], &sheet["code"]), (&id.into(), &503.into()), "{sheet}");
+
+    let watching = Watching::start(&desk);
+    let still = watching.wait_for("is still open");
+    assert!(still.contains(id) && still.contains("trunk cht"), "{still}");
+    assert_eq!(hook.got().len(), 1, "a watch that goes on is no news: {:?}", hook.got());
+    desk.write("lab.yaml", &LAB.replace("reject: { code: 503 }", "echo: { answer_after: 10ms }"));
+    watching.signal(Signal::SIGHUP);
+    let got = hook.wait_for(2);
+    assert_eq!((&got[1]["state"], &got[1]["dedup_key"]), (&"resolved".into(), &alert["dedup_key"]), "{}", got[1]);
+    assert_ne!(got[1]["id"], alert["id"]);
+    assert_eq!(watching.end(), Some(0));
+    assert_eq!(hook.got().len(), 2, "the end of a watch is no news: {:?}", hook.got());
+}
+
+#[test]
+fn a_second_watch_of_the_same_name_and_folder_is_not_started() {
+    let hook = Hook::start();
+    let desk = a_trunk_that_refuses(&hook, "60m");
+    let watching = Watching::start(&desk);
+    watching.wait_for("results in");
+    let second = desk.run(&["watch", "watch.yaml", "--out", "other"]);
+    let said = text(&second.stderr);
+    assert!(code(&second) == Some(4) && said.contains("is in use: another watch of this name"), "{said}");
+    assert_eq!(watching.end(), Some(0));
+}
+
+#[test]
+fn a_template_that_renders_no_json_ends_a_watch_before_anything_is_dialled() {
+    let desk = a_trunk_that_refuses(&Hook::start(), "60m");
+    desk.write("body.json.j2", "{ \"text\": {{ titel }} }");
+    let watch = fs::read_to_string(desk.path("watch.yaml")).expect("written");
+    desk.write("watch.yaml", &watch.replace("/hook' }", "/hook', template: body.json.j2 }"));
+    let output = desk.run(&["watch", "watch.yaml", "--out", "out"]);
+    let said = text(&output.stderr);
+    assert_eq!(code(&output), Some(2), "{said}");
+    assert!(said.contains("notify: webhook: the template body.json.j2: `titel` is undefined, line 1"), "{said}");
+}

@@ -1,0 +1,173 @@
+#!/usr/bin/env python3
+"""Alertmanager 0.25 hears of incidents: the shipped file is one it takes, incidents are grouped, that of a number is
+inhibited by that of its whole trunk, an Alertmanager that forgot everything is told again with the same beginning, and what
+is over is resolved. The lab in the watch refuses what its file says, and the file is changed.
+"""
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+
+from check import CASE, RINGFLEET, ROOT, Checks, figure, start, stop, wait_until
+
+PATIENCE = 90
+checks = Checks()
+
+
+def install():
+    """Debian starts a service when it installs one: policy-rc.d forbids that, for this while."""
+    if shutil.which("prometheus-alertmanager") and shutil.which("amtool"):
+        return
+    root = [] if os.geteuid() == 0 else ["sudo"]
+    policy = "/usr/sbin/policy-rc.d"
+    script = (f"[ ! -e {policy} ] || mv {policy} {policy}.kept; printf '#!/bin/sh\\nexit 101\\n' >{policy}; chmod +x {policy}; "
+              "apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "
+              f"prometheus-alertmanager >install.log 2>&1; code=$?; rm -f {policy}; "
+              f"[ ! -e {policy}.kept ] || mv {policy}.kept {policy}; exit $code")
+    subprocess.run([*root, "sh", "-c", script], cwd=CASE, check=True, timeout=200)
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Keeps what it is sent, by path."""
+
+    def __init__(self):
+        self.got = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self):
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                self.server.got.append((self.path, json.loads(body)))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    def at(self, path):
+        return [body for where, body in self.got if where == path]
+
+
+install()
+receiver = Receiver()
+hook = f"http://127.0.0.1:{receiver.server_port}"
+
+# The file as it is shipped, and as it is run here: to this receiver, and sooner.
+shipped = ROOT / "docker" / "alertmanager.yml"
+checked = subprocess.run(["amtool", "check-config", shipped], capture_output=True, text=True)
+checks.equal(checked.returncode, 0, f"amtool check-config\n{checked.stdout}{checked.stderr}")
+text = shipped.read_text().replace("http://127.0.0.1:9099", hook)
+text = text.replace("group_wait: 10s", "group_wait: 1s").replace("group_interval: 1m", "group_interval: 2s")
+(CASE / "alertmanager.yml").write_text(text)
+
+with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as free:
+    PORT = free.server_port
+URL = f"http://127.0.0.1:{PORT}"
+
+
+def alertmanager(name):
+    # Nothing of an earlier one is known to it: its folder is its own.
+    process = start(name, "prometheus-alertmanager", "--config.file", CASE / "alertmanager.yml", "--storage.path", CASE / name,
+                    "--web.listen-address", f"127.0.0.1:{PORT}", "--cluster.listen-address=")
+    wait_until(lambda: ask("/-/ready") is not None, "Alertmanager is ready", PATIENCE)
+    return process
+
+
+def ask(path):
+    try:
+        with urllib.request.urlopen(URL + path, timeout=5) as answer:
+            body = answer.read()
+        return json.loads(body) if path.startswith("/api") else body
+    except (urllib.error.URLError, ConnectionError, json.JSONDecodeError):
+        return None
+
+
+def alerts(**labels):
+    """Alerts that it knows with these labels, that are not over."""
+    known = ask("/api/v2/alerts") or []
+    return [alert for alert in known if all(alert["labels"].get(name) == value for name, value in labels.items())]
+
+
+def write_lab(dead):
+    """Numbers of the lab: those in `dead` are refused with the code there."""
+    lines = ["lab: lines", 'accounts: { users: "1001..1006", password: secret }', "extensions:"]
+    for number in (2000, 2001, 2002, 3404, 3405):
+        does = f"reject: {{ code: {dead[number]} }}" if number in dead else "echo: { answer_after: 10ms }"
+        lines.append(f"  n{number}: {{ number: {number}, does: {{ {does} }} }}")
+    (CASE / "lab.yaml").write_text("\n".join(lines) + "\n")
+
+
+write_lab({3404: 404, 3405: 404})
+watched = []
+for number, trunk in ((2000, "fet"), (2001, "cht"), (2002, "cht"), (3404, "cht"), (3405, "cht")):
+    (CASE / f"call-{number}.yaml").write_text(
+        f"scenario: call-{number}\ntarget: lab.yaml\ncaller:\n  account: agents\n  steps:\n"
+        f"    - dial: {{ number: n{number}, media: none }}\n    - hangup\n")
+    watched.append(f"  - {{ scenario: call-{number}.yaml, target: lab.yaml, agents: each, every: 2s, "
+                   f"labels: {{ trunk: {trunk}, unit: support }} }}\n")
+(CASE / "watch.yaml").write_text(
+    "watch: taipei\nsite: desk\nchecks:\n" + "".join(watched) + "alerts:\n  throttle: 60m\n  notify:\n"
+    f"    - alertmanager: {{ url: '{URL}' }}\n    - webhook: {{ url: '{hook}/own' }}\n"
+    "    - webhook: { url: 'http://127.0.0.1:9/away' }\n")
+
+first = alertmanager("one")
+watch = start("watch", RINGFLEET, "watch", "watch.yaml", "--out", "out")
+
+# Two numbers that are not there: two incidents, one group, one receiver.
+wait_until(lambda: len(alerts(alertname="RingfleetIncident")) >= 2, "two incidents", PATIENCE)
+numbers = alerts(alertname="RingfleetIncident")
+checks.equal(sorted(alert["labels"]["value"] for alert in numbers), ["3404", "3405"], "numbers")
+checks.equal({alert["labels"]["scope"] for alert in numbers}, {"destination"}, "scope")
+checks.equal({alert["labels"]["severity"] for alert in numbers}, {"degraded"}, "severity")
+checks.equal({alert["labels"]["trunk"] for alert in numbers}, {"cht"}, "what they share")
+checks.that(all("Next: " in alert["annotations"]["description"] for alert in numbers), "what to do next is not said")
+groups = [group for group in ask("/api/v2/alerts/groups") if group["receiver"]["name"] == "office"]
+checks.equal([len(group["alerts"]) for group in groups], [2], "alerts in groups of the office")
+checks.equal(groups[0]["labels"].get("watch"), "taipei", "what the group has in common")
+wait_until(lambda: any(len(post["alerts"]) == 2 for post in receiver.at("/office")), "both in one notification", PATIENCE)
+began = {alert["labels"]["incident"]: alert["startsAt"] for alert in numbers}
+
+# One that forgot everything hears of it within a minute, with the same beginning.
+stop(first, signal.SIGKILL)
+second = alertmanager("two")
+since = time.monotonic()
+wait_until(lambda: len(alerts(alertname="RingfleetIncident")) >= 2, "posted again", PATIENCE)
+figure(f"an Alertmanager that forgot everything knew it again after {time.monotonic() - since:.0f} s")
+again = {alert["labels"]["incident"]: alert["startsAt"] for alert in alerts(alertname="RingfleetIncident")}
+checks.equal(again, began, "startsAt after Alertmanager was killed")
+
+# The whole trunk: one more alert, and those of its numbers are inhibited.
+write_lab({3404: 404, 3405: 404, 2001: 503, 2002: 503})
+watch.send_signal(signal.SIGHUP)
+wait_until(lambda: alerts(scope="trunk", value="cht"), "an incident of the trunk", PATIENCE)
+trunk = alerts(scope="trunk", value="cht")[0]
+checks.equal(trunk["labels"]["widespread"], "true", "widespread")
+checks.equal(trunk["labels"]["severity"], "critical", "severity of the trunk's")
+wait_until(lambda: receiver.at("/oncall"), "those on call hear of it", PATIENCE)
+inhibited = alerts(scope="destination")
+checks.equal({alert["status"]["state"] for alert in inhibited}, {"suppressed"}, "state of the numbers' alerts")
+checks.that(all(alert["status"]["inhibitedBy"] for alert in inhibited), f"not inhibited by the trunk's: {inhibited}")
+
+# All is well again.
+write_lab({})
+watch.send_signal(signal.SIGHUP)
+wait_until(lambda: not alerts(alertname="RingfleetIncident"), "all are resolved", PATIENCE)
+wait_until(lambda: receiver.at("/oncall")[-1]["status"] == "resolved", "those on call hear of its end", PATIENCE)
+own = receiver.at("/own")
+opened = [alert["dedup_key"] for alert in own if alert["change"] == "opened"]
+closed = [alert["dedup_key"] for alert in own if alert["state"] == "resolved"]
+checks.equal((sorted(opened), len(set(opened))), (sorted(closed), len(opened)), "one message each that it is there, and one that it is over")
+checks.equal(stop(watch), 0, "exit code of the watch")
+said = (CASE / "watch.log").read_text()
+checks.equal(said.count("webhook-2 takes no messages"), 1, "times that one who is away is said")
+figure(f"{len(opened)} incidents, {len(receiver.got) - len(own)} notifications of Alertmanager, {len(own)} messages of our own")
+checks.end()
