@@ -54,6 +54,23 @@ pub struct Deliveries {
     pub oldest: Option<Timestamp>,
 }
 
+impl Figures {
+    /// Attempts that ended.
+    pub fn calls(&self) -> u64 {
+        self.checks.values().flat_map(|check| check.calls.values()).sum()
+    }
+
+    /// Starts that were left out.
+    pub fn left_out(&self) -> u64 {
+        self.checks.values().flat_map(|check| check.left_out.values()).sum()
+    }
+
+    /// How late the last attempts started, the latest of all checks, seconds.
+    pub fn late_s(&self) -> Option<f64> {
+        self.checks.values().filter_map(|check| check.late_s).reduce(f64::max)
+    }
+}
+
 /// Figures of one check.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct CheckFigures {

@@ -66,6 +66,11 @@ impl Board {
         change(&mut written.figures);
     }
 
+    /// Something of its figures as they are now.
+    pub fn read<T>(&self, look: impl FnOnce(&Figures) -> T) -> T {
+        look(&self.lock().figures)
+    }
+
     /// From now on readers see this.
     pub fn publish(&self, view: View) {
         let published = Arc::new(Published { view, page: OnceLock::new() });

@@ -18,6 +18,7 @@ use super::flush::settle_summary;
 use super::incident::{IncidentPoint, point_of_incident};
 use super::influx::{InfluxClient, InfluxTarget};
 use super::line::{self, LimitPoint, WindowPoint};
+use super::probe::{ProbePoint, point_of_probe};
 use super::spool::{Counts, Destination, Spool, SpoolError, pending_siblings, spool_of};
 use super::spooler::{Progress, Shared, Spooler};
 use super::{Settings, Sink, SinkError, SinkReport};
@@ -37,6 +38,8 @@ pub enum Item<'a> {
     Limit(&'a LimitPoint<'a>),
     /// An incident that changed.
     Incident(&'a IncidentPoint<'a>),
+    /// How the process itself is.
+    Probe(&'a ProbePoint<'a>),
 }
 
 /// The InfluxDB sink of a run.
@@ -78,6 +81,7 @@ impl Collector {
         let points = match item {
             Item::Call(record, registration) => line::points_of(record, registration),
             Item::Second(second) => line::point_of_second(second).into_iter().collect(),
+            Item::Probe(probe) => point_of_probe(probe).into_iter().collect(),
             Item::Incident(incident) => point_of_incident(incident).into_iter().collect(),
             Item::Limit(limit) => line::point_of_limit(limit).into_iter().collect(),
             Item::Window(window) => line::point_of_window(window).into_iter().collect(),

@@ -20,6 +20,7 @@ mod http;
 mod incident;
 pub mod influx;
 pub mod line;
+mod probe;
 pub mod spool;
 mod spooler;
 mod unique;
@@ -34,6 +35,7 @@ pub use collector::{Collector, Item};
 pub use files::{FolderError, RunFolder};
 pub use flush::{FlushError, flush};
 pub use incident::{IncidentPoint, point_of_incident};
+pub use probe::{ProbeHealth, ProbePoint, point_of_probe};
 pub use spooler::Progress;
 
 use http::TimeOuts;

@@ -11,7 +11,7 @@ use crate::incident::{Change, Incident};
 use crate::record::{CallRecord, MediaSecond, RegistrationRecord};
 use crate::report::{SinkCounts, SinkReport};
 use crate::serve::view::Sink as Shown;
-use crate::sink::{Collector, FolderError, IncidentPoint, Item, RunFolder};
+use crate::sink::{Collector, FolderError, IncidentPoint, Item, ProbePoint, RunFolder};
 
 /// `calls.jsonl` is put away once it holds so many bytes: it and the one before hold twice as much at most.
 const CALLS_BYTES: u64 = 64 << 20;
@@ -71,6 +71,13 @@ impl Results {
         }
         let written = self.folder.incident(&Line { change: point.change, incident: point.incident });
         self.note(written)
+    }
+
+    /// How the process itself is.
+    pub(super) fn probe(&self, point: &ProbePoint<'_>) {
+        if let Some(collector) = &self.collector {
+            collector.offer(Item::Probe(point));
+        }
     }
 
     /// What is known of the targets, for incident sheets.

@@ -30,7 +30,7 @@ use crate::scenario::plan::Step;
 use crate::scenario::watch::{Check, Watch};
 use crate::serve::{Board, Spooled};
 use crate::sink::alert::{Alert, AlertError};
-use crate::sink::{Collector, IncidentPoint, RunFolder};
+use crate::sink::{Collector, IncidentPoint, ProbeHealth, ProbePoint, RunFolder};
 
 /// How long it waits for something to happen before it looks at signals.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -38,7 +38,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(200);
 /// Between two times that figures are shown to others; the kernel's count of lost datagrams is a long table.
 const SHOW: Duration = Duration::from_secs(1);
-/// Between two times that the calendar's position is written.
+/// Between two times that the calendar's position is written, and that the database is told how we are.
 const NOTE_POSITION: Duration = Duration::from_secs(10);
 /// What the judge knows is written with each change of an incident, and so often: soon where something failed.
 const NOTE_MEMORY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
@@ -145,8 +145,10 @@ struct Running<'a> {
     /// When what is known is written next, without a change.
     memory_due: Instant,
     board: Board,
-    /// What the page shows, where there is one.
+    /// What there is to be seen.
     shown: Option<Shown>,
+    /// Whether there is a page that shows it.
+    page: bool,
     /// Datagrams that the kernel did not take from us.
     overflows: u64,
 }
@@ -204,7 +206,9 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         notifier: options.store.map(start).transpose()?,
         memory_due: now + NOTE_MEMORY.1,
         board: options.board,
-        shown: options.page.then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
+        // Once, nobody looks.
+        shown: (!options.once).then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
+        page: options.page,
         overflows: 0,
         watch,
     };
@@ -285,6 +289,9 @@ impl Running<'_> {
             if now >= next_note {
                 next_note = now + NOTE_POSITION;
                 self.keep_position();
+                if !self.once {
+                    self.tell_health();
+                }
             }
             if now >= self.memory_due {
                 self.keep_memory();
@@ -714,7 +721,7 @@ impl Running<'_> {
         let incidents: Arc<[Incident]> = self.incidents.open().cloned().collect();
         let (lines, incidents_open) = (self.lines.len(), incidents.len());
         let told = self.notifier.as_ref().map(Notifier::shown).unwrap_or_default();
-        if let Some(shown) = &mut self.shown {
+        if let Some(shown) = self.shown.as_mut().filter(|_| self.page) {
             let now = clock::timestamp();
             shown.trouble(TroubleOf::Disk, self.results.trouble(), now);
             shown.trouble(TroubleOf::Memory, told.unsaved.as_deref(), now);
@@ -732,6 +739,23 @@ impl Running<'_> {
             notifier.pulse(Pulse { at: clock::now(), watch, site, lines, incidents_open });
             notifier.take_notes().into_iter().for_each(|note| self.note(note));
         }
+    }
+
+    /// Tells the database how the process itself is.
+    fn tell_health(&self) {
+        let health = self.board.read(|figures| ProbeHealth {
+            lines: self.lines.len() as u64,
+            failing: self.shown.as_ref().map_or(0, Shown::failing),
+            in_progress: figures.in_progress,
+            calls: figures.calls(),
+            left_out: figures.left_out(),
+            late_ms: figures.late_s().map(|late| 1000.0 * late),
+            cpu_s: figures.cpu_s,
+            datagrams_lost: figures.datagrams_lost,
+            sink: self.results.counts().map(|counts| (counts, self.results.sink_trouble().is_none())),
+        });
+        let site = self.watch.site.as_deref();
+        self.results.probe(&ProbePoint { time: clock::timestamp(), site, probe: &self.watch.name, health });
     }
 
     fn show_trouble(&mut self, of: TroubleOf, what: Option<&str>) {

@@ -201,6 +201,11 @@ impl Shown {
         self.records.truncate(RECORDS);
     }
 
+    /// Lines whose last call failed.
+    pub(super) fn failing(&self) -> u64 {
+        self.lines.values().filter(|of| of.line.state == LineState::Failing).count() as u64
+    }
+
     /// A start of a line was not made.
     pub(super) fn left_out(&mut self, line: &str, at: Timestamp, why: &str) {
         if let Some(of) = self.lines.get_mut(line) {

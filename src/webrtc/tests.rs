@@ -343,3 +343,19 @@ fn any_bytes_are_taken_or_passed_over() {
     world.run(SECOND);
     world.assert_connected();
 }
+
+#[test]
+fn a_connected_peer_holds_little_memory() {
+    let mut kept = None;
+    let held = allocation_counter::measure(|| {
+        let mut world = World::new(|_, _| {});
+        world.describe(|_, text| text);
+        world.run(5 * SECOND);
+        world.assert_connected();
+        kept = Some(world);
+    });
+    let each = held.bytes_current / 2;
+    println!("{each} bytes a peer, {} allocations for both", held.count_total);
+    assert!(each < 64 * 1024, "{each} bytes");
+    drop(kept);
+}

@@ -5,19 +5,49 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use influxdb_line_protocol::parse_lines;
+use ringfleet::incident::{Change, Incident};
 use ringfleet::measure::Window;
 use ringfleet::media::grade::Grade;
 use ringfleet::media::session::Second;
 use ringfleet::record::{CallRecord, Class, Identity, MediaSecond, RegistrationRecord};
-use ringfleet::sink::line::{self, Point, WindowPoint};
+use ringfleet::report::{Limit, SinkCounts};
+use ringfleet::sink::line::{self, LimitPoint, Point, WindowPoint};
+use ringfleet::sink::{IncidentPoint, ProbeHealth, ProbePoint, point_of_incident, point_of_probe};
 use serde_json::{Value, json};
 
 use crate::scenarios::root;
 
 /// Words of InfluxQL that the dashboards use, upper case; everything else stands in quotes.
-const WORDS: [&str; 24] = [
-    "SELECT", "FROM", "WHERE", "GROUP", "BY", "ORDER", "DESC", "LIMIT", "AND", "OR", "AS", "SHOW", "TAG", "VALUES",
-    "WITH", "KEY", "TIME", "FILL", "NONE", "COUNT", "SUM", "MEAN", "MIN", "MAX",
+const WORDS: [&str; 29] = [
+    "SELECT",
+    "FROM",
+    "WHERE",
+    "GROUP",
+    "BY",
+    "ORDER",
+    "DESC",
+    "LIMIT",
+    "AND",
+    "OR",
+    "AS",
+    "SHOW",
+    "TAG",
+    "VALUES",
+    "WITH",
+    "KEY",
+    "TIME",
+    "FILL",
+    "NONE",
+    "COUNT",
+    "SUM",
+    "MEAN",
+    "MIN",
+    "MAX",
+    "LAST",
+    "BOTTOM",
+    "MEDIAN",
+    "TRUE",
+    "NON_NEGATIVE_DERIVATIVE",
 ];
 
 /// Tags and fields by measurement.
@@ -80,7 +110,40 @@ fn everything() -> Vec<Point> {
     let mut points = line::points_of(&record, Some(&registration));
     points.extend(line::point_of_second(&MediaSecond { identity, at: record.ended_at, second }));
     points.extend(line::point_of_window(&WindowPoint::of(&window, "x", "x", Some("x"))));
+    let limit: Limit = serde_json::from_value(json!({
+        "of": "concurrent_calls", "trunk": "x", "measured": 5, "range": [5, 6], "contracted": 5,
+        "finding": "call.trunk_saturated", "scope": "shown", "code": 503, "reason": "x", "proved": 2,
+        "freed_after_ms": 1.0, "call_ids": [], "text": "x",
+    }))
+    .expect("a limit");
+    let time = record.ended_at;
+    points.extend(line::point_of_limit(&LimitPoint {
+        time,
+        scenario: "x",
+        target: "x",
+        site: Some("x"),
+        limit: &limit,
+    }));
+    let incident = incident();
+    let change = Change::Opened;
+    points.extend(point_of_incident(&IncidentPoint { time, site: Some("x"), change, incident: &incident }));
+    let sink = Some((SinkCounts::default(), true));
+    let health = ProbeHealth { late_ms: Some(1.0), sink, ..ProbeHealth::default() };
+    points.extend(point_of_probe(&ProbePoint { time, site: Some("x"), probe: "x", health }));
     points
+}
+
+fn incident() -> Incident {
+    let call = json!({ "call_id": "x", "sip_call_id": "x", "at": "2026-03-01T10:20:30Z" });
+    serde_json::from_value(json!({
+        "id": "x", "scope": "trunk", "value": "x", "candidates": [], "undecided": null, "symptom": "call.network_failed",
+        "finding": "line.down", "severity": "critical", "widespread": true, "unit": "x", "since": "2026-03-01T10:20:30Z",
+        "opened_at": "2026-03-01T10:20:30Z", "updated_at": "2026-03-01T10:20:30Z", "closed_at": null, "failures": 1,
+        "tested": 1, "agents_failing": 1, "agents_tested": 1, "reproduced": true, "confidence": 1.0, "codes": [],
+        "symptoms": [], "shared": [], "first_call": call, "last_call": call, "reopened": 0, "merged_into": null,
+        "split_from": null,
+    }))
+    .expect("an incident")
 }
 
 fn written() -> Names {
@@ -137,6 +200,8 @@ fn tokens(query: &str) -> Vec<(bool, String)> {
                 end + 1
             }
             '\'' | '/' => quoted(rest) + 1,
+            // `5` and `5m` alike.
+            first if first.is_ascii_digit() => rest.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(rest.len()),
             first if first.is_ascii_alphabetic() || first == '$' => {
                 let end =
                     rest[1..].find(|c: char| !c.is_ascii_alphanumeric() && c != '_').map_or(rest.len(), |end| end + 1);
@@ -189,7 +254,52 @@ fn every_query_names_only_what_is_written() {
             asked += 1;
         }
     }
-    assert!(asked >= 50, "{asked} queries");
+    assert!(asked >= 100, "{asked} queries");
+    let rules = fs::read_to_string(root().join("dashboards/provisioning/alerting/ringfleet.yaml")).expect("there");
+    let asked: Vec<String> = rules
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("query: '")?.strip_suffix('\''))
+        .map(|query| query.replace("''", "'"))
+        .collect();
+    for query in &asked {
+        assert_eq!(mistakes(query, &written), [""; 0], "alert rule: {query}");
+    }
+    assert_eq!(asked.len(), 5);
+}
+
+/// What a line writes in a day on which it shows every grade and fails in fourteen ways, twice as many as any that was seen.
+#[test]
+fn a_line_has_no_more_than_thirty_series() {
+    let base: CallRecord = serde_json::from_str(include_str!("../data/influx/record.json")).expect("a record");
+    let answered = |class| {
+        let grades = ["good", "medium", "poor", "unusable"];
+        grades.map(|grade| CallRecord { class, code: Some(200), grade: Some(grade.into()), ..base.clone() })
+    };
+    let refused = [
+        (Class::CallNetworkFailed, 503),
+        (Class::CallNetworkFailed, 502),
+        (Class::CallServerError, 500),
+        (Class::CallTimeout, 408),
+        (Class::CallCalleeBusy, 486),
+        (Class::CallCalleeUnreachable, 480),
+        (Class::CallNoAnswer, 480),
+        (Class::CallCongestion, 503),
+        (Class::CallForbidden, 403),
+        (Class::CallNumberInvalid, 404),
+        (Class::RegTimeout, 408),
+        (Class::RegForbidden, 403),
+    ];
+    let refused = refused.map(|(class, code)| CallRecord { class, code: Some(code), grade: None, ..base.clone() });
+    let mut series = BTreeSet::new();
+    for record in answered(Class::Ok).into_iter().chain(answered(Class::MediaOneWay)).chain(refused) {
+        let registered = if record.class.is_of_registration() { record.class } else { Class::Ok };
+        let registration = RegistrationRecord { class: registered, code: None, rrd_ms: Some(1.0), expires_s: None };
+        series.extend(line::points_of(&record, Some(&registration)).iter().map(Point::series));
+    }
+    let of_calls = series.len();
+    assert_eq!(of_calls, 4 + 4 + 12 + 3, "calls, and how registrations ended");
+    let second = everything().into_iter().filter(|point| !series.contains(&point.series())).count();
+    assert!(of_calls + second <= 30, "with media, window, limit, incident and probe: {}", of_calls + second);
 }
 
 #[test]
@@ -223,5 +333,5 @@ fn dashboards_ask_the_provisioned_datasource_and_have_names_of_their_own() {
             }
         }
     }
-    assert_eq!(uids.len(), 2);
+    assert_eq!(uids.len(), 5);
 }

@@ -136,3 +136,15 @@ fn audio_that_a_firewall_keeps_back_is_named() {
     assert_eq!(record.class, Class::MediaFirewallBlocked, "{record:#?}");
     assert!(record.media_fault.is_some_and(|fault| fault.ends_with(" checks of ICE were sent, and nothing came back")));
 }
+
+#[test]
+fn waves_of_agents_leave_nothing_behind() {
+    let steps = "[{ dial: { number: echo } }, { talk: { for: 1s } }, hangup]";
+    let mut compiled = caller(steps, "{ rate: 20/s, calls: 60 }");
+    Arc::make_mut(&mut compiled.plan.actors[0].target).srtp = Srtp::new(Policy::Dtls);
+    let mut world = World::new(compiled);
+    world.run(MINUTE);
+    world.rest(MINUTE);
+    assert_eq!((world.records.len(), world.open_ports()), (60, 0));
+    assert!(world.records.iter().all(|record| record.class == Class::Ok), "{:#?}", world.records[0]);
+}

@@ -47,6 +47,11 @@ def holds(name, on, record, **wanted):
         checks.equal(record.get(field), value, f"{on} {name}: {field}")
 
 
+got = call("webrtc", "asterisk-webrtc", ["dial: { number: echo, answer_within: 5s }", "talk: { for: 5s }", "hangup"])
+checks.equal((got.get("class"), got.get("audio"), got.get("media_fault")), ("ok", "two_way", None), "webrtc: class, audio, fault")
+checks.equal((got.get("srtp"), got.get("srtp_unauthenticated")), ("AES_CM_128_HMAC_SHA1_80", 0), "webrtc: suite, packets not let in")
+figure(f"webrtc: pair after {got.get('ice_connected_ms')} ms, keys after {got.get('dtls_done_ms')} ms by {got.get('srtp')}")
+
 for on in ON:
     got = call("echo", on, ["register", "dial: { number: echo, answer_within: 5s }", "talk: { for: 5s }", "hangup"])
     holds("echo", on, got, **{"class": "ok", "code": 200, "audio": "two_way", "hangup_by": "us"})
