@@ -11,11 +11,9 @@ widespread but the trunk and the gateway; the same in InfluxDB and at Alertmanag
 import json
 import os
 import signal
-import threading
 import time
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from alertmanager import Alertmanager, Receiver
 from check import CASE, HERE, RINGFLEET, Checks, figure, listens, start, stop, wait_until
 from database import TOKEN, Database
 
@@ -23,36 +21,16 @@ os.environ["INFLUX_TOKEN"] = TOKEN
 checks = Checks()
 TRUNKS = {"north_1": ("91", "north", "cht"), "north_2": ("92", "north", "fet"),
           "south_1": ("93", "south", "cht"), "south_2": ("94", "south", "fet")}
-LAB_PORT, HOOK_LOG = int(os.environ["LAB_PORT"]), CASE / "webhook.jsonl"
+LAB_PORT = int(os.environ["LAB_PORT"])
 THROTTLE = 60
 
-# --- who is told ---------------------------------------------------------------------------------------------------
-
-
-class Hook(BaseHTTPRequestHandler):
-    """Writes down what is posted, with the time."""
-
-    def do_POST(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        with LOCK, open(HOOK_LOG, "a") as log:
-            log.write(json.dumps({"at": round(time.monotonic() - BEGUN, 1), **body}) + "\n")
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_):
-        pass
-
-
-LOCK, BEGUN = threading.Lock(), time.monotonic()
-hook = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
-threading.Thread(target=hook.serve_forever, daemon=True).start()
+receiver = Receiver()
+alertmanager = Alertmanager(receiver.url)
 
 
 def told(since=0):
     """Messages so far, from the `since`-th on."""
-    with LOCK:
-        lines = HOOK_LOG.read_text().splitlines() if HOOK_LOG.exists() else []
-    return [json.loads(line) for line in lines[since:]]
+    return receiver.at("/watch")[since:]
 
 
 # --- the PBX and the watch -----------------------------------------------------------------------------------------
@@ -82,7 +60,7 @@ def write_files():
     (CASE / "watch.yaml").write_text("\n".join([
         "watch: demonstration", "site: desk", "checks:", *(check.format(name) for name in TRUNKS), "alerts:",
         "  window: 20s", f"  throttle: {THROTTLE}s", "  notify:",
-        f'    - webhook: {{ url: "http://127.0.0.1:{hook.server_port}/" }}',
+        f'    - webhook: {{ url: "{receiver.url}/watch" }}', f'    - alertmanager: {{ url: "{alertmanager.url}" }}',
         "sinks:",
         f'  - influxdb: {{ url: "{database.front}", org: o, bucket: b }}']) + "\n")
 
@@ -112,6 +90,9 @@ def episode(name, faults, places, lasts=10, within=60):
     took = time.monotonic() - begun
     time.sleep(lasts)
     meet([])
+    if places[0][0] == "gateway":
+        known = alertmanager.alerts(scope="gateway", value=places[0][1])
+        checks.equal(len(known), 1, f"{name}: alerts at Alertmanager")
     over = time.monotonic()
     closed(since, len(places), within)
     ended = time.monotonic() - over
@@ -130,6 +111,7 @@ def episode(name, faults, places, lasts=10, within=60):
 REFUSED, DOWN = "{ reject: { code: 403 } }", "{ reject: { code: 503 } }"
 
 database = Database()
+alertmanager.open("alertmanager")
 write_lab([])
 LAB = start("lab", RINGFLEET, "lab", CASE / "lab.yaml", "--listen", f"127.0.0.1:{LAB_PORT}")
 wait_until(lambda: listens(LAB_PORT), "the lab listens")
@@ -158,13 +140,16 @@ time.sleep(5)
 openings = [it for it in told(since) if it["change"] == "opened"]
 checks.equal(len(openings), 1, f"openings of a line that comes and goes for {time.monotonic() - begun:.0f} s")
 
+# What Alertmanager knows ends with what the watch says of it.
+wait_until(lambda: not alertmanager.alerts(alertname="RingfleetIncident"), "all are resolved at Alertmanager", 90)
 stop(watch, signal.SIGINT, within=60)
 stop(LAB, signal.SIGINT)
 records = [json.loads(line) for line in (CASE / "run" / "calls.jsonl").read_text().splitlines()]
 figure(f"{len(records)} calls, {sum(record['class'] != 'ok' for record in records)} with a fault, {len(told())} messages")
 message = one[0]
-for word in ("title", "text", "next_action", "severity"):
+for word in ("title", "text", "next_action", "severity", "sheet_text"):
     checks.that(message.get(word), f"a message without {word}")
+(CASE / "webhook.jsonl").write_text("".join(json.dumps(it) + "\n" for it in told()))
 first = message["incident"]["first_call"]
 checks.that(any(record["call_id"] == first["call_id"] for record in records), "the first call is in calls.jsonl")
 
