@@ -7,6 +7,7 @@ mod evidence;
 pub mod exit;
 pub mod explain;
 mod lab;
+mod live;
 pub mod load;
 mod report;
 mod results;

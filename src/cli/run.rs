@@ -35,6 +35,11 @@ impl NotStarted {
         Self { code: exit::USAGE, text: text.into() }
     }
 
+    /// What it is.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
     /// Says it, and gives the exit code.
     pub(super) fn tell(&self) -> u8 {
         eprintln!("ringfleet: {}", self.text);
@@ -176,10 +181,10 @@ pub(super) fn start_sink(target: &InfluxTarget, run_dir: &Path, runs: &Path) -> 
 }
 
 /// Servers and their places, and how long what DNS said of each holds.
-type Found = (Vec<(Server, Vec<Hop>)>, Vec<Option<Duration>>);
+pub(super) type Found = (Vec<(Server, Vec<Hop>)>, Vec<Option<Duration>>);
 
 /// Where every server that a plan names is reached.
-fn addresses(plan: &Plan, lab: Option<&Lab>, nameserver: Option<SocketAddr>) -> Result<Found, NotStarted> {
+pub(super) fn addresses(plan: &Plan, lab: Option<&Lab>, nameserver: Option<SocketAddr>) -> Result<Found, NotStarted> {
     let (mut known, mut ttls): Found = (Vec::new(), Vec::new());
     for actor in &plan.actors {
         let target = &actor.target;
@@ -204,7 +209,7 @@ fn addresses(plan: &Plan, lab: Option<&Lab>, nameserver: Option<SocketAddr>) -> 
 }
 
 /// How connections to each server are made.
-fn security(servers: &[(Server, Vec<Hop>)], lab: Option<&Lab>) -> Result<Security, NotStarted> {
+pub(super) fn security(servers: &[(Server, Vec<Hop>)], lab: Option<&Lab>) -> Result<Security, NotStarted> {
     let dialer = |(server, hops): &(Server, Vec<Hop>)| {
         let dialer = Dialer::new(server, hops, lab.map(|lab| lab.ca.as_str()));
         dialer.map_err(|error| NotStarted::environment(format!("server {server}: {error}")))

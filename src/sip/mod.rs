@@ -22,6 +22,7 @@ pub mod header;
 pub mod keep_alive;
 pub mod locate;
 pub mod message;
+pub mod one_message;
 pub mod outbox;
 pub mod raw;
 pub mod registration;

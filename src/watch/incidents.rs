@@ -1,15 +1,18 @@
 //! What the results of a watch come to: who is hit, and which news of it are told. No clock, no files.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::job::Purpose;
-use crate::incident::{Change, Config, Decision, Incident, Judge, Message, Output, Sample, State, Throttle};
-use crate::record::CallRecord;
-use crate::scenario::watch::Alerts;
+use crate::incident::{Change, Config, Decision, Incident, Judge, Label, Message, Output, Sample, State, Throttle};
+use crate::record::{CallRecord, Direction};
+use crate::scenario::plan::{Target, Trunk};
+use crate::scenario::watch::Watch;
 
 /// The judge of a watch, and what it has told.
 pub(super) struct Incidents {
@@ -21,7 +24,11 @@ pub(super) struct Incidents {
     due: Instant,
     /// When a message that is held back is looked at again.
     look_at: Instant,
+    /// By target and trunk: the digits before a number that choose the trunk.
+    prefixes: Prefixes,
 }
+
+type Prefixes = FxHashMap<(String, String), String>;
 
 /// What outlives a restart. To be stored with each message that is sent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -45,26 +52,26 @@ pub(super) struct News {
 }
 
 impl Incidents {
-    /// `interval`: an agent's calls come so often.
-    pub(super) fn new(alerts: &Alerts, interval: Duration, now: Instant) -> Self {
+    pub(super) fn new(watch: &Watch, now: Instant) -> Self {
         Self {
-            judge: Judge::new(config(alerts, interval), now),
-            throttle: Throttle::new(alerts.throttle),
+            judge: Judge::new(config(watch), now),
+            throttle: Throttle::new(watch.alerts.throttle),
             held: BTreeMap::new(),
             due: now,
             look_at: now,
+            prefixes: prefixes(watch),
         }
     }
 
     /// One that goes on from where another stopped.
-    pub(super) fn restored(alerts: &Alerts, interval: Duration, memory: Memory, now: Instant, wall: Timestamp) -> Self {
+    pub(super) fn restored(watch: &Watch, memory: Memory, now: Instant, wall: Timestamp) -> Self {
         let Memory { judge, throttle, held, at } = memory;
         // A calendar that was set back does not say how long nobody judged.
         let away = Duration::try_from(wall.duration_since(at)).unwrap_or(Duration::ZERO);
-        let mut throttle = throttle.restored(alerts.throttle);
+        let mut throttle = throttle.restored(watch.alerts.throttle);
         throttle.resume(now, wall);
-        let judge = Judge::restore(config(alerts, interval), judge, away, now);
-        Self { judge, throttle, held, due: now, look_at: now }
+        let judge = Judge::restore(config(watch), judge, away, now);
+        Self { judge, throttle, held, due: now, look_at: now, prefixes: prefixes(watch) }
     }
 
     /// All that is known, to be stored.
@@ -73,10 +80,10 @@ impl Incidents {
         Memory { judge, throttle, held: self.held.clone(), at: wall }
     }
 
-    /// Another file holds: what it says of windows and periods does, from now on.
-    pub(super) fn replace(&mut self, alerts: &Alerts, interval: Duration, now: Instant, wall: Timestamp) {
+    /// Another file holds: what it says of windows, periods and trunks does, from now on.
+    pub(super) fn replace(&mut self, watch: &Watch, now: Instant, wall: Timestamp) {
         let suppressed = self.throttle.suppressed;
-        *self = Self::restored(alerts, interval, self.memory(wall), now, wall);
+        *self = Self::restored(watch, self.memory(wall), now, wall);
         self.throttle.suppressed = suppressed;
     }
 
@@ -88,10 +95,21 @@ impl Incidents {
     /// A result. What repeats a failure is none of its own: the `retry` of the failure says what it showed.
     pub(super) fn handle_result(&mut self, now: Instant, record: &CallRecord, purpose: Purpose) {
         if purpose != Purpose::Reproduction {
-            let control = purpose == Purpose::Control;
-            self.judge.handle_result(now, &Sample { control, ..Sample::of(record) });
+            let mut sample = Sample { control: purpose == Purpose::Control, ..Sample::of(record) };
+            // The same number over another trunk is the same destination.
+            if let Some(number) = self.number_of(record) {
+                sample.labels = sample.labels.with(Label::Destination, Some(number));
+            }
+            self.judge.handle_result(now, &sample);
             self.due = now;
         }
+    }
+
+    /// The number that was called over a trunk, without the trunk's digits.
+    fn number_of<'r>(&self, record: &'r CallRecord) -> Option<&'r str> {
+        let trunk = record.trunk.as_ref().filter(|_| record.direction == Direction::Outbound)?;
+        let prefix = self.prefixes.get(&(record.target.clone(), trunk.clone()))?;
+        record.to.as_deref()?.strip_prefix(prefix.as_str())
     }
 
     /// Those that are open, with what is counted of them now.
@@ -168,21 +186,50 @@ const LOOK_AT_HELD: Duration = Duration::from_secs(1);
 /// Between two looks at least.
 const LEAST: Duration = Duration::from_millis(100);
 
-fn config(alerts: &Alerts, interval: Duration) -> Config {
+fn prefixes(watch: &Watch) -> Prefixes {
+    let targets = watch.checks.iter().flat_map(|check| check.plan.actors.iter().map(|actor| &actor.target));
+    let trunks = targets.flat_map(|target| target.trunks.values().map(move |trunk| (target, trunk)));
+    let of = |(target, trunk): (&Arc<Target>, &Trunk)| {
+        Some(((target.name.clone(), trunk.name.clone()), trunk.prefix.clone()?))
+    };
+    trunks.filter_map(of).collect()
+}
+
+fn config(watch: &Watch) -> Config {
+    let alerts = &watch.alerts;
     Config {
         window: alerts.window,
         widespread_agents: alerts.widespread_agents,
         widespread_share: alerts.widespread_share,
-        ..Config::for_interval(interval)
+        ..Config::for_interval(watch.interval())
     }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use std::path::Path;
+
     use super::*;
     use crate::record::{Class, Retry};
+    use crate::scenario::compile::{self, Input};
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    /// A watch of a target with trunks behind 91 and 92.
+    pub(in crate::watch) fn watch() -> Watch {
+        let call =
+            "scenario: call\ntarget: pbx.yaml\ncaller: { account: agents, steps: [{ dial: { number: echo } }] }\n";
+        let target = "target: pbx\nsip: { server: \"sip:127.0.0.1\" }\nnumbers: { echo: \"2000\" }\n\
+                      accounts: { agents: { users: \"1001..1004\", password: \"${P}\" } }\n\
+                      trunks: { cht: { select: { prefix: 91 } }, fet: { select: { prefix: 92 } } }\n";
+        let input = Input {
+            path: Path::new("w.yaml"),
+            text: "watch: w\nchecks: [{ scenario: call.yaml, every: 60s, agents: each, budget: { per_day: 10 } }]\n",
+            target: None,
+            set: &[],
+            env: &|_| Some("secret".to_owned()),
+            read: &|path| Ok(if path.ends_with("call.yaml") { call } else { target }.to_owned()),
+        };
+        compile::watch(&input).unwrap_or_else(|mistakes| panic!("{mistakes}"))
+    }
 
     /// A minute of a line of four agents over two trunks, of which one refuses.
     fn minute(incidents: &mut Incidents, begin: Instant, minute: u64, refuses: bool) -> Vec<News> {
@@ -225,7 +272,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn a_trunk_that_refuses_is_one_message_and_its_end_another() {
         let begin = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
+        let mut incidents = Incidents::new(&watch(), begin);
         assert_eq!(told(&mut incidents, begin, 0..10, false), [""; 0]);
         let opened = told(&mut incidents, begin, 10..20, true);
         assert_eq!(opened, ["[critical] widespread: trunk cht line.down opened"]);
@@ -243,7 +290,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn what_is_back_within_the_hour_is_told_once_the_hour_is_over_if_it_still_is() {
         let begin = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
+        let mut incidents = Incidents::new(&watch(), begin);
         assert_eq!(told(&mut incidents, begin, 0..10, false), [""; 0]);
         assert_eq!(told(&mut incidents, begin, 10..15, true).len(), 1);
         assert_eq!(told(&mut incidents, begin, 15..30, false), ["[critical] widespread: trunk cht line.down closed"]);
@@ -257,7 +304,7 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn over_a_restart_nothing_is_told_twice_and_the_end_has_the_key_of_the_beginning() {
         let begin = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, begin);
+        let mut incidents = Incidents::new(&watch(), begin);
         told(&mut incidents, begin, 0..10, false);
         let news: Vec<News> = (10..15).flat_map(|it| minute(&mut incidents, begin, it, true)).collect();
         let opened: Vec<_> = news.iter().filter(|it| it.is_told).map(|it| it.message.dedup_key.clone()).collect();
@@ -265,7 +312,7 @@ mod tests {
         let memory: Memory = serde_json::from_str(&text).expect("reads back");
         // Two minutes nobody was there.
         let now = begin + Duration::from_secs(17 * 60);
-        let mut incidents = Incidents::restored(&Alerts::default(), MINUTE, memory, now, wall(17 * 60));
+        let mut incidents = Incidents::restored(&watch(), memory, now, wall(17 * 60));
         assert_eq!(incidents.open().count(), 1);
         assert_eq!(told(&mut incidents, begin, 17..25, true), [""; 0]);
         let news: Vec<News> = (25..45).flat_map(|it| minute(&mut incidents, begin, it, false)).collect();
@@ -278,12 +325,31 @@ mod tests {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn what_repeats_a_failure_is_no_result_of_its_own() {
         let now = Instant::now();
-        let mut incidents = Incidents::new(&Alerts::default(), MINUTE, now);
+        let mut incidents = Incidents::new(&watch(), now);
         let text = include_str!("../../tests/data/influx/record.json");
         let record: CallRecord = serde_json::from_str(text).expect("valid");
         incidents.handle_result(now, &record, Purpose::Reproduction);
         assert_eq!(incidents.judge.held().1, 0);
         incidents.handle_result(now, &record, Purpose::Scheduled);
         assert_eq!(incidents.judge.held().1, 1);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
+    fn the_same_number_over_another_trunk_is_the_same_destination() {
+        let incidents = Incidents::new(&watch(), Instant::now());
+        let text = include_str!("../../tests/data/influx/record.json");
+        let record: CallRecord = serde_json::from_str(text).expect("valid");
+        let number = |trunk: Option<&str>, direction, to: &str| {
+            let (target, trunk, to) = ("pbx".to_owned(), trunk.map(str::to_owned), Some(to.to_owned()));
+            let record = CallRecord { target, trunk, direction, to, ..record.clone() };
+            incidents.number_of(&record).map(str::to_owned)
+        };
+        let out = Direction::Outbound;
+        assert_eq!(number(Some("cht"), out, "912000").as_deref(), Some("2000"));
+        assert_eq!(number(Some("fet"), out, "922000").as_deref(), Some("2000"));
+        assert_eq!(number(Some("fet"), out, "2000"), None, "it is called without the trunk's digits");
+        assert_eq!(number(None, out, "912000"), None);
+        assert_eq!(number(Some("cht"), Direction::Inbound, "912000"), None);
     }
 }

@@ -177,10 +177,9 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
     let now = clock::now();
     let position: Position = options.store.as_ref().and_then(|store| store.get("position")).unwrap_or_default();
     let memory: Option<Memory> = options.store.as_ref().and_then(|store| store.get("memory"));
-    let interval = watch.interval();
     let incidents = match memory {
-        Some(memory) => Incidents::restored(&watch.alerts, interval, memory, now, clock::timestamp()),
-        None => Incidents::new(&watch.alerts, interval, now),
+        Some(memory) => Incidents::restored(&watch, memory, now, clock::timestamp()),
+        None => Incidents::new(&watch, now),
     };
     let open: Vec<Incident> = incidents.open().cloned().collect();
     let start = |store: Store| {
@@ -386,8 +385,7 @@ impl Running<'_> {
             return;
         }
         self.sheets.replace(&self.watch);
-        let interval = self.watch.interval();
-        self.incidents.replace(&self.watch.alerts, interval, clock::now(), clock::timestamp());
+        self.incidents.replace(&self.watch, clock::now(), clock::timestamp());
         if let Some(notifier) = &self.notifier {
             notifier.replace(senders);
         }

@@ -101,6 +101,46 @@ fn each_thing_that_is_wrong_with_tls_below_it_is_said_and_nothing_is_started() {
     drop(other);
 }
 
+#[test]
+fn check_live_climbs_to_each_server_and_names_the_first_step_that_fails() {
+    let desk = Desk::new();
+    let rungs = |output: &std::process::Output| -> Vec<String> {
+        let text = text(&output.stdout);
+        let rung = |line: &str| Some(line.strip_prefix("    ")?.split_whitespace().next()?.to_owned());
+        text.lines().filter(|line| line.contains(" ok ") || line.contains(" FAILED")).filter_map(rung).collect()
+    };
+    let output = desk.run(&["check", "--live", &example("websocket-agent.yaml")]);
+    assert_eq!(code(&output), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
+    // The agent's server, then the customer's.
+    let all = ["dns", "tcp", "tls", "ws", "options", "register", "dns", "options", "register"];
+    assert_eq!(rungs(&output), all, "{}", text(&output.stdout));
+
+    let lab = desk.listen(&["lab", "--listen", "127.0.0.1:0", "--write-ca", "ca.pem"]);
+    let other = desk.listen(&["answer", "--listen", "127.0.0.1:0", "--write-ca", "other.pem", "--out", "answered"]);
+    let port = lab.address.port();
+    for (words, steps, said) in [
+        (
+            format!("url: \"wss://{}\", ca: ../ca.pem", lab.address),
+            &["dns", "tcp", "tls", "ws", "options"][..],
+            "200 OK",
+        ),
+        (
+            format!("url: \"wss://{}\", ca: ../other.pem", lab.address),
+            &["dns", "tcp", "tls"],
+            "FAILED: transport.tls: the certificate's issuer is not trusted (unknown CA)",
+        ),
+        (format!("url: \"ws://127.0.0.2:{port}\""), &["dns", "connect"], "FAILED: transport.refused: "),
+        ("url: \"ws://no-such-host.invalid/\"".to_owned(), &["dns"], "FAILED: transport.dns: "),
+    ] {
+        target(&desk, &words);
+        let output = desk.run(&["check", "--live", "targets/pbx.yaml"]);
+        assert_eq!(rungs(&output), steps, "{}{}", text(&output.stdout), text(&output.stderr));
+        assert!(text(&output.stdout).contains(said), "{}", text(&output.stdout));
+        assert_eq!(code(&output), Some(if said.contains("FAILED") { 4 } else { 0 }));
+    }
+    drop(other);
+}
+
 /// A peer of the lab after its handshake.
 fn peer(lab: SocketAddr) -> WebSocket<TcpStream> {
     let socket = TcpStream::connect(lab).expect("it listens");

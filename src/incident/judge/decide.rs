@@ -97,7 +97,7 @@ impl Judge {
         for at in self.new_failures(family).filter(unexplained).take(NEWEST) {
             let ids = self.state.log.failures[at].ids;
             for (label, id) in Label::ALL.iter().zip(ids).filter(|(_, id)| *id != NONE) {
-                if !candidates.contains(&(*label, id)) && self.state.values.stands_for_its_twins(id) {
+                if !candidates.contains(&(*label, id)) && self.state.values.is_a_place(id) {
                     candidates.push((*label, id));
                 }
             }
@@ -176,7 +176,7 @@ impl Judge {
                 if *place == u16::MAX {
                     let known = anew.iter().find(|fault| fault.id == id);
                     let taken = fixed.iter().any(|fault| fault.id == id);
-                    if taken || (known.is_none() && !state.values.stands_for_its_twins(id)) {
+                    if taken || (known.is_none() && !state.values.is_a_place(id)) {
                         *place = u16::MAX - 1;
                     } else {
                         *place = window.tallies.len() as u16;

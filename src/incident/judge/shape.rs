@@ -337,10 +337,14 @@ impl Judge {
         let Some(at) = self.state.incidents.iter().position(|tracked| tracked.number == number) else { return };
         let shared = self.shared(&self.state.incidents[at].shared);
         let shown = &mut self.state.incidents[at].shown;
+        // The window forgets how far one reached that is nearly over: it is shown as it was.
+        let was = shown.widespread && (shown.scope, &shown.value) == (scope, &value);
         (shown.scope, shown.value, shown.candidates, shown.undecided) = (scope, value, candidates, undecided);
         shown.severity = family.severity();
         shown.finding = down.then_some(Finding::LineDown);
-        (shown.agents_failing, shown.agents_tested, shown.widespread) = (failing, tested, widespread);
+        if widespread || !was {
+            (shown.agents_failing, shown.agents_tested, shown.widespread) = (failing, tested, widespread);
+        }
         shown.reproduced = (failed_again + passed_again > 0).then_some(failed_again > 0);
         shown.confidence = confidence;
         shown.shared = shared;

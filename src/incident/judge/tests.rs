@@ -72,7 +72,9 @@ impl Desk {
     fn place(&mut self, attempt: Attempt, rule: &Rule<'_>) {
         let class = rule(&attempt);
         let id = format!("c-{}", attempt.at);
-        let (at, labels) = (stamp(self.second), labels(&attempt));
+        // The codec is agreed on when a call is answered.
+        let codec = (class == Class::Ok).then_some("PCMA");
+        let (at, labels) = (stamp(self.second), labels(&attempt).with(Label::Codec, codec));
         let sample = Sample {
             class,
             failed: class != Class::Ok,
@@ -493,4 +495,38 @@ fn the_whole_state_is_stored_and_restored() {
     desk.minutes(6, &well);
     assert_eq!(desk.told(), [(Change::Opened, "trunk t3".to_owned()), (Change::Closed, "trunk t3".to_owned())]);
     assert_eq!(desk.changes[0].2.id, desk.changes[1].2.id);
+}
+
+#[test]
+fn calls_that_are_slow_everywhere_are_of_the_platform_and_not_of_the_only_codec() {
+    let mut desk = Desk::new();
+    // Calls that are refused have no codec: not every call of the platform carries it.
+    let refused = |it: &Attempt| if it.agent == "a4" && it.at % 600 < 60 { Class::CallForbidden } else { Class::Ok };
+    desk.minutes(60, &refused);
+    for second in 3600..4200_u64 {
+        desk.second = second;
+        desk.turn();
+        if second.is_multiple_of(4) {
+            let agent = (second / 4) as usize % AGENTS;
+            let slow = attempt(second, agent, (agent + (second / 60) as usize) % 5);
+            desk.place(Attempt { srd_ms: 2000.0, ..slow }, &well);
+        }
+    }
+    let slow: Vec<_> = desk.changes.iter().filter(|(_, _, it)| it.symptom.name() == "latency.high").collect();
+    assert_eq!(
+        slow.iter().map(|(_, change, it)| (*change, it.place())).collect::<Vec<_>>(),
+        [(Change::Opened, "platform prod".to_owned())]
+    );
+}
+
+#[test]
+fn an_incident_that_is_over_says_how_far_it_reached() {
+    let mut desk = Desk::new();
+    desk.judge = Judge::new(Config { window: Duration::from_secs(60), ..Config::default() }, desk.base);
+    desk.minutes(10, &well);
+    desk.minutes(10, &|it| if it.trunk == "t2" { Class::CallNetworkFailed } else { Class::Ok });
+    desk.minutes(20, &well);
+    let told: Vec<_> = desk.changes.iter().map(|(_, change, it)| (*change, it.place(), it.widespread)).collect();
+    let trunk = || "trunk t2".to_owned();
+    assert_eq!(told, [(Change::Opened, trunk(), true), (Change::Closed, trunk(), true)]);
 }

@@ -19,6 +19,8 @@ const MEMORY: f32 = 500.0;
 const ENOUGH: f32 = 30.0;
 /// Standard deviations that a value may lie from the mean: one in 740 of a normal distribution lies beyond (one side).
 const WITHIN: f32 = 3.0;
+/// A delay that is longer than usual by less than this, ms, is nothing to tell anybody.
+const NOTICED: f32 = 100.0;
 /// A value out of range counts this much, so that what has changed for good becomes usual in the end.
 const OUT_OF_RANGE: f32 = 0.02;
 /// All hours together, for an hour that has seen too little.
@@ -48,17 +50,22 @@ pub(super) struct Usual([[Course; 3]; 25]);
 impl Usual {
     /// Whether a value is out of its range, and takes it in; `None` without a baseline.
     ///
-    /// The range ends `3σ + slack` from the mean, upwards for delays (of their logarithm) and downwards for MOS.
+    /// The range ends `3σ + slack` from the mean, upwards for delays (of their logarithm, and no nearer than 100 ms) and
+    /// downwards for MOS.
     pub(super) fn is_off(&mut self, figure: Figure, value: f64, hour: usize) -> Option<bool> {
         let (value, least, slack) = match figure {
             Figure::Srd | Figure::Setup => (value.max(1e-3).ln() as f32, 0.05, 0.1),
             Figure::Mos => (-value as f32, 0.05, 0.2),
         };
         let known = [hour, WHOLE_DAY].map(|at| self.0[at][figure as usize]);
-        let end = known
-            .into_iter()
-            .find(|course| course.weight >= ENOUGH)
-            .map(|course| course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack);
+        let end = known.into_iter().find(|course| course.weight >= ENOUGH).map(|course| {
+            let end = course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack;
+            let noticed = match figure {
+                Figure::Srd | Figure::Setup => (course.mean.exp() + NOTICED).ln(),
+                Figure::Mos => f32::MIN,
+            };
+            end.max(noticed)
+        });
         let off = end.map(|end| value > end);
         let weight = if off == Some(true) { OUT_OF_RANGE } else { 1.0 };
         // A value far out moves the baseline no more than one at the end of the range.
@@ -86,6 +93,14 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_of_milliseconds_may_double_and_nobody_is_told() {
+        let mut usual = Usual::default();
+        (0..200).for_each(|i| assert_ne!(usual.is_off(Figure::Srd, 5.0 + f64::from(i % 3), 0), Some(true)));
+        assert_eq!(usual.is_off(Figure::Srd, 100.0, 0), Some(false));
+        assert_eq!(usual.is_off(Figure::Srd, 110.0, 0), Some(true));
+    }
+
+    #[test]
     fn without_thirty_values_there_is_no_baseline() {
         let mut usual = Usual::default();
         let told: Vec<_> = (0..31).map(|_| usual.is_off(Figure::Setup, 900.0, 5)).collect();
@@ -106,7 +121,7 @@ mod tests {
     fn what_has_changed_for_good_becomes_usual() {
         let mut usual = Usual::default();
         (0..300).for_each(|_| assert_ne!(usual.is_off(Figure::Srd, 100.0, 0), Some(true)));
-        let until = (0..20_000).find(|_| usual.is_off(Figure::Srd, 200.0, 0) == Some(false));
+        let until = (0..20_000).find(|_| usual.is_off(Figure::Srd, 300.0, 0) == Some(false));
         assert!(until.is_some_and(|results| results > 1_000), "{until:?}");
     }
 }

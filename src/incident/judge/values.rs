@@ -244,9 +244,17 @@ impl Values {
         Label::ALL.iter().filter_map(twin).collect()
     }
 
-    /// Whether no narrower kind has a twin of this value: of twins only one is reckoned with.
-    pub(super) fn stands_for_its_twins(&self, id: u32) -> bool {
-        self.twins(id).first() == Some(&id)
+    /// Whether a fault may be looked for at this value: no narrower kind has a twin of it, for of twins only one is reckoned
+    /// with, and it is not the only codec or transport.
+    pub(super) fn is_a_place(&self, id: u32) -> bool {
+        self.twins(id).into_iter().find(|twin| !self.is_the_only_way(*twin)) == Some(id)
+    }
+
+    /// The only codec or transport. Those are agreed on by calls that got so far: others lack them because they failed, and
+    /// not as calls that go another way.
+    fn is_the_only_way(&self, id: u32) -> bool {
+        let label = self.of(id).label;
+        matches!(label, Label::Codec | Label::Transport) && self.index[label.index()].len() == 1
     }
 
     /// A result came to a stage and failed of no family there.

@@ -6,7 +6,7 @@ use tungstenite::Error;
 use tungstenite::error::{CapacityError, ProtocolError};
 
 use super::MAX_MESSAGE;
-use crate::sip::framing::NotOneMessage;
+use crate::sip::one_message::NotOneMessage;
 
 /// Why a WebSocket connection ended, or was never made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -20,8 +20,8 @@ use tungstenite::protocol::{Role, WebSocketConfig, WebSocketContext};
 use tungstenite::{Bytes, Error, Message};
 
 use crate::scenario::plan::WebSettings;
-use crate::sip::framing::check_one_message;
 use crate::sip::keep_alive::PING;
+use crate::sip::one_message::check_one_message;
 
 pub use fault::{Fault, Kind, kind_of};
 

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::sip::framing::NotOneMessage;
+use crate::sip::one_message::NotOneMessage;
 use crate::units::Secret;
 
 const OPTIONS: &[u8] = b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/WS h\r\nContent-Length: 0\r\n\r\n";

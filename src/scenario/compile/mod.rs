@@ -28,6 +28,7 @@ mod srtp;
 mod steps;
 mod tls;
 mod watch;
+mod ways;
 mod websocket;
 
 use std::collections::BTreeMap;

@@ -7,14 +7,13 @@ use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
+use super::ways::{SERVER_FORM, check_scheme, servers, transport};
 use super::{Input, accounts, headers, safety, server, session, srtp, tls, websocket};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::TargetFile;
 use crate::scenario::file::target::{CodecWord, LargeRequestsWord, SipFile, SocketsWord, TransportWord, TrunkFile};
 use crate::scenario::lab::LabPlan;
-use crate::scenario::plan::{
-    Codec, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Server, Target, Transport, Trunk,
-};
+use crate::scenario::plan::{Codec, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Server, Target, Trunk};
 use crate::sip::session::Extensions;
 use crate::units::Period;
 
@@ -216,82 +215,6 @@ fn peer(trunk: &TrunkFile, file: &TargetFile, at: At<'_>, report: &mut Report) -
     let peer = trunk.peer.as_ref()?;
     server::parse(peer, transport).map_err(|error| report.add(at.key("peer"), error.to_string(), SERVER_FORM)).ok()
 }
-
-fn transport(word: Option<TransportWord>) -> Option<Transport> {
-    match word? {
-        TransportWord::Udp => Some(Transport::Udp),
-        TransportWord::Tcp => Some(Transport::Tcp),
-        TransportWord::Tls => Some(Transport::Tls),
-        // That of the URL.
-        TransportWord::Ws | TransportWord::Wss => None,
-    }
-}
-
-/// The transport that a word of `websocket:`'s names has to be that of its URL.
-fn check_scheme(word: TransportWord, web: &Server, at: At<'_>, report: &mut Report) -> bool {
-    let wanted = if word == TransportWord::Wss { Transport::Wss } else { Transport::Ws };
-    let agrees = web.transport == Some(wanted);
-    if !agrees {
-        let message = format!("the target's `websocket:` has no URL that begins with {wanted}:");
-        report.add(at, message, "write the transport of its URL, or leave it out");
-    }
-    agrees
-}
-
-impl Site {
-    /// The target as an actor reaches it that says by which transport.
-    pub(super) fn over(&self, word: Option<TransportWord>, at: At<'_>, report: &mut Report) -> Arc<Target> {
-        let Some(word) = word else { return Arc::clone(&self.target) };
-        let server = match (transport(Some(word)), &self.sip, &self.web) {
-            (Some(transport), Some(sip), _) if sip.sips && transport != Transport::Tls => {
-                let help = "write tls, or a server with sip:";
-                report.add(at, format!("the target's server is written as sips:, and {transport} is no TLS"), help);
-                None
-            }
-            (Some(transport), Some(sip), _) => Some(Server { transport: Some(transport), ..sip.clone() }),
-            (Some(_), None, _) if !self.lossy => {
-                report.add(at, "the target has no `sip: { server: … }`", "write ws or wss, or leave it out");
-                None
-            }
-            // The lab takes both at its port.
-            (None, _, Some(web)) if self.lab.is_some() => {
-                let transport = if word == TransportWord::Wss { Transport::Wss } else { Transport::Ws };
-                Some(Server { transport: Some(transport), ..web.clone() })
-            }
-            (None, _, Some(web)) => check_scheme(word, web, at, report).then(|| web.clone()),
-            (None, _, None) if !self.lossy => {
-                report.add(at, "the target has no `websocket:`", "add `websocket: { url: … }` to it");
-                None
-            }
-            _ => None,
-        };
-        let Some(server) = server.filter(|server| *server != self.target.server) else {
-            return Arc::clone(&self.target);
-        };
-        Arc::new(Target { server, ..(*self.target).clone() })
-    }
-}
-
-/// Where requests go, and the host of the server itself.
-fn servers(file: &TargetFile, at: At<'_>, report: &mut Report) -> (Option<Server>, Option<String>) {
-    let sip = &file.sip;
-    let wants_web = matches!(sip.transport, Some(TransportWord::Ws | TransportWord::Wss));
-    if wants_web && file.websocket.is_none() {
-        report.add(at.key("transport"), "the target has no `websocket:`", "add `websocket: { url: … }`");
-    }
-    let transport = transport(sip.transport);
-    let mut parse = |text: &str, key: &str| {
-        server::parse(text, transport).unwrap_or_else(|error| {
-            report.add(at.key(key), error.to_string(), SERVER_FORM);
-            Server::default()
-        })
-    };
-    let server = sip.server.as_ref().map(|server| parse(server, "server"));
-    let host = server.as_ref().map(|server| server.host.clone());
-    (sip.outbound_proxy.as_ref().map(|proxy| parse(proxy, "outbound_proxy")).or(server), host)
-}
-
-const SERVER_FORM: &str = "write sip:HOST, sips:HOST, sip:HOST:PORT, HOST:PORT or HOST";
 
 fn domain(sip: &SipFile, host: String, at: At<'_>, report: &mut Report) -> String {
     let Some(domain) = &sip.domain else { return host };

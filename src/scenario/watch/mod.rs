@@ -3,6 +3,7 @@
 mod alerts;
 mod preview;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,9 +116,17 @@ pub struct Line {
 }
 
 impl Watch {
-    /// How often the calls of an agent come, of those that come most often; a day where every check comes by cron.
+    /// How often the calls of an agent come, those of all checks together, of the agents whose calls come most often. A day
+    /// where every check comes by cron.
     pub fn interval(&self) -> Duration {
-        self.checks.iter().map(Check::interval).min().unwrap_or(DAY)
+        let mut a_second: BTreeMap<_, f64> = BTreeMap::new();
+        for check in &self.checks {
+            let whose =
+                check.plan.actors.first().map(|actor| (&actor.target.name, actor.pool.as_ref().map(|pool| &pool.name)));
+            *a_second.entry(whose).or_default() += 1.0 / check.interval().as_secs_f64();
+        }
+        let most = a_second.into_values().fold(1.0 / DAY.as_secs_f64(), f64::max);
+        Duration::from_secs_f64(1.0 / most)
     }
 }
 

@@ -258,14 +258,14 @@ impl Desk {
 
     /// Says once that somebody takes nothing, and once that it does again: an hour away is not an hour of lines.
     fn note_answer(&mut self, name: &str, kept: Option<&Kept>) {
-        match kept {
-            Some(kept) => {
-                if self.away.insert(name.to_owned(), kept.reason.clone()).is_none() {
-                    self.notes.push(format!("{name} takes no messages: {}; they wait", kept.reason));
-                }
+        let Some(kept) = kept else {
+            if self.away.remove(name).is_some() {
+                self.notes.push(format!("{name} takes messages again"));
             }
-            None if self.away.remove(name).is_some() => self.notes.push(format!("{name} takes messages again")),
-            None => {}
+            return;
+        };
+        if self.away.insert(name.to_owned(), kept.reason.clone()).is_none() {
+            self.notes.push(format!("{name} takes no messages: {}; they wait", kept.reason));
         }
     }
 

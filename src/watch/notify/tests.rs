@@ -105,7 +105,7 @@ fn told(n: u64, change: Change) -> Vec<Told> {
 }
 
 fn memory() -> Memory {
-    crate::watch::incidents::Incidents::new(&Alerts::default(), Duration::from_secs(60), clock::now())
+    crate::watch::incidents::Incidents::new(&crate::watch::incidents::tests::watch(), clock::now())
         .memory(clock::timestamp())
 }
 

@@ -69,9 +69,9 @@ for (let load = 0; load < Number(loads); load += 1) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 } });
   const page = await context.newPage();
   await page.goto(url, { waitUntil: "load" });
-  await page.waitForTimeout(100);
+  await page.waitForFunction(() => performance.getEntriesByName("first-contentful-paint").length > 0);
   found.painted_ms.push(await page.evaluate(
-    () => performance.getEntriesByName("first-contentful-paint")[0]?.startTime ?? null));
+    () => performance.getEntriesByName("first-contentful-paint")[0].startTime));
   await context.close();
 }
 await browser.close();

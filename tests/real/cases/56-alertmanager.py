@@ -3,103 +3,23 @@
 inhibited by that of its whole trunk, an Alertmanager that forgot everything is told again with the same beginning, and
 what is over is resolved. The lab in the watch refuses what its file says, and the file is changed.
 """
-import http.server
-import json
-import os
-import shutil
 import signal
 import subprocess
-import threading
 import time
-import urllib.error
-import urllib.request
 
+from alertmanager import PATIENCE, Alertmanager, Receiver
 from check import CASE, RINGFLEET, ROOT, Checks, figure, start, stop, wait_until
 
-PATIENCE = 90
 # Which numbers are called over which trunk.
 NUMBERS = {2000: "fet", **{2001 + n: "cht" for n in range(5)}, 3404: "cht", 3405: "cht"}
 GONE = {3404: 404, 3405: 404}
 checks = Checks()
 
-
-def install():
-    """Debian starts a service when it installs one: policy-rc.d forbids that, for this while."""
-    if shutil.which("prometheus-alertmanager") and shutil.which("amtool"):
-        return
-    root = [] if os.geteuid() == 0 else ["sudo"]
-    policy = "/usr/sbin/policy-rc.d"
-    script = (f"[ ! -e {policy} ] || mv {policy} {policy}.kept; "
-              f"printf '#!/bin/sh\\nexit 101\\n' >{policy}; chmod +x {policy}; "
-              "apt-get update -qq; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "
-              f"prometheus-alertmanager >install.log 2>&1; code=$?; rm -f {policy}; "
-              f"[ ! -e {policy}.kept ] || mv {policy}.kept {policy}; exit $code")
-    subprocess.run([*root, "sh", "-c", script], cwd=CASE, check=True, timeout=200)
-
-
-class Receiver(http.server.ThreadingHTTPServer):
-    """Keeps what it is sent, by path."""
-
-    def __init__(self):
-        self.got = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_POST(self):
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                self.server.got.append((self.path, json.loads(body)))
-                self.send_response(200)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-
-            def log_message(self, *_):
-                pass
-
-        super().__init__(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    def at(self, path):
-        return [body for where, body in self.got if where == path]
-
-
-install()
 receiver = Receiver()
-hook = f"http://127.0.0.1:{receiver.server_port}"
-
-# The file as it is shipped, and as it is run here: to this receiver, and sooner.
-shipped = ROOT / "docker" / "alertmanager.yml"
-checked = subprocess.run(["amtool", "check-config", shipped], capture_output=True, text=True)
+alertmanager = Alertmanager(receiver.url)
+ask, alerts = alertmanager.ask, alertmanager.alerts
+checked = subprocess.run(["amtool", "check-config", ROOT / "docker" / "alertmanager.yml"], capture_output=True, text=True)
 checks.equal(checked.returncode, 0, f"amtool check-config\n{checked.stdout}{checked.stderr}")
-text = shipped.read_text().replace("http://127.0.0.1:9099", hook)
-text = text.replace("group_wait: 10s", "group_wait: 1s").replace("group_interval: 1m", "group_interval: 2s")
-(CASE / "alertmanager.yml").write_text(text)
-
-with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as free:
-    PORT = free.server_port
-URL = f"http://127.0.0.1:{PORT}"
-
-
-def alertmanager(name):
-    # Nothing of an earlier one is known to it: its folder is its own.
-    process = start(name, "prometheus-alertmanager", "--config.file", CASE / "alertmanager.yml",
-                    "--storage.path", CASE / name, "--web.listen-address", f"127.0.0.1:{PORT}",
-                    "--cluster.listen-address=")
-    wait_until(lambda: ask("/-/ready") is not None, "Alertmanager is ready", PATIENCE)
-    return process
-
-
-def ask(path):
-    try:
-        with urllib.request.urlopen(URL + path, timeout=5) as answer:
-            body = answer.read()
-        return json.loads(body) if path.startswith("/api") else body
-    except (urllib.error.URLError, ConnectionError, json.JSONDecodeError):
-        return None
-
-
-def alerts(**labels):
-    """Alerts that it knows with these labels, that are not over."""
-    known = ask("/api/v2/alerts") or []
-    return [alert for alert in known if all(alert["labels"].get(name) == value for name, value in labels.items())]
 
 
 def write_lab(dead):
@@ -121,10 +41,10 @@ for number, trunk in NUMBERS.items():
                    f"labels: {{ trunk: {trunk}, unit: support }} }}\n")
 (CASE / "watch.yaml").write_text(
     "watch: taipei\nsite: desk\nchecks:\n" + "".join(watched) + "alerts:\n  throttle: 60m\n  notify:\n"
-    f"    - alertmanager: {{ url: '{URL}' }}\n    - webhook: {{ url: '{hook}/own' }}\n"
+    f"    - alertmanager: {{ url: '{alertmanager.url}' }}\n    - webhook: {{ url: '{receiver.url}/own' }}\n"
     "    - webhook: { url: 'http://127.0.0.1:9/away' }\n")
 
-first = alertmanager("one")
+first = alertmanager.open("one")
 watch = start("watch", RINGFLEET, "watch", "watch.yaml", "--out", "out")
 
 # Two numbers that are not there: two incidents, one group, one receiver.
@@ -143,7 +63,7 @@ began = {alert["labels"]["incident"]: alert["startsAt"] for alert in numbers}
 
 # One that forgot everything hears of it within a minute, with the same beginning.
 stop(first, signal.SIGKILL)
-second = alertmanager("two")
+second = alertmanager.open("two")
 since = time.monotonic()
 wait_until(lambda: len(alerts(alertname="RingfleetIncident")) >= 2, "posted again", PATIENCE)
 figure(f"an Alertmanager that forgot everything knew it again after {time.monotonic() - since:.0f} s")

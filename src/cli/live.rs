@@ -1,0 +1,163 @@
+//! `ringfleet check --live FILE...`: the servers of the files, reached step by step: DNS, TCP, TLS, the upgrade to WebSocket,
+//! OPTIONS and, where a scenario says with which account, REGISTER. Nothing is dialled.
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::run::{addresses, security};
+use super::session::run_id;
+use crate::engine::{Lab, Names, Settings, Told, Workers};
+use crate::net::clock;
+use crate::pace::Load;
+use crate::record::{Anchor, CallRecord, Class};
+use crate::scenario::compile::Compiled;
+use crate::scenario::plan::{Actor, Options, Plan, Register, Registered, Server, Step};
+
+/// A server that says nothing is given up after this: Timer F (RFC 3261 §17.1.2.2), and a connection's time before it.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Expiry of the binding that is made and removed, seconds.
+const EXPIRES: u32 = 60;
+
+/// Climbs to every server of a plan. Whether all of them were reached.
+pub(super) fn climb(compiled: &Compiled, out: &mut impl Write) -> io::Result<bool> {
+    let lab = compiled.lab.as_ref().map(|plan| Lab::start((**plan).clone(), SocketAddr::from(([127, 0, 0, 1], 0))));
+    let lab = match lab.transpose() {
+        Ok(lab) => lab,
+        Err(error) => {
+            writeln!(out, "  {error}")?;
+            return Ok(false);
+        }
+    };
+    let (mut well, mut known) = (true, Vec::<&Server>::new());
+    for actor in &compiled.plan.actors {
+        let server = &actor.target.server;
+        if !known.contains(&server) {
+            known.push(server);
+            writeln!(out, "  {}: {server}", actor.target.name)?;
+            well &= climb_to(&compiled.plan, actor, lab.as_ref(), out)?;
+        }
+    }
+    lab.map(Lab::stop);
+    Ok(well)
+}
+
+/// Climbs to the server of an actor. Whether it was reached.
+fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write) -> io::Result<bool> {
+    let begun = clock::now();
+    let ping = plan_of(plan, actor, Step::Options(Options { expect: None }));
+    let found = addresses(&ping, lab, None);
+    let took = clock::now().saturating_duration_since(begun);
+    let (servers, _) = match found {
+        Ok(found) => found,
+        Err(refused) => return failed(out, "dns", Class::TransportDns.name(), refused.text()),
+    };
+    let places = servers.iter().flat_map(|(_, hops)| hops.iter().map(|hop| hop.address.to_string()));
+    passed(out, "dns", took.as_secs_f64() * 1e3, &places.collect::<Vec<_>>().join(", "))?;
+    let security = match security(&servers, lab) {
+        Ok(security) => security,
+        Err(refused) => return failed(out, "tls", Class::TransportTls.name(), refused.text()),
+    };
+    let settings = |plan| Settings {
+        plan: Arc::new(plan),
+        servers: servers.clone(),
+        names: Names::default(),
+        fail_over: false,
+        security: security.clone(),
+        workers: 1,
+        listen: None,
+        run_id: run_id(clock::timestamp()),
+        anchor: Anchor { instant: clock::now(), timestamp: clock::timestamp() },
+        site: None,
+        closes: None,
+        watched_legs: 0,
+    };
+    let Some(record) = attempt(&settings(ping)) else {
+        return failed(out, "options", Class::Unknown.name(), "the attempt came to nothing");
+    };
+    let steps = [("tcp", record.tcp_ms), ("tls", record.tls_ms), ("ws upgrade", record.ws_upgrade_ms)];
+    for (name, took) in steps {
+        if let Some(took) = took {
+            passed(out, name, took, "")?;
+        }
+    }
+    let reason = record.reason.as_deref().unwrap_or_default();
+    let rung = match record.class {
+        Class::Ok | Class::TransportOptions => "options",
+        Class::TransportRefused | Class::TransportUnreachable | Class::TransportTcp => "connect",
+        Class::TransportTls => "tls",
+        Class::TransportWsUpgrade => "ws upgrade",
+        _ => "options",
+    };
+    // A server that answers OPTIONS with a refusal is there: many do.
+    let answered = record.class == Class::TransportOptions && record.code.is_some();
+    if record.class != Class::Ok && !answered {
+        return failed(out, rung, record.class.name(), reason);
+    }
+    let whole = record.started_at.map(|started| record.ended_at.duration_since(started).as_secs_f64() * 1e3);
+    let took = whole.unwrap_or_default() - record.connect_ms.unwrap_or_default();
+    passed(out, "options", took.max(0.0), &record.code.map_or_else(String::new, |code| format!("{code} {reason}")))?;
+    if actor.pool.is_none() {
+        return Ok(true);
+    }
+    let register = Register { expires: EXPIRES, retry: None, expect: None };
+    match attempt(&settings(plan_of(plan, actor, Step::Register(register)))) {
+        Some(record) if record.class == Class::Ok => {
+            let who = record.account.as_deref().unwrap_or_default();
+            passed(out, "register", record.rrd_ms.unwrap_or_default(), who)?;
+            Ok(true)
+        }
+        Some(record) => {
+            let reason = record.reason.as_deref().unwrap_or_default();
+            let code = record.code.map_or_else(String::new, |code| format!("{code} "));
+            failed(out, "register", record.class.name(), &format!("{code}{reason}"))
+        }
+        None => failed(out, "register", Class::Unknown.name(), "the attempt came to nothing"),
+    }
+}
+
+/// One attempt of one step, by the server of an actor.
+fn plan_of(plan: &Plan, actor: &Actor, step: Step) -> Plan {
+    let actor = Actor { steps: vec![step], registered: Registered::BySteps, when: None, ..actor.clone() };
+    Plan {
+        actors: vec![actor],
+        load: Load::calls(1),
+        kinds: None,
+        warm_up: Duration::ZERO,
+        abort_when: Vec::new(),
+        test_call: None,
+        expect: Vec::new(),
+        filled: Vec::new(),
+        ..plan.clone()
+    }
+}
+
+fn attempt(settings: &Settings) -> Option<CallRecord> {
+    let workers = Workers::prepare(settings).and_then(|prepared| prepared.start()).ok()?;
+    let until = clock::now() + PATIENCE;
+    let mut record = None;
+    loop {
+        let left = until.saturating_duration_since(clock::now()).max(Duration::from_millis(1));
+        match workers.told.recv_timeout(left) {
+            Ok(Told::Finished(finished, _)) => record = Some(finished.record),
+            Ok(Told::Ended { .. }) | Err(crossbeam_channel::RecvTimeoutError::Disconnected) => break,
+            Ok(_) if clock::now() < until => {}
+            Ok(_) | Err(crossbeam_channel::RecvTimeoutError::Timeout) => {
+                workers.stop();
+                break;
+            }
+        }
+    }
+    workers.join();
+    record
+}
+
+fn passed(out: &mut impl Write, rung: &str, took_ms: f64, more: &str) -> io::Result<()> {
+    writeln!(out, "{}", format!("    {rung:<11} ok {took_ms:>9.1} ms  {more}").trim_end())
+}
+
+fn failed(out: &mut impl Write, rung: &str, class: &str, reason: &str) -> io::Result<bool> {
+    writeln!(out, "    {rung:<11} FAILED: {class}: {reason}")?;
+    Ok(false)
+}

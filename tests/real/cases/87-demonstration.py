@@ -1,0 +1,161 @@
+#!/usr/bin/env python3
+"""Who is hit: a watch calls a PBX with faults, and who is told is counted.
+
+Twenty agents call over four trunks of two gateways and two carriers, each every two seconds. One agent is refused, then
+one trunk, then a gateway, then two agents for different reasons. Everything is real: the lab, the watch, InfluxDB with
+the v2 front before it, Alertmanager, and a webhook whose log is the proof.
+
+Looked at: one message when each begins and one when it is over, with the right scope; nothing else, and nothing
+widespread but the trunk and the gateway; the same in InfluxDB and at Alertmanager.
+"""
+import json
+import os
+import signal
+import time
+
+from alertmanager import Alertmanager, Receiver
+from check import CASE, HERE, RINGFLEET, Checks, figure, listens, start, stop, wait_until
+from database import TOKEN, Database
+
+os.environ["INFLUX_TOKEN"] = TOKEN
+checks = Checks()
+TRUNKS = {"north_1": ("91", "north", "cht"), "north_2": ("92", "north", "fet"),
+          "south_1": ("93", "south", "cht"), "south_2": ("94", "south", "fet")}
+LAB_PORT = int(os.environ["LAB_PORT"])
+THROTTLE = 60
+
+receiver = Receiver()
+alertmanager = Alertmanager(receiver.url)
+
+
+def told(since=0):
+    """Messages so far, from the `since`-th on."""
+    return receiver.at("/watch")[since:]
+
+
+# --- the PBX and the watch -----------------------------------------------------------------------------------------
+
+
+def write_lab(faults):
+    """The lab's file, with what is out of order now."""
+    lines = ["lab: pbx", "domain: pbx.test", 'accounts: { users: "1001..1020", password: "${PROBE_PASSWORD}" }',
+             "extensions:", "  echo: { number: 2000, does: echo }", "trunks:"]
+    lines += [f"  {name}: {{ prefix: {prefix} }}" for name, (prefix, *_) in TRUNKS.items()]
+    if faults:
+        lines += ["faults:", *(f"  - {fault}" for fault in faults)]
+    (CASE / "lab.yaml").write_text("\n".join(lines) + "\n")
+
+
+def write_files():
+    trunks = [f"  {name}: {{ gateway: {gateway}, carrier: {carrier}, select: {{ prefix: {prefix} }} }}"
+              for name, (prefix, gateway, carrier) in TRUNKS.items()]
+    (CASE / "pbx.yaml").write_text("\n".join([
+        "target: pbx", f'sip: {{ server: "sip:127.0.0.1:{LAB_PORT}", domain: pbx.test }}',
+        'environment: { name: Demonstration, login_url: "http://127.0.0.1/" }', "accounts:",
+        '  agents: { users: "1001..1020", password: "${PROBE_PASSWORD}" }', "trunks:", *trunks,
+        'safety: { allow: ["(9[1-4])?2000"], max_calls: 10000000, max_concurrent: 100, max_cps: 100 }']) + "\n")
+    (CASE / "call.yaml").write_text((HERE / "watch" / "call.yaml").read_text())
+    check = ("  - {{ name: {0}, scenario: call.yaml, target: pbx.yaml, agents: each, every: 8s, "
+             "set: {{ caller.steps.0.dial.trunk: {0} }} }}")
+    (CASE / "watch.yaml").write_text("\n".join([
+        "watch: demonstration", "site: desk", "checks:", *(check.format(name) for name in TRUNKS), "alerts:",
+        "  window: 20s", f"  throttle: {THROTTLE}s", "  notify:",
+        f'    - webhook: {{ url: "{receiver.url}/watch" }}', f'    - alertmanager: {{ url: "{alertmanager.url}" }}',
+        "sinks:",
+        f'  - influxdb: {{ url: "{database.front}", org: o, bucket: b }}']) + "\n")
+
+# --- what was expected ---------------------------------------------------------------------------------------------
+
+
+def meet(faults):
+    """From now on this is out of order."""
+    write_lab(faults)
+    LAB.send_signal(signal.SIGHUP)
+
+
+def opened(since, wanted, within):
+    """Waits for so many openings after the `since`-th message."""
+    wait_until(lambda: len([it for it in told(since) if it["change"] == "opened"]) >= wanted, f"{wanted} opened", within)
+
+
+def closed(since, wanted, within):
+    wait_until(lambda: len([it for it in told(since) if it["change"] == "closed"]) >= wanted, f"{wanted} closed", within)
+
+
+def episode(name, faults, places, lasts=10, within=60):
+    """Something is out of order for a while. Its messages: one for each place when it begins and one when it is over."""
+    since, begun = len(told()), time.monotonic()
+    meet(faults)
+    opened(since, len(places), within)
+    took = time.monotonic() - begun
+    time.sleep(lasts)
+    meet([])
+    if places[0][0] == "gateway":
+        known = alertmanager.alerts(scope="gateway", value=places[0][1])
+        checks.equal(len(known), 1, f"{name}: alerts at Alertmanager")
+    over = time.monotonic()
+    closed(since, len(places), within)
+    ended = time.monotonic() - over
+    # What is not over, or not wanted, would come now.
+    time.sleep(10)
+    got = [(it["change"], it["incident"]["scope"], it["incident"]["value"], it["incident"]["widespread"])
+           for it in told(since)]
+    wanted = [(change, *place) for change in ("opened", "closed") for place in places]
+    checks.equal(sorted(got), sorted(wanted), name)
+    keys = {it["dedup_key"] for it in told(since)}
+    checks.equal(len(keys), len(places), f"{name}: dedup keys")
+    figure(f"{name}: told {took:.0f} s after it began, over {ended:.0f} s after it ended; {len(got)} messages")
+    return told(since)
+
+
+REFUSED, DOWN = "{ reject: { code: 403 } }", "{ reject: { code: 503 } }"
+
+database = Database()
+alertmanager.open("alertmanager")
+write_lab([])
+LAB = start("lab", RINGFLEET, "lab", CASE / "lab.yaml", "--listen", f"127.0.0.1:{LAB_PORT}")
+wait_until(lambda: listens(LAB_PORT), "the lab listens")
+write_files()
+watch = start("watch", RINGFLEET, "watch", CASE / "watch.yaml", "--out", CASE / "run", env={"NO_COLOR": "1"})
+time.sleep(24)
+checks.equal(told(), [], "messages while all is well")
+
+one = episode("one agent", [f'{{ accounts: "1007", does: {REFUSED} }}'], [("single_agent", "1007", False)])
+episode("one trunk", [f"{{ trunks: [north_2], does: {DOWN} }}"], [("trunk", "north_2", True)])
+episode("one gateway", [f"{{ trunks: [south_1, south_2], does: {DOWN} }}"], [("gateway", "south", True)])
+episode("two agents for different reasons",
+        [f'{{ accounts: "1003", does: {REFUSED} }}', '{ accounts: "1015", does: silence }'],
+        [("single_agent", "1003", False), ("single_agent", "1015", False)])
+
+# It comes and goes: within the throttle nobody is told again that it is open.
+since = len(told())
+begun = time.monotonic()
+for _ in range(3):
+    meet([f'{{ accounts: "1010", does: {REFUSED} }}'])
+    time.sleep(9)
+    meet([])
+    time.sleep(9)
+closed(since, 1, 60)
+time.sleep(5)
+openings = [it for it in told(since) if it["change"] == "opened"]
+checks.equal(len(openings), 1, f"openings of a line that comes and goes for {time.monotonic() - begun:.0f} s")
+
+# What Alertmanager knows ends with what the watch says of it.
+wait_until(lambda: not alertmanager.alerts(alertname="RingfleetIncident"), "all are resolved at Alertmanager", 90)
+stop(watch, signal.SIGINT, within=60)
+stop(LAB, signal.SIGINT)
+records = [json.loads(line) for line in (CASE / "run" / "calls.jsonl").read_text().splitlines()]
+figure(f"{len(records)} calls, {sum(record['class'] != 'ok' for record in records)} with a fault, {len(told())} messages")
+message = one[0]
+for word in ("title", "text", "next_action", "severity", "sheet_text"):
+    checks.that(message.get(word), f"a message without {word}")
+(CASE / "webhook.jsonl").write_text("".join(json.dumps(it) + "\n" for it in told()))
+first = message["incident"]["first_call"]
+checks.that(any(record["call_id"] == first["call_id"] for record in records), "the first call is in calls.jsonl")
+
+# The database has every change, and the same ones.
+rows = database.ask('SELECT "state", "scope", "scope_value" FROM "incident"')
+stored = sorted((row["state"], row["scope"], row["scope_value"]) for row in rows)
+kept = [json.loads(line) for line in (CASE / "run" / "incidents.jsonl").read_text().splitlines()]
+checks.equal(stored, sorted((it["change"], it["scope"], it["value"]) for it in kept), "changes in the database")
+checks.end()
