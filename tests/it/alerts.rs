@@ -4,16 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use crate::cli::{Desk, code, text};
+use crate::watching::Watching;
 
 /// What anything may be waited for: the judge wants a minute where everything is slow.
 const PATIENCE: Duration = Duration::from_secs(150);
@@ -89,57 +87,6 @@ fn take(stream: TcpStream, got: &Mutex<Vec<Value>>) -> std::io::Result<()> {
     reader.get_mut().write_all(b"HTTP/1.1 204 X\r\nConnection: close\r\n\r\n")
 }
 
-/// A watch that runs, and what it says.
-struct Watching {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Watching {
-    fn start(desk: &Desk) -> Self {
-        let mut command = desk.command(&["watch", "watch.yaml", "--out", "out"]);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("starts");
-        let (sender, lines) = sync_channel(100_000);
-        let err = child.stderr.take().expect("piped");
-        std::thread::spawn(move || {
-            BufReader::new(err).lines().map_while(Result::ok).try_for_each(|it| sender.send(it))
-        });
-        Self { child, lines }
-    }
-
-    fn wait_for(&self, words: &str) -> String {
-        let mut seen = Vec::new();
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(words) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no `{words}`: {error}\n{}", seen.join("\n")),
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
-    }
-
-    fn kill(mut self) {
-        self.child.kill().expect("it runs");
-        self.child.wait().expect("it ends");
-    }
-
-    fn end(mut self) -> Option<i32> {
-        self.signal(Signal::SIGTERM);
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 /// Six agents over two trunks, of which one refuses every call.
 fn a_trunk_that_refuses(hook: &Hook, throttle: &str) -> Desk {
     let desk = Desk::new();
@@ -175,7 +122,7 @@ fn a_trunk_that_refuses(hook: &Hook, throttle: &str) -> Desk {
 fn what_refuses_is_one_message_its_end_another_and_a_kill_in_between_repeats_none() {
     let hook = Hook::start();
     let desk = a_trunk_that_refuses(&hook, "60m");
-    let watching = Watching::start(&desk);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
     let got = hook.wait_until("told", |got| !got.is_empty());
     let (alert, incident) = (&got[0], &got[0]["incident"]);
     assert_eq!((&alert["state"], &alert["change"]), (&"firing".into(), &"opened".into()), "{alert}");
@@ -191,7 +138,7 @@ fn what_refuses_is_one_message_its_end_another_and_a_kill_in_between_repeats_non
     let sheet: Value = serde_json::from_slice(&shown.stdout).expect("JSON");
     assert_eq!((&sheet["incident"], &sheet["code"]), (&id.into(), &503.into()), "{sheet}");
 
-    let watching = Watching::start(&desk);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
     let still = watching.wait_for(id);
     assert!(still.contains("is still open"), "{still}");
     desk.write("lab.yaml", &LAB.replace("reject: { code: 503 }", "echo: { answer_after: 10ms }"));
@@ -210,7 +157,7 @@ fn what_refuses_is_one_message_its_end_another_and_a_kill_in_between_repeats_non
 fn a_second_watch_of_the_same_name_and_folder_is_not_started() {
     let hook = Hook::start();
     let desk = a_trunk_that_refuses(&hook, "60m");
-    let watching = Watching::start(&desk);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
     watching.wait_for("results in");
     let second = desk.run(&["watch", "watch.yaml", "--out", "other"]);
     let said = text(&second.stderr);

@@ -63,6 +63,7 @@ mod virtual_starved;
 mod virtual_webrtc;
 mod virtual_websocket;
 mod watch;
+mod watching;
 mod websocket;
 mod websocket_servers;
 

@@ -1,16 +1,13 @@
 //! `ringfleet watch` as a process: what it prints, keeps and ends with, and how it takes signals.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 use ringfleet::record::{Class, Retry};
 
 use crate::cli::{Desk, code, example, records, text};
+use crate::watching::Watching;
 
 /// What a line may be waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -19,54 +16,6 @@ const CALL: &str = "scenario: call\ntarget: lab\n\
     caller: { account: agents, steps: [register, { dial: { number: internal, media: none } }, { wait: 100ms }, hangup] }\n";
 const BUSY: &str = "scenario: busy\ntarget: lab\n\
     caller: { account: agents, steps: [{ dial: { number: busy, media: none } }] }\n";
-
-/// A watch that runs, and the lines that it prints.
-struct Watching {
-    child: Child,
-    lines: Receiver<String>,
-}
-
-impl Watching {
-    fn start(desk: &Desk, arguments: &[&str]) -> Self {
-        let mut child = desk.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-        let (sender, lines) = sync_channel(100_000);
-        let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
-        let other = sender.clone();
-        std::thread::spawn(move || {
-            BufReader::new(out).lines().map_while(Result::ok).try_for_each(|it| sender.send(it))
-        });
-        std::thread::spawn(move || BufReader::new(err).lines().map_while(Result::ok).try_for_each(|it| other.send(it)));
-        Self { child, lines }
-    }
-
-    /// Waits for a line that holds these words.
-    fn wait_for(&self, words: &str) -> String {
-        let mut seen = Vec::new();
-        loop {
-            match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(words) => return line,
-                Ok(line) => seen.push(line),
-                Err(error) => panic!("no `{words}`: {error}\n{}", seen.join("\n")),
-            }
-        }
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.child.id() as i32), signal).expect("it runs");
-    }
-
-    fn end(mut self) -> Option<i32> {
-        self.signal(Signal::SIGTERM);
-        self.child.wait().expect("it ends").code()
-    }
-}
-
-impl Drop for Watching {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
 
 #[test]
 fn the_example_makes_each_of_its_checks_once_and_all_hold() {
@@ -117,7 +66,7 @@ fn a_failure_makes_the_checks_that_tell_who_is_hit() {
     let text = "watch: w\nchecks:\n  - { scenario: busy.yaml, every: 1s, reproduce: 0, controls: [call] }\n  \
                 - { scenario: call.yaml, cron: '0 0 1 1 *' }\n";
     desk.write("watch.yaml", text);
-    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"]);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
     assert!(watching.wait_for("control").contains("-call-000001  1001 -> 2001  ok 200"));
     assert_eq!(watching.end(), Some(0));
 }
@@ -154,7 +103,7 @@ fn a_watch_goes_on_over_a_new_file_keeps_the_old_one_where_it_is_bad_and_ends_wi
     desk.write("long.yaml", &CALL.replace("scenario: call", "scenario: long").replace("100ms", "1h"));
     let one = "watch: w\nchecks:\n  - { scenario: call.yaml, every: 1s }\n";
     desk.write("watch.yaml", one);
-    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "runs/out"]);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "runs/out"], PATIENCE);
     watching.wait_for("-call-000001  1001 -> 2001  ok 200");
     desk.write("watch.yaml", "watch: w\nchecks:\n  - { scenario: call.yaml, evry: 1s }\n");
     watching.signal(Signal::SIGHUP);
@@ -187,7 +136,7 @@ fn a_far_side_that_asks_for_time_is_under_maintenance() {
     );
     let check = "{ scenario: busy.yaml, target: lab.yaml, every: 1s }";
     desk.write("watch.yaml", &format!("watch: w\nchecks: [{check}]\n"));
-    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"]);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
     watching.wait_for("tired wants no calls for 600 s (503 with Retry-After): maintenance");
     watching.wait_for("busy: a start is left out: maintenance");
     assert_eq!(watching.end(), Some(0));
@@ -201,7 +150,7 @@ fn figures_of_a_watch_are_scraped_without_agents_and_numbers_and_say_that_it_is_
     let text = "watch: w\nchecks:\n  - { scenario: call.yaml, every: 1s, agents: each, labels: { trunk: cht } }\n\
                 sinks: [{ prometheus: { listen: '127.0.0.1:0' } }]\n";
     desk.write("watch.yaml", text);
-    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"]);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
     let line = watching.wait_for("figures at http://");
     let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/metrics")).expect("an address");
     for _ in 0..20 {
@@ -230,7 +179,7 @@ fn a_page_and_an_api_show_the_lines_what_failed_and_its_evidence() {
     let text = "watch: w\nchecks:\n  - { scenario: busy.yaml, every: 1s }\n  - { scenario: call.yaml, every: 1s }\n\
                 page: { listen: '127.0.0.1:0' }\n";
     desk.write("watch.yaml", text);
-    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"]);
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
     let line = watching.wait_for("page at http://");
     let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix('/')).expect("an address");
     watching.wait_for("  reproduced");

@@ -89,6 +89,15 @@ def stop(process, how=signal.SIGTERM, within=20):
     return process.returncode
 
 
+def start_answer():
+    """`ringfleet answer` as an echo on FAR_PORT; what it hears lies in CASE/answered."""
+    port = os.environ["FAR_PORT"]
+    process = start("answer", RINGFLEET, "answer", "--listen", f"127.0.0.1:{port}", "--behaviour", "echo",
+                    "--out", CASE / "answered", "--quiet")
+    wait_until(lambda: listens(port), "ringfleet answer listens")
+    return process
+
+
 def stop_all():
     for process in started:
         stop(process, within=5)

@@ -1,18 +1,14 @@
 #!/usr/bin/env python3
 """Encrypted audio through the PBX and the relay: end to end, translated from and to plain RTP, and where only one
 side can."""
-import os
 import signal
 
-from check import CASE, RINGFLEET, Checks, figure, listens, passes, records, run, start, stop, wait_until
+from check import CASE, Checks, figure, passes, records, run, start_answer, stop, wait_until
 
 SHA1, GCM = "AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM"
 CALLS = 5
 checks = Checks()
-port = os.environ["FAR_PORT"]
-far = start("answer", RINGFLEET, "answer", "--listen", f"127.0.0.1:{port}", "--behaviour", "echo",
-            "--out", CASE / "answered", "--quiet")
-wait_until(lambda: listens(port), "ringfleet answer listens")
+far = start_answer()
 
 heard = 0
 for name, on, number, near, there in (
