@@ -50,7 +50,13 @@ impl Seconds {
     }
 
     /// Ends the current second.
-    pub(super) fn close(&mut self, interval: Interval, rtt: Option<Duration>, level_dbov: Option<f64>) -> Second {
+    pub(super) fn close(
+        &mut self,
+        interval: Interval,
+        rtt: Option<Duration>,
+        level_dbov: Option<f64>,
+        codec: Impairment,
+    ) -> Second {
         let end = self.end;
         self.end += SECOND;
         let rtt_ms = rtt.map(millis);
@@ -61,7 +67,6 @@ impl Seconds {
         };
         self.count(&inputs);
         let quality = interval.loss_pct.map(|loss_pct| {
-            let codec = Impairment::G711_PLC;
             Input { codec, loss_pct, burst_r: 1.0, one_way_ms: inputs.one_way_ms }.quality()
         });
         Second {
