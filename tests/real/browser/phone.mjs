@@ -21,8 +21,10 @@ const browser = await chromium.launch({
   args: [
     "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--autoplay-policy=no-user-gesture-required",
     "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
+    // A device that takes audio at its pace, where the machine has none: nothing is decoded that nobody takes.
+    "--disable-audio-output",
     // Sockets of media stand at every address instead of at each interface's, so that packets to the loopback come from it.
-    "--force-webrtc-ip-handling-policy=default_public_and_private_interfaces",
+    "--webrtc-ip-handling-policy=default_public_and_private_interfaces",
     "--disable-features=WebRtcHideLocalIpsWithMdns",
   ],
 });
@@ -55,7 +57,8 @@ async function phone(command) {
     const [inbound, outbound, transport] = [of("inbound-rtp"), of("outbound-rtp"), of("transport")];
     const pair = by(transport.selectedCandidatePairId);
     heard = Math.max(heard, inbound.audioLevel ?? 0);
-    if (inbound.packetsReceived === undefined) return;
+    // What is over tells less.
+    if (inbound.packetsReceived === undefined || transport.dtlsState === "closed") return;
     found.stats = {
       codec: by(inbound.codecId).mimeType, sent_codec: by(outbound.codecId).mimeType,
       received: inbound.packetsReceived, lost: inbound.packetsLost, jitter_ms: inbound.jitter * 1000,
@@ -69,7 +72,6 @@ async function phone(command) {
   }
 
   function watch(connection) {
-    if (peer) return;
     peer = connection;
     peer.addEventListener("track", ({ track }) => {
       // Chromium decodes what is played only.
@@ -86,20 +88,22 @@ async function phone(command) {
     function follow(session) {
       session.on("sdp", (description) => {
         if (description.originator === "local") {
-          // The address that the system would take to the outside: nothing of a test goes there.
+          // Instead of the address that the system would take to the outside: nothing of a test goes there.
           description.sdp = description.sdp
+            .replace(/^a=candidate:\S+ \d+ (tcp \d+ |udp \d+ \S*:).*\r\n/gim, "")
             .replace(/^(a=candidate:\S+ \d+ udp \d+) \S+/gim, "$1 127.0.0.1")
-            .replace(/^a=candidate:\S+ \d+ tcp .*\r\n/gim, "").replace(/^c=IN IP[46] \S+/gm, "c=IN IP4 127.0.0.1");
+            .replace(/^c=IN IP[46] \S+/gm, "c=IN IP4 127.0.0.1");
         }
         found.sdp[`${description.originator} ${description.type}`] = description.sdp;
       });
+      // Of a call of its own it is there before anybody can be told.
+      if (session.connection) watch(session.connection);
       session.on("peerconnection", ({ peerconnection }) => watch(peerconnection));
       session.on("icecandidate", ({ ready }) => setTimeout(ready, 100));
       for (const event of ["progress", "accepted"]) session.on(event, () => note(event));
       let stop = null;
       session.on("confirmed", () => {
         note("confirmed");
-        watch(session.connection);
         const looks = setInterval(look, 250);
         stop = setTimeout(async () => { await look(); clearInterval(looks); session.terminate(); }, seconds * 1000);
       });

@@ -4,6 +4,7 @@ media straight between them. The browser sends back what it hears, so that our o
 both directions; what the browser itself saw is asked of its getStats."""
 import os
 import signal
+import statistics
 import subprocess
 import sys
 import threading
@@ -45,23 +46,28 @@ def heard_by_us(what, call, codec, audio="two_way"):
 
 def server(url, port, codecs):
     """Sets what targets/browser.yaml is filled with."""
-    os.environ.update(WEB_URL=url, WEB_PORT=str(port), WEB_CODECS=", ".join(codecs))
+    trust = "insecure: true" if url.startswith("wss") else "reconnect: 200ms"
+    os.environ.update(WEB_URL=url, WEB_TRUST=trust, WEB_PORT=str(port), WEB_CODECS=", ".join(codecs))
     (CASE / "targets" / "browser.yaml").unlink(missing_ok=True)
 
 
 def agent_calls_browser(what, scheme, url, codecs, mime):
     """The browser answers; it begins DTLS, since our offer leaves that to it."""
-    number = phone.begin("answer", url, 1015, DOMAIN, PASSWORD, seconds=30)
-    ready = phone.wait(number, "registered")
-    if not checks.equal(ready["event"], "registered", f"{what}: the browser registers"):
-        return
-    finished = run("call-browser", on="browser", out=what.replace(" ", "-"), args=["--records", "all"],
-                   **{"caller.transport": scheme})
-    over = phone.wait(number, "over")
+    for attempt in range(3):
+        number = phone.begin("answer", url, 1015, DOMAIN, PASSWORD, seconds=30)
+        ready = phone.wait(number, "registered")
+        if not checks.equal(ready["event"], "registered", f"{what}: the browser registers"):
+            return
+        finished = run("call-browser", on="browser", out=f"{what.replace(' ', '-')}-{attempt}", args=["--records", "all"],
+                       **{"caller.transport": scheme})
+        over = phone.wait(number, "over")
+        # 3: this machine paused for so long, with a browser at work on it, that the run does not judge; it says so itself.
+        if finished.code != 3:
+            break
     calls = [call for call in finished.calls if call["direction"] == "outbound"]
     if checks.equal((finished.code, len(calls)), (0, 1), f"{what}: exit code, records"):
         heard_by_us(what, calls[0], codecs[0])
-        timing.append(calls[0]["dtls_done_ms"])
+        timing.append((calls[0]["dtls_done_ms"], calls[0]["audio_loop_ms"]))
     else:
         finished.show()
     heard_by_browser(what, over, mime, "client")
@@ -132,7 +138,9 @@ for codec, mime in (("G722", "audio/G722"), ("PCMU", "audio/PCMU")):
 number = phone.begin("call", urls["ws"], 1015, DOMAIN, PASSWORD, target=2000, source="beep")
 heard_by_browser("the beep", phone.wait(number, "over"), "audio/opus", "server")
 checks.equal(phone.end(), 0, "exit code of the web phone")
-known = sorted(ms for ms in timing if ms is not None)
+known = [pair for pair in timing if None not in pair]
 if known:
-    figure(f"from the browser's answer to the keys {known[len(known) // 2]:.0f} ms (median of {len(known)} calls)")
+    keys, loops = (statistics.median(values) for values in zip(*known))
+    figure(f"from the browser's answer to the keys {keys:.0f} ms; our audio through the browser and back {loops:.0f} ms "
+           f"(medians of {len(known)} calls)")
 checks.end()
