@@ -3,7 +3,17 @@
 //! It keeps nothing of a call and waits for nothing, so both callers that a bench compares have the same far end and it
 //! is never the limit. No crate: `rustc -O tests/bench/far_end.rs && ./far_end 127.0.0.1:5060`
 
+use std::ffi::{c_int, c_void};
 use std::net::{SocketAddr, UdpSocket};
+use std::os::fd::AsRawFd;
+
+/// Bytes that the socket may hold: what a pause of the machine piles up is answered late and not lost, so that a bench finds the
+/// limit of the caller. The kernel grants less where `net.core.rmem_max` is smaller.
+const BUFFER: c_int = 4 << 20;
+
+unsafe extern "C" {
+    fn setsockopt(socket: c_int, level: c_int, name: c_int, value: *const c_void, length: u32) -> c_int;
+}
 
 /// Header fields that a response repeats.
 const REPEATED: [&[u8]; 5] = [b"Via:", b"From:", b"Call-ID:", b"CSeq:", b"Record-Route:"];
@@ -11,6 +21,10 @@ const REPEATED: [&[u8]; 5] = [b"Via:", b"From:", b"Call-ID:", b"CSeq:", b"Record
 fn main() {
     let address: SocketAddr = std::env::args().nth(1).and_then(|text| text.parse().ok()).expect("an ADDRESS:PORT");
     let socket = UdpSocket::bind(address).expect("the address is free");
+    const SOL_SOCKET: c_int = 1;
+    const SO_RCVBUF: c_int = 8;
+    // SAFETY: the value is an int that lives through the call, and its length is said.
+    unsafe { setsockopt(socket.as_raw_fd(), SOL_SOCKET, SO_RCVBUF, std::ptr::from_ref(&BUFFER).cast(), size_of::<c_int>() as u32) };
     let contact = format!("Contact: <sip:{address}>\r\n");
     let (mut request, mut response) = ([0; 65_536], Vec::new());
     loop {

@@ -26,7 +26,7 @@ for name, on, number, near, there in (
     if near:
         checks.that(all(call["srtp"] and call["dtls_done_ms"] is not None for call in calls), f"{name}: no keys by DTLS")
         checks.equal({call["srtp_unauthenticated"] for call in calls}, {0}, f"{name}: packets that were not let in")
-        # No RTCP comes from the robots; why the relay's own does not reach us is not known.
+        # SIPp sends no RTCP, and the relay's own could not be read (`kamailio.cfg`).
         checks.that(there is None or all(call["rtt_ms"] is not None for call in calls), f"{name}: an RTT is unknown (SRTCP)")
         keys += [call["dtls_done_ms"] for call in calls if call["dtls_done_ms"] is not None]
     heard += sum(call["audio"] == "two_way" for call in calls)
