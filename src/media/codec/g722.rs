@@ -14,9 +14,8 @@ const ILB: [i32; 32] = [
 const WL: [i32; 8] = [-60, -30, 58, 172, 334, 538, 1198, 3042];
 const RL42: [usize; 16] = [0, 7, 6, 5, 4, 3, 2, 1, 7, 6, 5, 4, 3, 2, 1, 0];
 /// Quantised values of four bits, by which both sides adapt (INVQAL).
-const QM4: [i32; 16] = [
-    0, -20456, -12896, -8968, -6288, -4240, -2584, -1200, 20456, 12896, 8968, 6288, 4240, 2584, 1200, 0,
-];
+const QM4: [i32; 16] =
+    [0, -20456, -12896, -8968, -6288, -4240, -2584, -1200, 20456, 12896, 8968, 6288, 4240, 2584, 1200, 0];
 /// Quantised values of six bits, which are heard (INVQBL).
 const QM6: [i32; 64] = [
     -136, -136, -136, -136, -24808, -21904, -19008, -16704, -14984, -13512, -12280, -11192, -10232, -9360, -8576,
@@ -30,9 +29,8 @@ const Q6: [i32; 29] = [
     1458, 1612, 1765, 1980, 2195, 2557, 2919,
 ];
 /// Codes of the lower sub-band's levels, below and from zero on.
-const ILN: [u8; 30] = [
-    63, 62, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4,
-];
+const ILN: [u8; 30] =
+    [63, 62, 31, 30, 29, 28, 27, 26, 25, 24, 23, 22, 21, 20, 19, 18, 17, 16, 15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4];
 const ILP: [u8; 30] = [
     61, 60, 59, 58, 57, 56, 55, 54, 53, 52, 51, 50, 49, 48, 47, 46, 45, 44, 43, 42, 41, 40, 39, 38, 37, 36, 35, 34, 33,
     32,
@@ -318,7 +316,8 @@ mod tests {
         let mut linear = [0.0; 1];
         for i in 0..200_000_u32 {
             // Runs of one octet drive the scale factor to both ends.
-            let octet = if i / 4_096 % 2 == 0 { (i.wrapping_mul(2_654_435_761) >> 24) as u8 } else { (i / 4_096) as u8 };
+            let octet =
+                if i / 4_096 % 2 == 0 { (i.wrapping_mul(2_654_435_761) >> 24) as u8 } else { (i / 4_096) as u8 };
             decoder.decode(&[octet], &mut linear);
             let Band { s, nb, det, a, .. } = decoder.low;
             assert!((-32_768..=32_767).contains(&s) && (0..=18_432).contains(&nb) && (32..=32_767).contains(&det));

@@ -62,7 +62,7 @@ impl Decoder {
 
     /// What stands for the `missing` samples before `packet`; `None` where they are more than are concealed.
     pub(super) fn conceal(&mut self, missing: usize, packet: &[u8], linear: &mut [f32; LONGEST]) -> Option<usize> {
-        if packet.is_empty() || missing == 0 || missing > LONGEST_CONCEALED || missing % STEP != 0 {
+        if packet.is_empty() || missing == 0 || missing > LONGEST_CONCEALED || !missing.is_multiple_of(STEP) {
             return None;
         }
         self.0.decode_float(packet, &mut linear[..missing], true).ok().filter(|samples| *samples == missing)
@@ -125,7 +125,8 @@ mod tests {
     #[test]
     fn a_lost_frame_is_concealed_and_a_long_gap_is_not() {
         let (mut encoder, mut decoder) = (Encoder::new().expect("made"), Decoder::new().expect("made"));
-        let packets: Vec<Vec<u8>> = sine(10, 1_050.0).iter().map(|frame| encoder.encode(frame).expect("a frame")).collect();
+        let packets: Vec<Vec<u8>> =
+            sine(10, 1_050.0).iter().map(|frame| encoder.encode(frame).expect("a frame")).collect();
         let mut linear = [0.0; LONGEST];
         for packet in &packets[..8] {
             decoder.decode(packet, &mut linear);

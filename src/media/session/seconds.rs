@@ -66,9 +66,9 @@ impl Seconds {
             one_way_ms: rtt_ms.map(|rtt| rtt / 2.0),
         };
         self.count(&inputs);
-        let quality = interval.loss_pct.map(|loss_pct| {
-            Input { codec, loss_pct, burst_r: 1.0, one_way_ms: inputs.one_way_ms }.quality()
-        });
+        let quality = interval
+            .loss_pct
+            .map(|loss_pct| Input { codec, loss_pct, burst_r: 1.0, one_way_ms: inputs.one_way_ms }.quality());
         Second {
             end,
             loss_pct: interval.loss_pct,

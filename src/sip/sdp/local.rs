@@ -149,7 +149,7 @@ impl<'a> Local<'a> {
     fn events(&self) -> impl Iterator<Item = Mapped<'static>> + Clone {
         let has = |usual: bool| self.codecs.iter().find(|codec| (codec.clock_rate == 8_000) == usual);
         let usual = self.telephone_event.zip(has(true));
-        let other = self.telephone_event.and(has(false)).map(|codec| (TELEPHONE_EVENT_48K, codec));
+        let other = self.telephone_event.and_then(|_| Some((TELEPHONE_EVENT_48K, has(false)?)));
         other.into_iter().chain(usual).map(|(number, codec)| Mapped::event(number, codec.clock_rate))
     }
 
