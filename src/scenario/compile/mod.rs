@@ -6,6 +6,7 @@ mod accounts;
 mod actors;
 mod agent;
 mod alerts;
+mod codecs;
 mod doc;
 mod expect;
 mod find_limit;
