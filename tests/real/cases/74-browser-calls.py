@@ -44,6 +44,21 @@ def heard_by_us(what, call, codec, audio="two_way"):
         print(call, flush=True)
 
 
+def described(what, over):
+    """Ours, as the browser got it, without a relay between: what the browser offers and we do not speak is left out, so that it
+    sends none of it, and what both share stays shared."""
+    theirs = next((text for name, text in over["sdp"].items() if name.startswith("local")), "")
+    ours = next((text for name, text in over["sdp"].items() if name.startswith("remote")), "")
+    if "local offer" in over["sdp"]:
+        checks.that("transport-cc" in theirs and "a=extmap:" in theirs and " red/" in theirs, f"{what}: its offer: {theirs}")
+    else:
+        checks.that("a=extmap:" not in theirs and " red/" not in theirs, f"{what}: its answer: {theirs}")
+    for line in ("a=group:BUNDLE 0", "a=mid:0", "a=rtcp-mux", "a=fingerprint:sha-256 "):
+        checks.that(line in ours, f"{what}: no {line}: {ours}")
+    for word in ("transport-cc", "a=extmap", "red/"):
+        checks.that(word not in ours, f"{what}: {word}: {ours}")
+
+
 def server(url, port, codecs):
     """Sets what targets/browser.yaml is filled with."""
     trust = "insecure: true" if url.startswith("wss") else "reconnect: 200ms"
@@ -71,9 +86,11 @@ def agent_calls_browser(what, scheme, url, codecs, mime):
     else:
         finished.show()
     heard_by_browser(what, over, mime, "client")
+    if what.startswith("straight"):
+        described(what, over)
 
 
-def browser_calls_agent(what, scheme, url):
+def browser_calls_agent(what, scheme, url, source="echo"):
     """The browser calls an agent who stays registered; the agent begins DTLS, as answers of ours have it."""
     result = []
     waiting = threading.Thread(target=lambda: result.append(
@@ -82,17 +99,23 @@ def browser_calls_agent(what, scheme, url):
     waiting.start()
     # An agent who is not there yet is called again.
     for _ in range(5):
-        number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=1001)
+        number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=1001, source=source)
         over = phone.wait(number, "over")
         if any(event == "confirmed" for event, *_ in over["events"]):
             break
     waiting.join()
     calls = [call for call in result[0].calls if call["direction"] == "inbound"]
-    if checks.equal(len(calls), 1, f"{what}: records"):
+    if not checks.equal(len(calls), 1, f"{what}: records"):
+        result[0].show()
+    elif source == "echo":
         heard_by_us(what, calls[0], "opus")
     else:
-        result[0].show()
+        # Sound that is none of ours, and heard as such.
+        call = calls[0]
+        checks.equal((call["audio_rx"], call["codec"]), ("noise", "opus"), f"{what}: what we hear")
+        checks.that(call["first_audio_ms"] is not None and call["level_dbov"] > -50, f"{what}: {call['level_dbov']} dBov")
     heard_by_browser(what, over, "audio/opus", "server")
+    described(what, over)
 
 
 timing = []
@@ -134,7 +157,9 @@ for codec, mime in (("G722", "audio/G722"), ("PCMU", "audio/PCMU")):
     server(urls["ws"], lab_port, [codec])
     agent_calls_browser(f"straight {codec}", "ws", urls["ws"], [codec], mime)
 
-# The beep of the fake microphone is sound that is none of ours; the lab's echo brings it back.
+# The beep of the fake microphone: our agent hears it, and the lab's echo brings it back.
+server(urls["ws"], lab_port, ["opus"])
+browser_calls_agent("straight beep", "ws", urls["ws"], source="beep")
 number = phone.begin("call", urls["ws"], 1015, DOMAIN, PASSWORD, target=2000, source="beep")
 heard_by_browser("the beep", phone.wait(number, "over"), "audio/opus", "server")
 checks.equal(phone.end(), 0, "exit code of the web phone")
