@@ -2,6 +2,8 @@
 //! packet time so that no tick has to send them all; streams of WebRTC have a [`webrtc::Peer`] beside it, on the same
 //! socket. Callers and the simulated PBX both use it; `O` is what a stream belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
+mod away;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -65,6 +67,8 @@ pub struct Streams<O> {
     packet: Vec<u8>,
     out: VecDeque<Pending>,
     events: VecDeque<(O, media::Event)>,
+    /// Streams whose awaited packet has come, and when.
+    heard: VecDeque<(O, Instant)>,
     next_phase: u32,
     /// Streams that may still be watched.
     room: u32,
@@ -93,6 +97,12 @@ struct Place<O> {
     /// Brings path and keys, where the stream is one of WebRTC.
     peer: Option<Box<Peer>>,
     armed: Option<Instant>,
+    /// Nothing goes out and nothing is taken in: its owner is cut off, or does not run.
+    mute: bool,
+    /// When the last RTP packet arrived.
+    last: Option<Instant>,
+    /// RTP that arrives later than this is told.
+    awaited: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -118,6 +128,7 @@ impl<O: Copy> Streams<O> {
             packet: Vec::new(),
             out: VecDeque::new(),
             events: VecDeque::new(),
+            heard: VecDeque::new(),
             next_phase: 0,
             room: watched,
             counts: Counts::default(),
@@ -135,6 +146,9 @@ impl<O: Copy> Streams<O> {
                 session: None,
                 peer: None,
                 armed: None,
+                mute: false,
+                last: None,
+                awaited: None,
             });
             self.places.len() as u32 - 1
         });
@@ -280,6 +294,7 @@ impl<O: Copy> Streams<O> {
         place.generation += 1;
         self.room += u32::from(place.watched);
         (place.owner, place.watched, place.armed) = (None, false, None);
+        (place.mute, place.last, place.awaited) = (false, None, None);
         self.free.push(port.0);
         self.out.push_back(Pending::Close(port));
         session.map(|session| session.report(now))
@@ -289,6 +304,9 @@ impl<O: Copy> Streams<O> {
     pub fn handle_packet(&mut self, packet: MediaPacket<'_>) {
         let MediaPacket { arrived, port, channel, from, bytes } = packet;
         let place = self.places.get_mut(port.0 as usize);
+        if place.as_ref().is_some_and(|place| place.mute) {
+            return;
+        }
         let taken = place.is_some_and(|place| match (&mut place.peer, &mut place.session, channel) {
             (Some(peer), ..) if webrtc::is_stun(bytes) || webrtc::is_dtls(bytes) => {
                 peer.handle_packet(arrived, from, bytes)
@@ -296,6 +314,9 @@ impl<O: Copy> Streams<O> {
             (_, None, _) => false,
             (_, Some(session), Channel::Rtp) if !media::rtcp::is_rtcp(bytes) => {
                 session.handle_rtp(arrived, from, bytes);
+                if session.last_received() == Some(arrived) {
+                    place.last = Some(arrived);
+                }
                 true
             }
             (_, Some(session), _) => {
@@ -304,6 +325,7 @@ impl<O: Copy> Streams<O> {
             }
         });
         self.stray += u64::from(!taken);
+        self.tell_awaited(port);
         self.drain(port);
     }
 
@@ -315,6 +337,9 @@ impl<O: Copy> Streams<O> {
                 continue;
             }
             place.armed = None;
+            if place.mute {
+                continue;
+            }
             if let Some(peer) = &mut place.peer {
                 peer.handle_timeout(now);
             }

@@ -61,6 +61,12 @@ impl Ice {
         agent.set_controlling(controlling && !lite);
         agent.set_ice_lite(lite);
         let mut ice = Self { agent, local, has_remote: false, due: None };
+        ice.add_candidates(public);
+        ice
+    }
+
+    fn add_candidates(&mut self, public: Option<SocketAddr>) {
+        let local = self.local;
         let candidates = [
             Candidate::host(local, Protocol::Udp).ok(),
             public
@@ -68,9 +74,8 @@ impl Ice {
                 .and_then(|public| Candidate::server_reflexive(public, local, Protocol::Udp).ok()),
         ];
         for candidate in candidates.into_iter().flatten() {
-            ice.agent.add_local_candidate(candidate);
+            self.agent.add_local_candidate(candidate);
         }
-        ice
     }
 
     /// Our candidates as descriptions write them.
@@ -105,6 +110,13 @@ impl Ice {
     pub(super) fn restart(&mut self, credentials: &Credentials) {
         self.agent.ice_restart(creds(credentials), true);
         self.has_remote = false;
+    }
+
+    /// Begins a new session at another socket: what we were reached at before is gone.
+    pub(super) fn relocate(&mut self, credentials: &Credentials, (local, public): (SocketAddr, Option<SocketAddr>)) {
+        self.agent.ice_restart(creds(credentials), false);
+        (self.local, self.has_remote) = (local, false);
+        self.add_candidates(public);
     }
 
     /// Takes a packet that looks like STUN; false where it is nothing of this session.
