@@ -18,6 +18,13 @@ browser.install()
 phone = browser.Phone()
 
 
+def starved(over):
+    """Whether the browser itself had not the time for its audio, which a machine of two cores takes from it at times: packets
+    came to it in heaps, or it had to make up a tenth of what it played."""
+    stats = over["stats"]
+    return bool(stats) and (stats["jitter_ms"] > 30 or stats["concealed"] > stats["samples"] / 10)
+
+
 def heard_by_browser(what, over, codec, role, level=0.01):
     """What the browser saw of a call: audio came and went, by this codec, in this role of DTLS, over the loopback."""
     stats = over["stats"]
@@ -33,10 +40,10 @@ def heard_by_browser(what, over, codec, role, level=0.01):
     checks.that(stats["energy"] > 0 and stats["level"] > level, f"{what}: the browser hears nothing: {stats}")
 
 
-def heard_by_us(what, call, codec, audio="two_way"):
+def heard_by_us(what, call, codec):
     """Our record of a call with the browser."""
     got = {name: call.get(name) for name in ("class", "audio", "codec", "media_fault", "srtp_unauthenticated")}
-    wanted = {"class": "ok", "audio": audio, "codec": codec, "media_fault": None, "srtp_unauthenticated": 0}
+    wanted = {"class": "ok", "audio": "two_way", "codec": codec, "media_fault": None, "srtp_unauthenticated": 0}
     good = checks.equal(got, wanted, f"{what}: our record")
     good &= checks.that(call.get("srtp") and call.get("dtls_done_ms") is not None, f"{what}: no keys by DTLS")
     good &= checks.that(call.get("level_dbov") is not None and call["level_dbov"] > -45, f"{what}: {call.get('level_dbov')} dBov")
@@ -76,8 +83,8 @@ def agent_calls_browser(what, scheme, url, codecs, mime):
         finished = run("call-browser", on="browser", out=f"{what.replace(' ', '-')}-{attempt}", args=["--records", "all"],
                        **{"caller.transport": scheme})
         over = phone.wait(number, "over")
-        # 3: this machine paused for so long, with a browser at work on it, that the run does not judge; it says so itself.
-        if finished.code != 3:
+        # 3: our own side was late as well, and does not judge.
+        if finished.code != 3 and not starved(over):
             break
     calls = [call for call in finished.calls if call["direction"] == "outbound"]
     if checks.equal((finished.code, len(calls)), (0, 1), f"{what}: exit code, records"):
@@ -92,18 +99,21 @@ def agent_calls_browser(what, scheme, url, codecs, mime):
 
 def browser_calls_agent(what, scheme, url, source="echo"):
     """The browser calls an agent who stays registered; the agent begins DTLS, as answers of ours have it."""
-    result = []
-    waiting = threading.Thread(target=lambda: result.append(
-        run("browser-calls", on="browser", out=what.replace(" ", "-"), args=["--records", "all"],
-            **{"actors.agent.transport": scheme})))
-    waiting.start()
-    # An agent who is not there yet is called again.
-    for _ in range(5):
-        number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=1001, source=source)
-        over = phone.wait(number, "over")
-        if any(event == "confirmed" for event, *_ in over["events"]):
+    for attempt in range(3):
+        result = []
+        waiting = threading.Thread(target=lambda out: result.append(
+            run("browser-calls", on="browser", out=out, args=["--records", "all"],
+                **{"actors.agent.transport": scheme})), args=[f"{what.replace(' ', '-')}-{attempt}"])
+        waiting.start()
+        # An agent who is not there yet is called again.
+        for _ in range(5):
+            number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=1001, source=source)
+            over = phone.wait(number, "over")
+            if any(event == "confirmed" for event, *_ in over["events"]):
+                break
+        waiting.join()
+        if not starved(over):
             break
-    waiting.join()
     calls = [call for call in result[0].calls if call["direction"] == "inbound"]
     if not checks.equal(len(calls), 1, f"{what}: records"):
         result[0].show()
@@ -126,17 +136,24 @@ far_port = os.environ["FAR_PORT"]
 far = start("answer", RINGFLEET, "answer", "--listen", f"127.0.0.1:{far_port}", "--behaviour", "speech", "--out",
             CASE / "answered", "--quiet")
 wait_until(lambda: listens(far_port), "ringfleet answer listens")
-for count, (scheme, url) in enumerate(urls.items(), 1):
+answered, spoilt = 0, False
+for scheme, url in urls.items():
     what = f"relay {scheme} browser calls"
-    number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=8123)
-    over = phone.wait(number, "over")
-    wait_until(lambda: len(records(CASE / "answered")) == count, f"{what}: the record of the far end")
+    for _ in range(3):
+        number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=8123)
+        over = phone.wait(number, "over")
+        answered += 1
+        wait_until(lambda: len(records(CASE / "answered")) == answered, f"{what}: the record of the far end")
+        if not starved(over):
+            break
+        spoilt = True
     heard_by_us(what, records(CASE / "answered")[-1], "opus")
     heard_by_browser(what, over, "audio/opus", over["stats"].get("dtls_role"))
     server(url, os.environ["SIP_PORT"], ["opus", "PCMA"])
     what = f"relay {scheme} agent calls"
     agent_calls_browser(what, scheme, url, ["opus", "PCMA"], "audio/opus")
-checks.equal(stop(far, signal.SIGINT), 0, "answer: exit code")
+# 1 where a call failed, as one may that is made again.
+checks.that(stop(far, signal.SIGINT) in ((0, 1) if spoilt else (0,)), "answer: exit code")
 
 # Media straight between agent and browser: the lab passes descriptions through.
 ports = subprocess.run([sys.executable, HERE / "ports.py", "LAB"], stdout=subprocess.PIPE, text=True, check=True)
