@@ -20,10 +20,11 @@ phone = browser.Phone()
 
 def starved(over, calls):
     """Whether a side had not the time for its audio, which a machine of two cores with a browser at work takes from it at times:
-    packets came to the browser in heaps, or it had to make up a tenth of what it played, or our own record says so of us."""
+    packets came to the browser in heaps, or it had to make up a tenth of what it played, or our own record says that we stood
+    still, or that what the browser sent came in heaps."""
     stats = over["stats"]
     browser_was = bool(stats) and (stats["jitter_ms"] > 30 or stats["concealed"] > stats["samples"] / 10)
-    return browser_was or any(call["class"] == "probe.stalled" for call in calls)
+    return browser_was or any(call["class"] in ("probe.stalled", "media.choppy") for call in calls)
 
 
 def heard_by_browser(what, over, codec, role, level=0.01):
