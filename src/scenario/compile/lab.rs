@@ -15,8 +15,8 @@ use crate::scenario::file::step::RejectFile;
 use crate::scenario::file::target::TransportWord;
 use crate::scenario::lab::{Behaviour, Extension, Fault, LAB_PASSWORD, LabPlan, LabTrunk};
 use crate::scenario::plan::{
-    Account, Codec, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings,
-    Transport, Trunk,
+    Account, Codec, Ice, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target,
+    TlsSettings, Transport, Trunk,
 };
 use crate::scenario::safety::Safety;
 use crate::sip::session::Extensions;
@@ -64,6 +64,7 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         user_agent: None,
         codecs: vec![Codec::Pcma, Codec::Pcmu],
         srtp: plan.srtp.clone().unwrap_or_default(),
+        ice: Ice::default(),
         rtp_ports: None,
         trunks,
         pairing_header: Some("X-Ringfleet-Call".into()),

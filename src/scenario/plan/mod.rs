@@ -26,7 +26,7 @@ use super::text::{Text, Values};
 
 mod server;
 
-pub use server::{Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
+pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
 
 /// One run's worth of work.
 #[derive(Clone, Debug)]
@@ -527,6 +527,8 @@ pub struct Target {
     pub codecs: Vec<Codec>,
     /// Encryption of audio.
     pub srtp: Srtp,
+    /// Servers of STUN and TURN, where audio is WebRTC's.
+    pub ice: Ice,
     /// RTP ports, first and last; `None` lets the system choose.
     pub rtp_ports: Option<(u16, u16)>,
     /// Trunks by label.
@@ -544,6 +546,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// Every server that it names, some of them perhaps more than once.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        let peers = self.trunks.values().filter_map(|trunk| trunk.peer.as_ref());
+        std::iter::once(&self.server).chain(peers).chain(self.ice.servers.iter().map(|ice| &ice.server))
+    }
+
     /// Whether it is the same target, which actors may reach over different transports.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.name, &self.domain) == (&other.name, &other.domain)
