@@ -13,6 +13,7 @@ use super::run::{NotStarted, influx_target, start_sink};
 use super::screen::Screen;
 use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
 use crate::engine::{Names, Settings, Workers};
+use crate::media::codec::opus::Wishes;
 use crate::media::{Codec, Source};
 use crate::net::clock;
 use crate::net::tls::SelfSigned;
@@ -169,7 +170,8 @@ fn plan(args: &Args) -> Plan {
         gruu: false,
         outbound: false,
         user_agent: None,
-        codecs: vec![Codec::Pcma, Codec::Pcmu],
+        codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus],
+        opus: Wishes::default(),
         srtp: Srtp::new(args.srtp),
         ice: Ice::default(),
         rtp_ports: None,

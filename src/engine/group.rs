@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 use super::evidence::{Keep, Keeper};
 use super::host::{self, Beat, StartError, Stop};
 use super::preflight;
-use super::workers::identity_for;
+use super::workers::{identity_for, prepare_audio};
 use crate::call::{
     Callers, Config, Finished, Group, GroupReport, MemberId, NotBegun, Pause, Progress, Report, attempt_of,
 };
@@ -161,6 +161,7 @@ impl GroupWorker {
         }
         let id = self.next;
         self.next = (id + 1) & MAX_MEMBER;
+        prepare_audio(&joining.plan);
         let (now, timestamp) = (clock::now(), clock::timestamp());
         let numbers = joining.servers.iter().map(|(_, number, _)| *number).collect();
         let agent = joining.plan.actors.iter().find_map(|actor| actor.target.user_agent.clone());

@@ -13,6 +13,7 @@ use super::names::{LookedUp, Names, Renewal};
 use super::preflight;
 use crate::call::{Callers, Config, Finished, Found, NotBegun, Pause, Progress, Report};
 use crate::evidence::File;
+use crate::media::audio;
 use crate::media::clock::NtpClock;
 use crate::net::clock;
 use crate::net::drops::Drops;
@@ -163,6 +164,7 @@ impl Workers {
     /// [`StartError`].
     pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
         preflight::check(settings)?;
+        prepare_audio(&settings.plan);
         let mut prepared = Prepared {
             reactors: Vec::new(),
             listening: None,
@@ -216,6 +218,11 @@ impl Workers {
             }
         }
     }
+}
+
+/// Codes what calls of the plan send before the first of them, not in the middle of others.
+pub(super) fn prepare_audio(plan: &Plan) {
+    plan.actors.iter().flat_map(|actor| &actor.target.codecs).for_each(|codec| audio::prepare(*codec));
 }
 
 /// Workers that the plan can use: each needs an attempt of its own at the same time, and an account of each pool.

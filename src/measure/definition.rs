@@ -87,8 +87,8 @@ static DEFINITIONS: [Definition; 32] = definitions! {
     "registered_ms", "ms": "Time until registered" =
         "first REGISTER to its success, further tries (`retry`) and the waits between them included" ["this project"];
     "late_ms", "ms": "Late start" = "intended to actual start: our own delay, no fault of the target" ["this project"];
-    "mos_lq", "": "Listening quality (MOS-LQ)" = "E-model without the delay term" ["ITU-T G.107, G.113"];
-    "mos_cq", "": "Conversational quality (MOS-CQ)" = "E-model with the delay term" ["ITU-T G.107, G.113"];
+    "mos_lq", "": "Listening quality (MOS-LQ)" = "E-model without the delay term" ["ITU-T G.107, G.107.1, G.113"];
+    "mos_cq", "": "Conversational quality (MOS-CQ)" = "E-model with the delay term" ["ITU-T G.107, G.107.1, G.113"];
     "loss_pct", "%": "Packet loss" = "1 − received / expected, by sequence numbers" ["RFC 3550 §6.4.1"];
     "jitter_ms", "ms": "Interarrival jitter" = "J += (|D| − J) / 16" ["RFC 3550 §6.4.1"];
     "rtt_ms", "ms": "Round trip to the next RTP hop" = "A − LSR − DLSR; unknown without RTCP" ["RFC 3550 §6.4.1"];

@@ -1,28 +1,67 @@
-//! The E-model of ITU-T G.107 (06/2015) with default values, and MOS from R (G.107 Annex B).
+//! The E-model of ITU-T G.107 (06/2015) with default values, that of wide band of G.107.1 (06/2019), and MOS from R (G.107
+//! Annex B).
 //!
 //! `R = Ro − Is − Idd − Ie,eff` with `Ro − Is = 93.2` and no echo. Two values are given: the *listening* quality
 //! (LQ) leaves the delay out, the *conversational* quality (CQ) has it and is unknown where the delay is.
 //! The loss is what the network lost: this receiver has no jitter buffer that could discard more.
 
+use super::codec::Codec;
+
 /// `Ro − Is` of G.107 with every parameter at its default: R of a call without codec, loss or delay.
 pub const BASE_R: f64 = 93.2;
+/// The same of G.107.1.
+pub const BASE_R_WIDE: f64 = 129.0;
+/// R of wide band in R of narrow band: MOS follows from `R / 1.29` (G.107.1).
+const WIDE_SCALE: f64 = 1.29;
 
-/// Equipment impairment of a codec (ITU-T G.113 Appendix I).
+/// Which E-model a codec belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Band {
+    /// 300–3400 Hz: G.107, R up to 100.
+    Narrow,
+    /// 50–7000 Hz: G.107.1, R up to 129. It has no burst ratio.
+    Wide,
+}
+
+/// Equipment impairment of a codec (ITU-T G.113 Appendices I and IV).
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Impairment {
+    /// The model that the values belong to.
+    pub band: Band,
     /// Impairment without loss, 0–95.
     pub ie: f64,
     /// Robustness against loss, percent.
     pub bpl: f64,
+    /// What of it no Recommendation gives, for `mos_model`; empty where all is given.
+    pub assumed: &'static str,
 }
 
 impl Impairment {
     /// G.711 whose receiver conceals losses (G.711 Appendix I).
-    pub const G711_PLC: Self = Self { ie: 0.0, bpl: 25.1 };
+    pub const G711_PLC: Self = Self::narrow(0.0, 25.1);
     /// G.711 without concealment.
-    pub const G711: Self = Self { ie: 0.0, bpl: 4.3 };
+    pub const G711: Self = Self::narrow(0.0, 4.3);
     /// G.729A with VAD.
-    pub const G729A: Self = Self { ie: 11.0, bpl: 19.0 };
+    pub const G729A: Self = Self::narrow(11.0, 19.0);
+    /// G.722 at 64 kbit/s: `Ie,wb` of G.113 Appendix IV. Its `Bpl` is assumed to be that of G.711 without concealment:
+    /// both code each sample for itself, and G.722 has no concealment of its own.
+    pub const G722: Self = Self { band: Band::Wide, ie: 13.0, bpl: 4.3, assumed: "bpl" };
+    /// Opus. No Recommendation has values for it: like G.711 without loss, and with the least robust of the values that
+    /// other tools assume (10, 25 and 28).
+    pub const OPUS: Self = Self { band: Band::Narrow, ie: 0.0, bpl: 10.0, assumed: "ie,bpl" };
+
+    const fn narrow(ie: f64, bpl: f64) -> Self {
+        Self { band: Band::Narrow, ie, bpl, assumed: "" }
+    }
+
+    /// What is taken for a codec. Of G.711 a receiver that conceals losses is assumed, as all but the oldest do.
+    pub const fn of(codec: Codec) -> Self {
+        match codec {
+            Codec::Pcmu | Codec::Pcma => Self::G711_PLC,
+            Codec::G722 => Self::G722,
+            Codec::Opus => Self::OPUS,
+        }
+    }
 }
 
 /// What a call's quality is computed from.
@@ -38,7 +77,7 @@ pub struct Input {
     pub one_way_ms: Option<f64>,
 }
 
-/// R and MOS of a call.
+/// R and MOS of a call; R of wide band is divided by 1.29, so that 100 is the best of both.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Quality {
     /// R without delay.
@@ -54,17 +93,31 @@ pub struct Quality {
 impl Input {
     /// Both qualities.
     pub fn quality(&self) -> Quality {
-        let r_lq = BASE_R - ie_eff(self.codec, self.loss_pct, self.burst_r);
-        let r_cq = self.one_way_ms.map(|delay| r_lq - idd(delay));
+        let (base, scale, burst_r) = match self.codec.band {
+            Band::Narrow => (BASE_R, 1.0, self.burst_r),
+            Band::Wide => (BASE_R_WIDE, WIDE_SCALE, 1.0),
+        };
+        let r = base - ie_eff(self.codec, self.loss_pct, burst_r);
+        let r_lq = r / scale;
+        let r_cq = self.one_way_ms.map(|delay| (r - idd(delay)) / scale);
         Quality { r_lq, mos_lq: mos(r_lq), r_cq, mos_cq: r_cq.map(mos) }
     }
 
     /// What the qualities were computed with, for the field `mos_model`:
-    /// `G.107(2015) ie=0 bpl=25.1 burst_r=1.00 ta=rtt/2`, or `ta=none` where the delay is not known.
+    /// `G.107(2015) ie=0 bpl=25.1 burst_r=1.00 ta=rtt/2`, or `ta=none` where the delay is not known. What no Recommendation
+    /// gives is named behind it: `assumed=bpl`.
     pub fn model(&self) -> String {
         let delay = if self.one_way_ms.is_some() { "rtt/2" } else { "none" };
-        let Impairment { ie, bpl } = self.codec;
-        format!("G.107(2015) ie={ie} bpl={bpl} burst_r={:.2} ta={delay}", self.burst_r)
+        let Impairment { band, ie, bpl, assumed } = self.codec;
+        let mut model = match band {
+            Band::Narrow => format!("G.107(2015) ie={ie} bpl={bpl} burst_r={:.2} ta={delay}", self.burst_r),
+            Band::Wide => format!("G.107.1(2019) ie={ie} bpl={bpl} r=r_wb/1.29 ta={delay}"),
+        };
+        if !assumed.is_empty() {
+            model += " assumed=";
+            model += assumed;
+        }
+        model
     }
 }
 
@@ -163,6 +216,21 @@ mod tests {
         assert_eq!(Input { one_way_ms: Some(1.0), ..input }.model(), "G.107(2015) ie=0 bpl=25.1 burst_r=1.00 ta=rtt/2");
     }
 
+    #[test]
+    fn wide_band_has_a_model_of_its_own_and_assumptions_are_named() {
+        // R = 129 − 13 = 116, and 116 / 1.29 = 89.9; with 5 % of loss 13 + 82 · 5 / 9.3 = 57.1 are lost instead of 13.
+        assert_eq!(cq(Impairment::G722, 0.0, 1.0, 0.0).0, 116.0 / 1.29);
+        assert_eq!(round(cq(Impairment::G722, 0.0, 1.0, 0.0).1, 2), 4.34);
+        assert_eq!(round(cq(Impairment::G722, 5.0, 4.0, 0.0).0, 1), 55.7);
+        assert_eq!(round(cq(Impairment::G722, 0.0, 1.0, 400.0).0, 1), round((116.0 - 24.07) / 1.29, 1));
+        assert_eq!(round(cq(Impairment::OPUS, 0.0, 1.0, 0.0).1, 2), 4.41);
+        // 95 · 5 / 15 = 31.7
+        assert_eq!(round(cq(Impairment::OPUS, 5.0, 1.0, 0.0).0, 1), 61.5);
+        let model = |codec| Input { codec, loss_pct: 0.0, burst_r: 1.0, one_way_ms: None }.model();
+        assert_eq!(model(Impairment::G722), "G.107.1(2019) ie=13 bpl=4.3 r=r_wb/1.29 ta=none assumed=bpl");
+        assert_eq!(model(Impairment::of(Codec::Opus)), "G.107(2015) ie=0 bpl=10 burst_r=1.00 ta=none assumed=ie,bpl");
+    }
+
     proptest! {
         #[test]
         fn more_loss_delay_or_bursts_never_raise_mos(
@@ -170,7 +238,7 @@ mod tests {
             delay in 0.0..2_000.0_f64, more_delay in 0.0..500.0_f64,
             burst in 1.0..10.0_f64, more_burst in 0.0..5.0_f64,
         ) {
-            for codec in [Impairment::G711_PLC, Impairment::G711, Impairment::G729A] {
+            for codec in [Impairment::G711_PLC, Impairment::G711, Impairment::G729A, Impairment::G722, Impairment::OPUS] {
                 let (r, mos) = cq(codec, loss, burst, delay);
                 for (worse_r, worse) in [
                     cq(codec, (loss + more_loss).min(100.0), burst, delay),

@@ -1,11 +1,12 @@
-//! Media of one leg: RTP, RTCP, SRTP, G.711, reception statistics, the E-model, the grade, and what is *heard*.
+//! Media of one leg: RTP, RTCP, SRTP, codecs (G.711, G.722, Opus), reception statistics, the E-model, the grade, and what
+//! is *heard*.
 //!
 //! [`Session`] joins the parts for one leg. It takes packets with the moment they arrived and gives packets, events
-//! and deadlines; sockets, SDP and the judgement of a call belong to others. RFC 3550, 3551, 4733 and 5761, ITU-T
-//! G.107, G.109, G.113 and G.711.
+//! and deadlines; sockets, SDP and the judgement of a call belong to others. RFC 3550, 3551, 4733, 5761, 6716 and
+//! 7587, ITU-T G.107, G.107.1, G.109, G.113, G.711 and G.722.
 //!
-//! There is no jitter buffer: losses and late packets are concealed by silence before listening, and the E-model is
-//! given network loss only.
+//! There is no jitter buffer: before listening, losses and late packets are concealed by silence, and a short loss of Opus
+//! by its decoder. The E-model is given network loss only.
 
 pub mod audio;
 pub mod clock;

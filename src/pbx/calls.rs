@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::limits::{Ask, Held};
 use super::registrar::user_of;
 use super::station::Pbx;
+use crate::media::codec::opus::Wishes;
 use crate::media::{Codec, Source, audio};
 use crate::scenario::lab::Behaviour;
 use crate::scenario::plan::Reject;
@@ -22,6 +23,9 @@ use crate::webrtc::{self, Credentials};
 
 /// How long a call that gets no response is remembered: longer than its caller repeats the INVITE (Timer B).
 const NO_RESPONSE: Duration = Duration::from_secs(40);
+
+/// What the lab speaks, in the order of its own offers.
+pub const CODECS: [Codec; 4] = [Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus];
 
 /// The longest ringing: a caller that vanished without CANCEL is not kept for ever.
 pub(super) const RING_LIMIT: Duration = Duration::from_secs(600);
@@ -287,7 +291,7 @@ impl Pbx {
 
     fn describe<R>(&self, session: Handle, with: impl FnOnce(&Local<'_>) -> Option<R>) -> Option<R> {
         let call = self.calls.get(&session)?;
-        let codecs = [Codec::Pcma, Codec::Pcmu].map(described);
+        let codecs = CODECS.map(|codec| described(codec, Wishes::default()));
         let ip = self.endpoint.public_address(call.flow.link)?;
         let rtp = SocketAddr::new(ip, call.local_rtp.map_or(9, |local| local.port()));
         let policy = self.config.plan.srtp.as_ref().map_or(Policy::Offered, |srtp| srtp.policy);

@@ -10,4 +10,5 @@ mod limits;
 mod registrar;
 mod station;
 
+pub use calls::CODECS;
 pub use station::{Config, Pbx};

@@ -13,6 +13,7 @@ use thin_vec::ThinVec;
 
 use super::{Channel, LinkEvent, MediaPacket, Output, PortId};
 use crate::media::clock::NtpClock;
+use crate::media::codec::opus::Wishes;
 use crate::media::{self, Codec, Config, Report, Session, Source};
 use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::sdp::peering::{LocalPeering, Role};
@@ -29,6 +30,7 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
     let codec = Codec::from_name(agreed.codec.name)?;
     Some(Config {
         payload_type: agreed.payload_type,
+        received_as: agreed.codec.payload_type,
         telephone_event: agreed.dtmf_pt,
         rtcp_mux: agreed.rtcp_mux,
         direction: agreed.direction,
@@ -40,12 +42,18 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
     })
 }
 
-/// A codec as SDP describes it.
-pub fn described(codec: Codec) -> AudioCodec {
-    AudioCodec { name: codec.name(), payload_type: codec.payload_type(), clock_rate: codec.clock_rate() }
+/// A codec as SDP describes it; `opus` is what we would like to receive of that.
+pub fn described(codec: Codec, opus: Wishes) -> AudioCodec {
+    AudioCodec {
+        name: codec.name(),
+        payload_type: codec.payload_type(),
+        clock_rate: codec.clock_rate(),
+        channels: codec.channels(),
+        fmtp: (codec == Codec::Opus).then(|| opus.fmtp()),
+    }
 }
 
-/// Packet time of G.711, and so the number of 1 ms phases that streams are spread over.
+/// Packet time of every codec, and so the number of 1 ms phases that streams are spread over.
 const PTIME_MS: u32 = 20;
 
 /// The media streams of one worker.
@@ -296,6 +304,8 @@ impl<O: Copy> Streams<O> {
     pub fn run(&mut self, now: Instant, port: PortId, config: Config) {
         if self.is_running(port) {
             return self.with_session(port, |session| {
+                let Config { codec, payload_type, received_as, telephone_event, .. } = config;
+                session.set_codec(codec, payload_type, received_as, telephone_event, now);
                 session.set_direction(config.direction, now);
                 if !config.dtls {
                     session.set_remote(config.remote_rtp, config.remote_rtcp, now);

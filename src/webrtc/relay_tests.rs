@@ -10,7 +10,7 @@ use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{AudioCodec, Local, Order, Sdp};
 use crate::units::Secret;
 
-const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 };
+const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000, channels: 1, fmtp: None };
 const NAME: &str = "turn:192.0.2.1:3478";
 
 fn at(text: &str) -> SocketAddr {

@@ -9,7 +9,7 @@ use crate::sip::sdp::crypto::{KeySource, Keys, Policy, Protection, Suite};
 use crate::sip::sdp::peering::Role;
 use crate::sip::sdp::{AudioCodec, Local, Order, Sdp};
 
-const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 };
+const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000, channels: 1, fmtp: None };
 const CALLER: usize = 0;
 const CALLEE: usize = 1;
 

@@ -1,12 +1,16 @@
 """A browser for the cases: Debian's Chromium, and packages of npm in a folder of their own."""
+import itertools
 import json
 import os
+import queue
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
-from check import HERE
+from check import CASE, HERE, started
 
 FOLDER = Path(os.environ.get("BROWSER_DIR", Path.home() / ".cache" / "ringfleet-browser"))
 
@@ -38,3 +42,52 @@ def node(script, *arguments, timeout=120):
     if done.returncode != 0:
         sys.exit(f"{script} ended with {done.returncode}:\n{done.stdout}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+class Phone:
+    """A web phone in a Chromium of its own, which does one call after another: `browser/phone.mjs`."""
+
+    def __init__(self):
+        copy = FOLDER / "phone.mjs"
+        copy.write_bytes((HERE / "browser" / "phone.mjs").read_bytes())
+        self.log = CASE / "phone.log"
+        self.process = subprocess.Popen(["node", str(copy)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=open(self.log, "ab"), text=True)
+        started.append(self.process)
+        self.lines, self.numbers = queue.Queue(), itertools.count(1)
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stdout:
+            self.lines.put(json.loads(line))
+        self.lines.put(None)
+
+    def begin(self, do, url, user, domain, password, target=None, seconds=6, source="echo", within=40):
+        """Gives a command; it is known to `wait` until `over`."""
+        number = next(self.numbers)
+        command = {"id": number, "do": do, "url": url, "user": str(user), "domain": domain, "password": password,
+                   "target": target and str(target), "seconds": seconds, "source": source, "within": within}
+        self.process.stdin.write(json.dumps(command) + "\n")
+        self.process.stdin.flush()
+        return number
+
+    def wait(self, number, event, within=60):
+        """What the page said of a command: `registered`, or `over` with all that is known of its call."""
+        end = time.monotonic() + within
+        while True:
+            try:
+                line = self.lines.get(timeout=max(0.01, end - time.monotonic()))
+            except queue.Empty:
+                sys.exit(f"the web phone said nothing of `{event}` in {within} s:\n{self.log.read_text()[-2000:]}")
+            if line is None:
+                sys.exit(f"the web phone ended with {self.process.wait()}:\n{self.log.read_text()[-2000:]}")
+            if line["id"] == number and line["event"] in (event, "over"):
+                return line
+
+    def end(self):
+        self.process.stdin.close()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
+use ringfleet::media::codec::{Codec, Decoder, LONGEST};
 use ringfleet::media::srtp::{Inbound, Outbound};
 use ringfleet::media::{rtcp, rtp};
 use ringfleet::net::clock;
@@ -30,12 +31,13 @@ use ringfleet::webrtc::{self, Identity, Login, Peer, Server};
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub const ALL: [Entry; 11] = [
+pub const ALL: [Entry; 12] = [
     ("message", message),
     ("uri", uri),
     ("sdp", sdp),
     ("challenge", challenge),
     ("rtp", rtp),
+    ("payload", payload),
     ("rtcp", rtcp),
     ("scenario", scenario),
     ("framing", framing),
@@ -87,9 +89,11 @@ pub fn uri(bytes: &[u8]) {
 
 /// A description as an offer and as an answer: our answer can be read and has as many media lines.
 pub fn sdp(bytes: &[u8]) {
-    const CODECS: [AudioCodec; 2] = [
-        AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 },
-        AudioCodec { name: "PCMU", payload_type: 0, clock_rate: 8000 },
+    const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000, channels: 1, fmtp: None };
+    const CODECS: [AudioCodec; 3] = [
+        PCMA,
+        AudioCodec { name: "PCMU", payload_type: 0, ..PCMA },
+        AudioCodec { name: "opus", payload_type: 111, clock_rate: 48_000, channels: 2, fmtp: Some("minptime=10") },
     ];
     let Ok(theirs) = Sdp::parse(bytes) else { return };
     let local = Local::new(address("192.0.2.1:4000"), &CODECS, 1);
@@ -121,6 +125,22 @@ pub fn challenge(bytes: &[u8]) {
     let verifier = Verifier::new("lab", [7; 32], Duration::from_secs(60));
     let _ = verifier.challenge(Algorithm::Md5, 1, false, Duration::ZERO);
     let _ = verifier.verify(values().iter().map(String::as_str), "REGISTER", b"", |_| Some(&secret), Duration::ZERO);
+}
+
+/// Payloads, each behind its length, to one decoder of every codec: whatever they are, so much comes of them as may.
+pub fn payload(bytes: &[u8]) {
+    let (mut decoder, mut linear) = (Decoder::default(), [0.0; LONGEST]);
+    let mut rest = bytes;
+    while let [choice, length, later @ ..] = rest {
+        let (payload, later) = later.split_at(later.len().min(usize::from(*length)));
+        let codec = Codec::ALL[usize::from(*choice) % Codec::ALL.len()];
+        let missing = usize::from(choice >> 2) * 20;
+        let concealed = decoder.conceal(codec, missing, payload, &mut linear);
+        assert!(concealed.is_none_or(|samples| samples == missing));
+        let samples = decoder.decode(codec, payload, &mut linear);
+        assert!(samples <= LONGEST && linear[..samples].iter().all(|sample| sample.is_finite()));
+        rest = later;
+    }
 }
 
 /// An RTP packet: its header is the same when it is written again.

@@ -259,5 +259,6 @@ fn credentials(key_source: &mut KeySource) -> Credentials {
 }
 
 fn codecs(tools: &Tools<'_>) -> Vec<AudioCodec> {
-    tools.actor.target.codecs.iter().map(|codec| described(*codec)).collect()
+    let target = &tools.actor.target;
+    target.codecs.iter().map(|codec| described(*codec, target.opus)).collect()
 }

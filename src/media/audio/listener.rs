@@ -1,11 +1,12 @@
 //! The ear of one leg: puts received frames in place, measures their level and looks for markers.
 //!
-//! There is no jitter buffer: what is missing when a later frame comes is heard as silence, and a late frame is not
-//! heard. Listening by timestamps keeps markers whole over losses.
+//! There is no jitter buffer: what is missing when a later frame comes is heard as silence, or as the codec conceals it
+//! ([`Decoder::conceal`]), and a late frame is not heard. Listening by timestamps keeps markers whole over losses.
 
 use std::time::{Duration, Instant};
 
-use crate::media::codec::{Codec, g711};
+use crate::media::codec::g711::{self, Law};
+use crate::media::codec::{Codec, Decoder, LONGEST};
 use crate::media::level::{self, Meter};
 
 use super::detector::Detector;
@@ -28,10 +29,12 @@ pub struct Sighting {
 }
 
 /// Listens to one direction of one leg.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Listener {
     detector: Detector,
-    next_timestamp: Option<u32>,
+    decoder: Decoder,
+    /// Codec of the last frame, and the timestamp after it.
+    next: Option<(Codec, u32)>,
     origin: Instant,
     /// Arrival of the last packets against an even flow from the origin on, ns.
     offsets: [f64; ARRIVALS],
@@ -45,7 +48,8 @@ impl Listener {
     pub fn new(now: Instant) -> Self {
         Self {
             detector: Detector::default(),
-            next_timestamp: None,
+            decoder: Decoder::default(),
+            next: None,
             origin: now,
             offsets: [0.0; ARRIVALS],
             arrivals: 0,
@@ -56,14 +60,13 @@ impl Listener {
 
     /// Hears a frame that is neither late nor a duplicate.
     pub fn hear(&mut self, arrived: Instant, codec: Codec, timestamp: u32, coded: &[u8]) -> Option<Sighting> {
-        let before = self.fill(timestamp);
-        self.next_timestamp = Some(timestamp.wrapping_add(coded.len() as u32));
+        let before = self.fill(codec, timestamp, coded);
         self.note_arrival(arrived);
-        let power = level::power(codec, coded);
-        self.meter.add(power, coded.len());
-        self.second.add(power, coded.len());
-        let found =
-            if level::is_silent(power) { self.detector.feed_silence(coded.len()) } else { self.listen(codec, coded) };
+        let (samples, found) = match codec.law() {
+            Some(law) => (coded.len(), self.hear_g711(law, coded)),
+            None => self.hear_frame(codec, coded),
+        };
+        self.next = Some((codec, timestamp.wrapping_add(samples as u32 * codec.units_per_sample())));
         found.or(before).map(|found| Sighting { marker: found.marker, at: self.moment(found.start) })
     }
 
@@ -77,11 +80,21 @@ impl Listener {
         std::mem::take(&mut self.second).level_dbov()
     }
 
-    fn fill(&mut self, timestamp: u32) -> Option<super::Found> {
-        let missing = timestamp.wrapping_sub(self.next_timestamp?);
+    /// Goes on over what is missing before a frame.
+    fn fill(&mut self, codec: Codec, timestamp: u32, coded: &[u8]) -> Option<super::Found> {
+        // Timestamps of another clock say nothing about the gap.
+        let (_, next) = self.next.filter(|(before, _)| before.clock_rate() == codec.clock_rate())?;
+        let missing = timestamp.wrapping_sub(next);
         // A timestamp that stands still or goes back is the sender's; its frames follow each other all the same.
-        let forward = missing.cast_signed() > 0;
-        if forward { self.detector.feed_silence(missing.min(LONGEST_FILL) as usize) } else { None }
+        if missing.cast_signed() <= 0 {
+            return None;
+        }
+        let missing = missing / codec.units_per_sample();
+        let mut linear = [0.0; LONGEST];
+        match self.decoder.conceal(codec, missing as usize, coded, &mut linear) {
+            Some(samples) => self.detector.feed(&linear[..samples]),
+            None => self.detector.feed_silence(missing.min(LONGEST_FILL) as usize),
+        }
     }
 
     fn note_arrival(&mut self, arrived: Instant) {
@@ -90,17 +103,36 @@ impl Listener {
         self.arrivals += 1;
     }
 
-    fn listen(&mut self, codec: Codec, coded: &[u8]) -> Option<super::Found> {
-        let table = g711::linear_table(codec);
+    /// The level of G.711 is known by table, and silence need not be decoded.
+    fn hear_g711(&mut self, law: Law, coded: &[u8]) -> Option<super::Found> {
+        let power = level::coded_power(law, coded);
+        self.measure(power, coded.len());
+        if level::is_silent(power) {
+            return self.detector.feed_silence(coded.len());
+        }
         let mut linear = [0.0; 160];
         let mut found = None;
         for piece in coded.chunks(linear.len()) {
-            for (sample, byte) in linear.iter_mut().zip(piece) {
-                *sample = table[usize::from(*byte)];
-            }
-            found = self.detector.feed(&linear[..piece.len()]).or(found);
+            let samples = g711::decode(law, piece, &mut linear);
+            found = self.detector.feed(&linear[..samples]).or(found);
         }
         found
+    }
+
+    /// A frame of a codec that has to be decoded to be known, and how many samples it came to.
+    fn hear_frame(&mut self, codec: Codec, coded: &[u8]) -> (usize, Option<super::Found>) {
+        let mut linear = [0.0; LONGEST];
+        let samples = self.decoder.decode(codec, coded, &mut linear);
+        let heard = &linear[..samples];
+        let power = level::power(heard);
+        self.measure(power, samples);
+        let silent = level::is_silent(power);
+        (samples, if silent { self.detector.feed_silence(samples) } else { self.detector.feed(heard) })
+    }
+
+    fn measure(&mut self, power: f64, samples: usize) {
+        self.meter.add(power, samples);
+        self.second.add(power, samples);
     }
 
     /// When a sample arrived, by the mean of the last arrivals.

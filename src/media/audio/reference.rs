@@ -1,19 +1,14 @@
-//! Coded reference audio, frame by frame, out of shared tables.
+//! Coded reference audio, frame by frame, out of shared tables: of G.711 sample by sample, of other codecs in the frames
+//! of [`frames`](super::frames).
 
-use std::f64::consts::TAU;
 use std::sync::LazyLock;
 
-use crate::media::codec::{Codec, g711};
+use crate::media::codec::Codec;
+use crate::media::codec::g711::{self, Law};
 
+use super::frames::{self, Frames};
 use super::marker::{FRAME, LENGTH, Marker, START, SYMBOL, SYMBOLS, TONES};
-use super::{LEVEL_DBOV, PERIOD, speech};
-
-const RATE: f64 = 8_000.0;
-/// Level of the tone source, dBov.
-const TONE_DBOV: f64 = -16.0;
-const TONE_HZ: f64 = 440.0;
-/// 44 whole cycles of the tone.
-const TONE_LOOP: usize = 800;
+use super::{LEVEL_DBOV, PERIOD, TONE_DBOV, TONE_HZ, TONE_LOOP, sine, speech};
 
 /// Where one leg stands in its reference audio.
 #[derive(Clone, Debug, Default)]
@@ -40,7 +35,8 @@ pub struct Tone {
 }
 
 impl Reference {
-    /// Appends the next `samples` coded samples. `marker` is asked for the marker that begins in them, if one does.
+    /// Appends the next `samples` (at the listening rate), coded. `marker` is asked for the marker that begins in them, if
+    /// one does. Codecs other than G.711 give whole frames of 160 samples.
     pub fn fill(
         &mut self,
         codec: Codec,
@@ -54,8 +50,14 @@ impl Reference {
         }
         let end = self.position + samples as u64;
         while self.position < end {
-            let piece = self.piece(codec, (end - self.position) as usize);
-            self.position += piece.len() as u64;
+            let (piece, length) = match codec.law() {
+                Some(law) => {
+                    let piece = self.piece(law, (end - self.position) as usize);
+                    (piece, piece.len())
+                }
+                None => (self.frame(frames::of(codec)), FRAME),
+            };
+            self.position += length as u64;
             out.extend_from_slice(piece);
         }
         started
@@ -67,9 +69,23 @@ impl Reference {
         (offset < samples as u64).then_some(MarkerStart { sequence, offset: offset as usize })
     }
 
+    /// The frame that begins here.
+    fn frame(&self, frames: &'static Frames) -> &'static [u8] {
+        let within = (self.position % PERIOD) as usize;
+        let symbol = within.checked_sub(START).map(|into| into / SYMBOL).filter(|symbol| (2..SYMBOLS).contains(symbol));
+        match symbol {
+            Some(symbol) => {
+                let second = (within - START) % SYMBOL >= FRAME;
+                frames.symbol(self.symbols[symbol - 1], self.symbols[symbol], second)
+            }
+            // The sync, which is always the same, is coded with what is spoken before it.
+            None => frames.speech(self.position as usize / FRAME),
+        }
+    }
+
     /// The longest stretch from here that lies in one table, at most `limit` samples.
-    fn piece(&self, codec: Codec, limit: usize) -> &'static [u8] {
-        let tables = &TABLES[codec as usize];
+    fn piece(&self, law: Law, limit: usize) -> &'static [u8] {
+        let tables = &TABLES[law as usize];
         let within = (self.position % PERIOD) as usize;
         let (table, at, end) = if (START..START + LENGTH).contains(&within) {
             let tone = usize::from(self.symbols[(within - START) / SYMBOL]);
@@ -85,11 +101,28 @@ impl Reference {
 }
 
 impl Tone {
-    /// Appends the next `samples` coded samples.
+    /// Appends the next `samples` (at the listening rate), coded; of codecs other than G.711 whole frames.
     pub fn fill(&mut self, codec: Codec, samples: usize, out: &mut Vec<u8>) {
-        let tone = &TABLES[codec as usize].tone;
-        out.extend((0..samples).map(|i| tone[(self.position + i) % TONE_LOOP]));
+        match codec.law() {
+            Some(law) => {
+                let tone = &TABLES[law as usize].tone;
+                out.extend((0..samples).map(|i| tone[(self.position + i) % TONE_LOOP]));
+            }
+            None => {
+                let first = self.position / FRAME;
+                let frames = (first..first + samples / FRAME).map(|i| frames::of(codec).tone(i));
+                frames.for_each(|frame| out.extend_from_slice(frame));
+            }
+        }
         self.position = (self.position + samples) % TONE_LOOP;
+    }
+}
+
+/// Appends `samples` of silence (at the listening rate), coded; of codecs other than G.711 whole frames.
+pub fn fill_silence(codec: Codec, samples: usize, out: &mut Vec<u8>) {
+    match codec.law() {
+        Some(law) => out.resize(out.len() + samples, g711::silence(law)),
+        None => (0..samples / FRAME).for_each(|_| out.extend_from_slice(frames::of(codec).silence())),
     }
 }
 
@@ -100,23 +133,26 @@ struct Tables {
 }
 
 static TABLES: LazyLock<[Tables; 2]> = LazyLock::new(|| {
-    let speech = speech::speech();
-    [Codec::Pcmu, Codec::Pcma].map(|codec| Tables {
-        speech: speech.iter().map(|sample| g711::encode_sample(codec, *sample)).collect(),
-        tones: std::array::from_fn(|tone| sine(codec, Marker::frequency(tone), LEVEL_DBOV)),
-        tone: sine(codec, TONE_HZ, TONE_DBOV),
+    let speech = speech::speech(1);
+    Law::ALL.map(|law| {
+        let code = |sample: i16| g711::encode_sample(law, sample);
+        Tables {
+            speech: speech.iter().map(|sample| code(*sample)).collect(),
+            tones: std::array::from_fn(|tone| {
+                let wave = sine(Marker::frequency(tone), LEVEL_DBOV, 1);
+                std::array::from_fn(|i| code(wave(i)))
+            }),
+            tone: {
+                let wave = sine(TONE_HZ, TONE_DBOV, 1);
+                std::array::from_fn(|i| code(wave(i)))
+            },
+        }
     })
 });
 
-fn sine<const N: usize>(codec: Codec, frequency: f64, dbov: f64) -> [u8; N] {
-    let amplitude = 32_768.0 * std::f64::consts::SQRT_2 * 10_f64.powf(dbov / 20.0);
-    std::array::from_fn(|i| {
-        g711::encode_sample(codec, (amplitude * (TAU * frequency * i as f64 / RATE).sin()).round() as i16)
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use crate::media::codec::{Decoder, LONGEST};
     use crate::media::level;
 
     use super::*;
@@ -140,23 +176,58 @@ mod tests {
 
     #[test]
     fn markers_begin_every_second_and_count() {
-        let (mut reference, mut out) = (Reference::default(), Vec::new());
-        let starts: Vec<(usize, MarkerStart)> =
-            (0..150).filter_map(|frame| Some((frame, reference.fill(Codec::Pcmu, 160, marker, &mut out)?))).collect();
-        let at = |sequence| MarkerStart { sequence, offset: 0 };
-        assert_eq!(starts, [(5, at(0)), (55, at(1)), (105, at(2))]);
+        for codec in Codec::ALL {
+            let (mut reference, mut out) = (Reference::default(), Vec::new());
+            let starts: Vec<(usize, MarkerStart)> =
+                (0..150).filter_map(|frame| Some((frame, reference.fill(codec, 160, marker, &mut out)?))).collect();
+            let at = |sequence| MarkerStart { sequence, offset: 0 };
+            assert_eq!(starts, [(5, at(0)), (55, at(1)), (105, at(2))]);
+        }
     }
 
     #[test]
-    fn reference_and_tone_have_the_documented_levels() {
-        for codec in Codec::ALL {
-            let (mut reference, mut out) = (Reference::default(), Vec::new());
-            reference.fill(codec, 32_000, marker, &mut out);
-            let measured = level::dbov(level::power(codec, &out));
-            assert!((measured - LEVEL_DBOV).abs() < 0.5, "{measured}");
+    fn frames_of_20_ms_have_the_length_of_their_codec() {
+        for (codec, length) in Codec::ALL.into_iter().zip([160, 160, 160, 80]) {
+            let mut out = Vec::new();
+            let mut reference = Reference::default();
+            for frame in 1..=200 {
+                reference.fill(codec, 160, marker, &mut out);
+                assert_eq!(out.len(), frame * length, "{codec:?}");
+            }
             out.clear();
-            Tone::default().fill(codec, 1_600, &mut out);
-            assert!((level::dbov(level::power(codec, &out)) - TONE_DBOV).abs() < 0.1);
+            Tone::default().fill(codec, 160, &mut out);
+            fill_silence(codec, 160, &mut out);
+            assert_eq!(out.len(), 2 * length, "{codec:?}");
+        }
+    }
+
+    /// What is heard of frames of 20 ms from the second half second on, when a decoder has settled.
+    fn level_of(codec: Codec, frames: usize, mut fill: impl FnMut(&mut Vec<u8>)) -> f64 {
+        let (mut decoder, mut linear, mut heard) = (Decoder::default(), [0.0; LONGEST], Vec::new());
+        for frame in 0..frames {
+            let mut payload = Vec::new();
+            fill(&mut payload);
+            let samples = decoder.decode(codec, &payload, &mut linear);
+            assert_eq!(samples, 160);
+            if frame >= 25 {
+                heard.extend_from_slice(&linear[..samples]);
+            }
+        }
+        level::dbov(level::power(&heard))
+    }
+
+    #[test]
+    fn reference_tone_and_silence_have_the_documented_levels_in_every_codec() {
+        for codec in Codec::ALL {
+            let (mut reference, mut tone) = (Reference::default(), Tone::default());
+            let measured = level_of(codec, 225, |out| {
+                reference.fill(codec, 160, marker, out);
+            });
+            assert!((measured - LEVEL_DBOV).abs() < 0.6, "{codec:?} {measured}");
+            let measured = level_of(codec, 75, |out| tone.fill(codec, 160, out));
+            assert!((measured - TONE_DBOV).abs() < 0.2, "{codec:?} {measured}");
+            let measured = level_of(codec, 75, |out| fill_silence(codec, 160, out));
+            assert!(measured < level::SILENCE_DBOV, "{codec:?} {measured}");
         }
     }
 }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use crate::media::clock::NtpClock;
-use crate::media::codec::Codec;
+use crate::media::codec::{Codec, LISTENING_RATE};
 use crate::media::{Source, audio};
 use crate::sip::sdp::Direction;
 use crate::sip::sdp::crypto::Keys;
@@ -14,8 +14,10 @@ use crate::sip::sdp::crypto::Keys;
 pub struct Config {
     /// Codec that is sent.
     pub codec: Codec,
-    /// Its payload type as negotiated; the static one by default.
+    /// The payload type that it is sent with, as negotiated; that of our offers by default.
     pub payload_type: u8,
+    /// The payload type that it comes with: RFC 3264 §5.1 lets each side choose its own.
+    pub received_as: u8,
     /// Payload type of RFC 4733 packets, where negotiated; they are left out of jitter and not heard.
     pub telephone_event: Option<u8>,
     /// Where RTP goes until it is learned from what arrives.
@@ -39,7 +41,7 @@ pub struct Config {
     pub expected_id: Option<u16>,
     /// Canonical name in SDES.
     pub cname: String,
-    /// Time between packets, 10–60 ms in steps of 10, default 20 ms.
+    /// Time between packets, 10–60 ms in steps of 10, default 20 ms; always 20 ms of codecs other than G.711.
     pub ptime: Duration,
     /// Where in the packet time the send grid lies, counted from [`Config::clock`]'s moment; spreads legs.
     pub phase: Duration,
@@ -53,6 +55,7 @@ impl Config {
         Self {
             codec,
             payload_type: codec.payload_type(),
+            received_as: codec.payload_type(),
             telephone_event: None,
             remote_rtp,
             remote_rtcp,
@@ -83,18 +86,27 @@ impl Config {
     /// Brings the packet time into its range and the phase into the packet time.
     pub(super) fn bound(&mut self) {
         let tens = (self.ptime.as_millis() / 10).clamp(1, 6) as u64;
-        self.ptime = Duration::from_millis(tens * 10);
+        // Audio of other codecs is there in frames of 20 ms.
+        self.ptime = Duration::from_millis(if self.codec.law().is_some() { tens * 10 } else { 20 });
         let nanos = self.phase.as_nanos() % self.ptime.as_nanos();
         self.phase = Duration::from_nanos(nanos as u64);
     }
 
-    /// The codec of a received packet. A far end may send any codec of the answer, so static types are all taken.
+    /// The codec of a received packet. A far end may send any codec of the answer, so those of our offers are all taken.
     pub(super) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
-        if payload_type == self.payload_type { Some(self.codec) } else { Codec::from_payload_type(payload_type) }
+        if payload_type == self.received_as {
+            return Some(self.codec);
+        }
+        Codec::from_payload_type(payload_type).filter(|_| self.telephone_event != Some(payload_type))
     }
 
-    /// Samples in a packet.
+    /// Samples in a packet, at the listening rate.
     pub(super) fn samples(&self) -> usize {
-        (self.ptime.as_millis() * u128::from(self.codec.clock_rate()) / 1_000) as usize
+        (self.ptime.as_millis() * u128::from(LISTENING_RATE) / 1_000) as usize
+    }
+
+    /// Units of the RTP timestamp in a packet.
+    pub(super) fn units(&self) -> u32 {
+        self.samples() as u32 * self.codec.units_per_sample()
     }
 }

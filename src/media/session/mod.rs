@@ -23,6 +23,7 @@ use std::time::{Duration, Instant};
 
 use super::audio::Listener;
 use super::codec::Codec;
+use super::emodel::Impairment;
 use super::rtp::{Header, Packet};
 use super::seed::Seeded;
 use super::stats::{Arrival, Reception};
@@ -108,7 +109,7 @@ pub struct Strays {
 }
 
 /// Media of one leg.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Session {
     config: Config,
     started: Instant,
@@ -201,6 +202,9 @@ impl Session {
         if self.reception.first().is_none() {
             self.events.push_back(Event::FirstPacket);
         }
+        if let Some(codec) = codec {
+            self.reception.set_clock_rate(codec.clock_rate());
+        }
         let arrival = self.reception.add(arrived, &header, !event);
         if let Some(codec) = codec.filter(|_| matches!(arrival, Arrival::Ahead(_) | Arrival::Restart)) {
             self.hear(arrived, codec, &header, payload);
@@ -208,7 +212,11 @@ impl Session {
         // What is sent back has numbers of its own, so a copy would come back as a packet that nobody sent.
         let echoed = self.config.send == Source::Echo && !self.closed && arrival != Arrival::Duplicate;
         if codec.is_some() && echoed {
-            self.strays.echo_overflow += u64::from(!self.outgoing.echo(self.now, &header, payload));
+            // Each side may have a number of its own for a codec.
+            let own = header.payload_type == self.config.received_as;
+            let payload_type = if own { self.config.payload_type } else { header.payload_type };
+            let kept = self.outgoing.echo(self.now, &Header { payload_type, ..header }, payload);
+            self.strays.echo_overflow += u64::from(!kept);
         }
     }
 
@@ -285,10 +293,16 @@ impl Session {
         self.protection.set_keys(keys);
     }
 
-    /// A re-INVITE changed the codec.
-    pub fn set_codec(&mut self, codec: Codec, payload_type: u8, now: Instant) {
+    /// What a re-INVITE agreed on of codec and payload types, perhaps those of before.
+    pub fn set_codec(&mut self, codec: Codec, sent_as: u8, received_as: u8, event: Option<u8>, now: Instant) {
         self.advance(now);
-        (self.config.codec, self.config.payload_type) = (codec, payload_type);
+        let changed = self.config.codec != codec;
+        (self.config.codec, self.config.payload_type, self.config.received_as) = (codec, sent_as, received_as);
+        self.config.telephone_event = event;
+        if changed {
+            self.config.bound();
+            self.outgoing.change_codec(&self.config);
+        }
     }
 
     /// Stops sending and says goodbye in RTCP.
@@ -325,7 +339,8 @@ impl Session {
         self.now = self.now.max(to);
         while !self.closed && self.seconds.end() <= self.now {
             let interval = self.reception.take_interval();
-            let second = self.seconds.close(interval, self.control.rtt(), self.listener.take_level());
+            let (rtt, level) = (self.control.rtt(), self.listener.take_level());
+            let second = self.seconds.close(interval, rtt, level, Impairment::of(self.config.codec));
             self.events.push_back(Event::Second(second));
             self.tell_hearing();
         }

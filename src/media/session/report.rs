@@ -44,7 +44,7 @@ pub struct Report {
     pub mos_lq: Option<f64>,
     /// Conversational MOS, 1–4.41; `None` where the delay is not known.
     pub mos_cq: Option<f64>,
-    /// R behind `mos_cq`.
+    /// R behind `mos_cq`, on the scale of narrow band.
     pub r_factor: Option<f64>,
     /// What MOS was computed with.
     pub mos_model: Option<String>,
@@ -120,7 +120,7 @@ impl Report {
         let graded = Inputs { loss_pct, jitter_ms, one_way_ms }.grade();
         // Without audio there is nothing to have an opinion of.
         let input = reception.loss_pct().map(|loss_pct| Input {
-            codec: Impairment::G711_PLC,
+            codec: Impairment::of(config.codec),
             loss_pct,
             burst_r: burst_r.unwrap_or(1.0),
             one_way_ms,

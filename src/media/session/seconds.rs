@@ -50,7 +50,13 @@ impl Seconds {
     }
 
     /// Ends the current second.
-    pub(super) fn close(&mut self, interval: Interval, rtt: Option<Duration>, level_dbov: Option<f64>) -> Second {
+    pub(super) fn close(
+        &mut self,
+        interval: Interval,
+        rtt: Option<Duration>,
+        level_dbov: Option<f64>,
+        codec: Impairment,
+    ) -> Second {
         let end = self.end;
         self.end += SECOND;
         let rtt_ms = rtt.map(millis);
@@ -60,10 +66,9 @@ impl Seconds {
             one_way_ms: rtt_ms.map(|rtt| rtt / 2.0),
         };
         self.count(&inputs);
-        let quality = interval.loss_pct.map(|loss_pct| {
-            let codec = Impairment::G711_PLC;
-            Input { codec, loss_pct, burst_r: 1.0, one_way_ms: inputs.one_way_ms }.quality()
-        });
+        let quality = interval
+            .loss_pct
+            .map(|loss_pct| Input { codec, loss_pct, burst_r: 1.0, one_way_ms: inputs.one_way_ms }.quality());
         Second {
             end,
             loss_pct: interval.loss_pct,

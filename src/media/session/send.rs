@@ -7,8 +7,7 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::media::Source;
-use crate::media::audio::{Marker, Reference, Tone};
-use crate::media::codec::g711;
+use crate::media::audio::{self, Marker, Reference, Tone};
 use crate::media::rtcp::SenderInfo;
 use crate::media::rtp::Header;
 use crate::media::seed::Seeded;
@@ -25,10 +24,11 @@ const MOST_ECHOES: usize = 64;
 pub(super) struct Outgoing {
     ssrc: u32,
     sequence: u16,
-    first_timestamp: u32,
     origin: Instant,
     ptime: Duration,
-    samples: u32,
+    /// A point of the grid and its timestamp, from which the others are counted in units per packet.
+    counted_from: (u64, u32),
+    units: u32,
     /// The next point of the grid.
     next: u64,
     /// The next packet follows a pause (RFC 3551 §4.1).
@@ -61,10 +61,10 @@ impl Outgoing {
             ssrc: random as u32,
             // RFC 3711 §3.3.1: far from the edge, so that losing the first packets cannot hide a rollover.
             sequence: (random >> 32) as u16 & if config.is_secure() { 0x7FFF } else { 0xFFFF },
-            first_timestamp: seeded.next_u64() as u32,
+            counted_from: (0, seeded.next_u64() as u32),
             origin: first_point(config, now),
             ptime: config.ptime,
-            samples: config.samples() as u32,
+            units: config.units(),
             next: 0,
             resumes: true,
             packets: 0,
@@ -105,6 +105,13 @@ impl Outgoing {
     /// When the next frame is due.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
         sends_frames(config).then(|| self.point(self.next))
+    }
+
+    /// A re-INVITE changed the codec, and with it perhaps the clock: timestamps go on from where they are.
+    pub(super) fn change_codec(&mut self, config: &Config) {
+        self.counted_from = (self.next, self.timestamp_of(self.next));
+        self.units = config.units();
+        self.interrupt();
     }
 
     /// The next packet follows a pause or a change.
@@ -165,9 +172,8 @@ impl Outgoing {
     }
 
     fn write_frame(&mut self, config: &Config, now: Instant, hears: u8, buf: &mut Vec<u8>) {
-        let timestamp = self.first_timestamp.wrapping_add((self.next as u32).wrapping_mul(self.samples));
-        self.write_header(config.payload_type, timestamp, buf);
-        let samples = self.samples as usize;
+        self.write_header(config.payload_type, self.timestamp_of(self.next), buf);
+        let (start, samples) = (buf.len(), config.samples());
         match config.send {
             Source::Speech => {
                 let marker = |sequence| Marker { id: config.marker_id, sequence, hears };
@@ -178,10 +184,10 @@ impl Outgoing {
                 }
             }
             Source::Tone => self.tone.fill(config.codec, samples, buf),
-            Source::Silence => buf.resize(buf.len() + samples, g711::silence(config.codec)),
+            Source::Silence => audio::fill_silence(config.codec, samples, buf),
             Source::Echo | Source::Nothing => {}
         }
-        self.count(samples);
+        self.count(buf.len() - start);
     }
 
     fn poll_echo(&mut self, config: &Config, buf: &mut Vec<u8>) -> bool {
@@ -227,11 +233,21 @@ impl Outgoing {
         }
     }
 
+    fn timestamp_of(&self, k: u64) -> u32 {
+        let (from, timestamp) = self.counted_from;
+        timestamp.wrapping_add((k.wrapping_sub(from) as u32).wrapping_mul(self.units))
+    }
+
     /// The media clock at `now`.
     fn timestamp(&self, now: Instant) -> u32 {
-        let elapsed = now.saturating_duration_since(self.origin).as_nanos();
-        let units = elapsed * u128::from(self.samples) / self.ptime.as_nanos();
-        self.first_timestamp.wrapping_add(units as u32)
+        let (from, timestamp) = self.counted_from;
+        let from = self.point(from);
+        let units = |time: Duration| (time.as_nanos() * u128::from(self.units) / self.ptime.as_nanos()) as u32;
+        match now.checked_duration_since(from) {
+            Some(elapsed) => timestamp.wrapping_add(units(elapsed)),
+            // The next point of the grid, from which a change counts, may be still to come.
+            None => timestamp.wrapping_sub(units(from - now)),
+        }
     }
 }
 

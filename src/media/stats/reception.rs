@@ -86,6 +86,16 @@ impl Reception {
         }
     }
 
+    /// Packets from now on have timestamps of this clock: one that changes begins its jitter anew (RFC 7160).
+    pub fn set_clock_rate(&mut self, clock_rate: u32) {
+        if clock_rate != self.clock_rate {
+            self.clock_rate = clock_rate;
+            if let Some(source) = &mut self.source {
+                source.jitter = Jitter::new(clock_rate);
+            }
+        }
+    }
+
     /// Counts a packet. `timed` is false for RFC 4733 packets, which say nothing about jitter.
     pub fn add(&mut self, arrived: Instant, header: &Header, timed: bool) -> Arrival {
         self.packets += 1;
@@ -331,6 +341,27 @@ mod tests {
         let block = reception.take_report().expect("received");
         assert_eq!((block.fraction_lost, block.lost), (0, 0));
         assert_eq!(after(start, []).take_report(), None);
+    }
+
+    #[test]
+    fn jitter_of_opus_is_measured_at_48_khz_and_a_change_of_the_clock_is_none() {
+        let start = Instant::now();
+        let mut reception = Reception::new(48_000, PACKET_TIME);
+        let add = |reception: &mut Reception, sequence: u16, at: u64, timestamp: u32| {
+            let header = Header { payload_type: 111, timestamp, ..header(1, sequence) };
+            reception.add(start + Duration::from_millis(at), &header, true);
+        };
+        add(&mut reception, 0, 0, 0);
+        add(&mut reception, 1, 20, 960);
+        assert_eq!(reception.jitter_ms(), Some(0.0));
+        // 8 ms late are 384 units, and a sixteenth of them counts.
+        add(&mut reception, 2, 48, 1_920);
+        assert_eq!(reception.jitter_ms(), Some(0.5));
+        assert_eq!(reception.take_report().map(|block| block.jitter), Some(24));
+        reception.set_clock_rate(8_000);
+        add(&mut reception, 3, 60, 3_000);
+        add(&mut reception, 4, 80, 3_160);
+        assert_eq!((reception.jitter_ms(), reception.loss_pct()), (Some(0.0), Some(0.0)));
     }
 
     #[test]

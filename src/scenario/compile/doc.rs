@@ -181,11 +181,6 @@ impl Report {
         self.list.push(at.doc.diagnostic(at.mark, message.into(), help));
     }
 
-    /// A field of a later version.
-    pub(super) fn later(&mut self, at: At<'_>, what: &str, help: &str) {
-        self.add(at, format!("{what} is not supported yet"), help);
-    }
-
     /// A mistake of another file that this one names.
     pub(super) fn take(&mut self, mistake: Diagnostic) {
         self.list.push(mistake);

@@ -8,15 +8,15 @@ use super::accounts::users_of;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
 use super::site::Site;
-use super::{Input, lab_limits, licence, server, session, srtp, websocket};
+use super::{Input, codecs, lab_limits, licence, server, session, srtp, websocket};
 use crate::scenario::file::LabFile;
 use crate::scenario::file::lab::{BehaviourFile, FaultFile, LabAccountsFile};
 use crate::scenario::file::step::RejectFile;
 use crate::scenario::file::target::TransportWord;
 use crate::scenario::lab::{Behaviour, Extension, Fault, LAB_PASSWORD, LabPlan, LabTrunk};
 use crate::scenario::plan::{
-    Account, Codec, Ice, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target,
-    TlsSettings, Transport, Trunk,
+    Account, Ice, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings,
+    Transport, Trunk, Wishes,
 };
 use crate::scenario::safety::Safety;
 use crate::sip::session::Extensions;
@@ -62,7 +62,8 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         gruu: false,
         outbound: false,
         user_agent: None,
-        codecs: vec![Codec::Pcma, Codec::Pcmu],
+        codecs: plan.codecs.clone(),
+        opus: Wishes::default(),
         srtp: plan.srtp.clone().unwrap_or_default(),
         ice: Ice::default(),
         rtp_ports: None,
@@ -111,6 +112,7 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
         Some(TransportWord::Ws) => Transport::Ws,
         Some(TransportWord::Wss) => Transport::Wss,
     };
+    plan.codecs = codecs::compile(file.media.codecs.as_deref(), at.key("media"), report);
     plan.srtp = srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report);
     plan.challenge = file.challenge.unwrap_or(plan.challenge);
     if let Some(accounts) = &file.accounts {

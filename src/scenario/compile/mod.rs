@@ -5,6 +5,7 @@
 mod accounts;
 mod actors;
 mod alerts;
+mod codecs;
 mod doc;
 mod expect;
 mod find_limit;

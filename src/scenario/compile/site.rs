@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
 use super::ways::{SERVER_FORM, check_scheme, servers, transport};
-use super::{Input, accounts, headers, ice, safety, server, session, srtp, tls, websocket};
+use super::{Input, accounts, codecs, headers, ice, safety, server, session, srtp, tls, websocket};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::TargetFile;
-use crate::scenario::file::target::{CodecWord, LargeRequestsWord, SipFile, SocketsWord, TransportWord, TrunkFile};
+use crate::scenario::file::target::{LargeRequestsWord, SipFile, SocketsWord, TransportWord, TrunkFile};
 use crate::scenario::lab::LabPlan;
-use crate::scenario::plan::{Codec, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Server, Target, Trunk};
+use crate::scenario::plan::{KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Server, Target, Trunk};
 use crate::sip::session::Extensions;
 use crate::units::Period;
 
@@ -89,7 +89,8 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         gruu: sip.gruu,
         outbound: sip.outbound,
         user_agent: sip.user_agent.clone(),
-        codecs: codecs(file, at.key("media").key("codecs"), report),
+        codecs: codecs::compile(file.media.codecs.as_deref(), at.key("media"), report),
+        opus: codecs::opus(file.media.codecs.as_deref(), file.media.opus, at.key("media"), report),
         srtp: srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report).unwrap_or_default(),
         ice: ice::compile(input, &file.media, at.key("media"), report),
         rtp_ports: rtp_ports(file, at.key("media").key("rtp_ports"), report),
@@ -278,34 +279,6 @@ fn keep_alive(sip: &SipFile, at: At<'_>, report: &mut Report) -> KeepAlive {
             KeepAlive::Usual
         }
     }
-}
-
-fn codecs(file: &TargetFile, at: At<'_>, report: &mut Report) -> Vec<Codec> {
-    let Some(words) = &file.media.codecs else { return vec![Codec::Pcma, Codec::Pcmu] };
-    if words.is_empty() {
-        report.add(at, "no codec is offered", "write [PCMA, PCMU]");
-    }
-    let mut codecs = Vec::new();
-    for (index, word) in words.iter().enumerate() {
-        let at = at.index(index);
-        let codec = match word {
-            CodecWord::Pcmu => Codec::Pcmu,
-            CodecWord::Pcma => Codec::Pcma,
-            CodecWord::G722 => {
-                report.later(at, "G722", "write PCMA or PCMU");
-                continue;
-            }
-            CodecWord::Opus => {
-                report.later(at, "opus", "write PCMA or PCMU");
-                continue;
-            }
-        };
-        if codecs.contains(&codec) {
-            report.add(at, "this codec is offered twice", "write it once");
-        }
-        codecs.push(codec);
-    }
-    codecs
 }
 
 fn rtp_ports(file: &TargetFile, at: At<'_>, report: &mut Report) -> Option<(u16, u16)> {

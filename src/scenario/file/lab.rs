@@ -11,7 +11,7 @@ use super::limits::{
 use super::scalar::Digits;
 use super::session::{ReliableWord, SessionTimerFile};
 use super::step::{RejectFile, allow_bare};
-use super::target::{SrtpWord, SuiteWord, TransportWord};
+use super::target::{CodecWord, SrtpWord, SuiteWord, TransportWord};
 use crate::units::Period;
 
 /// A simulated PBX. What is left out is as in the built-in lab.
@@ -77,6 +77,8 @@ pub struct FaultFile {
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "media")]
 pub struct LabMediaFile {
+    /// Codecs that callers offer, in this order; the lab takes the first of them. Default: PCMA, PCMU.
+    pub codecs: Option<Vec<CodecWord>>,
     /// Encryption of audio by keys in SDP (SDES-SRTP, RFC 4568). Default: callers do not encrypt, and the lab takes both.
     pub srtp: Option<SrtpWord>,
     /// Crypto suites in the order they are offered. Default: AES_CM_128_HMAC_SHA1_80 and _32 are offered, and all are

@@ -236,6 +236,8 @@ pub enum TransportWord {
 pub struct MediaFile {
     /// Codecs in the order they are offered. Default: PCMA, PCMU.
     pub codecs: Option<Vec<CodecWord>>,
+    /// What we would like to receive of Opus. Default: FEC, as browsers do.
+    pub opus: Option<OpusFile>,
     /// RTP ports, first and last, as `20000-20999`. Default: the system chooses.
     #[schemars(regex(pattern = "^[0-9]{1,5}-[0-9]{1,5}$"))]
     pub rtp_ports: Option<String>,
@@ -293,6 +295,25 @@ pub struct IceServerFile {
     pub insecure: bool,
 }
 
+/// `media.opus`: what our descriptions ask for (RFC 7587). The far end need not do so.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "opus")]
+pub struct OpusFile {
+    /// Packets that carry a copy of the frame before them (`useinbandfec=1`). Default true.
+    pub fec: bool,
+    /// No packets during silence (`usedtx=1`). Default false.
+    pub dtx: bool,
+    /// Two channels, which are heard as one (`stereo=1`). Default false.
+    pub stereo: bool,
+}
+
+impl Default for OpusFile {
+    fn default() -> Self {
+        Self { fec: true, dtx: false, stereo: false }
+    }
+}
+
 /// Whether audio is encrypted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -337,10 +358,10 @@ pub enum CodecWord {
     /// G.711 A-law.
     #[serde(rename = "PCMA")]
     Pcma,
-    /// G.722. Not supported yet.
+    /// G.722, wide band.
     #[serde(rename = "G722")]
     G722,
-    /// Opus. Not supported yet.
+    /// Opus, as browsers speak it.
     #[serde(rename = "opus")]
     Opus,
 }

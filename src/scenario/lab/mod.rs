@@ -12,7 +12,7 @@ pub use limits::{
     RegistrationLimits, Subject, Victim,
 };
 
-use super::plan::{Account, Reject, Srtp, Transport};
+use super::plan::{Account, Codec, Reject, Srtp, Transport};
 use crate::sip::session::{Extensions, SessionTimer};
 use crate::units::Secret;
 
@@ -39,6 +39,8 @@ pub struct LabPlan {
     pub speaks: Extensions,
     /// Transport that scenarios reach it over.
     pub transport: Transport,
+    /// Codecs that its callers offer, in this order; it takes the first.
+    pub codecs: Vec<Codec>,
     /// Encryption of audio on both sides; `None`: its callers do not encrypt, and the lab takes both.
     pub srtp: Option<Srtp>,
     /// What is out of order. The first that fits a call counts.
@@ -185,6 +187,7 @@ impl Default for LabPlan {
                 ..Extensions::default()
             },
             transport: Transport::Udp,
+            codecs: vec![Codec::Pcma, Codec::Pcmu],
             srtp: None,
             faults: Vec::new(),
         }

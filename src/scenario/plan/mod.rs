@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::measure::threshold::Threshold;
+pub use crate::media::codec::opus::Wishes;
 pub use crate::media::{Codec, Source as Send};
 use crate::pace::{Length, Load, Mix};
 use crate::record::{Class, Finding};
@@ -525,6 +526,8 @@ pub struct Target {
     pub user_agent: Option<String>,
     /// Codecs in the order they are offered.
     pub codecs: Vec<Codec>,
+    /// What we would like to receive of Opus.
+    pub opus: Wishes,
     /// Encryption of audio.
     pub srtp: Srtp,
     /// Servers of STUN and TURN, where audio is WebRTC's.

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::Direction;
 use super::crypto::{Crypto, CryptoError, Keys, Policy};
 use super::description::{Connection, Format, Media, Sdp};
-use super::local::{Attributes, AudioCodec, Local, Order, write_rejected};
+use super::local::{Attributes, AudioCodec, Local, Mapped, Order, write_rejected};
 use super::peering::{Peering, Role};
 
 /// What both sides agreed on.
@@ -343,13 +343,12 @@ impl<'s> Local<'s> {
                 write_rejected(out, media);
                 continue;
             }
-            let audio = (codec.payload_type, codec.name, codec.clock_rate);
-            let event = taken.event.map(|(number, clock_rate)| (number, "telephone-event", clock_rate));
+            let event = taken.event.map(|(number, clock_rate)| Mapped::event(number, clock_rate));
             // RFC 4568 §5.1.2: the tag of the line that is accepted.
             let crypto = taken.crypto.zip(srtp).map(|((tag, name), keys)| Crypto { tag, name, key: keys.ours });
             let peering = peering.map(|(ours, role)| (ours, role.setup()));
             let attributes = Attributes { direction, rtcp_mux, mid, peering };
-            self.write_audio(out, media.proto, [audio].into_iter().chain(event), attributes, crypto);
+            self.write_audio(out, media.proto, [codec.mapped()].into_iter().chain(event), attributes, crypto);
         }
     }
 

@@ -1,10 +1,10 @@
 use super::*;
 use crate::sip::sdp::crypto::{Key, KeySource, Protection, Suite};
-use crate::sip::sdp::fixtures::{PCMA, PCMU, local};
+use crate::sip::sdp::fixtures::{G722, OPUS, PCMA, PCMU, local};
 use crate::sip::sdp::peering::{LocalPeering, Setup};
 use proptest::prelude::*;
 
-const OPUS_LIKE: AudioCodec = AudioCodec { name: "L16", payload_type: 96, clock_rate: 16000 };
+const OPUS_LIKE: AudioCodec = AudioCodec { name: "L16", payload_type: 96, clock_rate: 16000, ..PCMA };
 
 fn parse(body: &str) -> Sdp<'_> {
     Sdp::parse(body.as_bytes()).expect("valid")
@@ -48,6 +48,49 @@ fn an_answer_mirrors_each_line_and_takes_one() {
         line: 1,
     };
     assert_eq!(negotiated, expected);
+}
+
+/// As Chromium offers audio.
+const BROWSER: &str = "v=0\r\no=- 5 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\nc=IN IP4 127.0.0.1\r\n\
+    m=audio 4000 RTP/AVPF 96 63 9 0 8 13 110 126\r\na=rtcp-mux\r\na=rtcp-rsize\r\na=rtpmap:96 opus/48000/2\r\n\
+    a=rtcp-fb:96 transport-cc\r\na=fmtp:96 minptime=10;useinbandfec=1\r\na=rtpmap:63 red/48000/2\r\n\
+    a=fmtp:63 96/96\r\na=rtpmap:9 G722/8000\r\na=rtpmap:0 PCMU/8000\r\na=rtpmap:8 PCMA/8000\r\n\
+    a=rtpmap:13 CN/8000\r\na=rtpmap:110 telephone-event/48000\r\na=rtpmap:126 telephone-event/8000\r\n";
+
+#[test]
+fn opus_of_an_offer_is_answered_with_its_number_and_events_of_its_clock() {
+    let ours = Local { codecs: &[PCMA, OPUS, G722], ..local() };
+    let (negotiated, text) = answered(&ours, BROWSER, Order::Theirs);
+    assert_eq!((negotiated.codec, negotiated.payload_type), (AudioCodec { payload_type: 96, ..OPUS }, 96));
+    assert_eq!(negotiated.dtmf_pt, Some(110));
+    let (_, audio) = text.split_once("m=").expect("a media line");
+    assert_eq!(
+        audio,
+        "audio 20000 RTP/AVPF 96 110\r\na=rtpmap:96 opus/48000/2\r\na=fmtp:96 minptime=10;useinbandfec=1\r\n\
+         a=rtpmap:110 telephone-event/48000\r\na=fmtp:110 0-15\r\na=ptime:20\r\na=rtcp-mux\r\na=sendrecv\r\n"
+    );
+    let (negotiated, text) = answered(&Local { codecs: &[G722, PCMA], ..local() }, BROWSER, Order::Theirs);
+    assert_eq!((negotiated.codec, negotiated.dtmf_pt), (G722, Some(126)));
+    assert!(text.contains("a=rtpmap:9 G722/8000\r\n") && text.contains("telephone-event/8000"), "{text}");
+    assert_eq!(answered(&ours, BROWSER, Order::Ours).0.codec, PCMA);
+}
+
+#[test]
+fn opus_without_its_two_channels_is_opus_all_the_same_and_another_clock_is_not() {
+    let ours = Local { codecs: &[OPUS], ..local() };
+    let answer = |rate: &str| BROWSER.replace("opus/48000/2", rate);
+    assert_eq!(ours.negotiated(&parse(&answer("OPUS/48000"))).map(|agreed| agreed.payload_type), Ok(96));
+    for rate in ["opus/16000/2", "opus/48000/3"] {
+        assert!(matches!(ours.negotiated(&parse(&answer(rate))), Err(AnswerError::ForeignCodec { .. })), "{rate}");
+    }
+}
+
+#[test]
+fn an_answer_may_have_a_number_of_its_own_for_opus() {
+    let ours = Local { codecs: &[OPUS, PCMA], ..local() };
+    let agreed = ours.negotiated(&parse(BROWSER)).expect("opus");
+    // We receive it with the number that we offered it with, and send it with theirs.
+    assert_eq!((agreed.codec.payload_type, agreed.payload_type, agreed.dtmf_pt), (111, 96, Some(110)));
 }
 
 #[test]

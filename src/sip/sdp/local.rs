@@ -17,14 +17,52 @@ pub struct AudioCodec {
     pub payload_type: u8,
     /// RTP clock rate, Hz.
     pub clock_rate: u32,
+    /// Channels; 1 is not written.
+    pub channels: u8,
+    /// What we would like to receive: parameters of `a=fmtp`.
+    pub fmtp: Option<&'static str>,
 }
 
 impl AudioCodec {
     /// The same encoding, whatever its number.
     pub(super) fn is(&self, encoding: &Encoding<'_>) -> bool {
-        self.name.eq_ignore_ascii_case(encoding.name)
-            && self.clock_rate == encoding.clock_rate
-            && encoding.channels == 1
+        // Some forget the two channels that Opus always has in descriptions (RFC 7587 §7), and mean no other Opus.
+        let channels = [1, self.channels].contains(&encoding.channels);
+        self.name.eq_ignore_ascii_case(encoding.name) && self.clock_rate == encoding.clock_rate && channels
+    }
+
+    /// Its format in a description of ours.
+    pub(super) fn mapped(&self) -> Mapped<'static> {
+        let Self { name, payload_type, clock_rate, channels, fmtp } = *self;
+        Mapped { payload_type, name, clock_rate, channels, fmtp }
+    }
+}
+
+/// A format of an audio line of ours: its `a=rtpmap`, and its `a=fmtp` where it has one.
+#[derive(Clone, Copy)]
+pub(super) struct Mapped<'a> {
+    payload_type: u8,
+    name: &'a str,
+    clock_rate: u32,
+    channels: u8,
+    fmtp: Option<&'a str>,
+}
+
+impl Mapped<'_> {
+    /// Telephone events (RFC 4733 §3.2): the sixteen keys of DTMF.
+    pub(super) fn event(payload_type: u8, clock_rate: u32) -> Self {
+        Self { payload_type, name: "telephone-event", clock_rate, channels: 1, fmtp: Some("0-15") }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self { payload_type, name, clock_rate, channels, fmtp } = *self;
+        match channels {
+            1 => line(out, format_args!("a=rtpmap:{payload_type} {name}/{clock_rate}")),
+            _ => line(out, format_args!("a=rtpmap:{payload_type} {name}/{clock_rate}/{channels}")),
+        }
+        if let Some(fmtp) = fmtp {
+            line(out, format_args!("a=fmtp:{payload_type} {fmtp}"));
+        }
     }
 }
 
@@ -46,7 +84,8 @@ pub struct Local<'a> {
     pub rtp: SocketAddr,
     /// Codecs that we can speak, best first; at least one.
     pub codecs: &'a [AudioCodec],
-    /// Payload type that telephone-event is offered with, usually 101; `None` offers none.
+    /// Payload type that telephone-event is offered with, usually 101; `None` offers none. Beside codecs of another clock
+    /// than 8000 Hz it is offered at theirs as well, with 110.
     pub telephone_event: Option<u8>,
     /// Packet time that we want to receive, ms; `None` leaves it out, which means 20 for G.711 (RFC 3551).
     pub ptime: Option<u16>,
@@ -68,6 +107,9 @@ const MID: &str = "0";
 /// Payload type that telephone-event is offered with.
 const TELEPHONE_EVENT: u8 = 101;
 
+/// The same at another clock than that of G.711: the number that browsers use at 48 kHz.
+const TELEPHONE_EVENT_48K: u8 = 110;
+
 impl<'a> Local<'a> {
     /// The first description of a session: DTMF as events, packets of 20 ms, both ways.
     pub fn new(rtp: SocketAddr, codecs: &'a [AudioCodec], session_id: u64) -> Self {
@@ -88,10 +130,7 @@ impl<'a> Local<'a> {
     pub fn write_offer(&self, out: &mut Vec<u8>) {
         let peering = self.protection.peering.filter(|_| self.protection.policy == Policy::Dtls);
         self.write_session(out, peering, peering.map(|_| MID));
-        let codecs = self.codecs.iter().map(|codec| (codec.payload_type, codec.name, codec.clock_rate));
-        // RFC 4733 §2.5: events run on the clock of the audio.
-        let clock_rate = self.codecs.first().map_or(8000, |codec| codec.clock_rate);
-        let event = self.telephone_event.map(|number| (number, "telephone-event", clock_rate));
+        let codecs = self.codecs.iter().map(AudioCodec::mapped);
         // Most that can do both read keys in an offer of plain RTP as an offer to encrypt; RFC 5939, which was made for
         // it, is spoken by hardly anybody.
         let proto = self.offered_profile();
@@ -103,7 +142,15 @@ impl<'a> Local<'a> {
             mid: peering.map(|_| MID),
             peering: peering.map(|peering| (peering, Setup::ActPass)),
         };
-        self.write_audio(out, proto, codecs.chain(event), attributes, crypto);
+        self.write_audio(out, proto, codecs.chain(self.events()), attributes, crypto);
+    }
+
+    /// RFC 4733 §2.1: events run on the clock of the audio, so each clock of the codecs has its own.
+    fn events(&self) -> impl Iterator<Item = Mapped<'static>> + Clone {
+        let has = |usual: bool| self.codecs.iter().find(|codec| (codec.clock_rate == 8_000) == usual);
+        let usual = self.telephone_event.zip(has(true));
+        let other = self.telephone_event.and_then(|_| Some((TELEPHONE_EVENT_48K, has(false)?)));
+        other.into_iter().chain(usual).map(|(number, codec)| Mapped::event(number, codec.clock_rate))
     }
 
     /// The profile of our offers.
@@ -147,26 +194,22 @@ impl<'a> Local<'a> {
         }
     }
 
-    /// An audio line with its attributes. Formats are payload type, name, clock rate.
+    /// An audio line with its attributes.
     pub(super) fn write_audio<'f>(
         &self,
         out: &mut Vec<u8>,
         proto: &str,
-        formats: impl Iterator<Item = (u8, &'f str, u32)> + Clone,
+        formats: impl Iterator<Item = Mapped<'f>> + Clone,
         attributes: Attributes<'_>,
         crypto: impl IntoIterator<Item = Crypto<'f>>,
     ) {
         write!(out, "m=audio {} {proto}", self.rtp.port()).expect(NEVER_FAILS);
-        for (number, ..) in formats.clone() {
-            write!(out, " {number}").expect(NEVER_FAILS);
+        for format in formats.clone() {
+            write!(out, " {}", format.payload_type).expect(NEVER_FAILS);
         }
         line(out, format_args!(""));
-        for (number, name, clock_rate) in formats {
-            line(out, format_args!("a=rtpmap:{number} {name}/{clock_rate}"));
-            if name == "telephone-event" {
-                // The sixteen keys of DTMF (RFC 4733 §3.2).
-                line(out, format_args!("a=fmtp:{number} 0-15"));
-            }
+        for format in formats {
+            format.write(out);
         }
         if let Some(ptime) = self.ptime {
             line(out, format_args!("a=ptime:{ptime}"));
@@ -209,7 +252,7 @@ const NEVER_FAILS: &str = "writing to a Vec does not fail";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sip::sdp::fixtures::{PCMU, local};
+    use crate::sip::sdp::fixtures::{OPUS, PCMA, PCMU, local};
 
     fn offer(local: &Local<'_>) -> String {
         let mut out = Vec::new();
@@ -236,6 +279,22 @@ mod tests {
             "v=0\r\no=- 77 1 IN IP6 2001:db8::7\r\ns=-\r\nc=IN IP6 2001:db8::7\r\nt=0 0\r\n\
              m=audio 20000 RTP/AVP 0\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
         );
+    }
+
+    #[test]
+    fn opus_is_offered_as_rfc_7587_writes_it_with_events_at_both_clocks() {
+        let local = Local { codecs: &[OPUS, PCMA], rtcp_mux: false, ..local() };
+        let written = offer(&local);
+        let (_, audio) = written.split_once("m=").expect("a media line");
+        assert_eq!(
+            audio,
+            "audio 20000 RTP/AVP 111 8 110 101\r\na=rtpmap:111 opus/48000/2\r\n\
+             a=fmtp:111 minptime=10;useinbandfec=1\r\na=rtpmap:8 PCMA/8000\r\n\
+             a=rtpmap:110 telephone-event/48000\r\na=fmtp:110 0-15\r\n\
+             a=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\na=ptime:20\r\na=sendrecv\r\n"
+        );
+        let alone = offer(&Local { codecs: &[OPUS], ..local });
+        assert!(alone.contains("RTP/AVP 111 110\r\n") && !alone.contains("telephone-event/8000"), "{alone}");
     }
 
     #[test]

@@ -91,8 +91,17 @@ impl fmt::Display for Direction {
 mod fixtures {
     use super::{AudioCodec, Local};
 
-    pub(super) const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000 };
-    pub(super) const PCMU: AudioCodec = AudioCodec { name: "PCMU", payload_type: 0, clock_rate: 8000 };
+    pub(super) const PCMA: AudioCodec =
+        AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000, channels: 1, fmtp: None };
+    pub(super) const PCMU: AudioCodec = AudioCodec { name: "PCMU", payload_type: 0, ..PCMA };
+    pub(super) const G722: AudioCodec = AudioCodec { name: "G722", payload_type: 9, ..PCMA };
+    pub(super) const OPUS: AudioCodec = AudioCodec {
+        name: "opus",
+        payload_type: 111,
+        clock_rate: 48_000,
+        channels: 2,
+        fmtp: Some("minptime=10;useinbandfec=1"),
+    };
 
     /// A side that speaks PCMA and PCMU and would multiplex.
     pub(super) fn local() -> Local<'static> {

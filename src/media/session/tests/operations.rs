@@ -16,7 +16,8 @@ enum Operation {
 }
 
 fn operation() -> impl Strategy<Value = Operation> {
-    let rtp = (any::<u16>(), any::<u32>(), 0..3_u32, prop_oneof![Just(0), Just(8), Just(13), Just(101)], 0..500_usize);
+    let rtp =
+        (any::<u16>(), any::<u32>(), 0..3_u32, proptest::sample::select(vec![0, 8, 9, 13, 101, 111]), 0..500_usize);
     let sources = [Source::Speech, Source::Tone, Source::Silence, Source::Echo, Source::Nothing];
     let directions = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
     prop_oneof![
