@@ -10,6 +10,7 @@ use super::accounts::{Accounts, Cast, Pick};
 use super::back_off::{BackOff, Pause};
 use super::command::Commanded;
 use super::hops::Hops;
+use super::hushed::Hushed;
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::limit::{Found, LimitSearch};
 use super::links::{Links, Wanted};
@@ -180,6 +181,7 @@ pub struct Callers {
     pub(super) key_source: KeySource,
     pub(super) streams: Streams<LegRef>,
     pub(super) links: Links,
+    pub(super) hushed: Hushed,
     pub(super) hops: Hops,
     pub(super) keep_alives: KeepAlives,
     /// Flows that a ping goes out over, with the STUN transaction that it is.
@@ -284,6 +286,7 @@ impl Callers {
             endpoint: Endpoint::new(endpoint, seed, now),
             streams: Streams::new(seed ^ 0x5eed, watched, config.identity.clone(), now),
             links: Links::default(),
+            hushed: Hushed::default(),
             hops: Hops::new(std::mem::take(&mut config.servers), config.fail_over, config.plan.honour_retry_after),
             keep_alives: KeepAlives::new(seed ^ 0x5626, now),
             pings: Vec::new(),
@@ -415,7 +418,9 @@ impl Callers {
         for index in cast {
             let (actor, pool, standing) = (&plan.actors[index], &self.pools[index], &mut self.standing[index]);
             let owned = actor.steps.iter().any(|step| matches!(step, Step::Register(_)));
+            let other = actor.account_of.and_then(|other| place.legs.get(other.checked_sub(place.first.into())?));
             let account = match standing {
+                _ if actor.account_of.is_some() => other.and_then(|other| other.account),
                 Some(standing) => standing.take(pick),
                 None => pool.and_then(|pool| self.accounts[pool].acquire_as(owned, pick)),
             };
@@ -432,7 +437,9 @@ impl Callers {
                 }
             }
             place.legs.push(leg);
-            place.accounts_held.push(account.map(|account| account as u32));
+            // It is given back once, by whom it was drawn for.
+            let drawn = account.filter(|_| actor.account_of.is_none());
+            place.accounts_held.push(drawn.map(|account| account as u32));
         }
         self.progress.started += 1;
         self.progress.in_progress += 1;
@@ -481,6 +488,9 @@ impl Callers {
             endpoint: &mut self.endpoint,
             streams: &mut self.streams,
             links: &mut self.links,
+            keep_alives: &mut self.keep_alives,
+            hushed: &mut self.hushed,
+            closing: &mut self.closing,
             wanted: &mut self.wanted,
             permitted: &mut self.permitted,
             routes: &mut self.routes,
@@ -497,6 +507,7 @@ impl Callers {
             key_source: &mut self.key_source,
             me,
             pool: self.pools[usize::from(me.actor)].unwrap_or(0),
+            tab: tab_of(&self.config.plan, me.actor),
             n: place.n,
             seed: self.config.plan.seed,
             letting_go: self.letting_go,
@@ -640,7 +651,10 @@ impl Callers {
     fn share_facts(&self, (n, first): (u64, u8), legs: &mut [Leg]) {
         let role = |index: &usize| role_of(&self.config.plan.actors[usize::from(first) + index]).0;
         let caller = (0..legs.len()).find(|index| role(index) == Role::Caller);
-        let callee = (0..legs.len()).find(|index| role(index) == Role::Callee);
+        let callees = || (0..legs.len()).filter(|index| role(index) == Role::Callee);
+        // Of several devices of an account one is called.
+        let rang = callees().find(|index| legs[*index].facts.moments.invite.is_some());
+        let callee = rang.or_else(|| callees().next());
         let (Some(caller), Some(callee)) = (caller, callee) else { return };
         let invited = legs[callee].facts.moments.invite.is_some();
         if legs[caller].facts.moments.invite.is_some() {
@@ -682,6 +696,11 @@ impl Callers {
 
 /// Attempts that start in one turn at most.
 const STARTS_A_TURN: usize = 1000;
+/// Which of several connections of one account is that of an actor's legs: 0 for the first.
+fn tab_of(plan: &Plan, actor: u8) -> u8 {
+    if plan.actors[usize::from(actor)].account_of.is_some() { actor + 1 } else { 0 }
+}
+
 /// Number of a leg for the endpoint and the evidence; never 0.
 pub(super) fn owner_of(n: u64, actor: u8) -> u64 {
     n << 8 | u64::from(actor)

@@ -108,7 +108,7 @@ impl Callers {
         if let Some(owner) = self.take_test_call(now, session, invite) {
             return Some(owner);
         }
-        let waiting = self.find_waiting(invite);
+        let waiting = self.find_waiting(flow, invite);
         let on_demand = matches!(self.config.plan.load.schedule, crate::pace::Schedule::OnDemand);
         let me = match waiting {
             Some(me) => me,
@@ -131,7 +131,7 @@ impl Callers {
     }
 
     /// The leg that waits for this call: by the header that pairs both legs, else by the account that was called.
-    pub(super) fn find_waiting(&mut self, invite: &Message<'_>) -> Option<LegRef> {
+    pub(super) fn find_waiting(&mut self, flow: Flow, invite: &Message<'_>) -> Option<LegRef> {
         let called = match invite.start() {
             Start::Request { uri, .. } => Uri::parse(uri).map(|uri| header::text(uri.user)),
             Start::Response { .. } => None,
@@ -146,10 +146,14 @@ impl Callers {
             {
                 (Some(paired), _) if self.attempt_of(paired) == Some(self.places[me.place as usize].n) => 2,
                 (Some(_), _) => 0,
-                (None, Some(account)) => u8::from(called.as_deref() == Some(account.user.as_str())),
+                // Of several devices of the account the one that was called is at the other end of the connection.
+                (None, Some(account)) if called.as_deref() == Some(account.user.as_str()) => 1,
+                (None, Some(_)) => 0,
                 (None, None) => 1,
             };
-            (score > 0).then_some((score, *me))
+            let own = leg.registration.and_then(|registration| self.endpoint.flow(registration));
+            let by_own = own.is_some_and(|own| own.link == flow.link);
+            (score > 0).then_some(((score, by_own), *me))
         });
         let found = candidates.max_by_key(|(score, me)| (*score, std::cmp::Reverse(me.place))).map(|(_, me)| me);
         self.awaiting = awaiting;

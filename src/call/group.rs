@@ -225,6 +225,9 @@ impl Group {
                 self.links.remove(&link);
                 Output::CloseLink(link)
             }),
+            Output::PauseLink { link: own, paused } => {
+                member.links.get(&own).map(|link| Output::PauseLink { link: *link, paused })
+            }
             Output::Report(mut report) => {
                 if let Report::Finished(finished) = &mut report {
                     finished.owner = owner_in_group(id, finished.owner);

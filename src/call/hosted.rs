@@ -24,27 +24,10 @@ impl Station for Callers {
             self.tell_streams(now);
             return None;
         }
-        if stun::is_stun(bytes) {
-            self.take_stun(now, flow, bytes);
+        if self.is_hushed(flow, bytes) {
             return None;
         }
-        let message = match Message::parse(bytes) {
-            Ok(message) => message,
-            Err(ParseError::KeepAlive) => {
-                self.keep_alives.note_heard(flow.link, true);
-                return None;
-            }
-            Err(_) => {
-                self.endpoint.note_malformed();
-                return None;
-            }
-        };
-        self.keep_alives.note_heard(flow.link, false);
-        let owner = self.endpoint.handle_message(now, flow, &message).filter(|owner| *owner != 0);
-        self.arrived = Some(arrived);
-        let begun = self.drain_endpoint(now, Some(flow), Some(&message));
-        self.arrived = None;
-        begun.or(owner)
+        self.receive(now, arrived, flow, bytes)
     }
 
     fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>) {
@@ -61,6 +44,7 @@ impl Station for Callers {
                 match leg.phase {
                     Phase::OpeningPort => leg.handle_port_for_call(tools),
                     Phase::OpeningAnswerPort => leg.accept(tools),
+                    Phase::Recovering => leg.handle_port_moved(tools, local),
                     _ => {}
                 }
             }
@@ -111,6 +95,12 @@ impl Station for Callers {
                 self.links.lost(link);
                 self.keep_alives.remove(link);
                 self.fault = TransportFailure { fault: fault_of(fault), text: Some(text) };
+                if let Some(me) = self.hushed.note_lost(link) {
+                    // The agent comes back by itself: its call and its binding are over another link then.
+                    self.with_leg(now, me, |leg, tools| leg.lose_way(tools, link));
+                    self.drain_endpoint(now, None, None);
+                    return;
+                }
                 let rungs = self.rungs_of(link);
                 for me in self.legs_waiting_for(link) {
                     self.with_leg(now, me, |leg, tools| {
@@ -139,6 +129,7 @@ impl Station for Callers {
         }
         self.retry_standing(now);
         while let Some(me) = self.timers.pop(now) {
+            self.wake(now, me);
             self.with_leg(now, me, |leg, tools| {
                 leg.armed = None;
                 leg.handle_deadline(tools);
@@ -165,11 +156,18 @@ impl Station for Callers {
     fn poll_output(&mut self, now: Instant, buffer: &mut Vec<u8>) -> Output<Report> {
         // What the last input made the endpoint tell of itself.
         self.drain_endpoint(now, None, None);
+        self.tell_heard(now);
+        if let Some((link, paused)) = self.hushed.poll_order() {
+            return Output::PauseLink { link, paused };
+        }
         if let Some((link, purpose, remote)) = self.wanted.pop() {
             let Purpose { transport, local, local_port, server, .. } = purpose;
             return Output::OpenLink { link, transport, remote, local, local_port, server };
         }
-        if let Some(transmit) = self.endpoint.poll_transmit() {
+        while let Some(transmit) = self.endpoint.poll_transmit() {
+            if self.hushed.swallows(transmit.flow.link) {
+                continue;
+            }
             buffer.extend_from_slice(transmit.bytes);
             return Output::Sip { flow: transmit.flow, owner: transmit.owner };
         }
@@ -229,6 +227,31 @@ impl Callers {
                 PeerEvent::Failed => leg.handle_peer_failed(tools),
             });
         }
+    }
+
+    /// Treats what arrived over a link.
+    pub(super) fn receive(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
+        if stun::is_stun(bytes) {
+            self.take_stun(now, flow, bytes);
+            return None;
+        }
+        let message = match Message::parse(bytes) {
+            Ok(message) => message,
+            Err(ParseError::KeepAlive) => {
+                self.keep_alives.note_heard(flow.link, true);
+                return None;
+            }
+            Err(_) => {
+                self.endpoint.note_malformed();
+                return None;
+            }
+        };
+        self.keep_alives.note_heard(flow.link, false);
+        let owner = self.endpoint.handle_message(now, flow, &message).filter(|owner| *owner != 0);
+        self.arrived = Some(arrived);
+        let begun = self.drain_endpoint(now, Some(flow), Some(&message));
+        self.arrived = None;
+        begun.or(owner)
     }
 
     /// How far a link has come that is open or lost now.

@@ -10,16 +10,19 @@ use super::accounts::Cast;
 use super::back_off::BackOff;
 use super::callers::Config;
 use super::hops::{Hops, Way};
+use super::hushed::Hushed;
 use super::links::{Links, Wanted};
 use super::marks::{Marks, Whose};
 use super::reach::Unserved;
 use super::refresh::Kept;
+use super::step::Recovering;
 use crate::media;
 use crate::pace::Length;
 use crate::record::{Facts, MediaFigures, Party, TransportFailure};
 use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
 use crate::sip::endpoint::Endpoint;
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Flow, LinkId};
+use crate::sip::keep_alive::KeepAlives;
 use crate::sip::registration::Registrar;
 use crate::sip::sdp;
 use crate::sip::sdp::crypto::{Key, KeySource};
@@ -72,6 +75,10 @@ pub(super) enum Phase {
     Talking,
     Pausing,
     HoldingOpen,
+    /// The end of a time away, or of a wait on the way back.
+    Disturbed,
+    /// What an agent on its way back has asked for: a registration, sockets, a re-INVITE, audio.
+    Recovering,
     /// The answer to a hold or resume.
     Directing,
     HangingUp,
@@ -113,7 +120,7 @@ pub(super) struct Leg {
     /// When it asked for a connection that is being opened.
     pub(super) connecting: Option<Instant>,
     /// The link that an opening leg waits for.
-    pub(super) link: Option<crate::sip::flow::LinkId>,
+    pub(super) link: Option<LinkId>,
     /// Which places of its server the request of a step, by its index, goes to.
     pub(super) way: Option<Box<(usize, Way)>>,
     /// The request of this step, while the link to another place is being opened for it.
@@ -159,6 +166,10 @@ pub(super) struct Leg {
     pub(super) login: Option<Arc<Login>>,
     /// The registrar did not confirm that the binding was removed.
     pub(super) left_behind: bool,
+    /// The agent is disturbed on purpose, or on its way back.
+    pub(super) recovering: Option<Box<Recovering>>,
+    /// From when and until when timers of its page fire once a minute only.
+    pub(super) throttled: Option<Box<(Instant, Instant)>>,
     /// The run is being stopped.
     pub(super) stopping: bool,
 }
@@ -179,6 +190,9 @@ pub(super) struct Tools<'a> {
     pub(super) endpoint: &'a mut Endpoint,
     pub(super) streams: &'a mut Streams<LegRef>,
     pub(super) links: &'a mut Links,
+    pub(super) keep_alives: &'a mut KeepAlives,
+    pub(super) hushed: &'a mut Hushed,
+    pub(super) closing: &'a mut Vec<LinkId>,
     pub(super) wanted: &'a mut Vec<Wanted>,
     /// What was dialled and permitted, by actor.
     pub(super) permitted: &'a mut [FxHashSet<String>],
@@ -193,6 +207,8 @@ pub(super) struct Tools<'a> {
     pub(super) me: LegRef,
     /// Index of the actor's pool, 0 where it has none.
     pub(super) pool: usize,
+    /// Which of several connections of one account is the leg's.
+    pub(super) tab: u8,
     /// Index of the attempt, from 1.
     pub(super) n: u64,
     /// What lengths are drawn from.
@@ -282,12 +298,15 @@ impl Leg {
             Step::HoldOpen => self.begin_hold_open(tools),
             Step::Expect(check) => self.begin_check(tools, check),
             Step::Options(step) => self.begin_options(tools, step),
+            Step::Disturb(step) => self.begin_disturb(tools, step),
+            Step::Throttle(lasts) => self.begin_throttle(tools, *lasts),
         }
     }
 
     /// Ends whatever is still open, one thing after the other, until nothing is.
     pub(super) fn wind_down(&mut self, tools: &mut Tools<'_>) {
         (self.deadline, self.cancel_at) = (None, None);
+        self.calm(tools);
         self.forget_unserved(tools);
         if self.up && self.session.is_some() {
             self.hang_up(tools);
@@ -343,7 +362,15 @@ impl Leg {
             Phase::Closing | Phase::Unregistering | Phase::HangingUp | Phase::Cancelling => {}
             // Its response is under way; what it brings is undone.
             Phase::Registering | Phase::Pinging | Phase::AwaitingAck => {}
-            Phase::Talking | Phase::HoldingOpen | Phase::Pausing | Phase::Checking | Phase::Directing if self.up => {
+            Phase::Talking
+            | Phase::HoldingOpen
+            | Phase::Pausing
+            | Phase::Checking
+            | Phase::Directing
+            | Phase::Disturbed
+            | Phase::Recovering
+                if self.up =>
+            {
                 self.wind_down(tools);
             }
             _ => {
@@ -382,10 +409,7 @@ impl Leg {
 
     /// The next moment at which the leg has something to do by itself.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
-        match (self.deadline, self.cancel_at) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        [self.deadline, self.cancel_at, self.recovery_deadline()].into_iter().flatten().min()
     }
 
     /// Notes that the run ended before this leg came to a result of its own.

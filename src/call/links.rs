@@ -28,18 +28,27 @@ pub(super) struct Purpose {
     pub(super) pings: bool,
     /// Contacts over it say that requests come back over it.
     pub(super) outbound: bool,
-    /// (pool, account) of a connection or socket of its own.
-    pub(super) account: Option<(usize, usize)>,
+    /// Whose connection or socket of its own it is.
+    pub(super) account: Option<Holder>,
+}
+
+/// Who has a connection or socket of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Holder {
+    pub(super) pool: usize,
+    pub(super) account: usize,
+    /// Which of several connections of the same account.
+    pub(super) tab: u8,
 }
 
 impl Purpose {
-    /// For the requests of an account (pool, account) of a target to one of its servers.
+    /// For the requests of an account of a target to one of its servers.
     /// It goes out from the target's local address of that number, counted round.
     pub(super) fn new(
         hop: Hop,
         (index, server): (usize, &Server),
         target: &Target,
-        account: (usize, usize),
+        holder: Holder,
         source: u32,
     ) -> Self {
         let mut locals = target.local_addresses.iter().filter(|local| local.is_ipv4() == hop.address.is_ipv4());
@@ -60,7 +69,7 @@ impl Purpose {
             keep_alive: target.keep_alive,
             pings: server.web.as_ref().is_some_and(|web| web.pings),
             outbound: target.outbound,
-            account: (target.socket_each || hop.transport.is_reliable()).then_some(account),
+            account: (target.socket_each || hop.transport.is_reliable() || holder.tab > 0).then_some(holder),
         }
     }
 }
@@ -74,6 +83,8 @@ pub(super) struct Links {
     by_purpose: FxHashMap<Purpose, LinkId>,
     /// What each is for, whether it is open, and what it was opened towards.
     purposes: FxHashMap<LinkId, (Purpose, bool, SocketAddr)>,
+    /// Those that nothing is to be sent over for now.
+    detached: FxHashMap<LinkId, (Purpose, bool, SocketAddr)>,
     next: u32,
 }
 
@@ -117,8 +128,31 @@ impl Links {
         Some((*purpose, *remote))
     }
 
+    /// What an open link is for and towards what.
+    pub(super) fn of(&self, link: LinkId) -> Option<(Purpose, SocketAddr)> {
+        self.purposes.get(&link).filter(|(_, open, _)| *open).map(|(purpose, _, remote)| (*purpose, *remote))
+    }
+
+    /// The next leg asks for a new link in the place of this one, which stays.
+    pub(super) fn detach(&mut self, link: LinkId) {
+        if let Some(known) = self.purposes.remove(&link) {
+            self.by_purpose.remove(&known.0);
+            self.detached.insert(link, known);
+        }
+    }
+
+    /// A link that was detached can be used again, unless another has its place.
+    pub(super) fn reattach(&mut self, link: LinkId) {
+        if let Some(known) = self.detached.get(&link).filter(|known| !self.by_purpose.contains_key(&known.0)).copied() {
+            self.detached.remove(&link);
+            self.by_purpose.insert(known.0, link);
+            self.purposes.insert(link, known);
+        }
+    }
+
     /// A link was lost: the next leg asks for a new one.
     pub(super) fn lost(&mut self, link: LinkId) {
+        self.detached.remove(&link);
         if let Some((purpose, ..)) = self.purposes.remove(&link) {
             self.by_purpose.remove(&purpose);
         }
@@ -127,6 +161,6 @@ impl Links {
     /// Every link, to close it.
     pub(super) fn drain(&mut self) -> Vec<LinkId> {
         self.by_purpose.clear();
-        self.purposes.drain().map(|(link, _)| link).collect()
+        self.purposes.drain().chain(self.detached.drain()).map(|(link, _)| link).collect()
     }
 }

@@ -13,6 +13,7 @@ mod events;
 mod group;
 mod hops;
 mod hosted;
+mod hushed;
 mod leg;
 mod limit;
 mod links;

@@ -3,7 +3,7 @@
 
 use super::hops::{Way, Why};
 use super::leg::{Leg, Phase, Tools};
-use super::links::{Access, Purpose};
+use super::links::{Access, Holder, Purpose};
 use super::observe;
 use crate::record::{TransportFailure, TransportFault};
 use crate::scenario::plan::Server;
@@ -24,7 +24,7 @@ pub(super) struct Unserved {
 }
 
 /// What came of looking for a place.
-enum Reach {
+pub(super) enum Reach {
     /// Requests can be sent over this flow.
     Open(Flow),
     /// Its link is being opened.
@@ -36,11 +36,7 @@ enum Reach {
 impl Leg {
     /// The flow to the actor's server, or to a peer. `None` while it is being opened: the step begins anew then.
     pub(super) fn access(&mut self, tools: &mut Tools<'_>, peer: Option<&Server>) -> Option<Flow> {
-        let number = tools.hops.number_of(peer.unwrap_or(&tools.actor.target.server));
-        let same = |way: &(usize, Way)| way.0 == self.step && Some(way.1.server()) == number;
-        if !self.way.as_deref().is_some_and(same) {
-            self.way = number.map(|number| Box::new((self.step, Way::new(number))));
-        }
+        self.choose_way(tools, peer);
         match self.reach(tools) {
             Reach::Open(flow) => return Some(flow),
             Reach::Opening => return None,
@@ -53,14 +49,28 @@ impl Leg {
         None
     }
 
+    /// The same for an agent that comes back: where there is no place now, there may be one later.
+    pub(super) fn regain(&mut self, tools: &mut Tools<'_>) -> Reach {
+        self.choose_way(tools, None);
+        self.reach(tools)
+    }
+
+    fn choose_way(&mut self, tools: &Tools<'_>, peer: Option<&Server>) {
+        let number = tools.hops.number_of(peer.unwrap_or(&tools.actor.target.server));
+        let same = |way: &(usize, Way)| way.0 == self.step && Some(way.1.server()) == number;
+        if !self.way.as_deref().is_some_and(same) {
+            self.way = number.map(|number| Box::new((self.step, Way::new(number))));
+        }
+    }
+
     fn reach(&mut self, tools: &mut Tools<'_>) -> Reach {
         let Some((_, way)) = self.way.as_deref_mut() else { return Reach::Nowhere };
         let Some(hop) = way.hop(tools.now, tools.hops) else { return Reach::Nowhere };
         let Some(server) = tools.hops.server(way.server()) else { return Reach::Nowhere };
         (self.marks.transport, self.marks.next_hop) = (Some(hop.transport), Some(hop.address));
         self.facts.hops_tried = Some(way.count());
-        let account = (tools.pool, self.account.unwrap_or(0));
-        let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, account, self.source);
+        let holder = Holder { pool: tools.pool, account: self.account.unwrap_or(0), tab: tools.tab };
+        let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, holder, self.source);
         match tools.links.access(purpose, hop.address) {
             Access::Open(flow) => return Reach::Open(flow),
             Access::Ask(link) => {

@@ -3,7 +3,7 @@
 
 use super::hops::{Way, Why};
 use super::leg::{Leg, Tools};
-use super::links::{Access, Purpose};
+use super::links::{Access, Holder, Purpose};
 use crate::sip::exchange::Cause;
 use crate::sip::flow::LinkId;
 
@@ -79,8 +79,8 @@ impl Leg {
             kept.unserved = None;
             return tools.endpoint.give_up(tools.now, entry, code, cause);
         };
-        let account = (tools.pool, self.account.unwrap_or(0));
-        let purpose = Purpose::new(hop, (kept.way.server(), server), &tools.actor.target, account, self.source);
+        let holder = Holder { pool: tools.pool, account: self.account.unwrap_or(0), tab: tools.tab };
+        let purpose = Purpose::new(hop, (kept.way.server(), server), &tools.actor.target, holder, self.source);
         match tools.links.access(purpose, hop.address) {
             Access::Open(flow) => {
                 kept.unserved = None;

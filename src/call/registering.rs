@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::callers::Callers;
 use super::hops::{Way, Why};
-use super::links::{Access, Purpose};
+use super::links::{Access, Holder, Purpose};
 use super::observe;
 use super::standing::{Asking, Became, Failure, Seat, Standing, State};
 use super::step::binding_of;
@@ -112,7 +112,8 @@ impl Callers {
             }
             return;
         };
-        let purpose = Purpose::new(hop, (number, server), &actor.target, (pool, account), account as u32);
+        let holder = Holder { pool, account, tab: 0 };
+        let purpose = Purpose::new(hop, (number, server), &actor.target, holder, account as u32);
         asking.link = None;
         match self.links.access(purpose, hop.address) {
             Access::Open(flow) if asking.unserved.take().is_some() => {
@@ -123,7 +124,7 @@ impl Callers {
             Access::Open(flow) => {
                 let accounts = &self.accounts[pool];
                 let (who, login) = (accounts.get(account), accounts.login(account));
-                let binding = binding_of(registrar, who, login, flow, actor.expires, STANDING_OWNER);
+                let binding = binding_of(registrar, who, login, flow, (actor.expires, 0), STANDING_OWNER);
                 entry.registration = self.endpoint.register(now, binding);
                 if let Some(registration) = entry.registration {
                     self.seats.by_handle.insert(registration, seat);

@@ -27,6 +27,7 @@ use crate::scenario::plan::{
 };
 use crate::scenario::safety::Safety;
 use crate::sink::RunFolder;
+use crate::sip::sdp::Direction;
 use crate::sip::session::Extensions;
 
 /// What is done with a call.
@@ -147,6 +148,8 @@ fn plan(args: &Args) -> Plan {
         ring: reject.is_none(),
         after,
         reject: reject.clone(),
+        direction: Direction::SendRecv,
+        optional: false,
         media: if args.no_media { MediaMode::None } else { MediaMode::Audio },
         speaks: Extensions::default(),
     })];
@@ -186,6 +189,7 @@ fn plan(args: &Args) -> Plan {
         name: "answer".into(),
         target: Arc::new(target),
         pool: None,
+        account_of: None,
         registered: Registered::BySteps,
         expires: 0,
         when: None,

@@ -89,7 +89,11 @@ fn about(record: &CallRecord) -> String {
         let audio = number(record.first_audio_ms, " ms");
         ("first packet", format!("{ms:.1} ms after media was opened, first sound {audio}"))
     });
-    for (name, value) in rows.into_iter().chain(path).chain(packets) {
+    let recovery = record.recovery_from.as_ref().map(|from| {
+        let took = number(record.recovery_ms, " ms");
+        ("recovery", format!("{took} after {from}, {} tries", record.recovery_tries.unwrap_or_default()))
+    });
+    for (name, value) in rows.into_iter().chain(path).chain(packets).chain(recovery) {
         out.push_str(&format!("  {name:18} {value}\n"));
     }
     if let Some(unmet) = &record.unmet {

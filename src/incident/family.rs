@@ -76,6 +76,8 @@ impl Family {
             | Class::CallDroppedImmediately
             | Class::CallDroppedMidway
             | Class::CallSessionExpired
+            | Class::CallHungAfterReload
+            | Class::AgentNotRecovered
             | Class::CallFalseRinging
             | Class::CallInboundNotDelivered
             | Class::RegServerError

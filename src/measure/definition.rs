@@ -46,7 +46,7 @@ macro_rules! definitions {
     };
 }
 
-static DEFINITIONS: [Definition; 32] = definitions! {
+static DEFINITIONS: [Definition; 33] = definitions! {
     "asr", "%": "Answer-seizure ratio (ASR)" =
         "answered / INVITEs. A challenge (401, 407) and its answer are one INVITE." ["ITU-T E.411"];
     "ner", "%": "Network effectiveness ratio (NER)" =
@@ -86,6 +86,9 @@ static DEFINITIONS: [Definition; 32] = definitions! {
         ["RFC 6076 §4.1"];
     "registered_ms", "ms": "Time until registered" =
         "first REGISTER to its success, further tries (`retry`) and the waits between them included" ["this project"];
+    "recovery_ms", "ms": "Recovery of an agent" =
+        "from `network_change`, `reload` or the end of `frozen`, `sleep`, `offline` until its call is answered again (reload), or it is registered and RTP comes again; the longest of an attempt"
+        ["this project"];
     "late_ms", "ms": "Late start" = "intended to actual start: our own delay, no fault of the target" ["this project"];
     "mos_lq", "": "Listening quality (MOS-LQ)" = "E-model without the delay term" ["ITU-T G.107, G.107.1, G.113"];
     "mos_cq", "": "Conversational quality (MOS-CQ)" = "E-model with the delay term" ["ITU-T G.107, G.107.1, G.113"];

@@ -30,6 +30,8 @@ pub enum Figure {
     RrdMs,
     /// The first REGISTER to its success, further tries included.
     RegisteredMs,
+    /// Until an agent that was disturbed on purpose worked again.
+    RecoveryMs,
     /// Intended to actual start.
     LateMs,
     /// Listening quality.
@@ -46,7 +48,7 @@ pub enum Figure {
 
 impl Figure {
     /// Every figure: first the times, then the quality.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::SrdMs,
         Self::SrdOkMs,
         Self::SrdFailedMs,
@@ -57,6 +59,7 @@ impl Figure {
         Self::SddMs,
         Self::RrdMs,
         Self::RegisteredMs,
+        Self::RecoveryMs,
         Self::LateMs,
         Self::MosLq,
         Self::MosCq,
@@ -78,6 +81,7 @@ impl Figure {
             Self::SddMs => "sdd_ms",
             Self::RrdMs => "rrd_ms",
             Self::RegisteredMs => "registered_ms",
+            Self::RecoveryMs => "recovery_ms",
             Self::LateMs => "late_ms",
             Self::MosLq => "mos_lq",
             Self::MosCq => "mos_cq",
@@ -128,6 +132,7 @@ impl Figure {
             Self::SddMs => record.sdd_ms,
             Self::RrdMs => record.rrd_ms,
             Self::RegisteredMs => record.registered_ms,
+            Self::RecoveryMs => record.recovery_ms,
             Self::LateMs => record.late_ms,
             Self::MosLq => record.mos_lq,
             Self::MosCq => record.mos_cq,
@@ -150,6 +155,7 @@ impl Figure {
             Self::SetupMs | Self::DurationMs => answered,
             Self::SddMs => answered && record.hangup_by.as_deref() == Some("us"),
             Self::RrdMs | Self::RegisteredMs => record.class.is_of_registration(),
+            Self::RecoveryMs => record.recovery_from.is_some(),
             Self::LateMs => true,
             // Media that was not opened has no quality to know.
             _ => answered && record.rx_packets.is_some(),

@@ -337,8 +337,11 @@ impl Pbx {
         if self.pass_offer(now, session, by, message) {
             return;
         }
+        let flow = self.endpoint.flow(session);
         if let Some(call) = self.calls.get_mut(&session) {
             call.offer = message.and_then(Message::sdp).map(Box::from);
+            // Who asks may have come back over another connection.
+            call.flow = flow.unwrap_or(call.flow);
         }
         let source = self.source_of(session);
         match self.negotiate(now, session, source) {

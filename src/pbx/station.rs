@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::calls::Call;
 use super::limits::Limits;
@@ -14,6 +14,7 @@ use crate::scenario::lab::LabPlan;
 use crate::sip::endpoint::{self, Endpoint, Event};
 use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::header::Name;
+use crate::sip::keep_alive::{Action, KeepAlives, PING, Policy};
 use crate::sip::message::{Message, ParseError};
 use crate::sip::outbox::Reply;
 use crate::sip::sdp::crypto::KeySource;
@@ -56,6 +57,10 @@ pub struct Pbx {
     pub(super) asked: FxHashMap<Handle, (Handle, Means)>,
     pub(super) limits: Limits,
     pub(super) timers: Wheel<Handle>,
+    /// Connections of WebSocket that are pinged.
+    keep_alives: KeepAlives,
+    pinged: FxHashSet<LinkId>,
+    pings: Vec<Flow>,
     /// Responses to STUN requests.
     bound: Vec<(Flow, Vec<u8>)>,
     /// Connections to be closed.
@@ -67,6 +72,7 @@ impl Pbx {
     /// A PBX that nobody is registered at.
     pub fn new(config: Config, endpoint: endpoint::Config, seed: u64, now: Instant) -> Self {
         let mut random = Random::new(seed);
+        let endpoint = endpoint::Config { keeps_lost: config.plan.keeps_calls, ..endpoint };
         Self {
             key_source: KeySource::new(config.secret.0),
             endpoint: Endpoint::new(endpoint, random.next_u64(), now),
@@ -77,6 +83,9 @@ impl Pbx {
             asked: FxHashMap::default(),
             limits: Limits::new(&config.plan, random.next_u64(), now),
             timers: Wheel::new(now),
+            keep_alives: KeepAlives::new(random.next_u64(), now),
+            pinged: FxHashSet::default(),
+            pings: Vec::new(),
             bound: Vec::new(),
             closing: Vec::new(),
             over: false,
@@ -189,6 +198,30 @@ impl Pbx {
         }
     }
 
+    /// A connection of WebSocket is pinged from its first message on.
+    fn watch_over(&mut self, now: Instant, flow: Flow) {
+        let Some(every) = self.config.plan.pings_every else { return };
+        self.keep_alives.note_heard(flow.link, false);
+        if self.endpoint.transport(flow.link).is_some_and(Transport::is_web) && self.pinged.insert(flow.link) {
+            self.keep_alives.add(now, flow, true, Policy::Every(every));
+            self.keep_alives.expect_answers(flow.link);
+        }
+    }
+
+    /// Sends the pings that are due, and closes connections whose peer does not answer them.
+    fn ping(&mut self, now: Instant) {
+        while let Some(action) = self.keep_alives.poll(now) {
+            match action {
+                Action::Ping(flow) => self.pings.push(flow),
+                Action::Failed(link, _) => {
+                    self.pinged.remove(&link);
+                    self.close(now, link);
+                }
+                Action::Bind(..) => {}
+            }
+        }
+    }
+
     /// Challenges a caller. The account that calls, where the call may go on.
     pub(super) fn admit(&mut self, now: Instant, session: Handle, invite: &Message<'_>) -> Option<String> {
         if !self.config.plan.challenge {
@@ -219,10 +252,11 @@ impl Station for Pbx {
         }
         match Message::parse(bytes) {
             Ok(message) => {
+                self.watch_over(now, flow);
                 self.endpoint.handle_message(now, flow, &message);
                 self.drain_endpoint(now, Some((flow, &message)));
             }
-            Err(ParseError::KeepAlive) => {}
+            Err(ParseError::KeepAlive) => self.keep_alives.note_heard(flow.link, true),
             Err(_) => self.endpoint.note_malformed(),
         }
         None
@@ -245,6 +279,8 @@ impl Station for Pbx {
             LinkEvent::Climbed(_) => {}
             LinkEvent::Opened(known) => self.endpoint.add_link(link, known),
             LinkEvent::Lost(..) => {
+                self.keep_alives.remove(link);
+                self.pinged.remove(&link);
                 self.registrar.remove_link(link);
                 self.endpoint.remove_link(now, link);
                 self.drain_endpoint(now, None);
@@ -261,6 +297,7 @@ impl Station for Pbx {
         while let Some(session) = self.timers.pop(now) {
             self.handle_deadline(now, session);
         }
+        self.ping(now);
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now, None);
         self.streams.handle_timeout(now);
@@ -290,6 +327,10 @@ impl Station for Pbx {
             buffer.extend_from_slice(&response);
             return Output::Sip { flow, owner: 0 };
         }
+        if let Some(flow) = self.pings.pop() {
+            buffer.extend_from_slice(PING);
+            return Output::Sip { flow, owner: 0 };
+        }
         if let Some(output) = self.streams.poll_output(buffer) {
             return output;
         }
@@ -300,7 +341,12 @@ impl Station for Pbx {
         if self.over && self.calls.is_empty() {
             return Output::Done;
         }
-        let deadlines = [self.endpoint.poll_timeout(), self.streams.deadline(), self.timers.next_deadline()];
+        let deadlines = [
+            self.endpoint.poll_timeout(),
+            self.streams.deadline(),
+            self.timers.next_deadline(),
+            self.keep_alives.deadline(),
+        ];
         Output::Idle(deadlines.into_iter().flatten().min())
     }
 }

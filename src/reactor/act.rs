@@ -49,6 +49,7 @@ impl<S: Station> Reactor<S> {
                     self.out.flush(&mut self.sockets, &mut self.health);
                     self.sockets.close_link(self.poll.registry(), link);
                 }
+                Output::PauseLink { link, paused } => self.left.extend(self.sockets.pause(link, paused)),
                 Output::Report(report) => told(&mut self.station, Turned::Report(report)),
                 Output::Done => {
                     told(&mut self.station, Turned::Done);

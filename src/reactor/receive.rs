@@ -121,6 +121,9 @@ impl<S: Station> Reactor<S> {
         let now = self.turn.now;
         let Kind::Stream { link, stream, local } = socket else { return };
         let link = *link;
+        if self.sockets.is_paused(link) {
+            return;
+        }
         match self.open(stream) {
             Ok(Advance::Open) => {}
             Ok(Advance::Opened(address)) => {

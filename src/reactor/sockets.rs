@@ -6,7 +6,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::accepted::{Accepted, Dismissal};
 use super::fault_of;
@@ -42,6 +42,8 @@ pub(super) struct Sockets {
     ports: FxHashMap<PortId, (usize, usize)>,
     next_media_port: u32,
     lost: Vec<(LinkId, LinkFault, String)>,
+    /// Connections that are not read for a while.
+    paused: FxHashSet<LinkId>,
     open: usize,
     /// Connections that have to be open by then; some are, or are gone.
     pub(super) opening: VecDeque<(Instant, LinkId)>,
@@ -89,6 +91,20 @@ impl Sockets {
         self.places[index] = Some(socket);
         self.open += 1;
         Ok(index)
+    }
+
+    /// A connection is not read any more, or again: its socket, where that is to be looked at now.
+    pub(super) fn pause(&mut self, link: LinkId, paused: bool) -> Option<usize> {
+        if paused {
+            self.paused.insert(link);
+            return None;
+        }
+        self.paused.remove(&link);
+        self.links.get(&link).copied()
+    }
+
+    pub(super) fn is_paused(&self, link: LinkId) -> bool {
+        !self.paused.is_empty() && self.paused.contains(&link)
     }
 
     pub(super) fn get_mut(&mut self, index: usize) -> Option<&mut Kind> {
@@ -217,6 +233,7 @@ impl Sockets {
     }
 
     pub(super) fn close_link(&mut self, registry: &Registry, link: LinkId) {
+        self.paused.remove(&link);
         if let Some(index) = self.links.remove(&link) {
             self.accepted.remove(link);
             self.close(registry, index);

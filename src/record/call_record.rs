@@ -167,6 +167,17 @@ pub struct CallRecord {
     /// From the opening of media to the first sound that was more than silence.
     #[serde(default)]
     pub first_audio_ms: Option<f64>,
+    /// How long an agent that was disturbed on purpose took until it worked again, counted from the change of the network, from
+    /// the reload, or from the end of a time away; the longest of several. `null` where nothing befell it, and where it did
+    /// not come back in time.
+    #[serde(default)]
+    pub recovery_ms: Option<f64>,
+    /// What that was: `network_change`, `reload`, `frozen`, `sleep` or `offline`.
+    #[serde(default)]
+    pub recovery_from: Option<String>,
+    /// Times that it tried until it worked, the last one included.
+    #[serde(default)]
+    pub recovery_tries: Option<u32>,
     /// Crypto suite of SRTP; `null` for plain RTP.
     #[serde(default)]
     pub srtp: Option<String>,

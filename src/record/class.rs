@@ -83,6 +83,11 @@ classes! {
     CallInboundUnexpected = "call.inbound_unexpected";
     /// The answer could not be used: no SDP, no audio line, or a codec that was not offered.
     CallBadAnswer = "call.bad_answer";
+    /// After its page was loaded again in a call, an agent could not call again in time.
+    CallHungAfterReload = "call.hung_after_reload";
+
+    /// After a change of its network, a sleep, a frozen page or a time offline, an agent did not work again in time.
+    AgentNotRecovered = "agent.not_recovered";
 
     /// The registrar refused the user name or password.
     RegCredentials = "reg.credentials";

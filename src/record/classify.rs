@@ -63,7 +63,8 @@ fn may_be_ours(class: Class, stood: Duration) -> bool {
 
 /// The class by the facts of this leg alone.
 fn call(facts: &Facts) -> Class {
-    refused(facts)
+    unrecovered(facts)
+        .or_else(|| refused(facts))
         .or_else(|| local(facts))
         .or_else(|| first_registration(facts))
         .or_else(|| not_answered(facts))
@@ -72,6 +73,12 @@ fn call(facts: &Facts) -> Class {
         .or_else(|| refresh(facts))
         .or_else(|| facts.media.as_deref().and_then(hearing::fault))
         .unwrap_or(Class::Ok)
+}
+
+/// An agent that did not come back: what refused it meanwhile is in the record, and was to be expected for a while.
+fn unrecovered(facts: &Facts) -> Option<Class> {
+    let recovery = facts.recovery.as_ref().filter(|recovery| recovery.took.is_none())?;
+    Some(if recovery.from == "reload" { Class::CallHungAfterReload } else { Class::AgentNotRecovered })
 }
 
 /// With the facts of a called leg that is ours and got no INVITE. A refusal that names its cause stays; a caller who

@@ -309,6 +309,30 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         ],
         sources: "000-25, 000-27; limit texts, other 3xx, 4xx and 6xx"
     }
+    CallHungAfterReload {
+        causes: [
+            "The platform still holds the call of the page that is gone, and lets the agent have one call only.",
+            "The platform takes the registration of the new page and calls the connection of the old one.",
+        ],
+        next: [
+            "Read recovery_tries and the last response: 486 or 403 for a while means that the old call is still held.",
+            "Wait a minute and sign in again.",
+            "Give the platform's support the Call-IDs of the record: the first call should have ended with its connection.",
+        ],
+        sources: "002-08"
+    }
+    AgentNotRecovered {
+        causes: [
+            "The platform does not take a re-INVITE over another connection, or answers it without new candidates of ICE.",
+            "The platform gave the agent up while it was away, and the agent did not find that out in time.",
+            "The firewall does not let media to the agent's new address.",
+        ],
+        next: [
+            "Read recovery_from and unmet in the record: they say what befell the agent, and what was still missing.",
+            "Look at the ladder from then on: is there a REGISTER, a re-INVITE, and what answers it?",
+        ],
+        sources: "000-29, 000-30, 000-32; RFC 8445 §9"
+    }
     RegBindingLost {
         causes: [
             "The network was interrupted or the machine slept when the refresh was due.",

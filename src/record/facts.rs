@@ -63,6 +63,9 @@ pub struct Facts {
     pub far_leg_invited: Option<bool>,
     /// The longest time that our own worker stood still while the leg was under way, where it was 100 ms or more.
     pub stalled: Option<Duration>,
+    /// How the agent came back from the worst of what befell it on purpose (`reload`, `network_change` …): the one that it
+    /// never came back from, else the one that took longest. `None` where nothing did.
+    pub recovery: Option<Box<Recovery>>,
     /// This leg waited for an inbound call (an `answer` step).
     pub awaited_inbound: bool,
     /// An inbound call that nothing of the scenario waited for; it was refused.
@@ -216,6 +219,25 @@ pub struct PeerFacts {
     pub relays: Option<(bool, bool)>,
     /// What is wrong with servers of STUN and TURN.
     pub servers: Option<String>,
+}
+
+/// How an agent came back after it was disturbed on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Recovery {
+    /// What befell it: the name of the step.
+    pub from: &'static str,
+    /// Until it worked again; `None` where it did not in time.
+    pub took: Option<Duration>,
+    /// Times that it tried: connections, registrations and calls that were refused or failed, and the last one.
+    pub tries: u32,
+}
+
+impl Recovery {
+    /// The worse of two.
+    pub fn worse(self, other: Self) -> Self {
+        let rank = |it: &Self| it.took.unwrap_or(Duration::MAX);
+        if rank(&other) > rank(&self) { other } else { self }
+    }
 }
 
 /// Media of one leg over its whole life.

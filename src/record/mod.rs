@@ -22,7 +22,7 @@ pub use class::{Class, UnknownClass};
 pub use classify::classify;
 pub use explain::{Explanation, explain};
 pub use facts::{
-    Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, PeerFacts, RegistrationFacts, Rungs,
-    TransportFailure, TransportFault,
+    Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, PeerFacts, Recovery,
+    RegistrationFacts, Rungs, TransportFailure, TransportFault,
 };
 pub use finding::{Finding, UnknownFinding};

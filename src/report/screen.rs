@@ -153,8 +153,12 @@ pub fn call_line(record: &CallRecord) -> String {
         value.map_or_else(String::new, |value| format!("  {name} {value:.1}{unit}"))
     };
     let mos = record.mos_cq.map_or_else(String::new, |mos| format!("  MOS-CQ {mos:.2}"));
+    let recovery = record
+        .recovery_from
+        .as_ref()
+        .map_or_else(String::new, |from| figure("back", record.recovery_ms, &format!(" ms after {from}")));
     format!(
-        "{}  {} -> {}  {}{code}{}{}  audio {}{mos}",
+        "{}  {} -> {}  {}{code}{}{}  audio {}{mos}{recovery}",
         record.call_id,
         record.from.as_deref().unwrap_or("-"),
         record.to.as_deref().unwrap_or("-"),

@@ -93,7 +93,8 @@ fn the_summary_has_every_key_of_the_contract_and_survives_json() {
         assert!(value.get(key).is_some(), "{key}");
     }
     let names = |key: &str| value[key].as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
-    let latency = "srd_ms srd_ok_ms srd_failed_ms pdd_ms ring_ms setup_ms duration_ms sdd_ms rrd_ms registered_ms";
+    let latency = "srd_ms srd_ok_ms srd_failed_ms pdd_ms ring_ms setup_ms duration_ms sdd_ms rrd_ms registered_ms \
+                   recovery_ms";
     assert_eq!(names("latency"), latency.split_whitespace().collect::<Vec<_>>());
     assert_eq!(names("quality"), ["mos_lq", "mos_cq", "loss_pct", "jitter_ms", "rtt_ms"]);
     assert_eq!(value["latency"]["rrd_ms"]["p99"], serde_json::Value::Null);

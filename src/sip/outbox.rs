@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::Range;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::endpoint::Event;
 use super::flow::{Flow, Link, Links};
@@ -66,6 +66,8 @@ pub struct Context<'a> {
     pub agent: &'a str,
     /// Requests that are not served wait for another place.
     pub fails_over: bool,
+    /// How long a call that is up stays when its connection is gone.
+    pub keeps_lost: Duration,
     /// The endpoint's randomness.
     pub random: &'a mut Random,
     /// Where bytes and events go.

@@ -259,6 +259,21 @@ impl Registration {
         }
     }
 
+    /// Makes the binding again now, over this flow, as a device does that has come back.
+    pub fn rebind(&mut self, context: &mut Context<'_>, flow: Flow) {
+        if matches!(self.state, State::Over | State::Removing) {
+            return;
+        }
+        (self.binding.flow, self.state, self.asked) = (flow, State::Refreshing, context.now);
+        (self.unserved, self.refresh_at) = (false, None);
+        self.send(context);
+    }
+
+    /// Forgets the binding without a word to the registrar, as a device that is gone.
+    pub fn abandon(&mut self) {
+        (self.state, self.exchange, self.refresh_at) = (State::Over, None, None);
+    }
+
     /// Nobody is at the other end: a request under way will get no response.
     pub fn handle_unreachable(&mut self, context: &mut Context<'_>) {
         if !matches!(self.state, State::Registered | State::Over) {

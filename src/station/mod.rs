@@ -92,6 +92,13 @@ pub enum Output<R> {
     },
     /// Close a link.
     CloseLink(LinkId),
+    /// Stop reading a connection, so that not even its pings are answered, or read it again.
+    PauseLink {
+        /// Which.
+        link: LinkId,
+        /// Whether it is not to be read.
+        paused: bool,
+    },
     /// A result.
     Report(R),
     /// Nothing more to do before the moment given, unless something arrives.

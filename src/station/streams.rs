@@ -2,6 +2,8 @@
 //! packet time so that no tick has to send them all; streams of WebRTC have a [`webrtc::Peer`] beside it, on the same
 //! socket. Callers and the simulated PBX both use it; `O` is what a stream belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
+mod away;
+
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
@@ -72,6 +74,8 @@ pub struct Streams<O> {
     peer_events: VecDeque<(O, PeerEvent)>,
     /// Connections to servers of ICE: of which place, its generation, and the number of the server there.
     relays: FxHashMap<LinkId, (u32, u32, usize)>,
+    /// Streams whose awaited packet has come, and when.
+    heard: VecDeque<(O, Instant)>,
     next_phase: u32,
     /// Streams that may still be watched.
     room: u32,
@@ -126,6 +130,12 @@ struct Place<O> {
     /// Connections to servers of the peer, by their number there.
     relays: ThinVec<(usize, LinkId, SocketAddr)>,
     armed: Option<Instant>,
+    /// Nothing goes out and nothing is taken in: its owner is cut off, or does not run.
+    mute: bool,
+    /// When the last RTP packet arrived.
+    last: Option<Instant>,
+    /// RTP that arrives later than this is told.
+    awaited: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -156,6 +166,7 @@ impl<O: Copy> Streams<O> {
             events: VecDeque::new(),
             peer_events: VecDeque::new(),
             relays: FxHashMap::default(),
+            heard: VecDeque::new(),
             next_phase: 0,
             room: watched,
             counts: Counts::default(),
@@ -174,6 +185,9 @@ impl<O: Copy> Streams<O> {
                 peer: None,
                 relays: ThinVec::new(),
                 armed: None,
+                mute: false,
+                last: None,
+                awaited: None,
             });
             self.places.len() as u32 - 1
         });
@@ -364,6 +378,7 @@ impl<O: Copy> Streams<O> {
         place.generation += 1;
         self.room += u32::from(place.watched);
         (place.owner, place.watched, place.armed) = (None, false, None);
+        (place.mute, place.last, place.awaited) = (false, None, None);
         self.free.push(port.0);
         self.out.push_back(Pending::Close(port));
         session.map(|session| session.report(now))
@@ -373,6 +388,9 @@ impl<O: Copy> Streams<O> {
     pub fn handle_packet(&mut self, packet: MediaPacket<'_>) {
         let MediaPacket { arrived, port, channel, from, bytes } = packet;
         let place = self.places.get_mut(port.0 as usize);
+        if place.as_ref().is_some_and(|place| place.mute) {
+            return;
+        }
         let taken = place.is_some_and(|place| {
             let handled = match &mut place.peer {
                 Some(peer) => peer.handle_packet(arrived, from, bytes),
@@ -383,12 +401,16 @@ impl<O: Copy> Streams<O> {
                 (Handled::Stray, ..) | (_, None, _) => return false,
                 (Handled::Media(from, bytes), Some(session), Channel::Rtp) if !media::rtcp::is_rtcp(bytes) => {
                     session.handle_rtp(arrived, from, bytes);
+                    if session.last_received() == Some(arrived) {
+                        place.last = Some(arrived);
+                    }
                 }
                 (Handled::Media(from, bytes), Some(session), _) => session.handle_rtcp(arrived, from, bytes),
             }
             true
         });
         self.stray += u64::from(!taken);
+        self.tell_awaited(port);
         self.drain(port);
     }
 
@@ -400,6 +422,9 @@ impl<O: Copy> Streams<O> {
                 continue;
             }
             place.armed = None;
+            if place.mute {
+                continue;
+            }
             if let Some(peer) = &mut place.peer {
                 peer.handle_timeout(now);
             }

@@ -24,7 +24,7 @@ pub(super) struct Path {
 }
 
 /// The servers of one peer.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Servers {
     clients: Vec<Client>,
     /// Until then they have time to tell us our addresses.

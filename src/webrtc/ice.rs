@@ -120,6 +120,12 @@ impl Ice {
         self.has_remote = false;
     }
 
+    /// Begins a new session at another socket: what we were reached at before is gone.
+    pub(super) fn relocate(&mut self, credentials: &Credentials, local: SocketAddr) {
+        self.agent.ice_restart(creds(credentials), false);
+        (self.local, self.has_remote) = (local, false);
+    }
+
     /// Takes a packet that looks like STUN and came to our socket, or to this relayed address; false where it is nothing
     /// of this session.
     pub(super) fn handle_packet(

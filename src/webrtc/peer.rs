@@ -289,6 +289,25 @@ impl Peer {
     /// Begins ICE anew with these credentials. Audio goes on over the old path until the new one is found.
     pub fn restart(&mut self, credentials: Credentials) {
         self.ice.restart(&credentials);
+        self.take_credentials(credentials);
+    }
+
+    /// The network has changed: our socket is another one, ICE begins anew there (RFC 8445 §2.4), and nothing is sent
+    /// until it has found a path. The keys stay. Relayed addresses were those of the old socket, and are gone: servers are not
+    /// asked again.
+    pub fn relocate(&mut self, local: SocketAddr, public: Option<SocketAddr>, credentials: Credentials) {
+        (self.config.local, self.config.public) = (local, public);
+        self.servers = Servers::default();
+        self.ice.relocate(&credentials, local);
+        if !self.config.relay_only {
+            self.ice.add_host();
+            public.into_iter().for_each(|public| self.ice.add_reflexive(public));
+        }
+        self.take_credentials(credentials);
+        self.path = None;
+    }
+
+    fn take_credentials(&mut self, credentials: Credentials) {
         self.ours.ufrag.clone_from(&credentials.ufrag);
         self.ours.pwd.clone_from(&credentials.pwd);
         self.ours.candidates = self.ice.candidates();

@@ -119,7 +119,7 @@ fn a_trunk_that_refuses(hook: &Hook, throttle: &str) -> Desk {
 }
 
 #[test]
-fn what_refuses_is_one_message_its_end_another_and_a_kill_in_between_repeats_none() {
+fn what_refuses_is_one_message_its_end_another_and_a_kill_in_between_repeats_one_at_most() {
     let hook = Hook::start();
     let desk = a_trunk_that_refuses(&hook, "60m");
     let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
@@ -147,9 +147,13 @@ fn what_refuses_is_one_message_its_end_another_and_a_kill_in_between_repeats_non
     hook.wait_until("over", |got| keys(got, "firing") == keys(got, "resolved"));
     assert_eq!(watching.end(), Some(0));
     let got = hook.got();
-    let ids: BTreeSet<&str> = got.iter().map(|alert| alert["id"].as_str().expect("a text")).collect();
-    assert_eq!(ids.len(), got.len(), "none is told twice: {got:#?}");
-    let opened = got.iter().filter(|alert| alert["change"] == "opened" || alert["change"] == "split").count();
+    // What was posted and not yet noted as delivered when the watch was killed comes once more, the same by its id.
+    let (ids, first) = (got.iter().map(|alert| alert["id"].as_str().expect("a text")), &got[0]);
+    let once: BTreeSet<&str> = ids.clone().collect();
+    let repeated = ids.filter(|id| *id == first["id"]).count() - 1;
+    assert!(repeated <= 1 && once.len() + repeated == got.len(), "no other is told twice: {got:#?}");
+    let opened =
+        got.iter().filter(|alert| alert["change"] == "opened" || alert["change"] == "split").count() - repeated;
     assert_eq!(opened, keys(&got, "firing").len(), "one message when it begins: {got:#?}");
 }
 

@@ -39,6 +39,7 @@ mod sip_peer;
 mod tls;
 mod tls_calls;
 mod torture;
+mod virtual_agents;
 mod virtual_ends;
 mod virtual_faults;
 mod virtual_group;

@@ -230,7 +230,9 @@ impl Desk {
                 Output::ClosePort(_) => self.open_ports -= 1,
                 Output::CloseLink(link) => self.closed.push(link),
                 Output::Media { .. } => {}
-                Output::OpenLink { .. } | Output::Report(()) => unreachable!("the PBX waits for calls"),
+                Output::OpenLink { .. } | Output::PauseLink { .. } | Output::Report(()) => {
+                    unreachable!("the PBX waits for calls")
+                }
                 Output::Idle(at) => {
                     self.deadline = at;
                     return;

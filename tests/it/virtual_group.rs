@@ -170,6 +170,7 @@ impl World {
                     assert!(server < 100, "the number that the member was given");
                     self.group.handle_link(self.now, link, LinkEvent::Opened(Link::new(Transport::Udp, own)));
                 }
+                Output::PauseLink { .. } => unreachable!("nobody sleeps"),
                 Output::CloseLink(link) => assert!(self.links.remove(&link).is_some(), "it was open"),
                 Output::Report(GroupReport::Of(member, Report::Finished(finished))) => {
                     self.records.push((member, attempt_of(finished.owner), finished.record));

@@ -142,6 +142,8 @@ pub(crate) struct World {
     pub(crate) done: bool,
     /// Until when the callers' process does not run, and what has arrived for it meanwhile.
     frozen: Option<(Instant, Vec<(Instant, Packet)>)>,
+    /// What has arrived over links that the callers do not read; `None` for the end of the link.
+    unread: HashMap<LinkId, Vec<Option<Packet>>>,
     /// Transport, own address and the address at the other end.
     links: HashMap<LinkId, (Transport, SocketAddr, SocketAddr)>,
     ports: HashMap<SocketAddr, (Side, PortId, Channel)>,
@@ -298,6 +300,7 @@ impl World {
             registrations: Vec::new(),
             done: false,
             frozen: None,
+            unread: HashMap::new(),
             links: HashMap::new(),
             ports: HashMap::new(),
             own: HashMap::new(),
@@ -337,6 +340,25 @@ impl World {
             self.now = self.now.max(self.next_moment().expect("something is due"));
             self.turn();
         }
+    }
+
+    /// The callers read a link again.
+    fn read_again(&mut self, link: LinkId) {
+        for packet in self.unread.remove(&link).unwrap_or_default() {
+            match packet {
+                Some(packet) => self.carry_now(packet),
+                None => {
+                    self.links.remove(&link);
+                    let event = LinkEvent::Lost(LinkFault::WebClosed, "closed by the far end".into());
+                    self.callers.handle_link(self.now, link, event);
+                }
+            }
+        }
+    }
+
+    fn carry_now(&mut self, packet: Packet) {
+        self.sequence += 1;
+        self.under_way.insert((self.now, self.sequence), packet);
     }
 
     /// Lets what is under way arrive and the PBX come to rest after the callers are done.
@@ -478,6 +500,10 @@ impl World {
     fn deliver(&mut self, packet: Packet, arrived: Instant) {
         let now = self.now;
         match packet {
+            Packet::Sip { side: Side::Callers, flow, bytes } if self.unread.contains_key(&flow.link) => {
+                let held = self.unread.get_mut(&flow.link).expect("it is there");
+                held.push(Some(Packet::Sip { side: Side::Callers, flow, bytes }));
+            }
             Packet::Sip { side: Side::Callers, flow, bytes } => {
                 self.callers.handle_sip(now, arrived, flow, &bytes);
             }
@@ -547,12 +573,16 @@ impl World {
             }
             Output::CloseLink(LinkId(accepted)) if side == Side::Pbx => {
                 let link = LinkId(accepted - ACCEPTED);
-                if self.links.remove(&link).is_some() {
+                if let Some(held) = self.unread.get_mut(&link) {
+                    held.push(None);
+                } else if self.links.remove(&link).is_some() {
                     let event = LinkEvent::Lost(LinkFault::Broken, "closed by the far end".into());
                     self.callers.handle_link(now, link, event);
                 }
             }
             Output::CloseLink(link) => self.close_link(link),
+            Output::PauseLink { link, paused: true } => drop(self.unread.insert(link, Vec::new())),
+            Output::PauseLink { link, paused: false } => self.read_again(link),
             Output::Report(Report::Finished(finished)) if finished.beside => self.beside.push(finished.record),
             Output::Report(Report::Finished(finished)) => {
                 if finished.primary {
@@ -621,7 +651,7 @@ impl World {
 
     fn send_sip(&mut self, by: Side, flow: Flow, bytes: &[u8]) {
         if bytes == keep_alive::PING {
-            return self.send_ping(flow);
+            return self.send_ping(by, flow);
         }
         if stun::is_stun(bytes) {
             return self.send_stun(by, flow, bytes);
@@ -687,7 +717,15 @@ impl World {
     }
 
     /// A keep-alive of the callers; the machine of the PBX answers it on a connection.
-    fn send_ping(&mut self, flow: Flow) {
+    fn send_ping(&mut self, by: Side, flow: Flow) {
+        if by == Side::Pbx {
+            // The browser answers by itself, unless it sleeps.
+            let link = LinkId(flow.link.0 - ACCEPTED);
+            if !self.unread.contains_key(&link) && self.links.contains_key(&link) {
+                self.carry(true, || Packet::Sip { side: Side::Pbx, flow, bytes: b"\r\n".to_vec() });
+            }
+            return;
+        }
         self.pings.push((self.now - self.start, flow.remote));
         let reliable = self.links.get(&flow.link).is_some_and(|(transport, ..)| transport.is_reliable());
         if reliable && !self.mute {
@@ -808,6 +846,7 @@ impl MapReport for Output<()> {
                 Output::OpenLink { link, transport, remote, local, local_port, server }
             }
             Self::CloseLink(link) => Output::CloseLink(link),
+            Self::PauseLink { link, paused } => Output::PauseLink { link, paused },
             Self::Report(()) => unreachable!("the PBX reports nothing"),
             Self::Idle(at) => Output::Idle(at),
             Self::Done => Output::Done,

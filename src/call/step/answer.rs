@@ -72,7 +72,8 @@ impl Leg {
             // RFC 3261 §17.2.1: a caller that hears nothing for 200 ms sends its INVITE again.
             tools.endpoint.respond(tools.now, session, &Response { code: 100, ..Response::default() });
         }
-        self.block(Phase::Ringing, Some(tools.now + step.after))
+        self.direction = step.direction;
+        self.block(Phase::Ringing, Some(self.page_timer(tools.now + step.after)))
     }
 
     /// The moment to answer has come.
@@ -180,6 +181,10 @@ impl Leg {
 
     /// No call came in time.
     pub(in crate::call) fn find_no_call(&mut self, tools: &mut Tools<'_>) {
+        if let Some(Step::Answer(Answer { optional: true, .. })) = tools.actor.steps.get(self.step) {
+            self.facts.awaited_inbound = false;
+            return self.wind_down(tools);
+        }
         self.unmet.get_or_insert_with(|| "answer: no call came in".to_owned());
         self.wind_down(tools);
     }

@@ -30,6 +30,7 @@ impl Leg {
         let peer = trunk.and_then(|trunk| trunk.peer.as_ref());
         let Some(flow) = self.access(tools, peer) else { return Flowing::Blocked };
         self.flow = Some(flow);
+        self.direction = step.direction;
         match step.media {
             MediaMode::None => self.place_call(tools, step),
             MediaMode::Audio => {
@@ -49,7 +50,7 @@ impl Leg {
 
     /// The RTP port is open: the INVITE goes out.
     pub(in crate::call) fn handle_port_for_call(&mut self, tools: &mut Tools<'_>) {
-        let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return };
+        let Some(step) = self.dialled_step(tools) else { return };
         if tools.actor.target.srtp.policy == Policy::Dtls && self.gather(tools, true) {
             return;
         }
@@ -96,7 +97,9 @@ impl Leg {
             headers.push((header.clone(), tools.whose().call_id()));
         }
         self.marks.from = Some(user.as_str().into());
-        self.marks.dial = Some(self.step);
+        if !self.is_recovering() {
+            self.marks.dial = Some(self.step);
+        }
         let sdp = self.write_offer(tools, NO_SOCKET);
         let Some(flow) = self.flow else { return Flowing::Over };
         // A trunk is another server: what the registrar says of the way out is not meant for it.
@@ -147,7 +150,7 @@ impl Leg {
         let first = self.facts.moments.ringing.is_none();
         self.facts.moments.ringing.get_or_insert(tools.at);
         self.facts.moments.status.get_or_insert(tools.at);
-        if let (true, Phase::Dialling, Some(Step::Dial(step))) = (first, self.phase, tools.actor.steps.get(self.step)) {
+        if let (true, Phase::Dialling, Some(step)) = (first, self.phase, self.dialled_step(tools)) {
             // A caller who gives up counts from the first ring.
             self.cancel_at = step.cancel_after.map(|after| tools.at + after);
         }
@@ -169,7 +172,7 @@ impl Leg {
         if self.phase != Phase::Dialling {
             return self.wind_down(tools);
         }
-        let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
+        let Some(step) = self.dialled_step(tools) else { return self.wind_down(tools) };
         let usable = match message.and_then(Message::sdp) {
             Some(sdp) => self.start_media(tools, sdp),
             // RFC 3262 §5: the answer was in a provisional response that was acknowledged.
@@ -188,6 +191,10 @@ impl Leg {
         if self.peer_fault(tools).is_some() {
             // Its early media came to nothing.
             return self.wind_down(tools);
+        }
+        if self.is_recovering() {
+            let flowing = self.recovered(tools);
+            return self.go_on(tools, flowing);
         }
         let took = self.request_sent.map(|sent| tools.at.saturating_duration_since(sent));
         let met = self.meets(step.expect.as_ref(), ("dial", Some(self.answer_code()), took), true);
@@ -213,6 +220,9 @@ impl Leg {
         cause: Cause,
         message: Option<&Message<'_>>,
     ) {
+        if self.is_recovering() {
+            return self.recover_refused(tools, (code, cause), message);
+        }
         let challenged_again = self.session.is_some_and(|session| tools.endpoint.was_challenged(session));
         let wrong = matches!(tools.actor.steps.get(self.step), Some(Step::Dial(step)) if step.raw.is_some());
         self.session = None;
@@ -236,7 +246,7 @@ impl Leg {
             observe::reason(&mut self.facts, message);
         }
         self.finish_media(tools);
-        let Some(Step::Dial(step)) = tools.actor.steps.get(self.step) else { return self.wind_down(tools) };
+        let Some(step) = self.dialled_step(tools) else { return self.wind_down(tools) };
         if let (503, Some(response)) = (code, &self.facts.response) {
             tools.back_off.note(tools.now, tools.me.actor.into(), step.trunk.as_deref(), response.retry_after);
         }

@@ -25,7 +25,7 @@ impl Leg {
         (code, cause): (u16, Cause),
         message: Option<&Message<'_>>,
     ) {
-        if self.phase != Phase::Directing {
+        if !matches!(self.phase, Phase::Directing | Phase::Recovering) {
             return;
         }
         let answered = match message.and_then(Message::sdp).filter(|_| code < 300) {
@@ -34,10 +34,14 @@ impl Leg {
             None if cause == Cause::Response => Err(format!("it was refused with {code}")),
             None => Err("there was no answer".to_owned()),
         };
+        let gone = matches!(code, 408 | 481) || cause != Cause::Response;
+        if self.phase == Phase::Recovering {
+            return self.recover_changed(tools, answered, gone);
+        }
         if let Err(error) = answered {
             self.as_expected = Some(false);
             self.unmet.get_or_insert_with(|| format!("hold or resume: {error}"));
-            if matches!(code, 408 | 481) || cause != Cause::Response {
+            if gone {
                 // The endpoint ends a call that the far end knows nothing of.
                 return self.await_our_bye(tools);
             }
@@ -53,7 +57,7 @@ impl Leg {
     }
 
     /// The endpoint has sent BYE of its own accord.
-    fn await_our_bye(&mut self, tools: &mut Tools<'_>) {
+    pub(super) fn await_our_bye(&mut self, tools: &mut Tools<'_>) {
         self.up = false;
         self.ended_by(tools.now, Party::Us);
         self.stop_listening(tools);

@@ -254,7 +254,7 @@ fn ice_servers(ice: &Ice, local: SocketAddr, hops: &Hops, links: &mut Links) -> 
 }
 
 /// Credentials of a session of ICE, as hard to guess as keys.
-fn credentials(key_source: &mut KeySource) -> Credentials {
+pub(super) fn credentials(key_source: &mut KeySource) -> Credentials {
     Credentials::of(&key_source.next(Suite::AesCm128Sha1_80))
 }
 

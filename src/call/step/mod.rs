@@ -3,6 +3,7 @@
 mod answer;
 mod dial;
 mod direct;
+mod disturb;
 mod expect;
 mod media;
 mod options;
@@ -11,4 +12,5 @@ mod talk;
 
 pub(super) use answer::sent_response;
 pub(super) use dial::request_uri;
+pub(super) use disturb::Recovering;
 pub(super) use register::{binding_of, registrar_of};

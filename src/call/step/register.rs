@@ -32,11 +32,13 @@ pub(in crate::call) fn binding_of(
     account: &Account,
     login: Option<&Arc<Login>>,
     flow: Flow,
-    expires: u32,
+    (expires, tab): (u32, u8),
     owner: u64,
 ) -> Binding {
     let Registrar { domain, gruu, outbound, .. } = &**registrar;
-    let instance = || instance_of(&format!("sip:{}@{}", account.user, domain.trim_matches(['[', ']'])));
+    // Each tab is a device of its own.
+    let tab = if tab > 0 { format!(";tab={tab}") } else { String::new() };
+    let instance = || instance_of(&format!("sip:{}@{}{tab}", account.user, domain.trim_matches(['[', ']'])));
     Binding {
         flow,
         owner,
@@ -69,7 +71,7 @@ impl Leg {
     pub(in crate::call) fn begin_register(&mut self, tools: &mut Tools<'_>, step: &Register) -> Flowing {
         let Some(flow) = self.access(tools, None) else { return Flowing::Blocked };
         let Some(account) = tools.account else { return Flowing::Over };
-        let binding = binding_of(tools.registrar, account, tools.login, flow, step.expires, tools.owner);
+        let binding = binding_of(tools.registrar, account, tools.login, flow, (step.expires, tools.tab), tools.owner);
         let Some(handle) = tools.endpoint.register(tools.now, binding) else {
             return self.lose_link(crate::record::TransportFault::Unreachable);
         };
@@ -89,6 +91,9 @@ impl Leg {
         message: Option<&Message<'_>>,
     ) {
         self.registered = true;
+        if self.is_recovering() && self.recover_registered(tools) {
+            return;
+        }
         if self.phase != Phase::Registering {
             return self.note_refresh(tools);
         }
@@ -110,6 +115,9 @@ impl Leg {
     ) {
         self.registered = false;
         (self.registration, self.kept) = (None, None);
+        if self.is_recovering() {
+            return self.recover_unregistered(tools, (code, cause), message);
+        }
         if cause == Cause::Transport {
             self.lose_link(tools.fault.clone());
         }
@@ -132,7 +140,7 @@ impl Leg {
         if let Some(wait) = self.wait_to_register(tools, code, cause) {
             // What came of this one is not what comes of the step.
             self.facts.registration = None;
-            self.block(Phase::BackingOff, Some(tools.now + wait));
+            self.block(Phase::BackingOff, Some(self.page_timer(tools.now + wait)));
             return;
         }
         self.registering_since = None;

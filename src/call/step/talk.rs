@@ -63,11 +63,16 @@ impl Leg {
     pub(in crate::call) fn handle_deadline(&mut self, tools: &mut Tools<'_>) {
         let given_up = self.cancel_at.is_some_and(|at| at <= tools.now);
         let due = self.deadline.is_some_and(|at| at <= tools.now);
-        if !given_up && !due {
+        let overdue = self.recovery_deadline().is_some_and(|until| until <= tools.now);
+        if !given_up && !due && !overdue {
             return;
+        }
+        if overdue {
+            return self.fail_recovery(tools);
         }
         match self.phase {
             Phase::Dialling => self.give_up(tools),
+            Phase::Disturbed => self.come_back(tools),
             Phase::OpeningLink => {
                 (self.deadline, self.cancel_at) = (None, None);
                 self.give_up_unserved(tools);
@@ -96,6 +101,9 @@ impl Leg {
         }
         self.stop_listening(tools);
         self.finish_media(tools);
+        if self.is_recovering() && self.recover_ended(tools) {
+            return;
+        }
         match (self.phase, tools.actor.steps.get(self.step)) {
             // Talking until the far end hangs up, and it did.
             (Phase::Talking, Some(Step::Talk(Talk { duration: None, .. }))) => {

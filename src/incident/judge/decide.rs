@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::Failure;
 use super::explain::{Failed, PRICE, Pick, Q_LEAST, Set, Tally, Window, gain, posterior};
 use super::fault::Fault;
-use super::values::{Ids, NONE};
+use super::values::{Ids, NONE, Values};
 use super::{Judge, ms};
 use crate::incident::family::{FAMILIES, Family};
 use crate::incident::labels::{LABELS, Label};
@@ -97,7 +97,7 @@ impl Judge {
         for at in self.new_failures(family).filter(unexplained).take(NEWEST) {
             let ids = self.state.log.failures[at].ids;
             for (label, id) in Label::ALL.iter().zip(ids).filter(|(_, id)| *id != NONE) {
-                if !candidates.contains(&(*label, id)) && self.state.values.is_a_place(id) {
+                if !candidates.contains(&(*label, id)) && may_lie(&self.state.values, family, *label, id) {
                     candidates.push((*label, id));
                 }
             }
@@ -176,7 +176,7 @@ impl Judge {
                 if *place == u16::MAX {
                     let known = anew.iter().find(|fault| fault.id == id);
                     let taken = fixed.iter().any(|fault| fault.id == id);
-                    if taken || (known.is_none() && !state.values.is_a_place(id)) {
+                    if taken || (known.is_none() && !may_lie(&state.values, family, *label, id)) {
                         *place = u16::MAX - 1;
                     } else {
                         *place = window.tallies.len() as u16;
@@ -288,6 +288,9 @@ impl Judge {
         let wait_or = |why, candidates| if patient { Readiness::Unsure(why, candidates) } else { Readiness::Wait };
         if posterior(sets, tally.id) < SURE {
             return wait_or(Undecided::TooClose, candidates(sets, window, tally));
+        }
+        if family == Family::Probe {
+            return Readiness::Sure;
         }
         let log = self.state.log.failures.iter().rev().take_while(|failure| failure.at >= since);
         let own = log.filter(|failure| failure.family == family && failure.on(tally.label, tally.id));
@@ -441,3 +444,9 @@ fn candidates(sets: &[Set], window: &Window, own: &Tally) -> Vec<u32> {
 }
 
 const _: () = assert!(FAMILIES <= 16, "Seen holds a bit for each");
+
+/// Whether a fault may be looked for at a value. What the probe itself lacked lies at its own site, whatever the calls were that
+/// it spoilt.
+fn may_lie(values: &Values, family: Family, label: Label, id: u32) -> bool {
+    if family == Family::Probe { label == Label::Site } else { values.is_a_place(id) }
+}

@@ -377,6 +377,10 @@ impl Judge {
             Place { scope, value: value.name.clone() }
         };
         let site = if fault.everything { Scope::ProbeSite } else { Scope::Site };
+        if fault.family == Family::Probe {
+            let own = place(fault.id, Scope::ProbeSite);
+            return (own.scope, own.value, Vec::new(), None);
+        }
         if let Some((why, ids)) = &fault.undecided {
             let places: Vec<Place> = ids.iter().map(|id| place(*id, site)).collect();
             return (Scope::Undetermined, joined(&places), places, Some(*why));

@@ -239,6 +239,32 @@ fn everything_that_fails_from_one_site_only_is_the_probes_own_site() {
 }
 
 #[test]
+fn a_probe_that_stood_still_is_its_own_site_whatever_the_calls_had_in_common() {
+    let mut desk = Desk::new();
+    desk.minutes(10, &well);
+    let still = |it: &Attempt| it.gateway == "g2" && it.site == "s1";
+    desk.minutes(8, &|it| if still(it) { Class::ProbeStalled } else { Class::Ok });
+    assert_eq!(desk.told(), [(Change::Opened, "probe_site s1".to_owned())]);
+}
+
+#[test]
+fn an_only_site_that_stood_still_is_named_without_controls() {
+    let mut desk = Desk::new();
+    let only = |desk: &mut Desk, minutes: u64, class: Class| {
+        for call in 0..minutes * 15 {
+            desk.second += 4;
+            let mut one = attempt(desk.second, call as usize % 2, 0);
+            one.site = "s0".to_owned();
+            desk.place(one, &|_| class);
+            desk.turn();
+        }
+    };
+    only(&mut desk, 10, Class::Ok);
+    only(&mut desk, 3, Class::ProbeStalled);
+    assert_eq!(desk.told(), [(Change::Opened, "probe_site s0".to_owned())]);
+}
+
+#[test]
 fn two_agents_that_fail_for_different_causes_are_two_incidents() {
     let mut desk = Desk::new();
     desk.minutes(10, &well);

@@ -270,6 +270,13 @@ impl Session {
         self.config.direction = direction;
     }
 
+    /// We were away until now: what was sent to us meanwhile is no loss and no gap.
+    pub fn pause(&mut self, now: Instant) {
+        self.advance(now);
+        self.reception.pause(now);
+        self.outgoing.interrupt();
+    }
+
     /// A re-INVITE moved the far end. Symmetric addresses are learned anew.
     pub fn set_remote(&mut self, rtp: SocketAddr, rtcp: SocketAddr, now: Instant) {
         self.advance(now);

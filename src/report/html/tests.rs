@@ -68,7 +68,10 @@ fn calls_that_are_not_listed_are_counted() {
 fn unknown_says_not_measured_and_never_0() {
     let page = render(&failed(), &windows(10), &[]);
     let times = section(&page, "times");
-    assert!(times.contains("Not measured, because it did not occur: Registration delay, Until registered."), "{times}");
+    assert!(
+        times.contains("Not measured, because it did not occur: Registration delay, Until registered, Recovery."),
+        "{times}"
+    );
     assert!(section(&page, "expectations").contains("not measured"));
     let generator = section(&page, "generator");
     let turn = &generator[generator.find("Turn of a worker").expect("a row")..];

@@ -7,7 +7,7 @@ use super::set::ACCOUNT;
 use super::site::Site;
 use super::sites::Sites;
 use super::steps::{self, Scope};
-use super::{Constants, Input};
+use super::{Constants, Input, agent};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::ScenarioFile;
 use crate::scenario::file::scenario::{ActorFile, RegisteredFile};
@@ -49,6 +49,8 @@ pub(super) fn compile<'d>(
             }
             None => pool(actor, site, *at, report),
         };
+        let account_of = actor.account_of.as_ref().and_then(|other| holder(other, &actors, actor, *at, report));
+        let pool = account_of.map_or(pool, |other| actors[other].pool.clone());
         let registered = match actor.registered {
             Some(RegisteredFile::Standing) => Registered::Standing,
             Some(RegisteredFile::All) => Registered::All,
@@ -59,19 +61,24 @@ pub(super) fn compile<'d>(
             report.add(at.name("expires"), "`expires` of an actor that does not stay registered", help);
         }
         let registers = registered.stands() || steps.iter().any(|s| matches!(s, Step::Register(_)));
-        if registers && actor.account.is_none() && override_account.is_none() {
+        if registers && actor.account.is_none() && actor.account_of.is_none() && override_account.is_none() {
             let help = "add `account:` with a key of the target's `accounts:`";
             report.add(*at, format!("`{name}` registers, but has no account"), help);
         }
-        actors.push(Actor {
+        let built = Actor {
             name: (*name).to_owned(),
             target: site.over(actor.transport, at.key("transport"), report),
             pool,
+            account_of,
             registered,
             expires: actor.expires.unwrap_or(EXPIRES),
             when,
             steps,
-        });
+        };
+        if !at.doc().lossy {
+            agent::check(&built, &actor.steps, *at, report);
+        }
+        actors.push(built);
         places.push(*at);
     }
     check_circles(&actors, &places, report);
@@ -125,6 +132,28 @@ fn pool(actor: &ActorFile, site: &Site, at: At<'_>, report: &mut Report) -> Opti
         report.add(at.key("account"), format!("unknown account pool `{wanted}`"), help);
     }
     pool
+}
+
+/// Whose account an actor uses.
+fn holder(other: &str, before: &[Actor], actor: &ActorFile, at: At<'_>, report: &mut Report) -> Option<usize> {
+    let at_key = at.key("account_of");
+    if actor.account.is_some() {
+        report.add(at_key, "`account` and `account_of` are both given", "keep one of the two");
+    } else if matches!(actor.registered, Some(RegisteredFile::Standing | RegisteredFile::All)) {
+        let help = "leave `registered:` out and write a `register` step";
+        report.add(at_key, "an account of another actor is not registered for the whole run", help);
+    }
+    let found = before.iter().position(|known| known.name == other && known.pool.is_some());
+    if found.is_none() && !at.doc().lossy {
+        let names: Vec<&str> = before.iter().filter(|it| it.pool.is_some()).map(|it| it.name.as_str()).collect();
+        let message = format!("no actor `{other}` with an account stands before this one");
+        let help = match &names[..] {
+            [] => "write the actor that has the account first".to_owned(),
+            names => did_you_mean(other, "an actor", names),
+        };
+        report.add(at_key, message, help);
+    }
+    found
 }
 
 /// `--set user=… --set password=…`.

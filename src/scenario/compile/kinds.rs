@@ -66,9 +66,9 @@ fn kinds_of(actors: &[Actor], weights: &[Option<u32>]) -> Vec<Kind> {
     let mut group: Vec<usize> = (0..actors.len()).collect();
     for _ in 0..actors.len() {
         for (index, actor) in actors.iter().enumerate() {
-            if let Some(when) = &actor.when {
-                let least = group[index].min(group[when.actor]);
-                (group[index], group[when.actor]) = (least, least);
+            for other in actor.when.iter().map(|when| when.actor).chain(actor.account_of) {
+                let least = group[index].min(group[other]);
+                (group[index], group[other]) = (least, least);
             }
         }
     }
@@ -99,9 +99,11 @@ fn kinds_in_order(order: &[usize], kinds: &[Kind]) -> Vec<(usize, std::ops::Rang
 fn reorder(actors: &mut Vec<Actor>, places: &mut Vec<At<'_>>, order: &[usize]) {
     *places = order.iter().map(|index| places[*index]).collect();
     *actors = order.iter().map(|index| actors[*index].clone()).collect();
+    let now = |before: usize| order.iter().position(|index| *index == before).unwrap_or(before);
     for actor in actors {
+        actor.account_of = actor.account_of.map(now);
         if let Some(when) = &mut actor.when {
-            when.actor = order.iter().position(|index| *index == when.actor).unwrap_or(when.actor);
+            when.actor = now(when.actor);
         }
     }
 }

@@ -114,6 +114,13 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
     };
     plan.codecs = codecs::compile(file.media.codecs.as_deref(), at.key("media"), report);
     plan.srtp = srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report);
+    let connections = &file.connections;
+    plan.keeps_calls = connections.keep_calls.map_or(plan.keeps_calls, |period| period.0);
+    plan.pings_every = connections.ping_every.map(|period| period.0);
+    if plan.pings_every.is_some_and(|every| every < Duration::from_secs(1)) {
+        let help = "write 1s or more, or leave it out for no pings";
+        report.add(at.key("connections").key("ping_every"), "pings come too often", help);
+    }
     plan.challenge = file.challenge.unwrap_or(plan.challenge);
     if let Some(accounts) = &file.accounts {
         plan.accounts = lab_accounts(input, accounts, at.key("accounts"), report);

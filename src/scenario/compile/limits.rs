@@ -155,6 +155,7 @@ fn shortest(actor: &Actor, load: &Load) -> Duration {
         Step::HoldOpen => load.stop.after.max(length(load)).unwrap_or_default(),
         Step::Talk(talk) => talk.duration.map_or(Duration::ZERO, |length| length.mean()),
         Step::Wait(length) => length.mean(),
+        Step::Disturb(step) => step.lasts,
         _ => Duration::ZERO,
     };
     actor.steps.iter().map(length).sum()
@@ -171,6 +172,9 @@ fn accounts(plan: &Plan, places: &[At<'_>], report: &mut Report) {
     };
     for (index, (actor, at)) in plan.actors.iter().zip(places).enumerate() {
         let (Some(pool), Some(concurrency)) = (&actor.pool, of(index)) else { continue };
+        if actor.account_of.is_some() {
+            continue;
+        }
         let owners = plan.actors.iter().enumerate().filter(|(_, other)| shares(other, pool) && owns_account(other));
         let owned: u64 = owners.filter_map(|(other, _)| of(other)).sum();
         let have = pool.accounts.len() as u64;
@@ -199,7 +203,7 @@ fn all_of(actor: &Actor) -> Option<u64> {
 }
 
 fn shares(actor: &Actor, pool: &Arc<Pool>) -> bool {
-    actor.pool.as_ref().is_some_and(|own| Arc::ptr_eq(own, pool))
+    actor.account_of.is_none() && actor.pool.as_ref().is_some_and(|own| Arc::ptr_eq(own, pool))
 }
 
 /// Where the next attempt waits for one that is held, nothing would ever let go.

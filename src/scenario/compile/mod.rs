@@ -4,6 +4,7 @@
 
 mod accounts;
 mod actors;
+mod agent;
 mod alerts;
 mod codecs;
 mod doc;

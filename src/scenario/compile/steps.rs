@@ -6,14 +6,14 @@ use super::doc::{At, Report};
 use super::lab::reject;
 use super::session::{extensions, means};
 use super::site::{Site, check_trunk};
-use super::{Constants, headers, length, numbers};
+use super::{Constants, agent, headers, length, numbers};
 use crate::record::Party;
 use crate::scenario::file::scalar::Digits;
 use crate::scenario::file::step::{
     AnswerFile, CheckFile, DialFile, HoldWord, MediaWord, OutcomeFile, PartyWord, RawFile, SendWord, StepFile,
 };
 use crate::scenario::plan::{
-    Answer, Check, Dial, Direct, MediaMode, Options, Outcome, RawText, Register, Retry, Send, Step, Talk,
+    Answer, Check, Dial, Direct, Disturbance, MediaMode, Options, Outcome, RawText, Register, Retry, Send, Step, Talk,
 };
 use crate::sip::sdp::Direction;
 use crate::units::Period;
@@ -69,6 +69,12 @@ fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
             Step::Expect(Check::EndedBy { party, within: ended.within.0 })
         }
         StepFile::Options(options) => Step::Options(Options { expect: options.expect.as_ref().map(outcome) }),
+        StepFile::NetworkChange(file) => agent::network_change(file),
+        StepFile::Reload(file) => agent::reload(file, at.key("reload"), report),
+        StepFile::Frozen(file) => agent::away(Disturbance::Frozen, file, at.key("frozen"), report),
+        StepFile::Sleep(file) => agent::away(Disturbance::Sleep, file, at.key("sleep"), report),
+        StepFile::Offline(file) => agent::away(Disturbance::Offline, file, at.key("offline"), report),
+        StepFile::Throttled(file) => Step::Throttle(file.lasts.0),
     })
 }
 
@@ -101,6 +107,7 @@ fn dial(file: &DialFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
         headers,
         raw: file.raw.as_ref().map(|file| Box::new(raw(file, scope.constants, at.key("raw"), report))),
         media: media(file.media),
+        direction: direction(file.media),
         expect: file.expect.as_ref().map(outcome),
     })
 }
@@ -145,10 +152,12 @@ fn answer(file: &AnswerFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report)
     Answer {
         speaks: extensions(file.reliable, file.session_timer.as_ref(), scope.site.target.speaks, at, report),
         within: period(file.within, 60),
+        optional: file.optional,
         ring: file.ring.unwrap_or(true),
         after: period(file.after, 0),
         reject: file.reject.as_ref().map(reject),
         media: media(file.media),
+        direction: direction(file.media),
     }
 }
 
@@ -169,8 +178,16 @@ fn period(written: Option<Period>, default_seconds: u64) -> Duration {
 
 fn media(word: MediaWord) -> MediaMode {
     match word {
-        MediaWord::Audio => MediaMode::Audio,
+        MediaWord::Audio | MediaWord::Recvonly | MediaWord::Inactive => MediaMode::Audio,
         MediaWord::None => MediaMode::None,
+    }
+}
+
+fn direction(word: MediaWord) -> Direction {
+    match word {
+        MediaWord::Audio | MediaWord::None => Direction::SendRecv,
+        MediaWord::Recvonly => Direction::RecvOnly,
+        MediaWord::Inactive => Direction::Inactive,
     }
 }
 
@@ -191,6 +208,7 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
     }
     let mut call = Call::None;
     let mut registered = false;
+    let mut dialled = false;
     for (index, step) in steps.iter().enumerate() {
         let at = at.index(index);
         let (name, needs_call) = match step {
@@ -208,9 +226,18 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
                 registered = true;
                 continue;
             }
-            StepFile::Wait(_) | StepFile::Options(_) => continue,
+            StepFile::Wait(_) | StepFile::Options(_) | StepFile::Throttled(_) => continue,
+            StepFile::NetworkChange(_) => ("network_change", true),
+            StepFile::Reload(_) => ("reload", !registered && !dialled),
+            StepFile::Frozen(_) => ("frozen", !registered && !dialled),
+            StepFile::Sleep(_) => ("sleep", !registered && !dialled),
+            StepFile::Offline(_) => ("offline", !registered && !dialled),
         };
+        let connects = matches!(name, "reload" | "frozen" | "sleep" | "offline");
         match (needs_call, call) {
+            (true, _) if connects => {
+                report.add(at, format!("`{name}` before the agent is connected"), "put `register` before it");
+            }
             (true, Call::None) => {
                 report.add(at, format!("`{name}` before there is a call"), "put `dial` or `answer` before it");
             }
@@ -218,13 +245,14 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
                 let help = "take it out, or expect a code below 300";
                 report.add(at, format!("`{name}` after a call that is expected to be refused"), help);
             }
-            (false, Call::Up) => {
+            (false, Call::Up) if matches!(step, StepFile::Dial(_) | StepFile::Answer(_)) => {
                 let message = format!("`{name}` while a call is up");
                 report.add(at, message, "put `hangup` before it: an actor has one call at a time");
             }
             _ => {}
         }
-        call = after(step, call);
+        call = after(step, call, dialled);
+        dialled |= matches!(step, StepFile::Dial(_)) && call == Call::Up;
     }
 }
 
@@ -238,7 +266,7 @@ enum Call {
     Over,
 }
 
-fn after(step: &StepFile, call: Call) -> Call {
+fn after(step: &StepFile, call: Call, dialled: bool) -> Call {
     match step {
         StepFile::Dial(dial) => match &dial.expect {
             Some(expect) => {
@@ -252,6 +280,14 @@ fn after(step: &StepFile, call: Call) -> Call {
         StepFile::Answer(answer) if answer.reject.is_some() => Call::Refused,
         StepFile::Answer(_) => Call::Up,
         StepFile::Hangup => Call::None,
+        // It places the call again that was its own.
+        StepFile::Reload(_) => {
+            if dialled {
+                Call::Up
+            } else {
+                Call::None
+            }
+        }
         StepFile::Expect(CheckFile::EndedBy(_)) => Call::Over,
         StepFile::Talk(talk) if talk.duration.is_none() => Call::Over,
         _ => call,

@@ -50,6 +50,9 @@ pub struct LabFile {
     /// Limits on registrations, beside the licence. Default: none.
     #[serde(default)]
     pub registrations: LabRegistrationsFile,
+    /// What it does about the connections of others. Default: a call ends with its connection, and none is pinged.
+    #[serde(default)]
+    pub connections: LabConnectionsFile,
     /// What is out of order; of several that a call meets the first counts. Default: nothing.
     #[serde(default)]
     pub faults: Vec<FaultFile>,
@@ -84,6 +87,19 @@ pub struct LabMediaFile {
     /// Crypto suites in the order they are offered. Default: AES_CM_128_HMAC_SHA1_80 and _32 are offered, and all are
     /// accepted.
     pub crypto: Option<Vec<SuiteWord>>,
+}
+
+/// Connections of those who are registered at the lab or call it.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "connections")]
+pub struct LabConnectionsFile {
+    /// How long a call stays when the connection of one side is gone: so long that side may come back over another one with a
+    /// re-INVITE, and its places are taken. Default: 0s.
+    pub keep_calls: Option<Period>,
+    /// How often connections of WebSocket are pinged, from 1s. One that leaves a ping unanswered for 10 s is closed. Default:
+    /// never.
+    pub ping_every: Option<Period>,
 }
 
 /// Accounts of the lab.

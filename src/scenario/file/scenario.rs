@@ -77,6 +77,9 @@ pub struct ActorFile {
     pub transport: Option<TransportWord>,
     /// A key of the target's `accounts:`; left out for peers, which need none.
     pub account: Option<Digits>,
+    /// It uses the account that this other actor, written before it, has in the same attempt, over a connection and with a
+    /// Contact of its own: a second tab, or, at another target, the second phone of a pool. In place of `account`.
+    pub account_of: Option<String>,
     /// `standing`: as many accounts as attempts need are registered from before the first attempt to after the last, and
     /// refreshed. `all`: every account of its pool is. Default: by a `register` step only.
     pub registered: Option<RegisteredFile>,

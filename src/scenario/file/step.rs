@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
+use super::agent::{AwayFile, NetworkChangeFile, ReloadFile, ThrottledFile};
 use super::length::LengthFile;
 use super::scalar::{Digits, OneOrMany};
 use super::session::{MeansWord, ReliableWord, SessionTimerFile};
@@ -47,11 +48,28 @@ pub enum StepFile {
     Expect(CheckFile),
     /// Send OPTIONS and wait for its final response.
     Options(OptionsFile),
+    /// The agent's network changes in a call: its media comes from another address and port, and ICE begins anew by
+    /// re-INVITE. Done when audio comes again.
+    NetworkChange(NetworkChangeFile),
+    /// The agent's page is loaded again: the WebSocket ends without BYE; then it connects and registers again and places
+    /// the call of the last `dial` again, until that is answered.
+    Reload(ReloadFile),
+    /// The script of the agent's page stops, as that of a frozen tab: nothing of SIP is answered and nothing is sent, but the
+    /// browser answers pings of the WebSocket. Afterwards it goes on with what has come meanwhile.
+    Frozen(AwayFile),
+    /// The agent's machine sleeps: nothing is answered at all. Afterwards it connects again where the server has closed.
+    Sleep(AwayFile),
+    /// The agent has no network: nothing comes through either way. Afterwards it connects and registers again, and a call
+    /// goes on from another address by re-INVITE.
+    Offline(AwayFile),
+    /// From here on the page is in the background, where browsers let its timers fire once a minute only: answering by
+    /// itself and asking again come late. The next steps follow at once.
+    Throttled(ThrottledFile),
 }
 
 /// Steps of which nothing has to be said may be written as a bare word.
 fn bare_words(schema: &mut Schema) {
-    allow_bare(schema, &["register", "answer", "talk", "hold", "resume", "options"]);
+    allow_bare(schema, &["register", "answer", "talk", "hold", "resume", "options", "network_change", "reload"]);
 }
 
 /// Lets variants whose fields all have defaults be written as a bare word; `check` takes it for the empty mapping.
@@ -113,7 +131,8 @@ pub struct DialFile {
     pub headers: BTreeMap<String, Digits>,
     /// What the INVITE gets wrong on purpose, to see what the other side makes of it.
     pub raw: Option<RawFile>,
-    /// `none`: audio is offered, but not one packet is sent. Default: audio.
+    /// `none`: audio is offered, but not one packet is sent. `recvonly`, `inactive`: what is offered without a microphone.
+    /// Default: audio.
     #[serde(default)]
     pub media: MediaWord,
     /// Reliable provisional responses (RFC 3262). Default: as in the target's `sip:`.
@@ -165,6 +184,10 @@ pub enum MediaWord {
     Audio,
     /// Signalling only.
     None,
+    /// As a browser without a microphone: audio is received, and the description says that none is sent.
+    Recvonly,
+    /// Neither is sent nor received, and the description says so.
+    Inactive,
 }
 
 /// `answer`.
@@ -174,13 +197,17 @@ pub enum MediaWord {
 pub struct AnswerFile {
     /// An inbound call must arrive within this time, default 60s.
     pub within: Option<Period>,
+    /// No call need come: where none does in time, the attempt of this actor is over, and nothing is wrong. For devices of
+    /// one account of which the server calls one. Default: false.
+    pub optional: bool,
     /// Whether 180 is sent. Default: true.
     pub ring: Option<bool>,
-    /// Time between the INVITE and the final response, default 0s.
+    /// Time between the INVITE and the final response, default 0s. Web phones that answer by themselves wait for about 2s.
     pub after: Option<Period>,
     /// Refuse with this instead of answering.
     pub reject: Option<RejectFile>,
-    /// `none`: audio is answered, but not one packet is sent. Default: audio.
+    /// `none`: audio is answered, but not one packet is sent. `recvonly`, `inactive`: what is answered without a microphone.
+    /// Default: audio.
     pub media: MediaWord,
     /// Reliable provisional responses (RFC 3262). Default: as in the target's `sip:`.
     #[serde(rename = "100rel")]

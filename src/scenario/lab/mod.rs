@@ -43,6 +43,10 @@ pub struct LabPlan {
     pub codecs: Vec<Codec>,
     /// Encryption of audio on both sides; `None`: its callers do not encrypt, and the lab takes both.
     pub srtp: Option<Srtp>,
+    /// How long a call stays when the connection of one side is gone.
+    pub keeps_calls: Duration,
+    /// How often connections of WebSocket are pinged; one that does not answer is closed. `None`: none is.
+    pub pings_every: Option<Duration>,
     /// What is out of order. The first that fits a call counts.
     pub faults: Vec<Fault>,
 }
@@ -182,6 +186,8 @@ impl Default for LabPlan {
             licence: Some(LabLicence::new(20, refusal(403, "license limit exceeded"))),
             registrations: RegistrationLimits::default(),
             challenge: true,
+            keeps_calls: Duration::ZERO,
+            pings_every: None,
             speaks: Extensions {
                 timer: SessionTimer { expires: Some(SESSION_EXPIRES), ..SessionTimer::default() },
                 ..Extensions::default()

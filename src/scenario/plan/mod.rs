@@ -25,8 +25,10 @@ use super::filled::Filled;
 use super::safety::Safety;
 use super::text::{Text, Values};
 
+mod agent;
 mod server;
 
+pub use agent::{Disturb, Disturbance};
 pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
 
 /// One run's worth of work.
@@ -142,6 +144,8 @@ pub struct Actor {
     pub target: Arc<Target>,
     /// Its accounts; `None` for an actor without account (peer trunks, `ringfleet answer`).
     pub pool: Option<Arc<Pool>>,
+    /// The actor whose account it uses, over a connection of its own.
+    pub account_of: Option<usize>,
     /// How it is registered.
     pub registered: Registered,
     /// Expiry that standing registrations ask for, seconds.
@@ -243,6 +247,10 @@ pub enum Step {
     Expect(Check),
     /// Send OPTIONS and wait for its final response.
     Options(Options),
+    /// The agent is disturbed, and comes back.
+    Disturb(Disturb),
+    /// Timers of the agent's page fire once a minute only, for so long.
+    Throttle(Duration),
 }
 
 /// `register`.
@@ -293,6 +301,8 @@ pub struct Dial {
     pub headers: Vec<(String, Text)>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
+    /// What our description says of it.
+    pub direction: Direction,
     /// What the INVITE gets wrong on purpose.
     pub raw: Option<Box<RawText>>,
     /// Extensions of SIP that it speaks.
@@ -365,6 +375,8 @@ pub enum MediaMode {
 pub struct Answer {
     /// An inbound call must arrive within this time, default 60 s.
     pub within: Duration,
+    /// No call need come.
+    pub optional: bool,
     /// Whether 180 is sent.
     pub ring: bool,
     /// Time between the INVITE and the final response.
@@ -373,6 +385,8 @@ pub struct Answer {
     pub reject: Option<Reject>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
+    /// What our description says of it.
+    pub direction: Direction,
     /// Extensions of SIP that it speaks.
     pub speaks: Extensions,
 }

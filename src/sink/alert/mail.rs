@@ -76,10 +76,10 @@ impl Mail {
     }
 
     fn outcome(&self, error: &Error) -> Outcome {
-        let mut text = error.to_string();
-        if let Some(cause) = std::error::Error::source(error) {
-            text = format!("{text}: {cause}");
-        }
+        // What the server said is in the error itself; of what went wrong below, only the last cause is in plain words.
+        let causes = std::iter::successors(std::error::Error::source(error), |cause| cause.source());
+        let cause = causes.last().filter(|_| error.status().is_none());
+        let text = cause.map_or_else(|| error.to_string(), ToString::to_string);
         let reason = words(&text, &self.secrets);
         let kept = |because| Outcome::Kept(Kept { because, reason: reason.clone(), wait: None });
         // RFC 4954 §6: 530 and 535 are about who we are, 534 and 538 about how we say it. Another 5xx is about the mail.

@@ -5,6 +5,7 @@
 //! and, where the standard says so, answered. Messages are given with [`Endpoint::handle_message`]; while its events
 //! are drained the caller still holds the message, so an event does not repeat what stands in it.
 
+mod comeback;
 mod elsewhere;
 mod event;
 mod incoming;
@@ -16,7 +17,7 @@ use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustc_hash::{FxHashMap, FxHasher};
 
@@ -47,12 +48,15 @@ pub struct Config {
     /// Whether a request that starts something (INVITE, REGISTER, OPTIONS) and is not served waits for another place:
     /// see [`Event::Unserved`]. Default false: it has failed.
     pub fails_over: bool,
+    /// How long a call that is up stays when its connection is gone: so long the far end may come back over another, with
+    /// a request that refreshes the target. Default zero: it is over.
+    pub keeps_lost: Duration,
 }
 
 impl Default for Config {
     fn default() -> Self {
         let agent = concat!("ringfleet/", env!("CARGO_PKG_VERSION")).to_owned();
-        Self { agent, timers: Timers::default(), fails_over: false }
+        Self { agent, timers: Timers::default(), fails_over: false, keeps_lost: Duration::ZERO }
     }
 }
 
@@ -72,6 +76,8 @@ pub struct Endpoint {
     /// Those that are over, and until when they are remembered.
     over: VecDeque<(Instant, u64)>,
     timers: Wheel<Handle>,
+    /// Links whose entries stand still, with those that were due since.
+    suspended: FxHashMap<LinkId, Vec<Handle>>,
     salt: Salt,
     random: Random,
     out: Outbox,
@@ -101,6 +107,7 @@ impl Endpoint {
             reached: FxHashMap::default(),
             over: VecDeque::new(),
             timers: Wheel::new(now),
+            suspended: FxHashMap::default(),
             salt: Salt(random.next_u64()),
             random,
             out: Outbox::default(),
@@ -366,17 +373,25 @@ impl Endpoint {
             }
             let place = &mut self.places[handle.index as usize];
             place.armed = None;
+            if self.holds_back(handle) {
+                continue;
+            }
+            let place = &self.places[handle.index as usize];
             if matches!(place.entry, Entry::Remnant(_)) {
                 self.settle(now, handle);
                 continue;
             }
-            self.with_entry(now, handle, |context, entry| match entry {
-                Entry::Session(session) => session.handle_timeout(context),
-                Entry::Registration(registration) => registration.handle_timeout(context),
-                Entry::Options(options) => options.handle_timeout(context),
-                Entry::Remnant(_) | Entry::Free => {}
-            });
+            self.run_entry(now, handle);
         }
+    }
+
+    fn run_entry(&mut self, now: Instant, handle: Handle) {
+        self.with_entry(now, handle, |context, entry| match entry {
+            Entry::Session(session) => session.handle_timeout(context),
+            Entry::Registration(registration) => registration.handle_timeout(context),
+            Entry::Options(options) => options.handle_timeout(context),
+            Entry::Remnant(_) | Entry::Free => {}
+        });
     }
 
     /// The next message to send.

@@ -163,6 +163,7 @@ impl Endpoint {
             links: &self.links,
             agent: &self.config.agent,
             fails_over: self.config.fails_over,
+            keeps_lost: self.config.keeps_lost,
             random: &mut self.random,
             out: &mut self.out,
         }

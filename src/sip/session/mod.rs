@@ -125,6 +125,8 @@ pub struct Session {
     invited_key: Option<u64>,
     next_number: u32,
     linger_until: Option<Instant>,
+    /// Its link is gone, and so long it waits for the far end to come back over another.
+    lost_until: Option<Instant>,
     /// What our INVITE gets wrong on purpose.
     raw: Option<Arc<Raw>>,
 }
@@ -219,6 +221,7 @@ impl Session {
             invited_key: None,
             next_number: 1,
             linger_until: None,
+            lost_until: None,
         }
     }
 
@@ -271,7 +274,8 @@ impl Session {
         let served = self.served.as_ref().and_then(|served| served.timer.as_ref()).and_then(Server::deadline);
         let change = self.changes.first().and_then(Change::retry_at);
         let refresh = self.refresh.as_ref().filter(|_| self.state == State::Up).map(|refresh| refresh.at);
-        let others = [requests, served, self.provisionals.deadline(), change, refresh, self.linger_until];
+        let others =
+            [requests, served, self.provisionals.deadline(), change, refresh, self.linger_until, self.lost_until];
         others.into_iter().fold(invite, soonest)
     }
 
@@ -354,6 +358,11 @@ impl Session {
             State::Over => self.linger_until = None,
             // Its end was told when it was refused; only the ACK is missing.
             State::Refusing => self.end(None),
+            State::Up if !context.keeps_lost.is_zero() => {
+                self.lost_until = Some(context.now + context.keeps_lost);
+                (self.invite, self.offer) = (None, Offer::Settled);
+                self.changes.clear();
+            }
             _ => {
                 self.end(None);
                 context.tell(Event::LinkLost { session: context.handle });
@@ -361,6 +370,11 @@ impl Session {
         }
         // Nothing can be sent to any fork either.
         self.requests.clear();
+    }
+
+    /// Its requests go over another flow from now on: one of the two sides has come back by another way.
+    pub fn reroute(&mut self, flow: Flow) {
+        (self.flow, self.lost_until) = (flow, None);
     }
 
     /// Nobody is at the other end: a request without any response yet will get none.
@@ -376,6 +390,10 @@ impl Session {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, context: &mut Context<'_>) {
+        if self.lost_until.is_some_and(|until| until <= context.now) {
+            self.end(None);
+            return context.tell(Event::LinkLost { session: context.handle });
+        }
         self.handle_invite_timeout(context);
         self.handle_request_timeouts(context);
         self.handle_served_timeout(context);
@@ -469,7 +487,7 @@ impl Session {
     fn end(&mut self, linger_until: Option<Instant>) {
         self.state = State::Over;
         self.linger_until = linger_until;
-        (self.invite, self.unserved, self.refresh) = (None, None, None);
+        (self.invite, self.unserved, self.refresh, self.lost_until) = (None, None, None, None);
         (self.offered, self.bye_after_ack) = (None, None);
         self.changes.clear();
         self.early.clear();

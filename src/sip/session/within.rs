@@ -60,6 +60,11 @@ impl Session {
             let headers: Vec<(&str, &str)> = refusal.headers.iter().map(|(name, it)| (*name, it.as_str())).collect();
             return self.answer(context, request, (flow, key), refusal.code, &headers);
         }
+        // RFC 5626 §5.3: what refreshes the target over another connection shows where the far end is now.
+        let moved = flow.link != self.flow.link && context.link(flow).is_some_and(|link| link.transport.is_reliable());
+        if moved && matches!(method, Method::Invite | Method::Update) {
+            self.reroute(flow);
+        }
         match method {
             Method::Bye => self.handle_bye(context, request, flow, key),
             Method::Invite => self.handle_reinvite(context, request, flow, key),

@@ -1,0 +1,73 @@
+//! The file of a watch is read again while it runs.
+
+use rustc_hash::FxHashSet;
+
+use super::{Running, moment};
+use crate::call::MemberId;
+use crate::net::clock;
+use crate::scenario::diagnostic::Diagnostics;
+use crate::scenario::watch::{Check, Watch};
+use crate::watch::notify::Senders;
+use crate::watch::shown::TroubleOf;
+
+impl Running<'_> {
+    pub(super) fn recurring(&self) -> Vec<crate::pace::calendar::Check> {
+        self.watch.checks.iter().flat_map(Check::lines).map(|line| line.recurring).collect()
+    }
+
+    /// Other checks from now on; with a mistake in the file those of before go on.
+    pub(super) fn reload(&mut self, loaded: Result<Watch, Diagnostics>) {
+        let watch = match loaded {
+            Ok(watch) => watch,
+            Err(mistakes) => {
+                self.not_reloaded(format!("{mistakes}\nthe file is not read again: the watch goes on as it was"));
+                return;
+            }
+        };
+        let senders = match Senders::new(&watch.alerts) {
+            Ok(senders) => senders,
+            Err(error) => {
+                self.not_reloaded(format!("notify: {error}: the watch goes on as it was"));
+                return;
+            }
+        };
+        if (&watch.influx, watch.metrics, &watch.page, &watch.site)
+            != (&self.watch.influx, self.watch.metrics, &self.watch.page, &self.watch.site)
+        {
+            self.note("site, sinks and page are those of before until the watch is started again".to_owned());
+        }
+        let before: Vec<MemberId> = self.lines.values().map(|line| line.member).collect();
+        let old = std::mem::replace(&mut self.watch, watch);
+        let (lines, of_check) = (std::mem::take(&mut self.lines), std::mem::take(&mut self.of_check));
+        if let Err(error) = self.set_out() {
+            // Those that have joined leave; nothing was started yet.
+            let joined: FxHashSet<MemberId> = self.lines.values().map(|line| line.member).collect();
+            joined.into_iter().for_each(|member| self.stage.worker.leave(member));
+            (self.watch, self.lines, self.of_check) = (old, lines, of_check);
+            if let Some(shown) = &mut self.shown {
+                shown.set_watch(&self.watch);
+            }
+            self.not_reloaded(format!("{error}: the watch goes on as it was"));
+            return;
+        }
+        self.sheets.replace(&self.watch);
+        self.incidents.replace(&self.watch, clock::now(), clock::timestamp());
+        if let Some(notifier) = &self.notifier {
+            notifier.replace(senders);
+        }
+        let before: FxHashSet<MemberId> = before.into_iter().collect();
+        before.into_iter().for_each(|member| self.stage.worker.leave(member));
+        let checks = self.recurring();
+        self.calendar.replace(self.watch.zone.clone(), checks, moment());
+        self.board.write(|figures| figures.reloads.0 += 1);
+        self.show_trouble(TroubleOf::File, None);
+        let (checks, lines) = (self.watch.checks.len(), self.lines.len());
+        self.note(format!("the file is read again (checks: {checks}, lines: {lines})"));
+    }
+
+    pub(super) fn not_reloaded(&mut self, why: String) {
+        self.board.write(|figures| figures.reloads.1 += 1);
+        self.show_trouble(TroubleOf::File, Some(&why));
+        self.note(why);
+    }
+}
