@@ -8,11 +8,10 @@ use std::time::Duration;
 use super::host::{self, StartError, Stop};
 use crossbeam_channel::Sender;
 
-use crate::media::audio;
 use crate::media::clock::NtpClock;
 use crate::net::clock;
 use crate::net::tls::{SelfSigned, dtls_identity};
-use crate::pbx::{self, Config, Pbx};
+use crate::pbx::{Config, Pbx};
 use crate::reactor::{Reactor, Security};
 use crate::scenario::lab::LabPlan;
 use crate::scenario::plan::Policy;
@@ -40,7 +39,6 @@ impl Lab {
     pub fn start(plan: LabPlan, address: SocketAddr) -> Result<Self, StartError> {
         let signed = SelfSigned::new(&plan.domain, address.ip()).map_err(StartError::Tls)?;
         let (ca, security) = (signed.ca, Security { acceptor: Some(signed.acceptor), servers: Vec::new() });
-        pbx::CODECS.into_iter().for_each(audio::prepare);
         let now = clock::now();
         let since_epoch = clock::timestamp().as_duration().try_into().unwrap_or_default();
         let spoken = plan.srtp.as_ref().is_none_or(|srtp| srtp.policy != Policy::Off);

@@ -164,7 +164,10 @@ impl Workers {
     /// [`StartError`].
     pub fn prepare(settings: &Settings) -> Result<Prepared, StartError> {
         preflight::check(settings)?;
-        prepare_audio(&settings.plan);
+        // A far end speaks what it is asked for, and is seldom asked for all.
+        if settings.listen.is_none() {
+            prepare_audio(&settings.plan);
+        }
         let mut prepared = Prepared {
             reactors: Vec::new(),
             listening: None,

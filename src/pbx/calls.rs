@@ -25,7 +25,7 @@ use crate::webrtc::{self, Credentials};
 const NO_RESPONSE: Duration = Duration::from_secs(40);
 
 /// What the lab speaks, in the order of its own offers.
-pub const CODECS: [Codec; 4] = [Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus];
+const CODECS: [Codec; 4] = [Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus];
 
 /// The longest ringing: a caller that vanished without CANCEL is not kept for ever.
 pub(super) const RING_LIMIT: Duration = Duration::from_secs(600);

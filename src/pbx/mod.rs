@@ -10,5 +10,4 @@ mod limits;
 mod registrar;
 mod station;
 
-pub use calls::CODECS;
 pub use station::{Config, Pbx};

@@ -54,15 +54,10 @@ impl Frames {
         let tones: [Vec<i16>; TONES] = std::array::from_fn(|tone| {
             (0..FRAME * times).map(sine(Marker::frequency(tone), LEVEL_DBOV, times)).collect()
         });
-        let symbol = |before: usize, tone: usize| {
-            let mut code = coder();
-            (0..RUN_IN).for_each(|_| drop(code(&tones[before])));
-            [(); 2].map(|()| code(&tones[tone]).into_boxed_slice())
-        };
         let tone: Vec<i16> = (0..TONE_LOOP * times).map(sine(TONE_HZ, TONE_DBOV, times)).collect();
         Self {
             speech: looped(coder(), spoken(times, &tones).chunks(FRAME * times)),
-            symbols: (0..TONES * TONES).map(|pair| symbol(pair / TONES, pair % TONES)).collect(),
+            symbols: symbols(coder(), &tones),
             tone: looped(coder(), tone.chunks(FRAME * times)),
             silence: looped(coder(), [vec![0; FRAME * times].as_slice()].into_iter()).remove(0),
         }
@@ -89,6 +84,21 @@ impl Frames {
     }
 }
 
+/// Each symbol behind each other one, coded as one marker without end in which every pair comes once: the Lyndon words of
+/// one and of two tones in their order are a de Bruijn sequence.
+fn symbols(mut code: impl FnMut(&[i16]) -> Vec<u8>, tones: &[Vec<i16>; TONES]) -> Vec<[Frame; 2]> {
+    let order =
+        (0..TONES).flat_map(|tone| std::iter::once(tone).chain((tone + 1..TONES).flat_map(move |more| [tone, more])));
+    let mut symbols = vec![<[Frame; 2]>::default(); TONES * TONES];
+    let mut before = TONES - 1;
+    (0..RUN_IN).for_each(|_| drop(code(&tones[before])));
+    for tone in order {
+        symbols[before * TONES + tone] = [(); 2].map(|()| code(&tones[tone]).into_boxed_slice());
+        before = tone;
+    }
+    symbols
+}
+
 /// The loop of speech, with tones where markers go: their sync, and the last tone of it for the rest of them.
 fn spoken(times: usize, tones: &[Vec<i16>; TONES]) -> Vec<i16> {
     let mut linear = speech::speech(times);
@@ -107,7 +117,21 @@ fn spoken(times: usize, tones: &[Vec<i16>; TONES]) -> Vec<i16> {
 /// The frames of audio that is played over and over, as they come once the coder has settled.
 fn looped<'a>(mut code: impl FnMut(&[i16]) -> Vec<u8>, frames: impl Iterator<Item = &'a [i16]> + Clone) -> Vec<Frame> {
     let length = frames.clone().count();
-    let passes = 1 + RUN_IN.div_ceil(length);
-    let coded = std::iter::repeat_n(frames, passes).flatten().map(|frame| code(frame).into_boxed_slice());
-    coded.skip((passes - 1) * length).collect()
+    let from = length - RUN_IN % length;
+    let coded = frames.cycle().skip(from).take(RUN_IN + length).map(|frame| code(frame).into_boxed_slice());
+    coded.skip(RUN_IN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_symbol_is_there_behind_every_other_in_both_codecs() {
+        for (codec, length) in [(Codec::G722, 160), (Codec::Opus, 80)] {
+            let Frames { speech, symbols, tone, silence } = of(codec);
+            assert_eq!((speech.len(), symbols.len(), tone.len(), silence.len()), (200, 256, 5, length));
+            assert!(symbols.iter().flatten().chain(speech).chain(tone).all(|frame| frame.len() == length), "{codec:?}");
+        }
+    }
 }

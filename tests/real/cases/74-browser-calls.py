@@ -18,6 +18,15 @@ browser.install()
 phone = browser.Phone()
 
 
+def starved(over, calls):
+    """Whether a side had not the time for its audio, which a machine of two cores with a browser at work takes from it at times:
+    packets came to the browser in heaps, or it had to make up a tenth of what it played, or our own record says that we stood
+    still, or that what the browser sent came in heaps."""
+    stats = over["stats"]
+    browser_was = bool(stats) and (stats["jitter_ms"] > 30 or stats["concealed"] > stats["samples"] / 10)
+    return browser_was or any(call["class"] in ("probe.stalled", "media.choppy") for call in calls)
+
+
 def heard_by_browser(what, over, codec, role, level=0.01):
     """What the browser saw of a call: audio came and went, by this codec, in this role of DTLS, over the loopback."""
     stats = over["stats"]
@@ -33,15 +42,30 @@ def heard_by_browser(what, over, codec, role, level=0.01):
     checks.that(stats["energy"] > 0 and stats["level"] > level, f"{what}: the browser hears nothing: {stats}")
 
 
-def heard_by_us(what, call, codec, audio="two_way"):
+def heard_by_us(what, call, codec):
     """Our record of a call with the browser."""
     got = {name: call.get(name) for name in ("class", "audio", "codec", "media_fault", "srtp_unauthenticated")}
-    wanted = {"class": "ok", "audio": audio, "codec": codec, "media_fault": None, "srtp_unauthenticated": 0}
+    wanted = {"class": "ok", "audio": "two_way", "codec": codec, "media_fault": None, "srtp_unauthenticated": 0}
     good = checks.equal(got, wanted, f"{what}: our record")
     good &= checks.that(call.get("srtp") and call.get("dtls_done_ms") is not None, f"{what}: no keys by DTLS")
     good &= checks.that(call.get("level_dbov") is not None and call["level_dbov"] > -45, f"{what}: {call.get('level_dbov')} dBov")
     if not good:
         print(call, flush=True)
+
+
+def described(what, over):
+    """Ours, as the browser got it, without a relay between: what the browser offers and we do not speak is left out, so that it
+    sends none of it, and what both share stays shared."""
+    theirs = next((text for name, text in over["sdp"].items() if name.startswith("local")), "")
+    ours = next((text for name, text in over["sdp"].items() if name.startswith("remote")), "")
+    if "local offer" in over["sdp"]:
+        checks.that("transport-cc" in theirs and "a=extmap:" in theirs and " red/" in theirs, f"{what}: its offer: {theirs}")
+    else:
+        checks.that("a=extmap:" not in theirs and " red/" not in theirs, f"{what}: its answer: {theirs}")
+    for line in ("a=group:BUNDLE 0", "a=mid:0", "a=rtcp-mux", "a=fingerprint:sha-256 "):
+        checks.that(line in ours, f"{what}: no {line}: {ours}")
+    for word in ("transport-cc", "a=extmap", "red/"):
+        checks.that(word not in ours, f"{what}: {word}: {ours}")
 
 
 def server(url, port, codecs):
@@ -61,8 +85,8 @@ def agent_calls_browser(what, scheme, url, codecs, mime):
         finished = run("call-browser", on="browser", out=f"{what.replace(' ', '-')}-{attempt}", args=["--records", "all"],
                        **{"caller.transport": scheme})
         over = phone.wait(number, "over")
-        # 3: this machine paused for so long, with a browser at work on it, that the run does not judge; it says so itself.
-        if finished.code != 3:
+        # 3: our own side was late, and does not judge.
+        if finished.code != 3 and not starved(over, finished.calls):
             break
     calls = [call for call in finished.calls if call["direction"] == "outbound"]
     if checks.equal((finished.code, len(calls)), (0, 1), f"{what}: exit code, records"):
@@ -71,28 +95,39 @@ def agent_calls_browser(what, scheme, url, codecs, mime):
     else:
         finished.show()
     heard_by_browser(what, over, mime, "client")
+    if what.startswith("straight"):
+        described(what, over)
 
 
-def browser_calls_agent(what, scheme, url):
+def browser_calls_agent(what, scheme, url, source="echo"):
     """The browser calls an agent who stays registered; the agent begins DTLS, as answers of ours have it."""
-    result = []
-    waiting = threading.Thread(target=lambda: result.append(
-        run("browser-calls", on="browser", out=what.replace(" ", "-"), args=["--records", "all"],
-            **{"actors.agent.transport": scheme})))
-    waiting.start()
-    # An agent who is not there yet is called again.
-    for _ in range(5):
-        number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=1001)
-        over = phone.wait(number, "over")
-        if any(event == "confirmed" for event, *_ in over["events"]):
+    for attempt in range(3):
+        result = []
+        waiting = threading.Thread(target=lambda out: result.append(
+            run("browser-calls", on="browser", out=out, args=["--records", "all"],
+                **{"actors.agent.transport": scheme})), args=[f"{what.replace(' ', '-')}-{attempt}"])
+        waiting.start()
+        # An agent who is not there yet is called again.
+        for _ in range(5):
+            number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=1001, source=source)
+            over = phone.wait(number, "over")
+            if any(event == "confirmed" for event, *_ in over["events"]):
+                break
+        waiting.join()
+        if not starved(over, result[0].calls):
             break
-    waiting.join()
     calls = [call for call in result[0].calls if call["direction"] == "inbound"]
-    if checks.equal(len(calls), 1, f"{what}: records"):
+    if not checks.equal(len(calls), 1, f"{what}: records"):
+        result[0].show()
+    elif source == "echo":
         heard_by_us(what, calls[0], "opus")
     else:
-        result[0].show()
+        # Sound that is none of ours, and heard as such.
+        call = calls[0]
+        checks.equal((call["audio_rx"], call["codec"]), ("noise", "opus"), f"{what}: what we hear")
+        checks.that(call["first_audio_ms"] is not None and call["level_dbov"] > -50, f"{what}: {call['level_dbov']} dBov")
     heard_by_browser(what, over, "audio/opus", "server")
+    described(what, over)
 
 
 timing = []
@@ -103,17 +138,24 @@ far_port = os.environ["FAR_PORT"]
 far = start("answer", RINGFLEET, "answer", "--listen", f"127.0.0.1:{far_port}", "--behaviour", "speech", "--out",
             CASE / "answered", "--quiet")
 wait_until(lambda: listens(far_port), "ringfleet answer listens")
-for count, (scheme, url) in enumerate(urls.items(), 1):
+answered, spoilt = 0, False
+for scheme, url in urls.items():
     what = f"relay {scheme} browser calls"
-    number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=8123)
-    over = phone.wait(number, "over")
-    wait_until(lambda: len(records(CASE / "answered")) == count, f"{what}: the record of the far end")
+    for _ in range(3):
+        number = phone.begin("call", url, 1015, DOMAIN, PASSWORD, target=8123)
+        over = phone.wait(number, "over")
+        answered += 1
+        wait_until(lambda: len(records(CASE / "answered")) == answered, f"{what}: the record of the far end")
+        if not starved(over, records(CASE / "answered")[-1:]):
+            break
+        spoilt = True
     heard_by_us(what, records(CASE / "answered")[-1], "opus")
     heard_by_browser(what, over, "audio/opus", over["stats"].get("dtls_role"))
     server(url, os.environ["SIP_PORT"], ["opus", "PCMA"])
     what = f"relay {scheme} agent calls"
     agent_calls_browser(what, scheme, url, ["opus", "PCMA"], "audio/opus")
-checks.equal(stop(far, signal.SIGINT), 0, "answer: exit code")
+# 1 where a call failed, as one may that is made again.
+checks.that(stop(far, signal.SIGINT) in ((0, 1) if spoilt else (0,)), "answer: exit code")
 
 # Media straight between agent and browser: the lab passes descriptions through.
 ports = subprocess.run([sys.executable, HERE / "ports.py", "LAB"], stdout=subprocess.PIPE, text=True, check=True)
@@ -134,7 +176,9 @@ for codec, mime in (("G722", "audio/G722"), ("PCMU", "audio/PCMU")):
     server(urls["ws"], lab_port, [codec])
     agent_calls_browser(f"straight {codec}", "ws", urls["ws"], [codec], mime)
 
-# The beep of the fake microphone is sound that is none of ours; the lab's echo brings it back.
+# The beep of the fake microphone: our agent hears it, and the lab's echo brings it back.
+server(urls["ws"], lab_port, ["opus"])
+browser_calls_agent("straight beep", "ws", urls["ws"], source="beep")
 number = phone.begin("call", urls["ws"], 1015, DOMAIN, PASSWORD, target=2000, source="beep")
 heard_by_browser("the beep", phone.wait(number, "over"), "audio/opus", "server")
 checks.equal(phone.end(), 0, "exit code of the web phone")
