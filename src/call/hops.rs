@@ -85,6 +85,12 @@ impl Hops {
         self.servers.iter().position(|(known, _)| known == server)
     }
 
+    /// The first place of a server that is of a family.
+    pub(super) fn first(&self, number: usize, ipv4: bool) -> Option<Hop> {
+        let (_, places) = self.servers.get(number)?;
+        places.iter().map(|place| place.hop).find(|hop| hop.address.is_ipv4() == ipv4)
+    }
+
     /// A server by its number.
     pub(super) fn server(&self, number: usize) -> Option<&Server> {
         self.servers.get(number).map(|(server, _)| server)

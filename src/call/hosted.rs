@@ -12,6 +12,7 @@ use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::keep_alive::{Action, PING};
 use crate::sip::message::{Message, ParseError};
 use crate::sip::stun::{self, Binding};
+use crate::station::streams::PeerEvent;
 use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Rungs, Station};
 
 impl Station for Callers {
@@ -19,6 +20,10 @@ impl Station for Callers {
 
     fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         self.look_back(now, Some(arrived));
+        if self.streams.handle_bytes(now, arrived, flow.link, bytes) {
+            self.tell_streams(now);
+            return None;
+        }
         if self.is_hushed(flow, bytes) {
             return None;
         }
@@ -28,7 +33,7 @@ impl Station for Callers {
     fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>) {
         self.look_back(now, Some(packet.arrived));
         self.streams.handle_packet(packet);
-        self.tell_seconds();
+        self.tell_streams(now);
     }
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
@@ -51,9 +56,13 @@ impl Station for Callers {
                 }
             }
         });
+        self.tell_streams(now);
     }
 
     fn handle_link(&mut self, now: Instant, link: LinkId, event: LinkEvent) {
+        if self.streams.handle_link(now, link, &event) {
+            return self.tell_streams(now);
+        }
         match event {
             LinkEvent::Climbed(rungs) => self.climbed = Some((link, rungs)),
             LinkEvent::Opened(known) => {
@@ -130,7 +139,7 @@ impl Station for Callers {
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now, None, None);
         self.streams.handle_timeout(now);
-        self.tell_seconds();
+        self.tell_streams(now);
     }
 
     fn stop(&mut self, now: Instant) {
@@ -209,6 +218,17 @@ impl Station for Callers {
 }
 
 impl Callers {
+    /// Tells legs what their streams came to.
+    fn tell_streams(&mut self, now: Instant) {
+        self.tell_seconds();
+        while let Some((me, event)) = self.streams.poll_peer_event() {
+            self.with_leg(now, me, |leg, tools| match event {
+                PeerEvent::Gathered => leg.handle_gathered(tools),
+                PeerEvent::Failed => leg.handle_peer_failed(tools),
+            });
+        }
+    }
+
     /// Treats what arrived over a link.
     pub(super) fn receive(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64> {
         if stun::is_stun(bytes) {

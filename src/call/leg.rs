@@ -68,6 +68,8 @@ pub(super) enum Phase {
     Ringing,
     /// An RTP port to answer with.
     OpeningAnswerPort,
+    /// What servers of ICE say of our addresses, before an offer or an answer.
+    Gathering,
     /// The ACK to our answer.
     AwaitingAck,
     Talking,
@@ -353,6 +355,10 @@ impl Leg {
                 self.interrupt();
                 self.refuse_call(tools, 480);
             }
+            Phase::Gathering if self.session.is_some() => {
+                self.interrupt();
+                self.refuse_call(tools, 480);
+            }
             Phase::Closing | Phase::Unregistering | Phase::HangingUp | Phase::Cancelling => {}
             // Its response is under way; what it brings is undone.
             Phase::Registering | Phase::Pinging | Phase::AwaitingAck => {}
@@ -380,8 +386,9 @@ impl Leg {
         self.up = false;
         self.note_forks(tools);
         self.ended_by(tools.now, Party::Us);
+        let reason = self.farewell(tools);
         self.finish_media(tools);
-        tools.endpoint.bye(tools.now, session, None);
+        tools.endpoint.bye(tools.now, session, reason);
     }
 
     /// Notes who ended an established call.

@@ -115,6 +115,12 @@ impl Links {
         Access::Ask(link)
     }
 
+    /// The number of a link that is for something else than SIP, and none of these.
+    pub(super) fn other(&mut self) -> LinkId {
+        self.next += 1;
+        LinkId(self.next)
+    }
+
     /// A link was opened. Tells what for and towards what; `None` where it was not asked for.
     pub(super) fn opened(&mut self, link: LinkId) -> Option<(Purpose, SocketAddr)> {
         let (purpose, open, remote) = self.purposes.get_mut(&link)?;

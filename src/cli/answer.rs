@@ -22,8 +22,8 @@ use crate::pace::{Length, Load, Schedule, Stop};
 use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::scenario::plan::{
-    Actor, Answer, KeepAlive, LargeRequests, MediaMode, Plan, Policy, PublicAddress, Registered, Reject, Server, Srtp,
-    Step, Talk, Target, Transport,
+    Actor, Answer, Ice, KeepAlive, LargeRequests, MediaMode, Plan, Policy, PublicAddress, Registered, Reject, Server,
+    Srtp, Step, Talk, Target, Transport,
 };
 use crate::scenario::safety::Safety;
 use crate::sink::RunFolder;
@@ -176,6 +176,7 @@ fn plan(args: &Args) -> Plan {
         codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus],
         opus: Wishes::default(),
         srtp: Srtp::new(args.srtp),
+        ice: Ice::default(),
         rtp_ports: None,
         trunks: BTreeMap::new(),
         pairing_header: Some(args.pairing_header.clone()),

@@ -80,7 +80,10 @@ fn about(record: &CallRecord) -> String {
             [record.ice_check_ms, record.ice_connected_ms, record.dtls_done_ms].map(|ms| number(ms, " ms"));
         let reached = format!("first check {check}, pair {pair}, DTLS {dtls} after the description");
         let fault = record.media_fault.as_ref().map_or_else(String::new, |fault| format!("; {fault}"));
-        ("ICE and DTLS", format!("{reached}{fault}"))
+        let way = record.media_path.as_ref().map_or_else(String::new, |way| format!(", {}", way.replace('_', " ")));
+        let servers = record.ice_server_fault.as_ref().filter(|_| record.media_fault.is_none());
+        let servers = servers.map_or_else(String::new, |servers| format!("; {servers}"));
+        ("ICE and DTLS", format!("{reached}{way}{fault}{servers}"))
     });
     let packets = record.first_packet_ms.map(|ms| {
         let audio = number(record.first_audio_ms, " ms");

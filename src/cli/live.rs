@@ -1,5 +1,6 @@
 //! `ringfleet check --live FILE...`: the servers of the files, reached step by step: DNS, TCP, TLS, the upgrade to WebSocket,
-//! OPTIONS and, where a scenario says with which account, REGISTER. Nothing is dialled.
+//! OPTIONS, the STUN and TURN servers that a target names and, where a scenario says with which account, REGISTER. Nothing is
+//! dialled.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -9,11 +10,16 @@ use std::time::Duration;
 use super::run::{addresses, security};
 use super::session::run_id;
 use crate::engine::{Lab, Names, Settings, Told, Workers};
-use crate::net::clock;
+use crate::net::tls::dtls_identity;
+use crate::net::{clock, ice};
 use crate::pace::Load;
+use crate::reactor::Security;
 use crate::record::{Anchor, CallRecord, Class};
 use crate::scenario::compile::Compiled;
 use crate::scenario::plan::{Actor, Options, Plan, Register, Registered, Server, Step};
+use crate::sip::flow::Hop;
+use crate::sip::sdp::crypto::{KeySource, Suite};
+use crate::webrtc::{self, Credentials};
 
 /// A server that says nothing is given up after this: Timer F (RFC 3261 §17.1.2.2), and a connection's time before it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -53,7 +59,10 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
         Ok(found) => found,
         Err(refused) => return failed(out, "dns", Class::TransportDns.name(), refused.text()),
     };
-    let places = servers.iter().flat_map(|(_, hops)| hops.iter().map(|hop| hop.address.to_string()));
+    let places = servers
+        .iter()
+        .filter(|(server, _)| !server.turn)
+        .flat_map(|(_, hops)| hops.iter().map(|hop| hop.address.to_string()));
     passed(out, "dns", took.as_secs_f64() * 1e3, &places.collect::<Vec<_>>().join(", "))?;
     let security = match security(&servers, lab) {
         Ok(security) => security,
@@ -98,15 +107,16 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
     let whole = record.started_at.map(|started| record.ended_at.duration_since(started).as_secs_f64() * 1e3);
     let took = whole.unwrap_or_default() - record.connect_ms.unwrap_or_default();
     passed(out, "options", took.max(0.0), &record.code.map_or_else(String::new, |code| format!("{code} {reason}")))?;
+    let servers_of_ice = climb_to_relays(actor, (&servers, &security), out)?;
     if actor.pool.is_none() {
-        return Ok(true);
+        return Ok(servers_of_ice);
     }
     let register = Register { expires: EXPIRES, retry: None, expect: None };
     match attempt(&settings(plan_of(plan, actor, Step::Register(register)))) {
         Some(record) if record.class == Class::Ok => {
             let who = record.account.as_deref().unwrap_or_default();
             passed(out, "register", record.rrd_ms.unwrap_or_default(), who)?;
-            Ok(true)
+            Ok(servers_of_ice)
         }
         Some(record) => {
             let reason = record.reason.as_deref().unwrap_or_default();
@@ -115,6 +125,53 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
         }
         None => failed(out, "register", Class::Unknown.name(), "the attempt came to nothing"),
     }
+}
+
+/// Asks the STUN and TURN servers of an actor. Whether all of them gave what they are there for.
+fn climb_to_relays(
+    actor: &Actor,
+    (servers, security): (&[(Server, Vec<Hop>)], &Security),
+    out: &mut impl Write,
+) -> io::Result<bool> {
+    let ice = &actor.target.ice;
+    if ice.servers.is_empty() {
+        return Ok(true);
+    }
+    let identity = match dtls_identity() {
+        Ok(identity) => identity,
+        Err(error) => return failed(out, "stun", Class::Unknown.name(), &error.to_string()),
+    };
+    let mut keys = KeySource::new(clock::secret());
+    // Whether a way by UDP, and one by a connection, came to something.
+    let (mut udp, mut connection, mut well) = (None, None, true);
+    for server in &ice.servers {
+        let rung = if server.login.is_some() { "turn" } else { "stun" };
+        let found = servers.iter().position(|(known, _)| *known == server.server);
+        let Some((index, hop)) = found.and_then(|index| Some((index, *servers[index].1.first()?))) else { continue };
+        let (credentials, dialer) = (
+            Credentials::of(&keys.next(Suite::AesCm128Sha1_80)),
+            security.servers.get(index).cloned().unwrap_or_default(),
+        );
+        let asked = webrtc::Server {
+            name: server.uri.clone(),
+            address: hop.address,
+            reliable: hop.transport.is_reliable(),
+            login: server.login.clone().map(|(username, password)| webrtc::Login { username, password }),
+        };
+        let asked = ice::ask(asked, (hop.transport, &dialer), Arc::clone(&identity), credentials, ice.within);
+        let of_way = if hop.transport.is_reliable() { &mut connection } else { &mut udp };
+        *of_way = Some(asked.is_ok() || *of_way == Some(true));
+        match asked {
+            Ok(took) => passed(out, rung, took.as_secs_f64() * 1e3, &server.uri)?,
+            Err(text) => well = failed(out, rung, Class::MediaNoRelay.name(), &text)?,
+        }
+    }
+    if (udp, connection) == (Some(false), Some(true)) {
+        let text =
+            "no server answers by UDP, and one does by TCP: UDP is blocked here, and media can go by that relay only";
+        return failed(out, "udp", Class::MediaFirewallBlocked.name(), text);
+    }
+    Ok(well)
 }
 
 /// One attempt of one step, by the server of an actor.

@@ -188,8 +188,7 @@ pub(super) fn addresses(plan: &Plan, lab: Option<&Lab>, nameserver: Option<Socke
     let (mut known, mut ttls): Found = (Vec::new(), Vec::new());
     for actor in &plan.actors {
         let target = &actor.target;
-        let peers = target.trunks.values().filter_map(|trunk| trunk.peer.as_ref());
-        for server in std::iter::once(&target.server).chain(peers) {
+        for server in target.servers() {
             if known.iter().any(|(other, _)| other == server) {
                 continue;
             }

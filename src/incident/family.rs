@@ -111,7 +111,8 @@ impl Family {
             Class::CallNotAcceptable | Class::CallBadAnswer | Class::MediaSrtpFailed | Class::MediaDtlsFailed => {
                 Self::Negotiation
             }
-            Class::MediaIceFailed
+            Class::MediaNoRelay
+            | Class::MediaIceFailed
             | Class::MediaFirewallBlocked
             | Class::MediaNoRtp
             | Class::MediaOneWay

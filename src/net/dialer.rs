@@ -14,6 +14,8 @@ use crate::sip::flow::{Hop, Transport};
 pub struct Dialer {
     tls: Option<Client>,
     web: Option<Arc<WebSettings>>,
+    /// What comes over it is not cut into messages.
+    raw: bool,
 }
 
 impl Dialer {
@@ -26,7 +28,7 @@ impl Dialer {
         let wanted = hops.iter().any(|hop| secure(hop.transport))
             || hops.is_empty() && (server.sips || server.transport.is_some_and(secure));
         let tls = wanted.then(|| Client::new(&server.tls, lab)).transpose()?;
-        Ok(Self { tls, web: server.web.clone() })
+        Ok(Self { tls, web: server.web.clone(), raw: server.turn })
     }
 
     /// Begins what comes above TCP.
@@ -45,6 +47,6 @@ impl Dialer {
             Some(settings) => Some(WebSocket::client(settings)?),
             None => return Err(missing("WebSocket")),
         };
-        Ok(Above { tls, web })
+        Ok(Above { tls, web, raw: self.raw })
     }
 }

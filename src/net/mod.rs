@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod dialer;
 pub mod drops;
+pub mod ice;
 pub mod listen;
 pub mod resolve;
 pub mod stream;

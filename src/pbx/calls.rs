@@ -272,7 +272,10 @@ impl Pbx {
             return;
         };
         let public = self.endpoint.public_address(call.flow.link).map(|ip| SocketAddr::new(ip, local.port()));
-        let made = || webrtc::Config { public, ..webrtc::Config::new(local, offer.is_none(), credentials()) };
+        let made = || {
+            let config = webrtc::Config { public, ..webrtc::Config::new(local, offer.is_none(), credentials()) };
+            (config, Vec::new())
+        };
         self.streams.prepare(now, port, made);
         if let Some(offer) = offer {
             self.streams.follow_restart(port, offer, credentials);

@@ -264,6 +264,8 @@ impl Station for Pbx {
 
     fn handle_media(&mut self, _: Instant, packet: MediaPacket<'_>) {
         self.streams.handle_packet(packet);
+        // Whoever calls a lab sees what came of the path, and hangs up.
+        while self.streams.poll_peer_event().is_some() {}
     }
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
@@ -299,6 +301,7 @@ impl Station for Pbx {
         self.endpoint.handle_timeout(now);
         self.drain_endpoint(now, None);
         self.streams.handle_timeout(now);
+        while self.streams.poll_peer_event().is_some() {}
     }
 
     fn stop(&mut self, now: Instant) {

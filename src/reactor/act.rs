@@ -20,8 +20,10 @@ impl<S: Station> Reactor<S> {
                         self.out.forget(start);
                         continue;
                     };
-                    let bytes = self.out.since(start);
-                    wire.see(owner, &Message { at: now, sent: true, local, remote: flow.remote, transport, bytes });
+                    if let Some(transport) = transport {
+                        let bytes = self.out.since(start);
+                        wire.see(owner, &Message { at: now, sent: true, local, remote: flow.remote, transport, bytes });
+                    }
                     self.out.push(index, flow.remote, start);
                     if self.out.is_full() {
                         self.out.flush(&mut self.sockets, &mut self.health);

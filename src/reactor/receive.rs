@@ -139,13 +139,15 @@ impl<S: Station> Reactor<S> {
         if let Err(error) = stream.flush() {
             return self.sockets.lose_by(link, &error);
         }
-        let (remote, local, transport) = (stream.remote(), *local, stream.transport().name());
+        let (remote, local, transport, raw) = (stream.remote(), *local, stream.transport().name(), stream.is_raw());
         let mut whole = false;
         let state = stream.receive(&mut self.read_buffer, |bytes| {
             self.health.received += 1;
             whole = true;
             let owner = self.station.handle_sip(now, now, Flow { link, remote }, bytes);
-            wire.see(owner.unwrap_or(0), &Message { at: now, sent: false, local, remote, transport, bytes });
+            if !raw {
+                wire.see(owner.unwrap_or(0), &Message { at: now, sent: false, local, remote, transport, bytes });
+            }
         });
         let goes = self.sockets.accepted.note_read(now, link, (whole, stream.is_within_message()), stream.held());
         self.sockets.dismiss(goes);

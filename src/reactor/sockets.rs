@@ -120,12 +120,14 @@ impl Sockets {
         self.places[index] = Some(socket);
     }
 
-    /// Socket, own address and transport of a link.
-    pub(super) fn of_link(&self, link: LinkId) -> Option<(usize, SocketAddr, &'static str)> {
+    /// Socket, own address and transport of a link; no transport where it carries something else than SIP.
+    pub(super) fn of_link(&self, link: LinkId) -> Option<(usize, SocketAddr, Option<&'static str>)> {
         let index = *self.links.get(&link)?;
         match self.places[index].as_ref()? {
-            Kind::Sip { udp, .. } => Some((index, udp.local(), Transport::Udp.name())),
-            Kind::Stream { local, stream, .. } => Some((index, *local, stream.transport().name())),
+            Kind::Sip { udp, .. } => Some((index, udp.local(), Some(Transport::Udp.name()))),
+            Kind::Stream { local, stream, .. } => {
+                Some((index, *local, (!stream.is_raw()).then(|| stream.transport().name())))
+            }
             _ => None,
         }
     }
@@ -305,7 +307,7 @@ mod tests {
         let settings = TlsSettings { name: "lab".into(), roots: Roots::Given(ca), ..TlsSettings::default() };
         let session = Client::new(&settings, None).expect("settings").connect().expect("a session");
         let (mut sockets, now) = (Sockets::default(), clock::now());
-        let above = Above { tls: Some(session), web: None };
+        let above = Above { tls: Some(session), ..Above::default() };
         sockets.open_stream(poll.registry(), LinkId(1), (remote, None), above, now).expect("a socket");
         let Some(Kind::Stream { stream, .. }) = sockets.get_mut(0) else { panic!("there is one") };
         while stream.advance().expect("no error") != Advance::Waiting {}

@@ -168,6 +168,8 @@ impl CallRecord {
             dtls_done_ms: between(rungs.described, rungs.dtls_done),
             first_audio_ms: figures.first_audio_ms,
             media_fault: peer.and_then(|peer| peer.fault.as_ref()).map(ToString::to_string),
+            media_path: peer.and_then(|peer| peer.relays).map(|relays| path_of(relays).to_owned()),
+            ice_server_fault: peer.and_then(|peer| peer.servers.clone()),
             recovery_ms: facts.recovery.as_ref().and_then(|recovery| recovery.took).map(millis),
             recovery_from: facts.recovery.as_ref().map(|recovery| recovery.from.to_owned()),
             recovery_tries: facts.recovery.as_ref().map(|recovery| recovery.tries),
@@ -237,6 +239,16 @@ fn reason(facts: &Facts, response: Option<&FinalResponse>) -> Option<String> {
     match (phrase, text) {
         (Some(phrase), Some(text)) if !phrase.eq_ignore_ascii_case(text) => Some(format!("{phrase}; {text}")),
         (phrase, text) => phrase.or(text).map(str::to_owned),
+    }
+}
+
+/// Which way media went: by a relay of ours, by one of the other side's.
+fn path_of(relays: (bool, bool)) -> &'static str {
+    match relays {
+        (false, false) => "direct",
+        (true, false) => "our_relay",
+        (false, true) => "their_relay",
+        (true, true) => "both_relays",
     }
 }
 

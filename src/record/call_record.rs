@@ -157,6 +157,13 @@ pub struct CallRecord {
     /// Why ICE or DTLS came to nothing.
     #[serde(default)]
     pub media_fault: Option<String>,
+    /// Which way media of WebRTC went: `direct`, by `our_relay` (TURN), by `their_relay` or by `both_relays`; `null` where
+    /// it had none, or was not WebRTC's.
+    #[serde(default)]
+    pub media_path: Option<String>,
+    /// What is wrong with the STUN and TURN servers of the target, each by its URI, whether the call needed them or not.
+    #[serde(default)]
+    pub ice_server_fault: Option<String>,
     /// From the opening of media to the first sound that was more than silence.
     #[serde(default)]
     pub first_audio_ms: Option<f64>,

@@ -127,6 +127,8 @@ classes! {
 
     /// No RTP arrived although the call was answered.
     MediaNoRtp = "media.no_rtp";
+    /// Media may go by a relay (TURN) only, and no server gave one.
+    MediaNoRelay = "media.no_relay";
     /// ICE found no path for media: no pair of addresses worked both ways.
     MediaIceFailed = "media.ice_failed";
     /// DTLS came to no keys for media.

@@ -47,6 +47,7 @@ fn may_be_ours(class: Class, stood: Duration) -> bool {
         | Class::RegTimeout
         | Class::RegBindingLost
         | Class::TransportOptions
+        | Class::MediaNoRelay
         | Class::MediaIceFailed
         | Class::MediaDtlsFailed
         | Class::MediaFirewallBlocked
@@ -178,6 +179,7 @@ fn unconnected(fault: &Fault) -> Class {
         // The other side signals, so it is there; what it said of its addresses is not to blame, as its own checks
         // would have shown others.
         Fault::Blocked { .. } => Class::MediaFirewallBlocked,
+        Fault::NoRelay { .. } => Class::MediaNoRelay,
         fault if fault.rung() < Rung::DtlsDone => Class::MediaIceFailed,
         _ => Class::MediaDtlsFailed,
     }

@@ -424,6 +424,19 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         ],
         sources: "000-10, 000-19"
     }
+    MediaNoRelay {
+        causes: [
+            "User name or password at the TURN server is wrong, or has run out (401).",
+            "The TURN server cannot be reached from here: UDP 3478 (or TCP 3478, TLS 5349) is not open.",
+            "The server is full, or the user has as many allocations as it allows (486, 508).",
+        ],
+        next: [
+            "Read media_fault of the record: it tells what each server said, by its URI.",
+            "Where UDP is blocked, name the server as turn:HOST?transport=tcp or turns:HOST too.",
+            "Look into the log of the TURN server for the time of the call.",
+        ],
+        sources: "RFC 8656 §5, §7, §19, RFC 8489 §9.2"
+    }
     MediaIceFailed {
         causes: [
             "The other side offers addresses that cannot be reached from here: those of another network, or names of mDNS.",

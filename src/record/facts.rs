@@ -215,6 +215,10 @@ pub struct PeerFacts {
     pub rungs: webrtc::Rungs,
     /// Why the next rung was not.
     pub fault: Option<webrtc::Fault>,
+    /// Media went by a relay of ours, and by one of the other side's; `None` where it had no path.
+    pub relays: Option<(bool, bool)>,
+    /// What is wrong with servers of STUN and TURN.
+    pub servers: Option<String>,
 }
 
 /// How an agent came back after it was disturbed on purpose.

@@ -10,15 +10,19 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Channel, MediaPacket, Output, PortId};
+use rustc_hash::FxHashMap;
+use thin_vec::ThinVec;
+
+use super::{Channel, LinkEvent, MediaPacket, Output, PortId};
 use crate::media::clock::NtpClock;
 use crate::media::codec::opus::Wishes;
 use crate::media::{self, Codec, Config, Report, Session, Source};
+use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::sdp::peering::{LocalPeering, Role};
 use crate::sip::sdp::{AudioCodec, Negotiated, Sdp};
 use crate::timer::Wheel;
 use crate::units::Random;
-use crate::webrtc::{self, Credentials, Identity, Peer, Remote};
+use crate::webrtc::{self, Credentials, Handled, Identity, Peer, Remote, Via};
 
 /// The configuration of a stream as both sides agreed on it; `None` where it has no address or codec to send with.
 pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpClock) -> Option<Config> {
@@ -67,6 +71,9 @@ pub struct Streams<O> {
     packet: Vec<u8>,
     out: VecDeque<Pending>,
     events: VecDeque<(O, media::Event)>,
+    peer_events: VecDeque<(O, PeerEvent)>,
+    /// Connections to servers of ICE: of which place, its generation, and the number of the server there.
+    relays: FxHashMap<LinkId, (u32, u32, usize)>,
     /// Streams whose awaited packet has come, and when.
     heard: VecDeque<(O, Instant)>,
     next_phase: u32,
@@ -75,6 +82,30 @@ pub struct Streams<O> {
     counts: Counts,
     /// Packets for a pair that is closed.
     stray: u64,
+}
+
+/// What the peer of a stream came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PeerEvent {
+    /// Its candidates are known: it can be described.
+    Gathered,
+    /// It will not come to keys; [`Peer::fault`] says why.
+    Failed,
+}
+
+/// A connection to a server of ICE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RelayLink {
+    /// Number of the server among those of the peer.
+    pub by: usize,
+    /// Its own number.
+    pub link: LinkId,
+    /// TCP or TLS.
+    pub transport: Transport,
+    /// Where the server is.
+    pub remote: SocketAddr,
+    /// Index of the server that the station was given.
+    pub server: u16,
 }
 
 /// How many streams there were.
@@ -96,6 +127,8 @@ struct Place<O> {
     session: Option<Box<Session>>,
     /// Brings path and keys, where the stream is one of WebRTC.
     peer: Option<Box<Peer>>,
+    /// Connections to servers of the peer, by their number there.
+    relays: ThinVec<(usize, LinkId, SocketAddr)>,
     armed: Option<Instant>,
     /// Nothing goes out and nothing is taken in: its owner is cut off, or does not run.
     mute: bool,
@@ -107,6 +140,9 @@ struct Place<O> {
 
 #[derive(Debug)]
 enum Pending {
+    OpenLink(RelayLink),
+    CloseLink(LinkId),
+    LinkPacket { flow: Flow, bytes: Range<usize> },
     Open { port: PortId, range: Option<(u16, u16)>, local: IpAddr },
     Close(PortId),
     Packet { port: PortId, channel: Channel, to: SocketAddr, bytes: Range<usize> },
@@ -128,6 +164,8 @@ impl<O: Copy> Streams<O> {
             packet: Vec::new(),
             out: VecDeque::new(),
             events: VecDeque::new(),
+            peer_events: VecDeque::new(),
+            relays: FxHashMap::default(),
             heard: VecDeque::new(),
             next_phase: 0,
             room: watched,
@@ -145,6 +183,7 @@ impl<O: Copy> Streams<O> {
                 watched: false,
                 session: None,
                 peer: None,
+                relays: ThinVec::new(),
                 armed: None,
                 mute: false,
                 last: None,
@@ -168,21 +207,60 @@ impl<O: Copy> Streams<O> {
         self.counts
     }
 
-    /// Makes the stream one of WebRTC, unless it is one, and gives what a description of ours says of that. `None`
-    /// where WebRTC is not spoken, or the addresses of `config` cannot be offered.
-    pub fn prepare(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        config: impl FnOnce() -> webrtc::Config,
-    ) -> Option<&LocalPeering> {
-        let identity = self.identity.as_ref()?;
-        let place = self.places.get_mut(port.0 as usize)?;
-        let random = &mut self.random;
-        let peer = place
-            .peer
-            .get_or_insert_with(|| Box::new(Peer::new(config(), Arc::clone(identity), random.next_u64(), now)));
-        Some(peer.ours())
+    /// Makes the stream one of WebRTC, unless it is one, with the connections to its servers. Nothing happens where
+    /// WebRTC is not spoken.
+    pub fn prepare(&mut self, now: Instant, port: PortId, config: impl FnOnce() -> (webrtc::Config, Vec<RelayLink>)) {
+        let Some(identity) = &self.identity else { return };
+        let Some(place) = self.places.get_mut(port.0 as usize).filter(|place| place.peer.is_none()) else { return };
+        let (config, links) = config();
+        place.peer = Some(Box::new(Peer::new(config, Arc::clone(identity), self.random.next_u64(), now)));
+        for link in links {
+            place.relays.push((link.by, link.link, link.remote));
+            self.relays.insert(link.link, (port.0, place.generation, link.by));
+            self.out.push_back(Pending::OpenLink(link));
+        }
+        self.drain(port);
+    }
+
+    /// A link was opened or lost; false where it is none of a stream.
+    pub fn handle_link(&mut self, now: Instant, link: LinkId, event: &LinkEvent) -> bool {
+        let Some((index, generation, by)) = self.relays.get(&link).copied() else { return false };
+        let place = self.places.get_mut(index as usize).filter(|place| place.generation == generation);
+        if let Some(peer) = place.and_then(|place| place.peer.as_mut()) {
+            match event {
+                LinkEvent::Climbed(_) => {}
+                LinkEvent::Opened(_) => peer.handle_connection(now, by, Ok(())),
+                LinkEvent::Lost(_, text) => peer.handle_connection(now, by, Err(text.clone())),
+            }
+            self.drain(PortId(index));
+        }
+        if matches!(event, LinkEvent::Lost(..)) {
+            self.relays.remove(&link);
+        }
+        true
+    }
+
+    /// Bytes of a link arrived; false where it is none of a stream.
+    pub fn handle_bytes(&mut self, now: Instant, arrived: Instant, link: LinkId, bytes: &[u8]) -> bool {
+        let Some((index, generation, by)) = self.relays.get(&link).copied() else { return false };
+        let Some(place) = self.places.get_mut(index as usize).filter(|place| place.generation == generation) else {
+            return true;
+        };
+        let (peer, session) = (&mut place.peer, &mut place.session);
+        if let Some(peer) = peer {
+            peer.handle_bytes(now, by, bytes, |from, packet| match session {
+                Some(session) if media::rtcp::is_rtcp(packet) => session.handle_rtcp(arrived, from, packet),
+                Some(session) => session.handle_rtp(arrived, from, packet),
+                None => {}
+            });
+        }
+        self.drain(PortId(index));
+        true
+    }
+
+    /// The next thing that a peer of a stream came to.
+    pub fn poll_peer_event(&mut self) -> Option<(O, PeerEvent)> {
+        self.peer_events.pop_front()
     }
 
     /// What a description of ours says of WebRTC where no socket stands behind it.
@@ -290,6 +368,12 @@ impl<O: Copy> Streams<O> {
         }
         let place = self.places.get_mut(port.0 as usize)?;
         (place.peer, place.armed) = (None, None);
+        for (_, link, _) in std::mem::take(&mut place.relays) {
+            // One that was lost is closed.
+            if self.relays.remove(&link).is_some() {
+                self.out.push_back(Pending::CloseLink(link));
+            }
+        }
         let session = place.session.take();
         place.generation += 1;
         self.room += u32::from(place.watched);
@@ -307,22 +391,23 @@ impl<O: Copy> Streams<O> {
         if place.as_ref().is_some_and(|place| place.mute) {
             return;
         }
-        let taken = place.is_some_and(|place| match (&mut place.peer, &mut place.session, channel) {
-            (Some(peer), ..) if webrtc::is_stun(bytes) || webrtc::is_dtls(bytes) => {
-                peer.handle_packet(arrived, from, bytes)
-            }
-            (_, None, _) => false,
-            (_, Some(session), Channel::Rtp) if !media::rtcp::is_rtcp(bytes) => {
-                session.handle_rtp(arrived, from, bytes);
-                if session.last_received() == Some(arrived) {
-                    place.last = Some(arrived);
+        let taken = place.is_some_and(|place| {
+            let handled = match &mut place.peer {
+                Some(peer) => peer.handle_packet(arrived, from, bytes),
+                None => Handled::Media(from, bytes),
+            };
+            match (handled, &mut place.session, channel) {
+                (Handled::Taken, ..) => return true,
+                (Handled::Stray, ..) | (_, None, _) => return false,
+                (Handled::Media(from, bytes), Some(session), Channel::Rtp) if !media::rtcp::is_rtcp(bytes) => {
+                    session.handle_rtp(arrived, from, bytes);
+                    if session.last_received() == Some(arrived) {
+                        place.last = Some(arrived);
+                    }
                 }
-                true
+                (Handled::Media(from, bytes), Some(session), _) => session.handle_rtcp(arrived, from, bytes),
             }
-            (_, Some(session), _) => {
-                session.handle_rtcp(arrived, from, bytes);
-                true
-            }
+            true
         });
         self.stray += u64::from(!taken);
         self.tell_awaited(port);
@@ -369,6 +454,14 @@ impl<O: Copy> Streams<O> {
         Some(match pending {
             Pending::Open { port, range, local } => Output::OpenPort { port, range, local },
             Pending::Close(port) => Output::ClosePort(port),
+            Pending::OpenLink(RelayLink { link, transport, remote, server, .. }) => {
+                Output::OpenLink { link, transport, remote, local: None, local_port: 0, server }
+            }
+            Pending::CloseLink(link) => Output::CloseLink(link),
+            Pending::LinkPacket { flow, bytes } => {
+                buffer.extend_from_slice(&self.arena[bytes]);
+                Output::Sip { flow, owner: 0 }
+            }
             Pending::Packet { port, channel, to, bytes } => {
                 buffer.extend_from_slice(&self.arena[bytes]);
                 Output::Media { port, channel, to }
@@ -389,22 +482,28 @@ impl<O: Copy> Streams<O> {
 
     /// Takes what the peer of a stream has to send and to tell; gives its deadline.
     fn drain_peer(&mut self, port: PortId) -> Option<Instant> {
-        let Place { peer: Some(peer), session, .. } = self.places.get_mut(port.0 as usize)? else { return None };
+        let Place { peer: Some(peer), session, relays, owner, .. } = self.places.get_mut(port.0 as usize)? else {
+            return None;
+        };
         loop {
             match peer.poll_output(&mut self.packet) {
-                webrtc::Output::Transmit(to) => {
+                webrtc::Output::Transmit(via) => {
                     let start = self.arena.len();
                     self.arena.extend_from_slice(&self.packet);
-                    let (channel, bytes) = (Channel::Rtp, start..self.arena.len());
-                    self.out.push_back(Pending::Packet { port, channel, to, bytes });
+                    self.out.extend(pending((port, Channel::Rtp), relays, via, start..self.arena.len()));
                 }
                 webrtc::Output::Event(event) => {
+                    let told = match event {
+                        webrtc::Event::Gathered => Some(PeerEvent::Gathered),
+                        webrtc::Event::Failed(_) => Some(PeerEvent::Failed),
+                        _ => None,
+                    };
+                    self.peer_events.extend(owner.zip(told));
                     let (now, Some(session)) = (peer.now(), session.as_mut()) else { continue };
                     match event {
                         webrtc::Event::Connected { remote, keys } => session.secure(remote, keys, now),
                         webrtc::Event::Moved(remote) => session.set_remote(remote, remote, now),
-                        // It is the peer's own to tell why.
-                        webrtc::Event::Failed(_) => {}
+                        webrtc::Event::Gathered | webrtc::Event::Failed(_) => {}
                     }
                 }
                 webrtc::Output::Timeout(at) => return at,
@@ -424,8 +523,14 @@ impl<O: Copy> Streams<O> {
                         media::session::Channel::Rtp => Channel::Rtp,
                         media::session::Channel::Rtcp => Channel::Rtcp,
                     };
-                    self.arena.extend_from_slice(&self.packet);
-                    self.out.push_back(Pending::Packet { port, channel, to, bytes: start..self.arena.len() });
+                    let via = match &mut place.peer {
+                        Some(peer) => peer.carry(to, &self.packet, &mut self.arena),
+                        None => {
+                            self.arena.extend_from_slice(&self.packet);
+                            Via::Datagram(to)
+                        }
+                    };
+                    self.out.extend(pending((port, channel), &place.relays, via, start..self.arena.len()));
                 }
                 media::Output::Idle => return None,
                 media::Output::Event(event) => {
@@ -434,6 +539,22 @@ impl<O: Copy> Streams<O> {
                 }
                 media::Output::Timeout(at) => return Some(at),
             }
+        }
+    }
+}
+
+/// A packet, the way that it goes; `None` where the connection to its server is not known.
+fn pending(
+    (port, channel): (PortId, Channel),
+    relays: &[(usize, LinkId, SocketAddr)],
+    via: Via,
+    bytes: Range<usize>,
+) -> Option<Pending> {
+    match via {
+        Via::Datagram(to) => Some(Pending::Packet { port, channel, to, bytes }),
+        Via::Connection(by) => {
+            let (_, link, remote) = relays.iter().find(|(known, ..)| *known == by)?;
+            Some(Pending::LinkPacket { flow: Flow { link: *link, remote: *remote }, bytes })
         }
     }
 }

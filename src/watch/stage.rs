@@ -128,8 +128,7 @@ impl Stage {
         let lab = self.lab_of(check)?;
         let mut servers: Vec<(Server, u16, Vec<Hop>)> = Vec::new();
         for actor in &check.plan.actors {
-            let peers = actor.target.trunks.values().filter_map(|trunk| trunk.peer.as_ref());
-            for server in std::iter::once(&actor.target.server).chain(peers) {
+            for server in actor.target.servers() {
                 if servers.iter().any(|(other, ..)| other == server) {
                     continue;
                 }

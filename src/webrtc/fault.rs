@@ -16,6 +16,12 @@ pub enum Rung {
 /// Why a peer did not come to keys.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
+    /// Media may go by a relay only, and no server gives one.
+    #[error("media may go by a relay only, and there is none: {servers}")]
+    NoRelay {
+        /// What is wrong with each server.
+        servers: String,
+    },
     /// The other side's description has no fingerprint.
     #[error("the other side gave no fingerprint of its certificate")]
     NoFingerprint,
@@ -70,6 +76,7 @@ impl Fault {
     /// The rung that was not reached.
     pub fn rung(&self) -> Rung {
         match self {
+            Self::NoRelay { .. } => Rung::Gathered,
             Self::NoIce | Self::NoCandidate { .. } => Rung::FirstCheck,
             Self::Blocked { .. } | Self::NoPair { .. } => Rung::Connected,
             Self::NoFingerprint

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hmac::{Hmac, KeyInit, Mac};
 use is::stun::{StunMessage, StunPacket};
-use is::{Candidate, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
+use is::{Candidate, CandidateKind, IceAgent, IceAgentEvent, IceCreds, Protocol, Sha1HmacProvider};
 use sha1::Sha1;
 
 use super::Remote;
@@ -47,10 +47,10 @@ pub(super) struct Checks {
 }
 
 impl Ice {
-    /// `public` is what others see of `local`, where that is another address.
+    /// Without candidates.
     pub(super) fn new(
         credentials: &Credentials,
-        (local, public): (SocketAddr, Option<SocketAddr>),
+        local: SocketAddr,
         (controlling, lite): (bool, bool),
         tie_breaker: u64,
     ) -> Self {
@@ -60,20 +60,28 @@ impl Ice {
         agent.set_initial_stun_rto(FIRST_REPEAT);
         agent.set_controlling(controlling && !lite);
         agent.set_ice_lite(lite);
-        let mut ice = Self { agent, local, has_remote: false, due: None };
-        ice.add_candidates(public);
-        ice
+        Self { agent, local, has_remote: false, due: None }
     }
 
-    fn add_candidates(&mut self, public: Option<SocketAddr>) {
-        let local = self.local;
-        let candidates = [
-            Candidate::host(local, Protocol::Udp).ok(),
-            public
-                .filter(|public| *public != local)
-                .and_then(|public| Candidate::server_reflexive(public, local, Protocol::Udp).ok()),
-        ];
-        for candidate in candidates.into_iter().flatten() {
+    /// Our socket is a candidate.
+    pub(super) fn add_host(&mut self) {
+        self.add(Candidate::host(self.local, Protocol::Udp).ok());
+    }
+
+    /// Others see our socket at this address.
+    pub(super) fn add_reflexive(&mut self, public: SocketAddr) {
+        if public != self.local {
+            self.add(Candidate::server_reflexive(public, self.local, Protocol::Udp).ok());
+        }
+    }
+
+    /// A server relays this address for us.
+    pub(super) fn add_relayed(&mut self, relayed: SocketAddr) {
+        self.add(Candidate::relayed(relayed, self.local, Protocol::Udp).ok());
+    }
+
+    fn add(&mut self, candidate: Option<Candidate>) {
+        if let Some(candidate) = candidate {
             self.agent.add_local_candidate(candidate);
         }
     }
@@ -113,16 +121,23 @@ impl Ice {
     }
 
     /// Begins a new session at another socket: what we were reached at before is gone.
-    pub(super) fn relocate(&mut self, credentials: &Credentials, (local, public): (SocketAddr, Option<SocketAddr>)) {
+    pub(super) fn relocate(&mut self, credentials: &Credentials, local: SocketAddr) {
         self.agent.ice_restart(creds(credentials), false);
         (self.local, self.has_remote) = (local, false);
-        self.add_candidates(public);
     }
 
-    /// Takes a packet that looks like STUN; false where it is nothing of this session.
-    pub(super) fn handle_packet(&mut self, now: Instant, source: SocketAddr, packet: &[u8]) -> bool {
+    /// Takes a packet that looks like STUN and came to our socket, or to this relayed address; false where it is nothing
+    /// of this session.
+    pub(super) fn handle_packet(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        relayed: Option<SocketAddr>,
+        packet: &[u8],
+    ) -> bool {
         let Ok(message) = StunMessage::parse(packet) else { return false };
-        let packet = StunPacket { proto: Protocol::Udp, source, destination: self.local, message };
+        let destination = relayed.unwrap_or(self.local);
+        let packet = StunPacket { proto: Protocol::Udp, source, destination, message };
         let taken = self.agent.handle_packet(now, packet);
         if taken {
             // What has arrived may ask for a check of our own at once: a triggered check or the nomination.
@@ -141,22 +156,29 @@ impl Ice {
         self.due.filter(|_| self.has_remote)
     }
 
-    /// The next packet: where to, and its bytes into `buf`.
-    pub(super) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<SocketAddr> {
+    /// The next packet: from our socket or a relayed address, where to, and its bytes into `buf`.
+    pub(super) fn poll_transmit(&mut self, buf: &mut Vec<u8>) -> Option<(SocketAddr, SocketAddr)> {
         let transmit = self.agent.poll_transmit()?;
         buf.extend_from_slice(&transmit.contents);
-        Some(transmit.destination)
+        Some((transmit.source, transmit.destination))
     }
 
-    /// The remote address of the pair that was nominated last, where that is news.
-    pub(super) fn poll_nominated(&mut self) -> Option<SocketAddr> {
+    /// Both addresses of the pair that was nominated last, ours first, where that is news.
+    pub(super) fn poll_nominated(&mut self) -> Option<(SocketAddr, SocketAddr)> {
         let mut nominated = None;
         while let Some(event) = self.agent.poll_event() {
-            if let IceAgentEvent::NominatedSend { destination, .. } = event {
-                nominated = Some(destination);
+            if let IceAgentEvent::NominatedSend { source, destination, .. } = event {
+                nominated = Some((source, destination));
             }
         }
         nominated
+    }
+
+    /// Whether the other side relays an address.
+    pub(super) fn is_relayed_there(&self, address: SocketAddr) -> bool {
+        let is_relayed =
+            |candidate: Candidate| candidate.addr() == address && candidate.kind() == CandidateKind::Relayed;
+        self.agent.remote_candidates().any(is_relayed)
     }
 
     /// Whether a pair of ours has worked with an address, or the other side has checked from it.

@@ -2,7 +2,7 @@
 //!
 //! [`Peer`] is one side of one call. It takes what the other side's description says ([`Remote`]), STUN and DTLS
 //! packets and the time, and gives packets, the address and keys to speak SRTP with, or the [`Fault`] that kept it from
-//! them; how far it came and when are its [`Rungs`]. RTP and RTCP are those of any other call: `media::Session` sends,
+//! them; how far it came and when are its [`Rungs`]. STUN and TURN servers that it may use are [`Server`]s. RTP and RTCP are those of any other call: `media::Session` sends,
 //! receives and measures them with the keys from here. Sockets and session descriptions belong to others.
 //!
 //! The agent of ICE is `is`, the state machine of DTLS `dimpl`: the two parts of `str0m` that a machine with a clock,
@@ -11,17 +11,23 @@
 
 mod dtls;
 mod fault;
+mod gather;
 mod ice;
 mod identity;
 mod peer;
+#[cfg(test)]
+mod relay_tests;
 mod remote;
+mod server;
 #[cfg(test)]
 mod tests;
 
 pub use fault::{Fault, Rung};
+pub use gather::Via;
 pub use identity::{Credentials, Identity, IdentityError};
-pub use peer::{Config, Event, Output, Peer, Rungs};
+pub use peer::{Config, Event, Handled, Output, Peer, Rungs};
 pub use remote::Remote;
+pub use server::{Login, Server, ServerFault, Trouble};
 
 /// Whether a datagram is STUN (RFC 7983 §7): bytes 0–3 come first.
 pub fn is_stun(packet: &[u8]) -> bool {

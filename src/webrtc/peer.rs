@@ -7,9 +7,11 @@ use std::time::{Duration, Instant};
 
 use super::dtls::Dtls;
 use super::fault::Fault;
+use super::gather::{Path, Servers, Via};
 use super::ice::Ice;
 use super::identity::{Credentials, Identity};
 use super::remote::{Fingerprint, Remote};
+use super::server::Server;
 use super::{is_dtls, is_stun};
 use crate::sip::sdp::crypto::Keys;
 use crate::sip::sdp::peering::{LocalPeering, Role};
@@ -35,6 +37,12 @@ pub struct Config {
     pub role: Role,
     /// How long ICE, and after it DTLS, may take each, default 10 s.
     pub within: Duration,
+    /// Servers that tell our addresses and relay for us, default none.
+    pub servers: Vec<Server>,
+    /// Nothing goes but by a relay, default false.
+    pub relay_only: bool,
+    /// How long those servers may take, default 3 s.
+    pub gather_within: Duration,
     /// Credentials of the first session of ICE.
     pub credentials: Credentials,
 }
@@ -49,6 +57,9 @@ impl Config {
             lite: false,
             role: Role::Client,
             within: Duration::from_secs(10),
+            servers: Vec::new(),
+            relay_only: false,
+            gather_within: Duration::from_secs(3),
             credentials,
         }
     }
@@ -57,8 +68,8 @@ impl Config {
 /// What a peer wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// Send the bytes that are in the buffer to this address.
-    Transmit(SocketAddr),
+    /// Send the bytes that are in the buffer this way.
+    Transmit(Via),
     /// Something happened.
     Event(Event),
     /// Nothing until this moment, unless a packet arrives; `None` where only a packet or a description can change that.
@@ -68,6 +79,8 @@ pub enum Output {
 /// What happened to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// Our candidates are known: what [`Peer::ours`] says is complete.
+    Gathered,
     /// The path is found and the keys are agreed on.
     Connected {
         /// Where SRTP goes.
@@ -79,6 +92,17 @@ pub enum Event {
     Moved(SocketAddr),
     /// It will not come to keys.
     Failed(Fault),
+}
+
+/// What a packet for a peer was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handled<'a> {
+    /// The peer's own.
+    Taken,
+    /// SRTP or SRTCP from this address, as far as its first byte tells.
+    Media(SocketAddr, &'a [u8]),
+    /// Nothing of this peer.
+    Stray,
 }
 
 /// When a peer reached what. `None` is not reached.
@@ -104,6 +128,7 @@ pub struct Peer {
     config: Config,
     identity: Arc<Identity>,
     ice: Ice,
+    servers: Servers,
     ours: LocalPeering,
     /// What we are in DTLS and what proves the other side, once its description is known.
     agreed: Option<(Role, Vec<Fingerprint>)>,
@@ -112,21 +137,29 @@ pub struct Peer {
     keys: Option<Keys>,
     now: Instant,
     /// Where the nominated pair leads.
-    remote: Option<SocketAddr>,
+    path: Option<Path>,
     /// When the stage at hand has taken too long.
     deadline: Option<Instant>,
     rungs: Rungs,
     fault: Option<Fault>,
-    out: VecDeque<(SocketAddr, Vec<u8>)>,
+    out: VecDeque<(Path, Vec<u8>)>,
     events: VecDeque<Event>,
+    /// A packet that is to be wrapped.
+    scratch: Vec<u8>,
     closed: bool,
 }
 
 impl Peer {
-    /// A peer with its candidates. `seed` gives the tie-breaker of ICE.
+    /// A peer with its candidates, or one that gathers them first where it has servers. `seed` gives the tie-breaker of
+    /// ICE and the transactions with servers.
     pub fn new(config: Config, identity: Arc<Identity>, seed: u64, now: Instant) -> Self {
-        let addresses = (config.local, config.public);
-        let ice = Ice::new(&config.credentials, addresses, (config.offering, config.lite), seed);
+        let mut ice = Ice::new(&config.credentials, config.local, (config.offering, config.lite), seed);
+        if !config.relay_only {
+            ice.add_host();
+            config.public.into_iter().for_each(|public| ice.add_reflexive(public));
+        }
+        let servers = Servers::new(&config.servers, config.local, seed, now, config.gather_within);
+        let gathered = (!servers.is_gathering()).then_some(now);
         let ours = LocalPeering {
             ufrag: config.credentials.ufrag.clone(),
             pwd: config.credentials.pwd.clone(),
@@ -135,24 +168,30 @@ impl Peer {
             fingerprint: identity.fingerprint().to_owned(),
             role: config.role,
         };
-        Self {
+        let mut peer = Self {
             config,
             identity,
             ice,
+            servers,
             ours,
             agreed: None,
             mdns: 0,
             dtls: None,
             keys: None,
             now,
-            remote: None,
+            path: None,
             deadline: None,
-            rungs: Rungs { gathered: Some(now), ..Rungs::default() },
+            rungs: Rungs { gathered, ..Rungs::default() },
             fault: None,
             out: VecDeque::new(),
             events: VecDeque::new(),
+            scratch: Vec::new(),
             closed: false,
+        };
+        if peer.config.relay_only && peer.config.servers.is_empty() {
+            peer.fail(Fault::NoRelay { servers: "no server can be reached from an address of this family".to_owned() });
         }
+        peer
     }
 
     /// What our descriptions say.
@@ -165,9 +204,37 @@ impl Peer {
         self.rungs
     }
 
+    /// Whether servers are still asked for our addresses.
+    pub fn is_gathering(&self) -> bool {
+        self.servers.is_gathering()
+    }
+
+    /// Where our descriptions say that we receive, where that is not our socket: the relayed address, where nothing
+    /// goes but by a relay.
+    pub fn default_address(&self) -> Option<SocketAddr> {
+        self.servers.relayed().filter(|_| self.config.relay_only)
+    }
+
+    /// What is wrong with STUN and TURN servers, whether that kept it from keys or not.
+    pub fn server_faults(&self) -> Option<String> {
+        self.servers.faults()
+    }
+
+    /// Whether media goes by a relay of ours, and whether by one of the other side's; `None` where it has no path.
+    pub fn relays(&self) -> Option<(bool, bool)> {
+        let path = self.path?;
+        Some((path.by.is_some(), self.ice.is_relayed_there(path.remote)))
+    }
+
     /// Where SRTP goes, and its keys, once they are known.
     pub fn secured(&self) -> Option<(SocketAddr, Keys)> {
-        self.remote.zip(self.keys)
+        self.path.map(|path| path.remote).zip(self.keys)
+    }
+
+    /// Appends to `out` what carries a packet of SRTP or SRTCP to this address. Which way that goes.
+    pub fn carry(&mut self, remote: SocketAddr, packet: &[u8], out: &mut Vec<u8>) -> Via {
+        let by = self.path.and_then(|path| path.by);
+        self.servers.wrap(Path { remote, by }, packet, out)
     }
 
     /// The last moment that it was told.
@@ -194,12 +261,15 @@ impl Peer {
         let begins = !self.ice.has_remote();
         self.mdns = remote.mdns;
         self.ice.set_remote(remote);
+        for address in remote.addresses() {
+            self.servers.permit(now, address.ip());
+        }
         // RFC 8842 §5.1: the association goes on where a later description means the same one.
         let agreed = (remote.role, remote.fingerprints.clone());
         if self.agreed.as_ref().is_none_or(|known| known.1 != agreed.1) {
             self.ours.role = agreed.0;
             self.agreed = Some(agreed);
-            (self.dtls, self.keys, self.remote) = (None, None, None);
+            (self.dtls, self.keys, self.path) = (None, None, None);
             (self.rungs.connected, self.rungs.dtls_done) = (None, None);
         }
         self.rungs.described.get_or_insert(now);
@@ -223,12 +293,18 @@ impl Peer {
     }
 
     /// The network has changed: our socket is another one, ICE begins anew there (RFC 8445 §2.4), and nothing is sent
-    /// until it has found a path. The keys stay.
+    /// until it has found a path. The keys stay. Relayed addresses were those of the old socket, and are gone: servers are not
+    /// asked again.
     pub fn relocate(&mut self, local: SocketAddr, public: Option<SocketAddr>, credentials: Credentials) {
         (self.config.local, self.config.public) = (local, public);
-        self.ice.relocate(&credentials, (local, public));
+        self.servers = Servers::default();
+        self.ice.relocate(&credentials, local);
+        if !self.config.relay_only {
+            self.ice.add_host();
+            public.into_iter().for_each(|public| self.ice.add_reflexive(public));
+        }
         self.take_credentials(credentials);
-        self.remote = None;
+        self.path = None;
     }
 
     fn take_credentials(&mut self, credentials: Credentials) {
@@ -238,18 +314,59 @@ impl Peer {
         self.config.credentials = credentials;
     }
 
-    /// Takes a packet of STUN or DTLS; false where it is neither, or nothing of this peer.
-    pub fn handle_packet(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) -> bool {
+    /// Takes a packet that came to our socket.
+    pub fn handle_packet<'a>(&mut self, now: Instant, from: SocketAddr, packet: &'a [u8]) -> Handled<'a> {
+        if !self.is_over() {
+            self.now = self.now.max(now);
+            match self.servers.receive(now, from, packet) {
+                None => {}
+                Some(None) => {
+                    self.settle(now);
+                    return Handled::Taken;
+                }
+                Some(Some((path, data))) => return self.take(now, path, data),
+            }
+        }
+        self.take(now, Path { remote: from, by: None }, packet)
+    }
+
+    /// Takes bytes of the connection to the server of this number, and gives SRTP and SRTCP in them to `media`.
+    pub fn handle_bytes(&mut self, now: Instant, by: usize, bytes: &[u8], mut media: impl FnMut(SocketAddr, &[u8])) {
         if self.is_over() {
-            return false;
+            return;
         }
         self.now = self.now.max(now);
-        if is_stun(packet) {
-            let taken = self.ice.handle_packet(now, from, packet);
-            self.note_ice(now);
-            return taken;
+        for (path, data) in self.servers.receive_bytes(now, by, bytes) {
+            if let Handled::Media(from, packet) = self.take(now, path, &data) {
+                media(from, packet);
+            }
         }
-        is_dtls(packet) && self.receive_dtls(now, from, packet)
+        self.settle(now);
+    }
+
+    /// The connection to the server of this number is open, or lost, and why.
+    pub fn handle_connection(&mut self, now: Instant, by: usize, opened: Result<(), String>) {
+        if !self.is_over() {
+            self.now = self.now.max(now);
+            self.servers.handle_connection(now, by, opened);
+            self.settle(now);
+        }
+    }
+
+    fn take<'a>(&mut self, now: Instant, path: Path, packet: &'a [u8]) -> Handled<'a> {
+        let (stun, dtls) = (is_stun(packet), is_dtls(packet));
+        let taken = match (stun, dtls) {
+            (false, false) => return Handled::Media(path.remote, packet),
+            _ if self.is_over() => false,
+            (true, _) => {
+                let relayed = self.servers.address_of(path.by);
+                let taken = self.ice.handle_packet(now, path.remote, relayed, packet);
+                self.note_ice(now);
+                taken
+            }
+            (_, true) => self.receive_dtls(now, path, packet),
+        };
+        if taken { Handled::Taken } else { Handled::Stray }
     }
 
     /// The moment of the last [`Output::Timeout`] has come, or a later one.
@@ -258,6 +375,11 @@ impl Peer {
             return;
         }
         self.now = self.now.max(now);
+        self.servers.handle_timeout(now);
+        self.settle(now);
+        if self.is_over() {
+            return;
+        }
         if self.ice.due().is_some_and(|due| due <= now) {
             self.advance_ice(now);
         }
@@ -277,32 +399,58 @@ impl Peer {
             return Output::Event(event);
         }
         buf.clear();
-        if let Some(to) = self.ice.poll_transmit(buf) {
-            return Output::Transmit(to);
+        // A permission goes out before what it permits, and the end of an allocation after all that goes by it.
+        if !self.closed
+            && let Some(via) = self.servers.poll_transmit(buf)
+        {
+            return Output::Transmit(via);
         }
-        if let Some((to, packet)) = self.out.pop_front() {
-            buf.extend_from_slice(&packet);
-            return Output::Transmit(to);
+        if let Some((source, remote)) = self.ice.poll_transmit(&mut self.scratch) {
+            let by = self.servers.relay_of(source);
+            let via = self.servers.wrap(Path { remote, by }, &self.scratch, buf);
+            self.scratch.clear();
+            return Output::Transmit(via);
+        }
+        if let Some((path, packet)) = self.out.pop_front() {
+            return Output::Transmit(self.servers.wrap(path, &packet, buf));
+        }
+        if let Some(via) = self.servers.poll_transmit(buf) {
+            return Output::Transmit(via);
         }
         if self.is_over() {
             return Output::Timeout(None);
         }
         let dtls = self.dtls.as_ref().and_then(|dtls| dtls.due());
-        Output::Timeout([self.ice.due(), dtls, self.deadline].into_iter().flatten().min())
+        Output::Timeout([self.ice.due(), dtls, self.deadline, self.servers.due()].into_iter().flatten().min())
     }
 
     /// Ends it: the other side is told that nothing more will come.
     pub fn close(&mut self) {
         if let Some(mut dtls) = self.dtls.take() {
             dtls.close();
-            let (out, remote) = (&mut self.out, self.remote);
-            let _ = dtls.drain(|packet| out.extend(remote.map(|remote| (remote, packet.to_vec()))));
+            let (out, path) = (&mut self.out, self.path);
+            let _ = dtls.drain(|packet| out.extend(path.map(|path| (path, packet.to_vec()))));
         }
+        self.servers.release(self.now);
         self.closed = true;
     }
 
     fn is_over(&self) -> bool {
         self.closed || self.fault.is_some()
+    }
+
+    /// Ends gathering when its time has come.
+    fn settle(&mut self, now: Instant) {
+        if !self.servers.settle(now, &mut self.ice, self.config.relay_only) {
+            return;
+        }
+        self.ours.candidates = self.ice.candidates();
+        if self.config.relay_only && self.servers.relayed().is_none() {
+            let servers = self.servers.faults().unwrap_or_else(|| "no TURN server is named".to_owned());
+            return self.fail(Fault::NoRelay { servers });
+        }
+        self.rungs.gathered = Some(now);
+        self.events.push_back(Event::Gathered);
     }
 
     fn advance_ice(&mut self, now: Instant) {
@@ -314,9 +462,11 @@ impl Peer {
         if self.rungs.first_check.is_none() && self.ice.checks().sent > 0 {
             self.rungs.first_check = Some(now);
         }
-        let Some(remote) = self.ice.poll_nominated() else { return };
-        let before = self.remote.replace(remote);
-        if before == Some(remote) {
+        let Some((source, remote)) = self.ice.poll_nominated() else { return };
+        let path = Path { remote, by: self.servers.relay_of(source) };
+        self.servers.bind(now, path);
+        let before = self.path.replace(path);
+        if before == Some(path) {
             return;
         }
         self.rungs.connected.get_or_insert(now);
@@ -345,8 +495,8 @@ impl Peer {
         }
     }
 
-    fn receive_dtls(&mut self, now: Instant, from: SocketAddr, packet: &[u8]) -> bool {
-        if !(self.remote == Some(from) || self.ice.knows(from)) {
+    fn receive_dtls(&mut self, now: Instant, from: Path, packet: &[u8]) -> bool {
+        if !(self.path == Some(from) || self.ice.knows(from.remote)) {
             return false;
         }
         self.open_dtls(now);
@@ -357,8 +507,8 @@ impl Peer {
     }
 
     /// Sends what DTLS has to send, to the nominated pair or, before there is one, to where it came `from`.
-    fn drain_dtls(&mut self, now: Instant, outcome: Result<(), Fault>, from: Option<SocketAddr>) {
-        let (Some(dtls), Some(to)) = (&mut self.dtls, self.remote.or(from)) else { return };
+    fn drain_dtls(&mut self, now: Instant, outcome: Result<(), Fault>, from: Option<Path>) {
+        let (Some(dtls), Some(to)) = (&mut self.dtls, self.path.or(from)) else { return };
         let out = &mut self.out;
         let drained = dtls.drain(|packet| {
             if out.len() < MOST_WAITING {
@@ -370,8 +520,8 @@ impl Peer {
             Ok(Some(keys)) => {
                 self.rungs.connected.get_or_insert(now);
                 self.rungs.dtls_done = Some(now);
-                (self.deadline, self.remote, self.keys) = (None, Some(to), Some(keys));
-                self.events.push_back(Event::Connected { remote: to, keys });
+                (self.deadline, self.path, self.keys) = (None, Some(to), Some(keys));
+                self.events.push_back(Event::Connected { remote: to.remote, keys });
             }
             // What goes wrong after the keys are there does not take them back.
             Err(_) if self.rungs.dtls_done.is_some() => self.dtls = None,
@@ -389,7 +539,7 @@ impl Peer {
 
     /// What the stage at hand did not come to in time.
     fn late(&self) -> Fault {
-        if self.remote.is_some() {
+        if self.path.is_some() {
             let heard = self.dtls.as_ref().is_some_and(|dtls| dtls.heard);
             return if heard { Fault::DtlsTimeout } else { Fault::DtlsSilent };
         }

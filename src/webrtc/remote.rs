@@ -48,6 +48,11 @@ impl Remote {
             role,
         })
     }
+
+    /// Addresses of its candidates.
+    pub(super) fn addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.candidates.iter().map(Candidate::addr)
+    }
 }
 
 /// A candidate that can be used: of UDP, with an address.

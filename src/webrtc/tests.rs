@@ -13,7 +13,7 @@ const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate:
 const CALLER: usize = 0;
 const CALLEE: usize = 1;
 
-fn identity() -> Arc<Identity> {
+pub(super) fn identity() -> Arc<Identity> {
     static IDENTITIES: LazyLock<[Arc<Identity>; 2]> = LazyLock::new(|| {
         [(), ()].map(|()| {
             let key = rcgen::KeyPair::generate().expect("a key");
@@ -95,7 +95,8 @@ impl World {
             loop {
                 match self.peers[side].poll_output(&mut buf) {
                     Output::Event(event) => self.events[side].push(event),
-                    Output::Transmit(to) => {
+                    Output::Transmit(Via::Connection(_)) => panic!("there is no server"),
+                    Output::Transmit(Via::Datagram(to)) => {
                         self.sent[side] += 1;
                         let there = [CALLER, CALLEE].into_iter().find(|other| address(*other) == to);
                         if let Some(to) = there.filter(|_| !(self.loses)(side, self.sent[side], &buf)) {

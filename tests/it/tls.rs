@@ -119,7 +119,7 @@ fn drive(
 /// Sends OPTIONS and waits for what comes back; the words for what went wrong.
 fn exchange(address: SocketAddr, settings: &TlsSettings) -> Result<Vec<u8>, String> {
     let session = Client::new(settings, None).expect("settings").connect().expect("a session");
-    let above = Above { tls: Some(session), web: None };
+    let above = Above { tls: Some(session), ..Above::default() };
     let stream = Stream::connect(address, None, above).expect("a socket");
     let mut back = Vec::new();
     let ended = drive(

@@ -29,6 +29,8 @@ pub(crate) const PBX: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr
 const CALLERS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 /// Legs whose seconds of media are reported, at the same time at most.
 pub(crate) const WATCHED_LEGS: u32 = 2;
+/// Where servers of STUN and TURN are: nobody is there.
+const SILENT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9)), 3478);
 const LISTENER: LinkId = LinkId(0);
 /// Connections that the PBX accepted, as in the reactor.
 const ACCEPTED: u32 = 1 << 31;
@@ -242,7 +244,11 @@ impl World {
             let transport = server.transport.unwrap_or_default();
             (server, addresses.iter().map(|at| Hop { transport, address: *at }).collect())
         });
-        let servers = servers.collect();
+        let ice = plan.actors.iter().flat_map(|actor| &actor.target.ice.servers).map(|ice| {
+            let transport = ice.server.transport.unwrap_or_default();
+            (ice.server.clone(), vec![Hop { transport, address: SILENT }])
+        });
+        let servers = servers.chain(ice).collect();
         let config = call::Config {
             plan,
             servers,

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use ringfleet::record::{CallRecord, Class, Heard};
 use ringfleet::scenario::compile::Compiled;
-use ringfleet::scenario::plan::{Policy, Srtp};
+use ringfleet::scenario::plan::{Ice, IceServer, Policy, Server, Srtp, Transport};
+use ringfleet::units::Secret;
 
 use crate::pair::Network;
-use crate::virtual_net::{World, caller, compiled};
+use crate::virtual_net::{Side, World, caller, compiled};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const STEPS: &str = "[{ dial: { number: echo } }, { talk: { for: 5s } }, hangup]";
@@ -147,4 +148,74 @@ fn waves_of_agents_leave_nothing_behind() {
     world.rest(MINUTE);
     assert_eq!((world.records.len(), world.open_ports()), (60, 0));
     assert!(world.records.iter().all(|record| record.class == Class::Ok), "{:#?}", world.records[0]);
+}
+
+/// The BYE of the callers, and when it went out.
+fn bye(world: &World) -> (Duration, String) {
+    let sent = world.wire.iter().find(|sent| sent.by == Side::Callers && sent.line.starts_with("BYE"));
+    sent.map(|sent| (sent.at, sent.text.clone())).expect("a BYE")
+}
+
+#[test]
+fn a_call_whose_ice_or_dtls_fails_ends_then_and_gives_the_reason() {
+    let mut world = World::new(webrtc("[{ dial: { number: echo } }, { talk: { for: 50s } }, hangup]"));
+    world.firewall = true;
+    world.run(2 * MINUTE);
+    let (at, bye_of_ice) = bye(&world);
+    assert!(bye_of_ice.contains("\r\nReason: SIP;cause=408;text=\"ICE failed\"\r\n"), "{bye_of_ice}");
+    assert!((10..12).contains(&at.as_secs()), "{at:?}");
+    let record = world.record();
+    assert_eq!((record.class, record.hangup_by.as_deref()), (Class::MediaFirewallBlocked, Some("us")));
+
+    let mut world = World::new(webrtc("[{ dial: { number: echo } }, { talk: { for: 50s } }, hangup]"));
+    world.rewrite_answers = Some(|sdp| sdp.replace("sha-256 ", "sha-256 00:"));
+    world.run(2 * MINUTE);
+    let (at, bye_of_dtls) = bye(&world);
+    assert!(bye_of_dtls.contains("\r\nReason: SIP;cause=488;text=\"DTLS failed\"\r\n"), "{bye_of_dtls}");
+    assert!(at < Duration::from_secs(2), "{at:?}");
+    assert_eq!(world.record().class, Class::MediaDtlsFailed);
+}
+
+/// A caller whose servers of ICE are silent.
+fn with_silent_servers(steps: &str, relay_only: bool) -> Compiled {
+    let mut compiled = webrtc(steps);
+    let server = |uri: &str, login| IceServer {
+        uri: uri.to_owned(),
+        server: Server { turn: true, ..Server::new(uri, Some(3478), Transport::Udp) },
+        login,
+    };
+    let login = Some(("agent".to_owned(), Secret::new("secret")));
+    let servers = vec![server("stun:stun.example", None), server("turn:turn.example", login)];
+    Arc::make_mut(&mut compiled.plan.actors[0].target).ice = Ice { servers, relay_only, ..Ice::default() };
+    compiled
+}
+
+#[test]
+fn silent_servers_of_ice_cost_three_seconds_and_are_named() {
+    let record = ran(World::new(with_silent_servers(STEPS, false)));
+    assert_eq!((record.class, record.media_path.as_deref()), (Class::Ok, Some("direct")), "{record:#?}");
+    assert_eq!(record.ice_gathered_ms.map(f64::round), Some(3000.0));
+    let faults = "stun:stun.example did not answer; turn:turn.example did not answer";
+    assert_eq!((record.ice_server_fault.as_deref(), record.media_fault), (Some(faults), None));
+}
+
+#[test]
+fn without_a_relay_that_is_asked_for_nothing_is_dialled() {
+    let mut world = World::new(with_silent_servers(STEPS, true));
+    world.run(2 * MINUTE);
+    assert_eq!(world.sent(Side::Callers, "INVITE"), [0; 0]);
+    let record = ran(world);
+    assert_eq!((record.class, record.invited), (Class::MediaNoRelay, false), "{record:#?}");
+    let fault = "media may go by a relay only, and there is none: \
+                 stun:stun.example did not answer; turn:turn.example did not answer";
+    assert_eq!(record.media_fault.as_deref(), Some(fault));
+}
+
+#[test]
+fn who_hangs_up_while_servers_are_asked_leaves_nothing_behind() {
+    let mut world = World::new(with_silent_servers(STEPS, false));
+    world.pass(Duration::from_secs(1));
+    world.stop();
+    let record = ran(world);
+    assert_eq!(record.class, Class::ProbeInterrupted);
 }

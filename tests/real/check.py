@@ -163,13 +163,14 @@ def records(folder):
 
 
 def target(name):
-    """A target file with this run's ports: targets/NAME.yaml, where @SIP_PORT@ stands for the variable SIP_PORT."""
-    text = (HERE / "targets" / f"{name}.yaml").read_text()
-    for word in {part for part in text.split("@")[1::2]}:
-        text = text.replace(f"@{word}@", os.environ[word])
+    """A target file with this run's ports: targets/NAME.yaml, where @SIP_PORT@ stands for the variable SIP_PORT; or
+    one that the case has written to its own folder of targets."""
     folder = CASE / "targets"
     if (folder / f"{name}.yaml").exists():
         return folder / f"{name}.yaml"
+    text = (HERE / "targets" / f"{name}.yaml").read_text()
+    for word in {part for part in text.split("@")[1::2]}:
+        text = text.replace(f"@{word}@", os.environ[word])
     folder.mkdir(exist_ok=True)
     for csv in (HERE / "targets").glob("*.csv"):
         (folder / csv.name).write_bytes(csv.read_bytes())

@@ -1,7 +1,7 @@
 # Servers of the real-server stage: what they are, how they start, how they stop. Sourced by `run`.
 # shellcheck shell=bash
 
-readonly PACKAGES=(kamailio:kamailio rtpengine:rtpengine-daemon sipp:sip-tester influxd:influxdb python3:python3 openssl:openssl)
+readonly PACKAGES=(kamailio:kamailio rtpengine:rtpengine-daemon sipp:sip-tester influxd:influxdb python3:python3 openssl:openssl turnserver:coturn)
 declare -A server_pid=()
 TLS_CA=
 

@@ -3,11 +3,14 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use ringfleet::media::codec::{Codec, Decoder, LONGEST};
 use ringfleet::media::srtp::{Inbound, Outbound};
 use ringfleet::media::{rtcp, rtp};
+use ringfleet::net::clock;
+use ringfleet::net::tls::dtls_identity;
 use ringfleet::net::websocket::{Event, WebSocket};
 use ringfleet::scenario::compile::{self, Input, kind_of};
 use ringfleet::scenario::plan::WebSettings;
@@ -17,17 +20,18 @@ use ringfleet::sip::flow::{Flow, Link, LinkId, Transport};
 use ringfleet::sip::framing::{Frame, Framer, FramingError};
 use ringfleet::sip::header;
 use ringfleet::sip::message::Message;
-use ringfleet::sip::sdp::crypto::{Key, Suite};
+use ringfleet::sip::sdp::crypto::{Key, KeySource, Suite};
 use ringfleet::sip::sdp::{AudioCodec, Local, Order, Sdp};
 use ringfleet::sip::uri::{NameAddr, Uri, unescape};
 use ringfleet::sip::validity;
 use ringfleet::units::Secret;
+use ringfleet::webrtc::{self, Identity, Login, Peer, Server};
 
 /// What reads bytes, with its name: that of its target and of its folder in the corpus.
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub const ALL: [Entry; 11] = [
+pub const ALL: [Entry; 12] = [
     ("message", message),
     ("uri", uri),
     ("sdp", sdp),
@@ -39,6 +43,7 @@ pub const ALL: [Entry; 11] = [
     ("framing", framing),
     ("srtp", srtp),
     ("websocket", websocket),
+    ("turn", turn),
 ];
 
 fn address(text: &str) -> SocketAddr {
@@ -216,6 +221,37 @@ pub fn srtp(bytes: &[u8]) {
         if rtp::Packet::parse(bytes).is_ok() && outbound.protect_rtp(&mut packet).is_ok() {
             assert_eq!(inbound.unprotect_rtp(&mut packet), Ok(()));
             assert_eq!(packet, bytes);
+        }
+    }
+}
+
+static IDENTITY: LazyLock<Arc<Identity>> = LazyLock::new(|| dtls_identity().expect("a certificate"));
+
+/// What a STUN and two TURN servers say, over UDP and over a connection; the first byte says who, and how it is cut.
+pub fn turn(bytes: &[u8]) {
+    let Some((how, bytes)) = bytes.split_first() else { return };
+    let now = clock::now();
+    let key = KeySource::new([7; 32]).next(Suite::AesCm128Sha1_80);
+    let server = |name: &str, reliable, login: bool| {
+        let login = login.then(|| Login { username: "agent".into(), password: Secret::new("secret") });
+        Server { name: name.into(), address: address("192.0.2.1:3478"), reliable, login }
+    };
+    let servers = vec![server("stun:a", false, false), server("turn:a", false, true), server("turns:a", true, true)];
+    let credentials = webrtc::Credentials::of(&key);
+    let config = webrtc::Config { servers, ..webrtc::Config::new(address("192.0.2.7:4000"), true, credentials) };
+    let mut peer = Peer::new(config, Arc::clone(&IDENTITY), 7, now);
+    peer.handle_connection(now, 2, Ok(()));
+    for piece in bytes.chunks(usize::from(how >> 1).max(1)) {
+        if how & 1 == 0 {
+            let _ = peer.handle_packet(now, address("192.0.2.1:3478"), piece);
+        } else {
+            peer.handle_bytes(now, 2, piece, |_, _| {});
+        }
+        let mut out = Vec::new();
+        let mut sent = 0;
+        while !matches!(peer.poll_output(&mut out), webrtc::Output::Timeout(_)) {
+            sent += 1;
+            assert!(sent < 100, "it goes on for ever");
         }
     }
 }

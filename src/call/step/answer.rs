@@ -100,6 +100,9 @@ impl Leg {
     /// The RTP port is open, or none is needed: the 200 goes out.
     pub(in crate::call) fn accept(&mut self, tools: &mut Tools<'_>) {
         let Some(session) = self.session else { return };
+        if self.wants_peer(tools) && self.gather(tools, self.offer.is_none()) {
+            return;
+        }
         let (sdp, agreed) = match self.offer.take() {
             // The offer is ours then (RFC 3261 §13.3.1); the ACK has the answer.
             None => (self.write_offer(tools, 9), None),

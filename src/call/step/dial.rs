@@ -11,6 +11,7 @@ use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
 use crate::sip::exchange::Cause;
 use crate::sip::message::Message;
+use crate::sip::sdp::crypto::Policy;
 use crate::sip::session::Invite;
 use crate::sip::uri::bracketed;
 
@@ -50,6 +51,9 @@ impl Leg {
     /// The RTP port is open: the INVITE goes out.
     pub(in crate::call) fn handle_port_for_call(&mut self, tools: &mut Tools<'_>) {
         let Some(step) = self.dialled_step(tools) else { return };
+        if tools.actor.target.srtp.policy == Policy::Dtls && self.gather(tools, true) {
+            return;
+        }
         let flowing = self.place_call(tools, step);
         self.go_on(tools, flowing);
     }
@@ -182,6 +186,10 @@ impl Leg {
         };
         if let Err(error) = usable {
             self.facts.bad_answer = Some(error.into());
+            return self.wind_down(tools);
+        }
+        if self.peer_fault(tools).is_some() {
+            // Its early media came to nothing.
             return self.wind_down(tools);
         }
         if self.is_recovering() {

@@ -2,14 +2,16 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::call::leg::{Leg, Tools};
+use crate::call::hops::Hops;
+use crate::call::leg::{Leg, Phase, Tools};
+use crate::call::links::Links;
 use crate::call::observe;
 use crate::media::{Source, audio};
-use crate::scenario::plan::Step;
+use crate::scenario::plan::{Ice, Step};
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
-use crate::station::streams::{config_of, described};
-use crate::webrtc::{self, Credentials, Fault, Rungs};
+use crate::station::streams::{RelayLink, config_of, described};
+use crate::webrtc::{self, Credentials, Fault, Peer, Rung, Rungs};
 
 impl Leg {
     /// Asks for a pair of media sockets.
@@ -62,14 +64,79 @@ impl Leg {
         Ok((sdp, agreed))
     }
 
+    /// Whether our answer, or our offer in a response, will speak of WebRTC.
+    pub(in crate::call) fn wants_peer(&self, tools: &Tools<'_>) -> bool {
+        let policy = tools.actor.target.srtp.policy;
+        match &self.offer {
+            None => policy == Policy::Dtls,
+            Some(offer) => policy != Policy::Off && Sdp::parse(offer).is_ok_and(|offer| offer.has_dtls()),
+        }
+    }
+
+    /// Asks the servers of ICE for our addresses. True where they are still to be waited for.
+    pub(in crate::call) fn gather(&mut self, tools: &mut Tools<'_>, offering: bool) -> bool {
+        let Some(port) = self.port.filter(|_| !tools.actor.target.ice.servers.is_empty()) else { return false };
+        self.prepare_peer(tools, offering);
+        let gathering = tools.streams.peer(port).is_some_and(|peer| peer.is_gathering() || peer.fault().is_some());
+        if gathering {
+            (self.phase, self.deadline) = (Phase::Gathering, None);
+        }
+        gathering
+    }
+
+    /// Our addresses are known: the offer or the answer goes out.
+    pub(in crate::call) fn handle_gathered(&mut self, tools: &mut Tools<'_>) {
+        match self.phase {
+            Phase::Gathering if self.session.is_some() => self.accept(tools),
+            Phase::Gathering => self.handle_port_for_call(tools),
+            _ => {}
+        }
+    }
+
+    /// Why the path or the keys of media will not come.
+    pub(in crate::call) fn peer_fault(&self, tools: &Tools<'_>) -> Option<Fault> {
+        let of_peer = || tools.streams.peer(self.port?)?.fault().cloned();
+        self.facts.peer.as_ref().and_then(|peer| peer.fault.clone()).or_else(of_peer)
+    }
+
+    /// The path or the keys of media will not come: the call ends here and now, as no audio can.
+    pub(in crate::call) fn handle_peer_failed(&mut self, tools: &mut Tools<'_>) {
+        match self.phase {
+            Phase::Gathering if self.session.is_some() => self.refuse_call(tools, 500),
+            Phase::Gathering => self.wind_down(tools),
+            _ if self.up => {
+                self.stop_listening(tools);
+                self.wind_down(tools);
+            }
+            // Early media; the answer may bring another path.
+            _ => {}
+        }
+    }
+
+    /// The Reason of our BYE, where media is the reason.
+    pub(in crate::call) fn farewell(&self, tools: &Tools<'_>) -> Option<&'static str> {
+        self.peer_fault(tools).map(|fault| match fault.rung() {
+            Rung::DtlsDone => "SIP;cause=488;text=\"DTLS failed\"",
+            _ => "SIP;cause=408;text=\"ICE failed\"",
+        })
+    }
+
     /// Our lines on ICE and DTLS for the descriptions of this leg.
     fn prepare_peer(&mut self, tools: &mut Tools<'_>, offering: bool) {
         let public = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
-        let key_source = &mut *tools.key_source;
+        let Tools { key_source, hops, links, .. } = tools;
+        let ice = &tools.actor.target.ice;
         if let Some((port, local)) = self.port.zip(self.local_rtp) {
-            tools.streams.prepare(tools.now, port, || webrtc::Config {
-                public: public.map(|ip| SocketAddr::new(ip, local.port())),
-                ..webrtc::Config::new(local, offering, credentials(key_source))
+            tools.streams.prepare(tools.now, port, || {
+                let (servers, connections) = ice_servers(ice, local, hops, links);
+                let config = webrtc::Config {
+                    public: public.map(|ip| SocketAddr::new(ip, local.port())),
+                    servers,
+                    relay_only: ice.relay_only,
+                    gather_within: ice.within,
+                    ..webrtc::Config::new(local, offering, credentials(key_source))
+                };
+                (config, connections)
             });
         } else if self.peering.is_none() {
             self.peering = tools.streams.without_socket(credentials(key_source)).map(Box::new);
@@ -93,9 +160,11 @@ impl Leg {
         let known = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let ip = known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = self.local_rtp.map_or(without, |local| local.port());
-        let peering = self.port.and_then(|port| tools.streams.peering(port)).or(self.peering.as_deref());
+        let peer = self.port.and_then(|port| tools.streams.peer(port));
+        let peering = peer.map(Peer::ours).or(self.peering.as_deref());
+        let default = peer.and_then(Peer::default_address).unwrap_or_else(|| SocketAddr::new(ip, port));
         let protection = Protection { policy: tools.actor.target.srtp.policy, keys: &self.keys, peering };
-        let local = Local::new(SocketAddr::new(ip, port), codecs, tools.owner);
+        let local = Local::new(default, codecs, tools.owner);
         Local { protection, direction: self.direction, version: self.descriptions, ..local }
     }
 
@@ -156,6 +225,7 @@ impl Leg {
             let facts = self.facts.peer.get_or_insert_default();
             facts.rungs = Rungs { opened: facts.rungs.opened, ..peer.rungs() };
             facts.fault = facts.fault.take().or_else(|| peer.shortfall(tools.now));
+            (facts.relays, facts.servers) = (peer.relays(), peer.server_faults());
         }
         if let Some(report) = tools.streams.finish(tools.now, port) {
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
@@ -163,6 +233,24 @@ impl Leg {
             self.figures = Some(Box::new(figures));
         }
     }
+}
+
+/// The servers of ICE as a peer at this address uses them, and the connections to them. One that has no place of the
+/// address's family is left out.
+fn ice_servers(ice: &Ice, local: SocketAddr, hops: &Hops, links: &mut Links) -> (Vec<webrtc::Server>, Vec<RelayLink>) {
+    let (mut servers, mut connections) = (Vec::new(), Vec::new());
+    for server in &ice.servers {
+        let Some(number) = hops.number_of(&server.server) else { continue };
+        let Some(hop) = hops.first(number, local.is_ipv4()) else { continue };
+        let reliable = hop.transport.is_reliable();
+        if reliable {
+            let (link, transport, remote) = (links.other(), hop.transport, hop.address);
+            connections.push(RelayLink { by: servers.len(), link, transport, remote, server: number as u16 });
+        }
+        let login = server.login.clone().map(|(username, password)| webrtc::Login { username, password });
+        servers.push(webrtc::Server { name: server.uri.clone(), address: hop.address, reliable, login });
+    }
+    (servers, connections)
 }
 
 /// Credentials of a session of ICE, as hard to guess as keys.

@@ -49,6 +49,8 @@ pub struct Stream {
     accepted: bool,
     /// What came before it was open is still to be given out.
     early: bool,
+    /// Its bytes are given out as they come.
+    raw: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +70,8 @@ pub struct Above {
     pub tls: Option<Session>,
     /// WebSocket, within TLS or not.
     pub web: Option<WebSocket>,
+    /// It is no SIP that is spoken: bytes are given out as they come.
+    pub raw: bool,
 }
 
 /// How far a connection is.
@@ -115,8 +119,9 @@ impl Stream {
             None => mio::net::TcpStream::connect(remote)?,
             Some(local) => connect_from(local, remote)?,
         };
-        let Above { tls, web } = above;
-        Ok(Self { tls: tls.map(Box::new), web: web.map(Box::new), ..Self::of(socket, remote, State::Connecting) })
+        let Above { tls, web, raw } = above;
+        let (tls, web) = (tls.map(Box::new), web.map(Box::new));
+        Ok(Self { tls, web, raw, ..Self::of(socket, remote, State::Connecting) })
     }
 
     /// A connection that was accepted. Its peer may speak SIP or WebSocket and, with an `acceptor`, TLS below it, as it
@@ -130,8 +135,8 @@ impl Stream {
         let (framer, waiting) = (Framer::new(), Vec::new());
         let (since, rungs) = (clock::now(), Rungs::default());
         let (tls, web, acceptor) = (None, None, None);
-        let (accepted, early) = (false, false);
-        Self { socket, remote, state, tls, web, acceptor, framer, waiting, since, rungs, accepted, early }
+        let (accepted, early, raw) = (false, false, false);
+        Self { socket, remote, state, tls, web, acceptor, framer, waiting, since, rungs, accepted, early, raw }
     }
 
     /// For readiness.
@@ -152,6 +157,11 @@ impl Stream {
             (None, Some(_)) => Transport::Ws,
             (Some(_), Some(_)) => Transport::Wss,
         }
+    }
+
+    /// Whether it carries something else than SIP.
+    pub fn is_raw(&self) -> bool {
+        self.raw
     }
 
     /// How long the steps took that are done towards an open connection of ours.
@@ -276,6 +286,10 @@ impl Stream {
                     return Err(fault.into());
                 }
                 pings
+            }
+            None if self.raw => {
+                bytes.into_iter().for_each(each);
+                0
             }
             None => self.take_stream(bytes, each)?,
         };

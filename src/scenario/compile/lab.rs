@@ -15,7 +15,7 @@ use crate::scenario::file::step::RejectFile;
 use crate::scenario::file::target::TransportWord;
 use crate::scenario::lab::{Behaviour, Extension, Fault, LAB_PASSWORD, LabPlan, LabTrunk};
 use crate::scenario::plan::{
-    Account, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings,
+    Account, Ice, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings,
     Transport, Trunk, Wishes,
 };
 use crate::scenario::safety::Safety;
@@ -65,6 +65,7 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         codecs: plan.codecs.clone(),
         opus: Wishes::default(),
         srtp: plan.srtp.clone().unwrap_or_default(),
+        ice: Ice::default(),
         rtp_ports: None,
         trunks,
         pairing_header: Some("X-Ringfleet-Call".into()),

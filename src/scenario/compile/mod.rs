@@ -11,6 +11,7 @@ mod doc;
 mod expect;
 mod find_limit;
 mod headers;
+mod ice;
 mod kinds;
 mod lab;
 mod lab_limits;

@@ -9,7 +9,7 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use super::Input;
 use super::doc::{self, At, Report};
 use crate::scenario::file::scalar::Digits;
-use crate::scenario::file::target::{SipFile, WebSocketFile};
+use crate::scenario::file::target::{IceServerFile, SipFile, WebSocketFile};
 use crate::scenario::plan::{Identity, Roots, Server, TlsSettings, TlsVersion, Verify};
 use crate::units::Secret;
 
@@ -33,6 +33,13 @@ impl<'f> From<&'f WebSocketFile> for TlsFile<'f> {
     fn from(file: &'f WebSocketFile) -> Self {
         let WebSocketFile { ca, cert, key, tls_min, .. } = file;
         Self { ca, cert, key, tls_min, verify: if file.insecure { Verify::Nothing } else { Verify::Host } }
+    }
+}
+
+impl<'f> From<&'f IceServerFile> for TlsFile<'f> {
+    fn from(file: &'f IceServerFile) -> Self {
+        let verify = if file.insecure { Verify::Nothing } else { Verify::Host };
+        Self { ca: &file.ca, cert: &None, key: &None, tls_min: &None, verify }
     }
 }
 

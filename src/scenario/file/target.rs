@@ -246,6 +246,53 @@ pub struct MediaFile {
     /// Crypto suites in the order they are offered. Default: AES_CM_128_HMAC_SHA1_80 and _32 are offered, and all are
     /// accepted.
     pub crypto: Option<Vec<SuiteWord>>,
+    /// STUN and TURN servers of agents that speak WebRTC (`srtp: dtls`). Default: none; agents name their own addresses.
+    pub ice: Option<IceFile>,
+}
+
+/// `ice` under `media`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "ice")]
+pub struct IceFile {
+    /// Servers that are asked for each call, all at once.
+    pub servers: Vec<IceServerFile>,
+    /// Which ways media may go. Default: all.
+    pub policy: IcePolicyWord,
+    /// How long the servers may take together before the call goes on with what is known: 100ms–30s, default 3s.
+    pub gather_within: Option<Period>,
+}
+
+/// Which ways media may go.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "policy")]
+pub enum IcePolicyWord {
+    /// Straight where that works, else by a relay.
+    #[default]
+    All,
+    /// By a relay only: what the call does without one is not seen.
+    Relay,
+}
+
+/// A STUN or TURN server.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "ice server")]
+pub struct IceServerFile {
+    /// `stun:HOST:PORT`, `turn:HOST:PORT?transport=udp` (or `tcp`) or `turns:HOST:PORT`. Default ports: 3478, and 5349 of
+    /// `turns:`.
+    pub url: String,
+    /// User name at the TURN server.
+    pub username: Option<Digits>,
+    /// Its password: `${NAME}` from the environment, `${file:PATH}` from a file.
+    pub password: Option<Digits>,
+    /// File that holds the password.
+    pub password_file: Option<String>,
+    /// CAs to trust for `turns:` in place of the system's: a PEM file.
+    pub ca: Option<String>,
+    /// The server of `turns:` may be anybody, with any certificate.
+    pub insecure: bool,
 }
 
 /// `media.opus`: what our descriptions ask for (RFC 7587). The far end need not do so.

@@ -29,7 +29,7 @@ mod agent;
 mod server;
 
 pub use agent::{Disturb, Disturbance};
-pub use server::{Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
+pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
 
 /// One run's worth of work.
 #[derive(Clone, Debug)]
@@ -544,6 +544,8 @@ pub struct Target {
     pub opus: Wishes,
     /// Encryption of audio.
     pub srtp: Srtp,
+    /// Servers of STUN and TURN, where audio is WebRTC's.
+    pub ice: Ice,
     /// RTP ports, first and last; `None` lets the system choose.
     pub rtp_ports: Option<(u16, u16)>,
     /// Trunks by label.
@@ -561,6 +563,12 @@ pub struct Target {
 }
 
 impl Target {
+    /// Every server that it names, some of them perhaps more than once.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        let peers = self.trunks.values().filter_map(|trunk| trunk.peer.as_ref());
+        std::iter::once(&self.server).chain(peers).chain(self.ice.servers.iter().map(|ice| &ice.server))
+    }
+
     /// Whether it is the same target, which actors may reach over different transports.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.name, &self.domain) == (&other.name, &other.domain)

@@ -24,6 +24,36 @@ pub struct Server {
     pub tls: Arc<TlsSettings>,
     /// How WebSocket is asked for, where it is reached so.
     pub web: Option<Arc<WebSettings>>,
+    /// It is a server of STUN or TURN, and no SIP is spoken there.
+    pub turn: bool,
+}
+
+/// How an agent of WebRTC gathers its candidates (RFC 8445 §5.1.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ice {
+    /// Servers that are asked.
+    pub servers: Vec<IceServer>,
+    /// Nothing goes but by a relay.
+    pub relay_only: bool,
+    /// How long the servers may take together.
+    pub within: Duration,
+}
+
+impl Default for Ice {
+    fn default() -> Self {
+        Self { servers: Vec::new(), relay_only: false, within: Duration::from_secs(3) }
+    }
+}
+
+/// A server of STUN or TURN.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IceServer {
+    /// Its URI (RFC 7064, RFC 7065), for messages.
+    pub uri: String,
+    /// Where it is, and how TLS is done there.
+    pub server: Server,
+    /// User name and password of TURN; `None` for STUN.
+    pub login: Option<(String, Secret)>,
 }
 
 /// SIP over WebSocket towards one server (RFC 7118): the request that a connection begins with.

@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+"""Media of WebRTC agents by a relay (coturn), over UDP, TCP and TLS, to `ringfleet answer` and through the PBX with its own
+ICE; and what is said of a relay that refuses, is full, or is not there."""
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from check import CASE, HERE, Checks, figure, listens, passes, run, start, start_answer, stop, wait_until
+
+CALLS = 5
+checks = Checks()
+os.environ.update(TURN_PASSWORD="turn-not-a-secret", TURN_WRONG="turn-wrong")
+ports = subprocess.run([sys.executable, HERE / "ports.py", "TURN", "TLS", "FULL", "NONE", "BLOCK=400", "BLOCK2=40"],
+                       stdout=subprocess.PIPE, text=True, check=True).stdout
+PORT = {name: int(port) for name, _, port in (line.partition("=") for line in ports.split())}
+
+
+def coturn(name, port, block, size, *options):
+    """A server of its own on loopback; what it does stands in its log."""
+    log = CASE / f"{name}.log"
+    process = start(name, "turnserver", "-n", "--no-cli", "--verbose", "--log-file=stdout", "--simple-log",
+                    "--listening-ip=127.0.0.1", "--relay-ip=127.0.0.1", f"--listening-port={port}",
+                    f"--min-port={block}", f"--max-port={block + size - 1}", "--allow-loopback-peers", "--lt-cred-mech",
+                    "--realm=ringfleet.test", f"--user=agent:{os.environ['TURN_PASSWORD']}", f"--pidfile={CASE / name}.pid",
+                    f"--userdb={CASE / name}.db", "--no-dtls", *options, log=log)
+    wait_until(lambda: listens(port) and listens(port, "tcp"), f"{name} listens")
+    return process, log
+
+
+def certificate():
+    """A certificate of the stage's CA for the name `localhost`, its key, and that CA."""
+    work, pem, key, csr = Path(os.environ["WORK"]), CASE / "turn.pem", CASE / "turn.key", CASE / "turn.csr"
+    names = CASE / "names"
+    names.write_text("subjectAltName=DNS:localhost")
+    openssl = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True)
+    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost", "-keyout", key,
+            "-out", csr)
+    openssl("x509", "-req", "-in", csr, "-CA", work / "ca.pem", "-CAkey", work / "ca.key", "-set_serial", "73", "-days", "2",
+            "-extfile", names, "-out", pem)
+    return pem, key, work / "ca.pem"
+
+
+def target(name, servers, policy="relay", server="sip:127.0.0.1:" + os.environ["FAR_PORT"], within="3s"):
+    """A target file of this case; `servers` are lines of YAML."""
+    folder = CASE / "targets"
+    folder.mkdir(exist_ok=True)
+    lines = "\n".join(f"      - {line}" for line in servers)
+    (folder / f"{name}.yaml").write_text(f"""target: {name}
+sip: {{ server: "{server}", domain: pbx.test, pairing_header: X-Ringfleet-Call }}
+media:
+  srtp: dtls
+  ice:
+    policy: {policy}
+    gather_within: {within}
+    servers:
+{lines}
+accounts: {{ agents: {{ users: "1001..1020", password: "${{PROBE_PASSWORD}}" }} }}
+numbers: {{ echo: "2000", encrypted: "8123" }}
+safety: {{ max_concurrent: 600, max_cps: 200 }}
+""")
+    return name
+
+
+def turn(url, password="TURN_PASSWORD", rest=""):
+    return f'{{ url: "{url}", username: agent, password: "${{{password}}}"{rest} }}'
+
+
+pem, key, ca = certificate()
+server, log = coturn("coturn", PORT["TURN"], PORT["BLOCK"], 400, f"--tls-listening-port={PORT['TLS']}", f"--cert={pem}",
+                     f"--pkey={key}")
+far = start_answer()
+gathered = {}
+
+# Every way to the relay, and through the PBX, whose relay of media has an ICE of its own.
+pbx = "sip:127.0.0.1:" + os.environ["SIP_PORT"]
+for name, url, rest, to, number in (
+    ("udp", f"turn:127.0.0.1:{PORT['TURN']}", "", None, "2000"),
+    ("tcp", f"turn:127.0.0.1:{PORT['TURN']}?transport=tcp", "", None, "2000"),
+    ("tls", f"turns:localhost:{PORT['TLS']}", f", ca: {ca}", None, "2000"),
+    ("pbx", f"turn:127.0.0.1:{PORT['TURN']}", "", pbx, "8123"),
+):
+    on = target(f"by-{name}", [turn(url, rest=rest)], **({"server": to} if to else {}))
+    finished = run("encrypted", on=on, out=name, number=number)
+    passes(checks, finished, name)
+    calls = finished.calls
+    checks.equal(len(calls), CALLS, f"{name}: records")
+    checks.equal({call["audio"] for call in calls}, {"two_way"}, f"{name}: audio")
+    checks.equal({call["media_path"] for call in calls}, {"our_relay"}, f"{name}: which way media went")
+    checks.equal({(call["media_fault"], call["ice_server_fault"]) for call in calls}, {(None, None)}, f"{name}: faults")
+    checks.that(all(call["ice_gathered_ms"] is not None for call in calls), f"{name}: gathering was not timed")
+    gathered[name] = sorted(call["ice_gathered_ms"] or 0.0 for call in calls)[CALLS // 2]
+
+# Each allocation is given back with the call, and none is left for the server to find.
+released = lambda: len(re.findall(r"refreshed.*lifetime=0", log.read_text(errors="replace")))
+wait_until(lambda: released() >= 4 * CALLS, "allocations are given back")
+checks.equal(released(), 4 * CALLS, "allocations that were given back")
+
+# A wrong password is named with its code, and nothing is dialled.
+finished = run("encrypted", on=target("refused", [turn(f"turn:127.0.0.1:{PORT['TURN']}", "TURN_WRONG")]), out="refused",
+               number="2000")
+calls = finished.calls
+checks.equal({call["class"] for call in calls}, {"media.no_relay"}, "wrong password: class")
+checks.equal({call["invited"] for call in calls}, {False}, "wrong password: calls that were placed")
+wanted = f"turn:127.0.0.1:{PORT['TURN']} refused: 401 Unauthorized, user name or password is wrong"
+checks.equal({call["ice_server_fault"] for call in calls}, {wanted}, "wrong password: what is said")
+
+# A server that gives each user two allocations: of five calls at once two go.
+full, _ = coturn("full", PORT["FULL"], PORT["BLOCK2"], 40, "--user-quota=2", "--no-tls")
+calls = run("encrypted", on=target("full", [turn(f"turn:127.0.0.1:{PORT['FULL']}")]), out="full", number="2000").calls
+checks.equal(sorted(call["class"] for call in calls), ["media.no_relay"] * 3 + ["ok"] * 2, "full server: classes")
+refused = {call["ice_server_fault"] for call in calls} - {None}
+checks.that(len(refused) == 1 and " refused: 486 " in refused.pop(), "full server: 486 is not named")
+stop(full)
+
+# Nobody is there: the call goes straight, late by the time that the server had, and says so.
+finished = run("encrypted", on=target("silent", [f'{{ url: "stun:127.0.0.1:{PORT["TURN"]}" }}',
+                                                 turn(f"turn:127.0.0.1:{PORT['NONE']}")], "all", within="1s"),
+               out="silent", number="2000")
+passes(checks, finished, "silent server")
+calls = finished.calls
+checks.equal({call["media_path"] for call in calls}, {"direct"}, "silent server: which way media went")
+checks.equal({call["ice_server_fault"] for call in calls}, {f"turn:127.0.0.1:{PORT['NONE']} did not answer"},
+             "silent server: what is said")
+checks.that(all(call["ice_gathered_ms"] >= 1000 for call in calls), "silent server: gathering ended too early")
+
+# No secret is in any file of a run.
+for folder in ("udp", "refused"):
+    text = "".join(path.read_text(errors="replace") for path in (CASE / folder).rglob("*") if path.is_file())
+    checks.that(not any(os.environ[name] in text for name in ("TURN_PASSWORD", "TURN_WRONG")), f"{folder}: holds a password")
+checks.equal(stop(far, signal.SIGINT), 0, "answer: exit code")
+stop(server)
+figure("relay allocated after " + ", ".join(f"{ms:.0f} ms ({name})" for name, ms in gathered.items()) + ", medians")
+checks.end()
