@@ -74,11 +74,7 @@ impl Station for Callers {
                 if let Some((purpose, remote)) = opened {
                     (known.sips, known.outbound) = (purpose.sips, purpose.outbound);
                     known.invalid = purpose.transport.is_web().then(|| self.name_of(&purpose));
-                    let reliable = purpose.transport.is_reliable();
-                    self.keep_alives.add(now, Flow { link, remote }, reliable, purpose.keep_alive);
-                    if purpose.pings {
-                        self.keep_alives.expect_answers(link);
-                    }
+                    purpose.keep(&mut self.keep_alives, now, Flow { link, remote });
                 }
                 self.endpoint.add_link(link, known);
                 self.take_standing_link(now, link);

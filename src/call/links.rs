@@ -2,12 +2,13 @@
 //! each account (or one of TLS or WebSocket), so that registration and calls of one account share it (RFC 5626).
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
 use crate::scenario::plan::{Server, Target};
 use crate::sip::flow::{Flow, Hop, LinkId, PublicAddress, Transport};
-use crate::sip::keep_alive::Policy;
+use crate::sip::keep_alive::{KeepAlives, Policy};
 
 /// What a link is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +43,14 @@ pub(super) struct Holder {
 }
 
 impl Purpose {
+    /// Keeps a flow of this purpose alive, as its target has it.
+    pub(super) fn keep(&self, keep_alives: &mut KeepAlives, now: Instant, flow: Flow) {
+        keep_alives.add(now, flow, self.transport.is_reliable(), self.keep_alive);
+        if self.pings {
+            keep_alives.expect_answers(flow.link);
+        }
+    }
+
     /// For the requests of an account of a target to one of its servers.
     /// It goes out from the target's local address of that number, counted round.
     pub(super) fn new(

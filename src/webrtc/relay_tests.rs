@@ -4,13 +4,12 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::server::fake::Fake;
-use super::tests::identity;
+use super::tests::{PCMA, pair};
 use super::*;
-use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
-use crate::sip::sdp::{AudioCodec, Local, Order, Sdp};
+use crate::sip::sdp::crypto::{Policy, Protection};
+use crate::sip::sdp::{Local, Order, Sdp};
 use crate::units::Secret;
 
-const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000, channels: 1, fmtp: None };
 const NAME: &str = "turn:192.0.2.1:3478";
 
 fn at(text: &str) -> SocketAddr {
@@ -39,14 +38,7 @@ impl World {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn new(change: impl Fn(usize, &mut Config)) -> Self {
         let now = Instant::now();
-        let mut source = KeySource::new([7; 32]);
-        let peers = [at("10.0.0.7:4000"), at("198.51.100.9:5000")];
-        let peers = [0, 1].map(|side| {
-            let credentials = Credentials::of(&source.next(Suite::AesCm128Sha1_80));
-            let mut config = Config::new(peers[side], side == 0, credentials);
-            change(side, &mut config);
-            Peer::new(config, identity(), side as u64, now)
-        });
+        let peers = pair([0, 1].map(Self::address), now, change);
         let fake = Fake::new(at("192.0.2.1:3478"));
         let (wire, events) = (Vec::new(), [Vec::new(), Vec::new()]);
         Self { start: now, now, peers, fake, wire, walled: false, deaf: false, events }

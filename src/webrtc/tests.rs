@@ -9,7 +9,8 @@ use crate::sip::sdp::crypto::{KeySource, Keys, Policy, Protection, Suite};
 use crate::sip::sdp::peering::Role;
 use crate::sip::sdp::{AudioCodec, Local, Order, Sdp};
 
-const PCMA: AudioCodec = AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000, channels: 1, fmtp: None };
+pub(super) const PCMA: AudioCodec =
+    AudioCodec { name: "PCMA", payload_type: 8, clock_rate: 8000, channels: 1, fmtp: None };
 const CALLER: usize = 0;
 const CALLEE: usize = 1;
 
@@ -26,6 +27,17 @@ pub(super) fn identity() -> Arc<Identity> {
 
 fn address(side: usize) -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 4_000 + side as u16))
+}
+
+/// A caller and a callee at these addresses.
+pub(super) fn pair(addresses: [SocketAddr; 2], now: Instant, change: impl Fn(usize, &mut Config)) -> [Peer; 2] {
+    let mut source = KeySource::new([7; 32]);
+    [CALLER, CALLEE].map(|side| {
+        let credentials = Credentials::of(&source.next(Suite::AesCm128Sha1_80));
+        let mut config = Config::new(addresses[side], side == CALLER, credentials);
+        change(side, &mut config);
+        Peer::new(config, identity(), side as u64, now)
+    })
 }
 
 struct Packet {
@@ -51,13 +63,7 @@ impl World {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn new(change: impl Fn(usize, &mut Config)) -> Self {
         let now = Instant::now();
-        let mut source = KeySource::new([7; 32]);
-        let peers = [CALLER, CALLEE].map(|side| {
-            let credentials = Credentials::of(&source.next(Suite::AesCm128Sha1_80));
-            let mut config = Config::new(address(side), side == CALLER, credentials);
-            change(side, &mut config);
-            Peer::new(config, identity(), side as u64, now)
-        });
+        let peers = pair([CALLER, CALLEE].map(address), now, change);
         let (wire, sent, events) = (Vec::new(), [0; 2], [Vec::new(), Vec::new()]);
         let delay = Duration::from_millis(1);
         Self { start: now, now, peers, wire, delay, loses: |_, _, _| false, sent, events }

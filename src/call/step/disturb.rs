@@ -266,11 +266,7 @@ impl Leg {
     fn keep_alive(&self, tools: &mut Tools<'_>) {
         let link = self.recovering.as_deref().and_then(|recovering| recovering.watched);
         if let Some((link, (purpose, remote))) = link.and_then(|link| Some((link, tools.links.of(link)?))) {
-            let reliable = purpose.transport.is_reliable();
-            tools.keep_alives.add(tools.now, Flow { link, remote }, reliable, purpose.keep_alive);
-            if purpose.pings {
-                tools.keep_alives.expect_answers(link);
-            }
+            purpose.keep(tools.keep_alives, tools.now, Flow { link, remote });
         }
     }
 
@@ -323,9 +319,6 @@ impl Leg {
         self.unmet.get_or_insert_with(|| format!("{name}: {why}{}", last.unwrap_or_default()));
         self.facts.response = refusal.or_else(|| self.facts.response.take());
         self.note_recovery(None);
-        if let Some(recovering) = &mut self.recovering {
-            recovering.refusal = None;
-        }
     }
 
     fn note_recovery(&mut self, took: Option<Duration>) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Input;
 use super::doc::{self, At, Report};
-use super::secret::{self, Rules};
+use super::secret;
 use crate::scenario::file::target::AccountsFile;
 use crate::scenario::plan::{Account, Pool};
 use crate::units::Secret;
@@ -20,7 +20,7 @@ pub(super) fn pool(
     at: At<'_>,
     report: &mut Report,
 ) -> Option<Pool> {
-    let password = shared_password(input, file, at, report);
+    let password = secret::password(input, (file.password.as_ref(), file.password_file.as_ref()), at, report);
     let accounts = match (&file.csv, &file.users) {
         (Some(path), None) => from_csv(input, path, at, report)?,
         (None, Some(users)) => {
@@ -49,22 +49,6 @@ pub(super) fn pool(
         return None;
     }
     Some(Pool { name: name.to_owned(), accounts, calls_each: file.calls_each })
-}
-
-fn shared_password(input: &Input<'_>, file: &AccountsFile, at: At<'_>, report: &mut Report) -> Option<Secret> {
-    match (&file.password, &file.password_file) {
-        (Some(_), Some(_)) => {
-            report.add(
-                at.name("password_file"),
-                "`password` and `password_file` are both given",
-                "keep one of the two",
-            );
-            None
-        }
-        (Some(text), None) => secret::resolve(input, &text.0, Rules::ReferenceOnly, at.key("password"), report),
-        (None, Some(path)) => secret::from_file(input, path, at.key("password_file"), report).map(Secret::new),
-        (None, None) => None,
-    }
 }
 
 /// Users of `1001..1020, 1030`.

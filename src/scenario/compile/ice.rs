@@ -4,9 +4,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::Input;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
-use super::{Input, tls};
+use super::tls::{self, TlsFile};
 use crate::scenario::file::target::{IceFile, IcePolicyWord, IceServerFile, MediaFile, SrtpWord};
 use crate::scenario::plan::{Ice, IceServer, Server, TlsSettings, Transport};
 use crate::units::{Period, Secret};
@@ -68,19 +69,9 @@ fn ice_server(input: &Input<'_>, file: &IceServerFile, at: At<'_>, report: &mut 
         report.add(at.key("url"), format!("{what} is not spoken"), FORM);
         return None;
     }
-    for (key, _) in
-        [("ca", file.ca.is_some()), ("insecure", file.insecure)].iter().filter(|(_, given)| *given && !uri.secure)
-    {
-        report.add(
-            at.name(key),
-            format!("`{key}` is said of TLS, and the URI is not turns:"),
-            "write turns: or leave it out",
-        );
-    }
-    if file.insecure && file.ca.is_some() {
-        report.add(at.name("insecure"), "`insecure` and `ca` are both given", "leave one of the two out");
-    }
-    let settings = tls::settings(input, &file.into(), at, report);
+    let tls = TlsFile::from(file);
+    tls.expect_tls(uri.secure, ("the URI is not turns:", "turns:"), at, report);
+    let settings = tls::settings(input, &tls, at, report);
     let server = Server { turn: true, ..Server::new(uri.host, Some(uri.port), uri.transport) };
     let tls = Arc::new(TlsSettings { name: server.host.clone(), ..settings });
     Some(IceServer {
@@ -104,26 +95,12 @@ fn login(
         }
         return None;
     }
-    let password = match (&file.password, &file.password_file) {
-        (Some(_), Some(_)) => {
-            report.add(
-                at.name("password_file"),
-                "`password` and `password_file` are both given",
-                "leave one of the two out",
-            );
-            None
-        }
-        (Some(text), None) => secret::resolve(input, &text.0, Rules::ReferenceOnly, at.key("password"), report),
-        (None, Some(path)) => secret::from_file(input, path, at.key("password_file"), report).map(Secret::new),
-        (None, None) => {
-            report.add(
-                at,
-                "the TURN server has no password",
-                "write `password: \"${NAME}\"` and set that environment variable",
-            );
-            None
-        }
-    };
+    if file.password.is_none() && file.password_file.is_none() {
+        let help = "write `password: \"${NAME}\"` and set that environment variable";
+        report.add(at, "the TURN server has no password", help);
+    }
+    let given = (file.password.as_ref(), file.password_file.as_ref());
+    let password = secret::password(input, given, at, report);
     let Some(username) = &file.username else {
         report.add(at, "the TURN server has no user name", "add `username: NAME`");
         return None;

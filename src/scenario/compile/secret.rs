@@ -4,6 +4,7 @@
 
 use super::Input;
 use super::doc::{At, Report};
+use crate::scenario::file::scalar::Digits;
 use crate::units::Secret;
 
 /// What a reference may be.
@@ -58,6 +59,28 @@ fn reference(input: &Input<'_>, name: &str, rules: Rules, at: At<'_>, report: &m
         report.add(at, format!("the environment variable {name} is not set"), format!("set it: export {name}=…"));
     }
     value
+}
+
+/// A password that stands in the environment or in a file of its own; `None` where there is none, or a mistake was told.
+pub(super) fn password(
+    input: &Input<'_>,
+    (text, path): (Option<&Digits>, Option<&String>),
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Secret> {
+    match (text, path) {
+        (Some(_), Some(_)) => {
+            report.add(
+                at.name("password_file"),
+                "`password` and `password_file` are both given",
+                "keep one of the two",
+            );
+            None
+        }
+        (Some(text), None) => resolve(input, &text.0, Rules::ReferenceOnly, at.key("password"), report),
+        (None, Some(path)) => from_file(input, path, at.key("password_file"), report).map(Secret::new),
+        (None, None) => None,
+    }
 }
 
 /// A secret that a file holds; the end of its last line is no part of it.

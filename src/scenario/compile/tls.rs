@@ -43,6 +43,30 @@ impl<'f> From<&'f IceServerFile> for TlsFile<'f> {
     }
 }
 
+impl TlsFile<'_> {
+    /// Complains of what is given and has no use: without TLS (`instead` says how a server with TLS is written), and a CA
+    /// where nothing is verified.
+    pub(super) fn expect_tls(&self, secure: bool, (without, instead): (&str, &str), at: At<'_>, report: &mut Report) {
+        let insecure = self.verify == Verify::Nothing;
+        let given = [
+            ("ca", self.ca.is_some()),
+            ("cert", self.cert.is_some()),
+            ("tls_min", self.tls_min.is_some()),
+            ("insecure", insecure),
+        ];
+        for (key, _) in given.into_iter().filter(|(_, given)| *given && !secure) {
+            report.add(
+                at.name(key),
+                format!("`{key}` is said of TLS, and {without}"),
+                format!("write {instead} or leave it out"),
+            );
+        }
+        if insecure && self.ca.is_some() {
+            report.add(at.name("insecure"), "`insecure` and `ca` are both given", "leave one of the two out");
+        }
+    }
+}
+
 /// What a target says of TLS; the name is that of each server.
 pub(super) fn settings(input: &Input<'_>, file: &TlsFile<'_>, at: At<'_>, report: &mut Report) -> TlsSettings {
     let read = |path: &Option<String>, key: &str, report: &mut Report| {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
-use super::{Input, server, tls};
+use super::tls::{self, TlsFile};
+use super::{Input, server};
 use crate::scenario::file::scalar::Digits;
 use crate::scenario::file::target::{WebKeepAliveWord, WebSocketFile};
 use crate::scenario::plan::{Server, Transport, WebSettings};
@@ -19,7 +20,8 @@ const URL_FORM: &str = "write ws://HOST/PATH or wss://HOST:PORT/PATH?QUERY";
 
 /// The server that a target's `websocket:` names.
 pub(super) fn compile(input: &Input<'_>, file: &WebSocketFile, at: At<'_>, report: &mut Report) -> Option<Server> {
-    let tls = tls::settings(input, &file.into(), at, report);
+    let given = TlsFile::from(file);
+    let tls = tls::settings(input, &given, at, report);
     let headers = headers(input, &file.headers, at.key("headers"), report);
     let reconnect = reconnect(file, at, report);
     if file.origin.as_ref().is_some_and(|origin| !is_visible(origin)) {
@@ -31,22 +33,7 @@ pub(super) fn compile(input: &Input<'_>, file: &WebSocketFile, at: At<'_>, repor
         report.add(at.key("url"), "this is no URL of a WebSocket server", URL_FORM);
         return None;
     };
-    let of_tls = [
-        ("ca", file.ca.is_some()),
-        ("cert", file.cert.is_some()),
-        ("tls_min", file.tls_min.is_some()),
-        ("insecure", file.insecure),
-    ];
-    for (key, _) in of_tls.into_iter().filter(|(_, given)| *given && !url.secure) {
-        report.add(
-            at.name(key),
-            format!("`{key}` is said of TLS, and the URL begins with ws:"),
-            "write wss: or leave it out",
-        );
-    }
-    if file.insecure && file.ca.is_some() {
-        report.add(at.name("insecure"), "`insecure` and `ca` are both given", "leave one of the two out");
-    }
+    given.expect_tls(url.secure, ("the URL begins with ws:", "wss:"), at, report);
     let web = WebSettings {
         authority: url.authority,
         path: Secret::new(url.path),

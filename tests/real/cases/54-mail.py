@@ -3,33 +3,17 @@
 certificate nobody vouches for and one that offers no STARTTLS get neither the mail nor the password, and the watch says so."""
 import base64
 import email
-import os
 import signal
 import socketserver
 import ssl
-import subprocess
 import threading
 
+from certificates import STAGE, certificate, foreign_ca
 from check import CASE, RINGFLEET, Checks, figure, start, stop, wait_until
 
 PASSWORD = "mail-s3cret"
 PATIENCE = 120
 checks = Checks()
-
-
-def certificate(name):
-    """A CA of its own, and a certificate of it for this machine; the files' paths."""
-    ca, key, request, pem = (CASE / f"{name}.{kind}" for kind in ("ca.pem", "key", "csr", "pem"))
-    new = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    (CASE / "names").write_text("subjectAltName=DNS:localhost,IP:127.0.0.1\n")
-    for command in (
-        ["req", "-x509", *new, "-days", "2", "-subj", f"/CN={name} CA", "-keyout", CASE / f"{name}.ca.key", "-out", ca],
-        ["req", *new, "-subj", "/CN=localhost", "-keyout", key, "-out", request],
-        ["x509", "-req", "-in", request, "-CA", ca, "-CAkey", CASE / f"{name}.ca.key", "-CAcreateserial", "-days", "2",
-         "-out", pem, "-extfile", CASE / "names"],
-    ):
-        subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
-    return ca, pem, key
 
 
 class MailServer(socketserver.ThreadingTCPServer):
@@ -91,9 +75,9 @@ class MailServer(socketserver.ThreadingTCPServer):
                 say("250 ok")
 
 
-ours, foreign = certificate("ours"), certificate("foreign")
-at_once, asked_for = MailServer(ours[1:], "at once"), MailServer(ours[1:], "asked for")
-unknown, plain = MailServer(foreign[1:], "at once"), MailServer()
+ours = certificate("mail")
+at_once, asked_for = MailServer(ours, "at once"), MailServer(ours, "asked for")
+unknown, plain = MailServer(certificate("unknown", foreign_ca()), "at once"), MailServer()
 (CASE / "lab.yaml").write_text(
     'lab: lines\naccounts: { users: "1001..1004", password: secret }\n'
     "extensions:\n  fine: { number: 2000, does: { echo: { answer_after: 10ms } } }\n  gone: { number: 3404, does: { reject: { code: 404 } } }\n")
@@ -111,7 +95,7 @@ mail = "".join(
     "  - { scenario: fine.yaml, target: lab.yaml, agents: each, every: 3s }\n"
     "  - { scenario: gone.yaml, target: lab.yaml, agents: each, every: 3s }\nalerts:\n  notify:\n" + mail)
 watch = start("watch", RINGFLEET, "watch", "watch.yaml", "--out", "out",
-              env={"SSL_CERT_FILE": str(ours[0]), "MAIL_PASSWORD": PASSWORD})
+              env={"SSL_CERT_FILE": str(STAGE[0]), "MAIL_PASSWORD": PASSWORD})
 for server, how in ((at_once, "TLS from the first byte"), (asked_for, "STARTTLS")):
     wait_until(lambda: server.mails, f"a mail by {how}", PATIENCE)
     sent = server.mails[0]

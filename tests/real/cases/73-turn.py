@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from certificates import STAGE, certificate
 from check import CASE, HERE, Checks, figure, listens, passes, run, start, start_answer, stop, wait_until
 
 CALLS = 5
@@ -28,19 +29,6 @@ def coturn(name, port, block, size, *options):
                     f"--userdb={CASE / name}.db", "--no-dtls", *options, log=log)
     wait_until(lambda: listens(port) and listens(port, "tcp"), f"{name} listens")
     return process, log
-
-
-def certificate():
-    """A certificate of the stage's CA for the name `localhost`, its key, and that CA."""
-    work, pem, key, csr = Path(os.environ["WORK"]), CASE / "turn.pem", CASE / "turn.key", CASE / "turn.csr"
-    names = CASE / "names"
-    names.write_text("subjectAltName=DNS:localhost")
-    openssl = lambda *words: subprocess.run(["openssl", *words], check=True, capture_output=True)
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=localhost", "-keyout", key,
-            "-out", csr)
-    openssl("x509", "-req", "-in", csr, "-CA", work / "ca.pem", "-CAkey", work / "ca.key", "-set_serial", "73", "-days", "2",
-            "-extfile", names, "-out", pem)
-    return pem, key, work / "ca.pem"
 
 
 def target(name, servers, policy="relay", server="sip:127.0.0.1:" + os.environ["FAR_PORT"], within="3s"):
@@ -68,7 +56,7 @@ def turn(url, password="TURN_PASSWORD", rest=""):
     return f'{{ url: "{url}", username: agent, password: "${{{password}}}"{rest} }}'
 
 
-pem, key, ca = certificate()
+(pem, key), ca = certificate("turn"), STAGE[0]
 server, log = coturn("coturn", PORT["TURN"], PORT["BLOCK"], 400, f"--tls-listening-port={PORT['TLS']}", f"--cert={pem}",
                      f"--pkey={key}")
 far = start_answer()
