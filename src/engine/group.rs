@@ -188,6 +188,7 @@ impl GroupWorker {
             site: joining.site,
             probe: None,
             watched_legs: joining.watched_legs,
+            whole_every: 1,
         };
         let mut endpoint = endpoint::Config::default();
         endpoint.agent = agent.unwrap_or(endpoint.agent);
@@ -319,8 +320,8 @@ fn work(
                     keeper.mask_second(&mut second);
                     tell(GroupTold::Second(second));
                 }
-                // No plan of a group has a time in which it may start, or a search.
-                Report::Closed | Report::Limit(_) => {}
+                // No plan of a group has a time in which it may start, or a search, and each of its legs is told whole.
+                Report::Closed | Report::Limit(_) | Report::Counted(_) => {}
             }
         }
     };

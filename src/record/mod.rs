@@ -13,6 +13,7 @@ mod explain;
 mod facts;
 mod finding;
 mod hearing;
+mod outcome;
 mod refusal;
 
 pub use beside::{MediaSecond, RegistrationRecord};
@@ -26,3 +27,4 @@ pub use facts::{
     RegistrationFacts, Rungs, SideFault, SideRequest, TransportFailure, TransportFault,
 };
 pub use finding::{Finding, UnknownFinding};
+pub use outcome::Outcome;

@@ -26,10 +26,12 @@ use super::safety::Safety;
 use super::text::{Text, Values};
 
 mod agent;
+mod each;
 mod server;
 mod side;
 
 pub use agent::{Disturb, Disturbance};
+pub use each::{Each, WantedOutcome};
 pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
 pub use side::{Application, Base, Method, Reply, Request, Template, Via};
 
@@ -501,30 +503,6 @@ pub enum ExpectationKind {
     Limit(u64),
     /// The run must have come to this finding.
     Finding(Finding),
-}
-
-/// What has to hold for every attempt.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Each {
-    /// The outcome wanted.
-    pub outcome: Option<WantedOutcome>,
-    /// `audio` of the record, as `two_way`.
-    pub audio: Option<String>,
-    /// One of these final codes.
-    pub code: Vec<u16>,
-    /// This class.
-    pub class: Option<Class>,
-}
-
-/// `outcome:` of an `each` expectation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WantedOutcome {
-    /// The call was answered (a 2xx to the INVITE).
-    Answered,
-    /// The call was refused (a final response ≥ 300).
-    Refused,
-    /// The registration was accepted.
-    Registered,
 }
 
 /// Where calls are sent, resolved as far as files can.
