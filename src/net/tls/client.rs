@@ -1,7 +1,9 @@
 //! Our side of TLS towards a server.
 
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -42,31 +44,7 @@ impl Client {
     /// # Errors
     /// [`TlsError`].
     pub fn new(settings: &TlsSettings, lab: Option<&str>) -> Result<Self, TlsError> {
-        let provider = provider();
-        let roots = match &settings.roots {
-            _ if settings.verify == Verify::Nothing => RootCertStore::empty(),
-            Roots::System => system_roots()?,
-            Roots::Given(pem) => given_roots(pem, "the file of `ca`")?,
-            Roots::Lab => given_roots(lab.unwrap_or(""), "the lab")?,
-        };
-        let algorithms = provider.signature_verification_algorithms;
-        let verifier = Verifier { verify: settings.verify, roots: Arc::new(roots), algorithms };
-        let versions: &[_] = match settings.minimum {
-            TlsVersion::V1_2 => &[&TLS13, &TLS12],
-            TlsVersion::V1_3 => &[&TLS13],
-        };
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-        let config = match &settings.identity {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let wrong = |error: rustls::pki_types::pem::Error| TlsError::Identity(error.to_string());
-                let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect();
-                let key = PrivateKeyDer::from_pem_slice(identity.key.reveal().as_bytes()).map_err(wrong)?;
-                let chain = chain.map_err(wrong)?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::Identity(error.to_string()))?
-            }
-        };
+        let config = config(settings, lab)?;
         let name = ServerName::try_from(settings.name.clone()).map_err(|_| TlsError::Name(settings.name.clone()))?;
         Ok(Self { config: Arc::new(config), name })
     }
@@ -79,6 +57,47 @@ impl Client {
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         connection.map(|it| Session(it.into())).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
+
+    /// Until when the certificate holds that the server at this address shows, since 1970; all that a call checks is checked.
+    /// Blocks, `within` for each step: for the preflight.
+    ///
+    /// # Errors
+    /// No connection, or none that a call would take.
+    pub fn certificate_end(&self, address: SocketAddr, within: Duration) -> io::Result<Duration> {
+        let mut socket = TcpStream::connect_timeout(&address, within)?;
+        socket.set_read_timeout(Some(within))?;
+        socket.set_write_timeout(Some(within))?;
+        self.connect()?.certificate_end(&mut socket)
+    }
+}
+
+/// What a target says of TLS, whatever server it is towards. `lab` is the CA of the built-in lab.
+pub(in crate::net) fn config(settings: &TlsSettings, lab: Option<&str>) -> Result<ClientConfig, TlsError> {
+    let provider = provider();
+    let roots = match &settings.roots {
+        _ if settings.verify == Verify::Nothing => RootCertStore::empty(),
+        Roots::System => system_roots()?,
+        Roots::Given(pem) => given_roots(pem, "the file of `ca`")?,
+        Roots::Lab => given_roots(lab.unwrap_or(""), "the lab")?,
+    };
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = Verifier { verify: settings.verify, roots: Arc::new(roots), algorithms };
+    let versions: &[_] = match settings.minimum {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(match &settings.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let wrong = |error: rustls::pki_types::pem::Error| TlsError::Identity(error.to_string());
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect();
+            let key = PrivateKeyDer::from_pem_slice(identity.key.reveal().as_bytes()).map_err(wrong)?;
+            let chain = chain.map_err(wrong)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::Identity(error.to_string()))?
+        }
+    })
 }
 
 /// The certificates that this machine trusts: what its administrator adds for the company counts, which a list of
