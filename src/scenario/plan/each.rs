@@ -27,11 +27,17 @@ pub enum WantedOutcome {
 }
 
 impl Each {
-    /// A leg that only registers or pings has no call to expect anything of.
+    /// A leg that only registers or pings has no call to expect anything of, nor has one that might have been called, and
+    /// was not.
     pub fn concerns(&self, outcome: &Outcome) -> bool {
         let of_a_call =
             self.audio.is_some() || matches!(self.outcome, Some(wanted) if wanted != WantedOutcome::Registered);
-        !of_a_call || matches!(outcome.role, Role::Caller | Role::Callee)
+        let has_one = match outcome.role {
+            Role::Caller => true,
+            Role::Callee => outcome.invited || outcome.class != Class::Ok,
+            _ => false,
+        };
+        !of_a_call || has_one
     }
 
     /// Whether an attempt that it concerns is what is wanted.
