@@ -134,7 +134,7 @@ pub(super) mod tests {
         let mut record: CallRecord = serde_json::from_str(text).expect("valid");
         (record.class, record.call_id, record.target) = (class, format!("c-{minute}"), "pbx".into());
         let files = vec![File { name: "ladder.txt", bytes: Vec::new() }];
-        let finished = Finished { record, registration: None, primary: true, beside: false, owner: 1 };
+        let finished = Finished { record, registration: None, primary: true, beside: false, owner: 1, answered: true };
         Outcome { finished, files: (class != Class::Ok).then_some(files), purpose }
     }
 
