@@ -14,7 +14,7 @@ use super::screen::Screen;
 use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
 use crate::engine::{Names, Settings, Workers};
 use crate::media::codec::opus::Wishes;
-use crate::media::{Codec, Source};
+use crate::media::{Codec, Listen, Source};
 use crate::net::clock;
 use crate::net::tls::SelfSigned;
 use crate::net::udp::own_address;
@@ -215,5 +215,6 @@ fn plan(args: &Args) -> Plan {
         filled: Vec::new(),
         honour_retry_after: true,
         mask_numbers: args.mask_numbers,
+        listen: Listen::Full,
     }
 }

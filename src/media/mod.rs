@@ -25,7 +25,7 @@ mod seed;
 
 pub use codec::Codec;
 pub use heard::{Audio, Heard};
-pub use session::{Config, Event, Output, Report, Session};
+pub use session::{Config, Event, Listen, Output, Report, Session};
 
 /// What a talking leg sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

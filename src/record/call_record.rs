@@ -241,6 +241,7 @@ impl CallRecord {
     pub fn is_unreachable(&self) -> bool {
         let transport = [
             Class::TransportDns,
+            Class::ProbeNoDns,
             Class::TransportRefused,
             Class::TransportUnreachable,
             Class::TransportTcp,

@@ -228,7 +228,7 @@ mod tests {
         let check = check(", labels: { trunk: cht, carrier: other }");
         let mut record = finished(Class::Ok).record;
         (record.trunk, record.carrier) = (None, Some("own".into()));
-        (record.audio_rx, record.audio) = (Heard::Silent, "one_way_tx".into());
+        (record.audio_rx, record.audio_tx) = (Heard::None, Heard::Heard);
         complete(&mut record, &check);
         assert_eq!((record.trunk.as_deref(), record.carrier.as_deref()), (Some("cht"), Some("own")));
         assert_eq!(record.unmet.as_deref(), Some("audio is one_way_tx, not two_way"));

@@ -66,6 +66,7 @@ mod virtual_starved;
 mod virtual_webrtc;
 mod virtual_websocket;
 mod watch;
+mod watch_faults;
 mod watching;
 mod websocket;
 mod websocket_servers;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringfleet::measure::{BackOff, LatencyFrom, Tally, Totals};
 use ringfleet::pace::Schedule;
-use ringfleet::record::Class;
+use ringfleet::record::{Class, Heard};
 use ringfleet::report::{Checker, Generator, Health, all_hold};
 use ringfleet::scenario::compile::{self, Compiled, Input};
 
@@ -75,6 +75,20 @@ fn inbound_calls_are_answered_by_an_agent_who_stays_registered() {
         "each customer called the agent of its attempt"
     );
     assert!(world.beside.is_empty(), "nobody rang in vain, and the registration stood");
+}
+
+#[test]
+fn a_call_whose_packets_are_counted_knows_how_they_came_and_says_of_its_audio_that_it_is_unknown() {
+    let (world, _) = passes("counted-call.yaml");
+    let record = &world.primary[0];
+    let heard = (record.audio_rx, record.audio_tx, record.audio.as_str());
+    assert_eq!(heard, (Heard::Unknown, Heard::Unknown, "unknown"));
+    assert_eq!((record.class, record.loss_pct, record.code), (Class::Ok, Some(0.0), Some(200)));
+    assert!(record.rx_packets > Some(100) && record.mos_lq.is_some() && record.grade.is_some(), "{record:?}");
+    let written = serde_json::to_value(record).expect("plain data");
+    for unknown in ["level_dbov", "audio_loop_ms", "first_audio_ms"] {
+        assert!(written.get(unknown).is_none_or(serde_json::Value::is_null), "{unknown}: {written}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use crate::call::hops::Hops;
 use crate::call::leg::{Leg, Phase, Tools};
 use crate::call::links::Links;
 use crate::call::observe;
-use crate::media::{Source, audio};
+use crate::media::{Config, Source, audio};
 use crate::scenario::plan::{Ice, Step};
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
@@ -207,6 +207,7 @@ impl Leg {
             return tools.streams.with_session(port, |stream| stream.set_direction(direction, now));
         }
         let Some(config) = config_of(agreed, self.first_source(tools), marker, tools.clock) else { return };
+        let config = Config { listen: tools.config.plan.listen, ..config };
         tools.streams.run(tools.now, port, config);
     }
 

@@ -9,6 +9,16 @@ use crate::media::{Source, audio};
 use crate::sip::sdp::Direction;
 use crate::sip::sdp::crypto::Keys;
 
+/// What is done with audio that arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listen {
+    /// It is decoded and listened to.
+    #[default]
+    Full,
+    /// Its packets are counted: loss, jitter, round-trip time and MOS are known, what is heard is not.
+    Packets,
+}
+
 /// Identity, addresses and codec of one leg.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -33,6 +43,8 @@ pub struct Config {
     pub dtls: bool,
     /// What is sent.
     pub send: Source,
+    /// What is done with what arrives.
+    pub listen: Listen,
     /// What the negotiated SDP direction allows.
     pub direction: Direction,
     /// Id in our marker, one per leg; with [`audio::FAR_END`] where the leg answered the call.
@@ -63,6 +75,7 @@ impl Config {
             srtp: None,
             dtls: false,
             send: Source::Speech,
+            listen: Listen::Full,
             direction: Direction::SendRecv,
             marker_id: 0,
             expected_id: None,

@@ -31,7 +31,7 @@ use super::{Heard, Source, rtcp};
 use crate::sip::sdp::Direction;
 use crate::sip::sdp::crypto::Keys;
 
-pub use config::Config;
+pub use config::{Config, Listen};
 pub use protection::Rejected;
 pub use report::{FarEnd, Report};
 pub use seconds::Second;
@@ -206,7 +206,8 @@ impl Session {
             self.reception.set_clock_rate(codec.clock_rate());
         }
         let arrival = self.reception.add(arrived, &header, !event);
-        if let Some(codec) = codec.filter(|_| matches!(arrival, Arrival::Ahead(_) | Arrival::Restart)) {
+        let is_new = matches!(arrival, Arrival::Ahead(_) | Arrival::Restart);
+        if let Some(codec) = codec.filter(|_| is_new && self.config.listen == Listen::Full) {
             self.hear(arrived, codec, &header, payload);
         }
         // What is sent back has numbers of its own, so a copy would come back as a packet that nobody sent.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::measure::threshold::Threshold;
 pub use crate::media::codec::opus::Wishes;
-pub use crate::media::{Codec, Source as Send};
+pub use crate::media::{Codec, Listen, Source as Send};
 use crate::pace::{Length, Load, Mix};
 use crate::record::{Class, Finding};
 pub use crate::sip::flow::{PublicAddress, Transport};
@@ -36,7 +36,7 @@ pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersio
 pub use side::{Application, Base, Method, Reply, Request, Template, Via};
 
 /// One run's worth of work.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Name of the scenario: a tag in every result.
     pub scenario: String,
@@ -66,6 +66,8 @@ pub struct Plan {
     pub honour_retry_after: bool,
     /// Telephone numbers are masked in every output.
     pub mask_numbers: bool,
+    /// What is done with audio that arrives.
+    pub listen: Listen,
 }
 
 impl Plan {
@@ -131,7 +133,7 @@ impl Plan {
 }
 
 /// Kinds of attempts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Kinds {
     /// How often each comes.
     pub mix: Mix,
@@ -147,7 +149,7 @@ impl Kinds {
 }
 
 /// What ends a run before its time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Abort {
     /// As it is written in the file, for reports.
     pub text: String,
@@ -158,7 +160,7 @@ pub struct Abort {
 }
 
 /// A party of each attempt.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Actor {
     /// `caller` for single-party scenarios, else the key in `actors:`.
     pub name: String,
@@ -218,7 +220,7 @@ pub enum ActorState {
 }
 
 /// Accounts that go round in turn.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pool {
     /// Key in the target's `accounts:`.
     pub name: String,
@@ -230,7 +232,7 @@ pub struct Pool {
 }
 
 /// One SIP account.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Account {
     /// User part of the address of record.
     pub user: String,
@@ -247,7 +249,7 @@ pub struct Account {
 }
 
 /// A step of an actor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Send REGISTER and wait for its final response.
     Register(Register),
@@ -278,7 +280,7 @@ pub enum Step {
 }
 
 /// `register`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Register {
     /// Expiry asked for, seconds 1–86400, default 300.
     pub expires: u32,
@@ -309,7 +311,7 @@ impl Retry {
 }
 
 /// `dial`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dial {
     /// What is dialled.
     pub number: Number,
@@ -374,7 +376,7 @@ impl RawText {
 }
 
 /// What a number is and where it came from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Number {
     /// The text dialled: digits, `+ * #`, or a `sip:`/`tel:` URI.
     pub text: Text,
@@ -395,7 +397,7 @@ pub enum MediaMode {
 }
 
 /// `answer`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// An inbound call must arrive within this time, default 60 s.
     pub within: Duration,
@@ -443,7 +445,7 @@ impl Reject {
 }
 
 /// `talk`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Talk {
     /// How long; `None` lasts until the far end hangs up.
     pub duration: Option<Length>,
@@ -452,7 +454,7 @@ pub struct Talk {
 }
 
 /// `options`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// What its outcome must be; by default a 2xx.
     pub expect: Option<Outcome>,
@@ -484,7 +486,7 @@ pub enum Check {
 }
 
 /// What has to hold at the end of the run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
     /// As it is written in the file, for reports.
     pub text: String,
@@ -493,7 +495,7 @@ pub struct Expectation {
 }
 
 /// Kinds of expectation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ExpectationKind {
     /// Holds for every attempt. All fields given must hold.
     Each(Each),
@@ -506,7 +508,7 @@ pub enum ExpectationKind {
 }
 
 /// Where calls are sent, resolved as far as files can.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Its name, a tag in results.
     pub name: String,
@@ -629,7 +631,7 @@ impl Srtp {
 }
 
 /// A way out of (or into) the target.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trunk {
     /// Label, the tag `trunk`.
     pub name: String,
