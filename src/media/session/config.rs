@@ -31,6 +31,8 @@ pub struct Config {
     /// Keys and address come from DTLS and ICE once they have them ([`Session::secure`](super::Session::secure)):
     /// nothing is sent or taken before, and no address is learned from what arrives.
     pub dtls: bool,
+    /// Another stream is on the same path (BUNDLE), so that not every source of RTCP is ours.
+    pub shared: bool,
     /// What is sent.
     pub send: Source,
     /// What the negotiated SDP direction allows.
@@ -62,6 +64,7 @@ impl Config {
             rtcp_mux: false,
             srtp: None,
             dtls: false,
+            shared: false,
             send: Source::Speech,
             direction: Direction::SendRecv,
             marker_id: 0,

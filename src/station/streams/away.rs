@@ -26,12 +26,16 @@ impl<O: Copy> Streams<O> {
         credentials: impl FnOnce() -> Credentials,
     ) {
         let place = self.places.get_mut(port.0 as usize);
-        let Some(Place { peer: Some(peer), session, .. }) = place else { return };
+        let Some(Place { peer: Some(peer), session, video, .. }) = place else { return };
         peer.relocate(local, public, credentials());
         if let Some(session) = session {
             let nowhere = SocketAddr::from(([0; 4], 0));
             session.set_remote(nowhere, nowhere, now);
             session.pause(now);
+        }
+        if let Some(video) = video {
+            video.set_remote(SocketAddr::from(([0; 4], 0)), now);
+            video.pause(now);
         }
         self.drain(port);
     }
@@ -48,6 +52,10 @@ impl<O: Copy> Streams<O> {
             if let Some(session) = &mut place.session {
                 session.handle_timeout(now);
                 session.pause(now);
+            }
+            if let Some(video) = &mut place.video {
+                video.handle_timeout(now);
+                video.pause(now);
             }
             self.drain(port);
         }
