@@ -14,6 +14,7 @@ mod facts;
 mod finding;
 mod hearing;
 mod refusal;
+mod video;
 
 pub use beside::{MediaSecond, RegistrationRecord};
 pub use build::{Anchor, Identity, MediaFigures};
@@ -26,3 +27,4 @@ pub use facts::{
     RegistrationFacts, Rungs, TransportFailure, TransportFault,
 };
 pub use finding::{Finding, UnknownFinding};
+pub use video::VideoRecord;

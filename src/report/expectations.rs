@@ -257,8 +257,9 @@ impl EachCount {
 
 /// A leg that only registers or pings has no call to expect anything of.
 fn concerns(each: &Each, record: &CallRecord) -> bool {
-    let of_a_call =
-        each.audio.is_some() || matches!(each.outcome, Some(outcome) if outcome != WantedOutcome::Registered);
+    let of_a_call = each.audio.is_some()
+        || each.video.is_some()
+        || matches!(each.outcome, Some(outcome) if outcome != WantedOutcome::Registered);
     !of_a_call || matches!(record.role, Role::Caller | Role::Callee)
 }
 
@@ -271,6 +272,15 @@ fn mismatch(each: &Each, record: &CallRecord) -> Option<String> {
     }
     if let Some(wanted) = each.audio.as_ref().filter(|wanted| **wanted != record.audio) {
         return Some(format!("audio is {}, not {wanted}", record.audio));
+    }
+    let shown = record.video.as_ref().is_some_and(|video| video.first_frame_ms.is_some());
+    if let Some(wanted) = each.video.filter(|wanted| *wanted != shown) {
+        let seen = match &record.video {
+            None => "no video was agreed on",
+            Some(_) if wanted => "no video came that could be shown",
+            Some(_) => "video came",
+        };
+        return Some(seen.to_owned());
     }
     let received = record.code.filter(|_| record.code_origin == Some(Origin::Received));
     if !each.code.is_empty() && !received.is_some_and(|code| each.code.contains(&code)) {

@@ -507,7 +507,8 @@ impl<O: Copy> Streams<O> {
 
     /// Takes what the peer of a stream has to send and to tell; gives its deadline.
     fn drain_peer(&mut self, port: PortId) -> Option<Instant> {
-        let Place { peer: Some(peer), session, video, relays, owner, .. } = self.places.get_mut(port.0 as usize)? else {
+        let Place { peer: Some(peer), session, video, relays, owner, .. } = self.places.get_mut(port.0 as usize)?
+        else {
             return None;
         };
         loop {

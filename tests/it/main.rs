@@ -61,6 +61,7 @@ mod virtual_search_faults;
 mod virtual_sessions;
 mod virtual_srtp;
 mod virtual_starved;
+mod virtual_video;
 mod virtual_webrtc;
 mod virtual_websocket;
 mod watch;

@@ -7,6 +7,7 @@ use crate::call::leg::{Leg, Phase, Tools};
 use crate::call::links::Links;
 use crate::call::observe;
 use crate::media::{Source, audio};
+use crate::record::MediaFigures;
 use crate::scenario::plan::{Ice, Step};
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
@@ -45,6 +46,7 @@ impl Leg {
         offer: &[u8],
     ) -> Result<(Vec<u8>, Negotiated), String> {
         let offer = Sdp::parse(offer).map_err(|error| error.to_string())?;
+        self.expect_video(tools, &offer);
         if offer.has_crypto() {
             self.make_keys(tools, &tools.actor.target.srtp.accepts);
         }
@@ -151,9 +153,13 @@ impl Leg {
     }
 
     fn make_keys(&mut self, tools: &mut Tools<'_>, suites: &[Suite]) {
-        if self.keys.is_empty() && !matches!(tools.actor.target.srtp.policy, Policy::Off | Policy::Dtls) {
+        if matches!(tools.actor.target.srtp.policy, Policy::Off | Policy::Dtls) {
+            return;
+        }
+        if self.keys.is_empty() {
             self.keys = suites.iter().map(|suite| tools.key_source.next(*suite)).collect();
         }
+        self.make_video_keys(tools, suites);
     }
 
     fn describe<'c>(&'c self, tools: &'c Tools<'_>, codecs: &'c [AudioCodec], without: u16) -> Local<'c> {
@@ -164,8 +170,9 @@ impl Leg {
         let peering = peer.map(Peer::ours).or(self.peering.as_deref());
         let default = peer.and_then(Peer::default_address).unwrap_or_else(|| SocketAddr::new(ip, port));
         let protection = Protection { policy: tools.actor.target.srtp.policy, keys: &self.keys, peering };
+        let video = self.video.as_ref().map(|video| video.described(default, peering.is_some(), self.direction));
         let local = Local::new(default, codecs, tools.owner);
-        Local { protection, direction: self.direction, version: self.descriptions, ..local }
+        Local { video, protection, direction: self.direction, version: self.descriptions, ..local }
     }
 
     /// The far end answered our offer: media begins, or goes on where it began early.
@@ -197,6 +204,11 @@ impl Leg {
     /// Begins to send and to listen as agreed. The source is that of the next talk step: until then it is silence,
     /// so that the far end (and a relay on the way) hears from us.
     pub(in crate::call) fn run_media(&mut self, tools: &mut Tools<'_>, agreed: &Negotiated) {
+        self.run_audio(tools, agreed);
+        self.run_video(tools, agreed.video.as_ref());
+    }
+
+    fn run_audio(&mut self, tools: &mut Tools<'_>, agreed: &Negotiated) {
         let Some(port) = self.port.filter(|_| self.local_rtp.is_some()) else { return };
         let far_end = if self.offer_was_theirs { audio::FAR_END } else { 0 };
         let marker = (tools.n as u16 & !audio::FAR_END) | far_end;
@@ -227,10 +239,12 @@ impl Leg {
             facts.fault = facts.fault.take().or_else(|| peer.shortfall(tools.now));
             (facts.relays, facts.servers) = (peer.relays(), peer.server_faults());
         }
+        // Its goodbye goes out before the path is given up.
+        let video = self.finish_video(tools);
         if let Some(report) = tools.streams.finish(tools.now, port) {
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
             self.facts.media = Some(Box::new(facts));
-            self.figures = Some(Box::new(figures));
+            self.figures = Some(Box::new(MediaFigures { video, ..figures }));
         }
     }
 }

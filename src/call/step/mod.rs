@@ -9,8 +9,10 @@ mod media;
 mod options;
 mod register;
 mod talk;
+mod video;
 
 pub(super) use answer::sent_response;
 pub(super) use dial::request_uri;
 pub(super) use disturb::Recovering;
 pub(super) use register::{binding_of, registrar_of};
+pub(super) use video::LegVideo;

@@ -229,8 +229,7 @@ impl Control {
             return;
         }
         // RFC 3550 §6.4.1: A − LSR − DLSR.
-        let round_trip =
-            clock.compact(arrived).wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
+        let round_trip = clock.compact(arrived).wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
         let rtt = match round_trip.cast_signed() {
             units if units < -ROUNDING => return,
             units => from_compact(units.max(0).cast_unsigned()),

@@ -14,9 +14,9 @@ mod protection;
 mod report;
 mod seconds;
 mod send;
-mod video;
 #[cfg(test)]
 mod tests;
+mod video;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;

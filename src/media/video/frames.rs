@@ -48,10 +48,10 @@ pub struct Frames {
 pub(super) struct Open {
     timestamp: u32,
     began: Instant,
-    /// Number of the packet that is known to begin it.
-    start: Option<u16>,
     /// The lowest number so far.
     lowest: u16,
+    /// Whether that packet begins the frame, where the format tells.
+    starts: Option<bool>,
     /// Number of the packet with the marker bit.
     end: Option<u16>,
     packets: u16,
@@ -80,19 +80,15 @@ impl Frames {
         let place = self.open.iter().position(|open| ahead(header.timestamp, open.timestamp) >= 0);
         let index = place.unwrap_or(self.open.len());
         if self.open.get(index).is_none_or(|open| open.timestamp != header.timestamp) {
-            let (timestamp, lowest) = (header.timestamp, header.sequence);
-            let began = arrived;
-            let open =
-                Open { timestamp, began, start: None, lowest, end: None, packets: 0, key: false, size: None };
+            let (timestamp, lowest, began) = (header.timestamp, header.sequence, arrived);
+            let (starts, end, size) = (look.starts, None, None);
+            let open = Open { timestamp, began, lowest, starts, end, packets: 0, key: false, size };
             self.open.insert(index, open);
         }
         let open = &mut self.open[index];
         open.packets = open.packets.saturating_add(1);
         if (header.sequence.wrapping_sub(open.lowest) as i16) < 0 {
-            open.lowest = header.sequence;
-        }
-        if look.starts == Some(true) {
-            open.start = Some(header.sequence);
+            (open.lowest, open.starts) = (header.sequence, look.starts);
         }
         if header.marker {
             open.end = Some(header.sequence);
@@ -136,8 +132,8 @@ impl Frames {
 
     fn settle(&mut self, now: Instant, shown: &mut impl FnMut(Shown)) {
         while let Some(front) = self.open.front().copied() {
-            let end = front.end_if_whole(self.next);
-            let follows = end.is_some() && self.next.is_none_or(|next| front.first(self.next) == next);
+            let end = front.end_if_whole();
+            let follows = self.next.is_none_or(|next| front.lowest == next);
             let waited = self.open.get(1).is_some_and(|after| now.saturating_duration_since(after.began) >= WAIT);
             let crowded = self.open.len() > MOST_OPEN;
             match end {
@@ -185,19 +181,12 @@ impl Frames {
 }
 
 impl Open {
-    /// Number of its first packet: known, or else the one that is due, or the lowest.
-    fn first(&self, next: Option<u16>) -> u16 {
-        self.start.or(next).unwrap_or(self.lowest)
-    }
-
-    /// Number of its last packet, where none of it is missing.
-    fn end_if_whole(&self, next: Option<u16>) -> Option<u16> {
-        let end = self.end?;
-        let first = self.first(next);
-        // Where the format does not tell the first packet, a gap before the lowest may be a lost frame as well.
-        let first = if self.start.is_none() && first != self.lowest { self.lowest } else { first };
-        let length = end.wrapping_sub(first).wrapping_add(1);
-        (first == self.lowest && self.packets == length).then_some(end)
+    /// Number of its last packet, where none of it is missing. Where the format does not tell the first packet, one that is
+    /// missing looks like a lost frame before this one; neither is shown.
+    fn end_if_whole(&self) -> Option<u16> {
+        let end = self.end.filter(|_| self.starts != Some(false))?;
+        let length = end.wrapping_sub(self.lowest).wrapping_add(1);
+        (self.packets == length).then_some(end)
     }
 }
 

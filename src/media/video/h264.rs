@@ -189,7 +189,7 @@ fn fragment(unit: &[u8], payloads: &mut VecDeque<Vec<u8>>) {
     }
 }
 
-/// What the units in a payload say. Where a frame begins, only the packets before it tell.
+/// What the units in a payload say. Where a frame begins, only the packets before it tell: not in the middle of a unit.
 pub(super) fn look(payload: &[u8]) -> Option<Look> {
     let mut look = Look::default();
     match payload.first()? & 0x1F {
@@ -206,6 +206,8 @@ pub(super) fn look(payload: &[u8]) -> Option<Look> {
             let header = payload.get(1)?;
             if header & 0x80 != 0 {
                 look.key = matches!(header & 0x1F, IDR | SPS);
+            } else {
+                look.starts = Some(false);
             }
         }
         1..24 => see(payload, &mut look),

@@ -125,6 +125,49 @@ fn no_payload_is_longer_than_any_path_carries_and_single_units_stay_whole() {
     }
 }
 
+/// RFC 7741 §4.2: X, S at the beginning only; I; a picture number of 15 bits with M.
+#[test]
+fn packets_of_vp8_have_their_descriptor() {
+    // 400 kbit/s at 20 frames a second are 2500 bytes a frame.
+    let picture = Picture { size: Size { width: 320, height: 240 }, fps: 20, kbps: 400 };
+    let mut pictures = Pictures::new(VideoCodec::Vp8, false);
+    for number in [0x00, 0x01] {
+        let mut payloads = VecDeque::new();
+        pictures.next(&picture, number == 0, &mut payloads);
+        let lengths: Vec<usize> = payloads.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [1_180, 1_180, 4 + 2_500 - 2 * 1_176]);
+        for (payload, first) in payloads.iter().zip([0x90, 0x80, 0x80]) {
+            assert_eq!(payload[..4], [first, 0x80, 0x80, number]);
+        }
+        // The frame tag (RFC 6386 §9.1): not a key frame in its lowest bit, version 0, shown.
+        assert_eq!(payloads[0][4] & 0x1F, 0x10 | number);
+    }
+}
+
+/// RFC 6184 §5.6 and §5.8.
+#[test]
+fn packets_of_h264_are_single_units_and_fragments() {
+    let picture = Picture { size: Size { width: 320, height: 240 }, fps: 20, kbps: 400 };
+    let mut pictures = Pictures::new(VideoCodec::H264, false);
+    let mut payloads = VecDeque::new();
+    pictures.next(&picture, true, &mut payloads);
+    payloads.clear();
+    pictures.next(&picture, false, &mut payloads);
+    // A slice of what others refer to, and a filler unit of the rest in three fragments.
+    let heads: Vec<[u8; 2]> = payloads.iter().map(|payload| [payload[0], payload[1]]).collect();
+    assert_eq!(heads, [[0x61, 0x9A], [0x1C, 0x8C], [0x1C, 0x0C], [0x1C, 0x4C]]);
+    let slice = payloads[0].len();
+    let lengths: Vec<usize> = payloads.iter().map(Vec::len).collect();
+    // A fragment has two bytes for the one of the unit.
+    assert_eq!(lengths, [slice, 1_180, 1_180, 2 + 2_500 - slice - 1 - 2 * 1_178]);
+    assert_eq!(payloads[3].last(), Some(&0x80), "rbsp_trailing_bits");
+    let mut pictures = Pictures::new(VideoCodec::H264, true);
+    payloads.clear();
+    pictures.next(&picture, true, &mut payloads);
+    let heads: Vec<u8> = payloads.iter().map(|payload| payload[0]).collect();
+    assert_eq!(heads, [0x67, 0x68, 0x65, 0x0C, 0x0C], "packetization mode 0: units as they are");
+}
+
 #[test]
 fn a_size_that_is_no_multiple_of_sixteen_and_a_change_of_it_are_read() {
     each(|mut line| {
@@ -306,4 +349,42 @@ proptest::proptest! {
             proptest::prop_assert!(frames.open.len() <= frames::MOST_OPEN);
         }
     }
+}
+
+#[test]
+fn zz_dump_frames() {
+    use std::fmt::Write as _;
+    let mut out = String::new();
+    for (codec, single) in [(VideoCodec::Vp8, false), (VideoCodec::H264, false), (VideoCodec::H264, true)] {
+        for (width, height) in [(16, 16), (320, 240), (640, 360), (1_918, 1_078)] {
+            let mut pictures = Pictures::new(codec, single);
+            let picture = Picture { size: Size { width, height }, fps: 15, kbps: 600 };
+            for index in 0..40 {
+                let mut payloads = VecDeque::new();
+                pictures.next(&picture, index % 20 == 0, &mut payloads);
+                let mut frame = Vec::new();
+                for payload in payloads {
+                    match codec {
+                        VideoCodec::Vp8 => frame.extend_from_slice(&payload[4..]),
+                        VideoCodec::H264 if payload[0] & 0x1F == 28 => {
+                            if payload[1] & 0x80 != 0 {
+                                frame.extend_from_slice(&[0, 0, 0, 1, payload[0] & 0xE0 | payload[1] & 0x1F]);
+                            }
+                            frame.extend_from_slice(&payload[2..]);
+                        }
+                        VideoCodec::H264 => {
+                            frame.extend_from_slice(&[0, 0, 0, 1]);
+                            frame.extend_from_slice(&payload);
+                        }
+                    }
+                }
+                let hex = frame.iter().fold(String::new(), |mut hex, byte| {
+                    write!(hex, "{byte:02x}").expect("text");
+                    hex
+                });
+                writeln!(out, "{codec:?} {single} {width} {height} {index} {hex}").expect("text");
+            }
+        }
+    }
+    std::fs::write("/tmp/frames.txt", out).expect("written");
 }

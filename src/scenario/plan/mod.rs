@@ -316,6 +316,19 @@ pub struct Dial {
     pub expect: Option<Outcome>,
 }
 
+impl Actor {
+    /// Whether its calls may have video on sockets of its own. In WebRTC it shares those of audio.
+    pub fn has_own_video(&self) -> bool {
+        let has_video = |step: &Step| match step {
+            Step::Dial(dial) => dial.video.is_some(),
+            Step::Answer(answer) => answer.video.is_some(),
+            Step::Video(_) => true,
+            _ => false,
+        };
+        self.target.srtp.policy != Policy::Dtls && self.steps.iter().any(has_video)
+    }
+}
+
 /// `video` as a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Video {
@@ -430,7 +443,7 @@ pub struct Answer {
     pub reject: Option<Reject>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
-    /// Video that is taken where it is offered, and offered where nothing is.
+    /// Video that is taken where it is offered.
     pub video: Option<Box<VideoWish>>,
     /// What our description says of it.
     pub direction: Direction,

@@ -351,7 +351,8 @@ impl<'s> Local<'s> {
         let (peering, mid) = (self.protection.peering.zip(dtls), offer.media[index].mid);
         // RFC 9143 §7.3.3: a line that was offered in a bundle stays in it.
         let bundled = mid.filter(|_| offer.bundles(&[&offer.media[index]]));
-        let both = bundled.zip(video.filter(|video| video.negotiated.bundled).and_then(|video| offer.media[video.line].mid));
+        let both =
+            bundled.zip(video.filter(|video| video.negotiated.bundled).and_then(|video| offer.media[video.line].mid));
         let both = both.map(|(audio, video)| format!("{audio} {video}"));
         self.write_session(out, peering.map(|(ours, _)| ours), both.as_deref().or(bundled));
         for (place, media) in offer.media.iter().enumerate() {

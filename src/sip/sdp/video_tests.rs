@@ -48,7 +48,8 @@ fn offer_of(local: &Local<'_>) -> String {
 fn exchange(caller: &Local<'_>, called: &Local<'_>) -> (Negotiated, Negotiated, String) {
     let offer = offer_of(caller);
     let mut answer = Vec::new();
-    let theirs = called.answer(&Sdp::parse(offer.as_bytes()).expect("valid"), Order::Theirs, &mut answer).expect("taken");
+    let theirs =
+        called.answer(&Sdp::parse(offer.as_bytes()).expect("valid"), Order::Theirs, &mut answer).expect("taken");
     let ours = caller.negotiated(&Sdp::parse(&answer).expect("valid")).expect("usable");
     (ours, theirs, String::from_utf8(answer).expect("text"))
 }

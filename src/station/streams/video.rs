@@ -5,11 +5,11 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::{Place, Streams, pending};
+use crate::media::Output;
 use crate::media::clock::NtpClock;
 use crate::media::rtcp;
 use crate::media::session::{self, VideoConfig, VideoReport, VideoSession, VideoSource};
 use crate::media::video::VideoCodec;
-use crate::media::Output;
 use crate::sip::sdp::NegotiatedVideo;
 use crate::station::{Channel, PortId};
 use crate::webrtc::Via;

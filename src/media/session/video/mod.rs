@@ -20,8 +20,8 @@ use crate::media::rtp::{Header, Packet};
 use crate::media::seed::Seeded;
 use crate::media::stats::{Arrival, Reception};
 use crate::media::video::{CLOCK_RATE, Frames, Freezes, Picture, VideoCodec};
-use crate::sip::sdp::{Direction, VideoFeedback};
 use crate::sip::sdp::crypto::Keys;
+use crate::sip::sdp::{Direction, VideoFeedback};
 
 pub use report::VideoReport;
 
@@ -67,7 +67,7 @@ pub struct VideoConfig {
     pub bundled: bool,
     /// What is sent.
     pub send: VideoSource,
-    /// What the negotiated direction allows; `Inactive` where the stream was removed.
+    /// What the negotiated direction allows.
     pub direction: Direction,
     /// Requests for key frames that both sides understand.
     pub feedback: VideoFeedback,
@@ -95,6 +95,8 @@ pub struct VideoSession {
     latched: Option<SocketAddr>,
     requests: Requests,
     received: Received,
+    /// There is no such stream for now: nothing is sent, not even RTCP.
+    removed: bool,
     closed: bool,
 }
 
@@ -149,6 +151,7 @@ impl VideoSession {
             latched: None,
             requests: Requests::default(),
             received,
+            removed: false,
             closed: false,
             outgoing,
             config,
@@ -206,10 +209,13 @@ impl VideoSession {
         if arrival == Arrival::Duplicate {
             return;
         }
-        self.received.bytes += payload.len() as u64;
-        match self.received.last.replace(arrived) {
-            Some(last) => self.received.flowing += arrived.saturating_duration_since(last),
-            None => self.received.stretches += 1,
+        // What was under way when video was switched off says nothing of its pace.
+        if self.received.expected_since.is_some() {
+            self.received.bytes += payload.len() as u64;
+            match self.received.last.replace(arrived) {
+                Some(last) => self.received.flowing += arrived.saturating_duration_since(last),
+                None => self.received.stretches += 1,
+            }
         }
         if arrival == Arrival::Restart {
             self.frames.restart();
@@ -217,9 +223,10 @@ impl VideoSession {
         let Self { frames, freezes, received, .. } = self;
         let since = received.expected_since;
         frames.add(codec, arrived, &header, payload, |frame| {
+            let Some(since) = since else { return };
             freezes.add(frame.at);
-            received.first_shown =
-                received.first_shown.or_else(|| Some(frame.at.saturating_duration_since(since?) + received.expected));
+            let waited = frame.at.saturating_duration_since(since) + received.expected;
+            received.first_shown.get_or_insert(waited);
         });
         if self.frames.wants_key() {
             self.ask_for_key();
@@ -297,6 +304,7 @@ impl VideoSession {
     /// Both sides agreed on something, perhaps on what holds already.
     pub fn renew(&mut self, config: VideoConfig, now: Instant) {
         self.now = self.now.max(now);
+        self.removed = false;
         let before = std::mem::replace(&mut self.config, config);
         if before.direction.receives() != self.config.direction.receives() {
             self.expect(self.config.direction.receives());
@@ -333,6 +341,12 @@ impl VideoSession {
     pub fn set_direction(&mut self, direction: Direction, now: Instant) {
         let config = VideoConfig { direction, ..self.config.clone() };
         self.renew(config, now);
+    }
+
+    /// The stream was taken out of the call; what is agreed on anew may bring it back.
+    pub fn remove(&mut self, now: Instant) {
+        self.set_direction(Direction::Inactive, now);
+        self.removed = true;
     }
 
     /// Sends something else from the next frame on.
@@ -413,6 +427,11 @@ impl VideoSession {
         if !self.control.is_due(self.now) && !self.requests.due {
             return None;
         }
+        if self.removed {
+            self.requests.due = false;
+            self.control.skip(self.now);
+            return None;
+        }
         let (channel, to) = if self.config.rtcp_mux {
             (Channel::Rtp, self.rtp_address())
         } else {
@@ -442,3 +461,6 @@ impl VideoSession {
         reachable(self.latched.unwrap_or(self.config.remote_rtp))
     }
 }
+
+#[cfg(test)]
+mod tests;
