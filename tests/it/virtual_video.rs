@@ -152,19 +152,18 @@ fn a_far_end_that_takes_no_video_in_the_call_is_told() {
     assert!(record.is_failed());
 }
 
-/// Two agents of ours, of whom one calls the other through the lab.
-fn two_agents(dial: &str, answer: &str, talk: &str) -> Compiled {
+/// Two agents of ours, of whom one calls the other through the lab. Each line of `answers` is a step of the other.
+fn two_agents(dial: &str, answers: &[&str]) -> Compiled {
+    let answers: String = answers.iter().map(|step| format!("      - {step}\n")).collect();
     compiled(
         &format!(
-            "scenario: test\ntarget: lab\nactors:\n  callee:\n    account: agents\n    registered: standing\n    steps:\n      \
-             - answer: {answer}\n{talk}  caller:\n    account: agents\n    when: callee.registered\n    steps:\n      - dial: {dial}\n{talk}      - hangup\n\
-             load: {{ calls: 1 }}\n"
+            "scenario: test\ntarget: lab\nactors:\n  callee:\n    account: agents\n    registered: standing\n    steps:\n\
+             {answers}  caller:\n    account: agents\n    when: callee.registered\n    steps:\n{}load: {{ calls: 1 }}\n",
+            format_args!("      - dial: {dial}\n      - talk: {{ for: 6s }}\n      - hangup\n")
         ),
         "",
     )
 }
-
-const TALK: &str = "      - talk: { for: 4s }\n";
 
 fn legs(world: &World) -> [&CallRecord; 2] {
     let leg = |inbound: bool| {
@@ -179,7 +178,8 @@ fn two_agents_see_each_other_over_dtls_and_over_sdes() {
     for policy in [Policy::Dtls, Policy::Required, Policy::Off] {
         let number = "\"{{ callee.user }}\"";
         let dial = format!("{{ number: {number}, video: {{ size: 640x480 }} }}");
-        let compiled = with_srtp(policy, two_agents(&dial, "{ video: { size: 352x288, fps: 30 } }", TALK));
+        let answers = ["answer: { video: { size: 352x288, fps: 30 } }", "talk"];
+        let compiled = with_srtp(policy, two_agents(&dial, &answers));
         let world = ran(World::new(compiled));
         let [caller, callee] = legs(&world).map(video_of);
         assert_eq!((caller.size.as_deref(), callee.size.as_deref()), (Some("352x288"), Some("640x480")), "{policy:?}");
@@ -194,14 +194,16 @@ fn two_agents_see_each_other_over_dtls_and_over_sdes() {
 
 #[test]
 fn an_agent_without_video_refuses_the_line_and_keeps_its_place_in_offers_of_its_own() {
-    let talk = "      - talk: { for: 2s }\n      - hold\n      - wait: 1s\n      - resume\n      - talk: { for: 2s }\n";
-    let text = two_agents("{ number: \"{{ callee.user }}\", video: true }", "{}", talk);
-    let world = ran(World::new(text));
+    let answers = ["answer: {}", "talk: { for: 2s }", "hold", "wait: 1s", "resume", "talk"];
+    let world = ran(World::new(two_agents("{ number: \"{{ callee.user }}\", video: true }", &answers)));
     for record in legs(&world) {
         assert_eq!((record.class, &record.video), (Class::Ok, &None), "{record:#?}");
     }
-    let offers = descriptions(&world, Side::Callers);
-    assert!(offers.iter().all(|sdp| sdp.matches("m=video").count() == 1), "{offers:#?}");
+    // The INVITE, its answer, and both sides of hold and resume; only the first has a port.
+    let descriptions = descriptions(&world, Side::Callers);
+    assert_eq!(descriptions.len(), 6);
+    assert!(descriptions.iter().all(|sdp| sdp.matches("m=video").count() == 1), "{descriptions:#?}");
+    assert_eq!(descriptions.iter().filter(|sdp| sdp.contains("m=video 0 ")).count(), 5, "{descriptions:#?}");
 }
 
 #[test]

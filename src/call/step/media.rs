@@ -35,7 +35,7 @@ impl Leg {
             self.prepare_peer(tools, true);
         }
         let (codecs, mut sdp) = self.begin_description(tools);
-        self.describe(tools, &codecs, without).write_offer(&mut sdp);
+        self.describe(tools, &codecs, (without, true)).write_offer(&mut sdp);
         sdp
     }
 
@@ -58,7 +58,7 @@ impl Leg {
             }
         }
         let (codecs, mut sdp) = self.begin_description(tools);
-        let agreed = self.describe(tools, &codecs, 9).answer(&offer, Order::Theirs, &mut sdp);
+        let agreed = self.describe(tools, &codecs, (9, false)).answer(&offer, Order::Theirs, &mut sdp);
         let agreed = agreed.map_err(|error| error.to_string())?;
         if let Some(port) = self.port {
             tools.streams.connect(tools.now, port, &offer, &agreed);
@@ -162,7 +162,13 @@ impl Leg {
         self.make_video_keys(tools, suites);
     }
 
-    fn describe<'c>(&'c self, tools: &'c Tools<'_>, codecs: &'c [AudioCodec], without: u16) -> Local<'c> {
+    /// Our side. Without a port of our own it names `without`; video that is gone is not offered again.
+    fn describe<'c>(
+        &'c self,
+        tools: &'c Tools<'_>,
+        codecs: &'c [AudioCodec],
+        (without, offering): (u16, bool),
+    ) -> Local<'c> {
         let known = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let ip = known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = self.local_rtp.map_or(without, |local| local.port());
@@ -170,7 +176,8 @@ impl Leg {
         let peering = peer.map(Peer::ours).or(self.peering.as_deref());
         let default = peer.and_then(Peer::default_address).unwrap_or_else(|| SocketAddr::new(ip, port));
         let protection = Protection { policy: tools.actor.target.srtp.policy, keys: &self.keys, peering };
-        let video = self.video.as_ref().map(|video| video.described(default, peering.is_some(), self.direction));
+        let shared = peering.is_some();
+        let video = self.video.as_ref().map(|video| video.described(default, (shared, offering), self.direction));
         let local = Local::new(default, codecs, tools.owner);
         Local { video, protection, direction: self.direction, version: self.descriptions, ..local }
     }
@@ -179,7 +186,7 @@ impl Leg {
     pub(in crate::call) fn start_media(&mut self, tools: &mut Tools<'_>, answer: &[u8]) -> Result<(), String> {
         let answer = Sdp::parse(answer).map_err(|error| error.to_string())?;
         let codecs = codecs(tools);
-        let agreed = self.describe(tools, &codecs, 9).negotiated(&answer);
+        let agreed = self.describe(tools, &codecs, (9, false)).negotiated(&answer);
         let agreed = agreed.map_err(|error| {
             self.note_lack(&error);
             error.to_string()

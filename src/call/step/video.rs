@@ -22,6 +22,8 @@ pub(in crate::call) struct LegVideo {
     /// What we want; without `on` it was refused or taken away, so that its line has port 0.
     wish: VideoWish,
     on: bool,
+    /// The last description of the far end had none: only the far end or a step brings it back.
+    gone: bool,
     formats: Vec<VideoFormat>,
     /// Sockets of its own, where it has any.
     own: Option<PortId>,
@@ -32,8 +34,6 @@ pub(in crate::call) struct LegVideo {
     bundled: bool,
     /// Its line stands before that of audio.
     first: bool,
-    /// The far end takes it.
-    agreed: bool,
     /// The sockets that it runs on.
     runs_on: Option<PortId>,
     /// An offer that waits for sockets of video, and whether a re-INVITE brought it.
@@ -52,20 +52,25 @@ impl LegVideo {
 
     /// A line that is gone still names what it was.
     fn want(&mut self, wish: Option<VideoWish>) {
-        self.on = wish.is_some();
+        (self.on, self.gone) = (wish.is_some(), false);
         self.wish = wish.unwrap_or_else(|| std::mem::take(&mut self.wish));
         self.formats = self.wish.formats();
     }
 
-    /// Our side of it, with audio at `audio` on a path that is WebRTC's where `shared`.
-    pub(super) fn described(&self, audio: SocketAddr, shared: bool, direction: Direction) -> LocalVideo<'_> {
+    /// Our side of it, with audio at `audio` on a path that is WebRTC's where `shared`; `offering` is of our own accord.
+    pub(super) fn described(
+        &self,
+        audio: SocketAddr,
+        (shared, offering): (bool, bool),
+        direction: Direction,
+    ) -> LocalVideo<'_> {
         let own = SocketAddr::new(audio.ip(), self.local_rtp.map_or(9, |local| local.port()));
         LocalVideo {
             rtp: if shared { audio } else { own },
             formats: &self.formats,
             keys: &self.keys,
             avpf: self.wish.avpf,
-            direction: self.on.then_some(direction),
+            direction: Some(direction).filter(|_| self.on && !(offering && self.gone)),
             bundled: self.bundled,
             first: self.first,
         }
@@ -191,7 +196,7 @@ impl Leg {
         let source = self.video_source(tools);
         let (audio, now) = (self.port, tools.now);
         let Some(video) = &mut self.video else { return };
-        video.agreed = agreed.is_some();
+        video.gone = agreed.is_none();
         let Some(agreed) = agreed else {
             video.bundled = false;
             if let Some(port) = video.runs_on {
@@ -286,7 +291,7 @@ impl Leg {
     /// Whether a `video` step came to what it wanted.
     pub(super) fn check_video(&self, tools: &Tools<'_>) -> Result<(), String> {
         let wanted = matches!(tools.actor.steps.get(self.step), Some(Step::Video(plan::Video { change: Some(_), .. })));
-        let refused = wanted && self.video.as_ref().is_some_and(|video| !video.agreed);
+        let refused = wanted && self.video.as_ref().is_some_and(|video| video.gone);
         if refused { Err("the far end takes no video".to_owned()) } else { Ok(()) }
     }
 }

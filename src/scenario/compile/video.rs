@@ -58,7 +58,7 @@ fn change(file: &VideoChangeFile, at: At<'_>, report: &mut Report) -> VideoChang
             }
             codecs.push(codec);
         }
-        if codecs.is_empty() {
+        if codecs.is_empty() && !at.doc().lossy {
             report.add(at.key("codecs"), "no codec", "as codecs: [VP8, H264]");
         }
         codecs
