@@ -18,6 +18,9 @@ const BEAT: Duration = Duration::from_millis(100);
 /// How long a station that was told to stop may take to hang up.
 const PATIENCE: Duration = Duration::from_secs(34);
 
+/// How long the end of a thread may wait for peers to close the connections that it has closed.
+const FAREWELL: Duration = Duration::from_millis(500);
+
 /// Why a run could not start (exit code 4).
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -145,6 +148,7 @@ pub(super) fn run<S: Station, W: Wire>(
             _ => {}
         }
     }
+    reactor.see_off(FAREWELL)?;
     let last = beat_of(reactor);
     beat(&reactor.station, last);
     Ok(last)

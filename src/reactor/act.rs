@@ -47,7 +47,7 @@ impl<S: Station> Reactor<S> {
                 }
                 Output::CloseLink(link) => {
                     self.out.flush(&mut self.sockets, &mut self.health);
-                    self.sockets.close_link(self.poll.registry(), link);
+                    self.sockets.close_link(self.poll.registry(), link, now);
                 }
                 Output::PauseLink { link, paused } => self.left.extend(self.sockets.pause(link, paused)),
                 Output::Report(report) => told(&mut self.station, Turned::Report(report)),

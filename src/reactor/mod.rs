@@ -5,6 +5,7 @@
 
 mod accepted;
 mod act;
+mod farewell;
 mod health;
 mod out;
 mod receive;
@@ -26,6 +27,7 @@ use crate::net::udp::{Buffers, Udp, own_address};
 use crate::net::websocket::{self, Kind as WebKind};
 use crate::sip::flow::{Link, LinkId, PublicAddress, Transport};
 use crate::station::{LinkEvent, LinkFault, Station};
+use farewell::Farewells;
 use health::{Pace, Turns};
 use out::Outgoing;
 use sockets::{Kind, Sockets};
@@ -225,6 +227,24 @@ impl<S: Station> Reactor<S> {
         Ok(())
     }
 
+    /// Waits until the peers of the connections that were closed have closed them too, for this long at most: the end of
+    /// a process resets what it has not read.
+    ///
+    /// # Errors
+    /// The system's, from waiting itself.
+    pub fn see_off(&mut self, patience: Duration) -> io::Result<()> {
+        let until = clock::now() + patience;
+        while !self.sockets.farewells.is_empty() {
+            let left = until.saturating_duration_since(clock::now());
+            if left.is_zero() {
+                break;
+            }
+            self.poll(Some(left))?;
+            self.ready.clear();
+        }
+        Ok(())
+    }
+
     /// When this turn should have begun.
     fn begun_late(&self) -> Instant {
         [self.due, self.oldest].into_iter().flatten().min().map_or(self.turn.now, |due| due.min(self.turn.now))
@@ -277,6 +297,9 @@ impl<S: Station> Reactor<S> {
             match event.token() {
                 TIMER => self.timer.acknowledge(),
                 WAKER => {}
+                Token(token) if Farewells::concerns(token) => {
+                    self.sockets.farewells.take(token, &mut self.read_buffer);
+                }
                 Token(index) => {
                     self.ready.push(index);
                     if event.is_error() {
@@ -323,6 +346,8 @@ fn bind_both(mut udp: impl FnMut() -> io::Result<Udp>, tries: u32) -> io::Result
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
     use crate::sip::flow::Flow;
     use crate::station::{MediaPacket, Output, PortId};
@@ -341,8 +366,12 @@ mod tests {
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
     }
 
-    /// Takes connections and hears nothing.
-    struct Deaf;
+    /// Takes connections, hears nothing, and does what it is told.
+    #[derive(Default)]
+    struct Deaf {
+        /// What is sent with each, and what else is wanted.
+        wants: VecDeque<(&'static str, Output<()>)>,
+    }
 
     impl Station for Deaf {
         type Report = ();
@@ -356,16 +385,64 @@ mod tests {
         fn handle_unreachable(&mut self, _: Instant, _: Flow, _: LinkFault) {}
         fn handle_timeout(&mut self, _: Instant) {}
         fn stop(&mut self, _: Instant) {}
-        fn poll_output(&mut self, _: Instant, _: &mut Vec<u8>) -> Output<()> {
-            Output::Idle(None)
+        fn poll_output(&mut self, _: Instant, out: &mut Vec<u8>) -> Output<()> {
+            let Some((bytes, output)) = self.wants.pop_front() else { return Output::Idle(None) };
+            out.extend_from_slice(bytes.as_bytes());
+            output
         }
+    }
+
+    #[test]
+    fn bug_a_connection_closed_with_unread_bytes_does_not_reset_what_was_sent_last() {
+        use std::io::{ErrorKind, Read as _, Write as _};
+
+        #[expect(clippy::disallowed_methods, reason = "the peers of this test are not the product's")]
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let remote = listener.local_addr().expect("bound");
+        let mut reactor = Reactor::new(Deaf::default(), Security::default()).expect("a reactor");
+        let link = LinkId(1);
+        let open =
+            Output::OpenLink { link, transport: Transport::Tcp, remote, local: None, local_port: 0, server: u16::MAX };
+        reactor.station.wants.push_back(("", open));
+        reactor.wake_soon();
+        reactor.turn(&mut (), |_, _| {}).expect("a turn");
+        let (mut peer, _) = listener.accept().expect("it connects");
+        reactor.turn(&mut (), |_, _| {}).expect("a turn");
+        // More than a turn reads, while the last message and the end are said.
+        peer.set_nonblocking(true).expect("a socket");
+        let mut sent = 0;
+        while sent < 2 << 20 && peer.write(&[b'x'; 65536]).inspect(|count| sent += count).is_ok() {}
+        let sip = Output::Sip { flow: Flow { link, remote }, owner: 0 };
+        reactor.station.wants.extend([("given back", sip), ("", Output::CloseLink(link))]);
+        reactor.wake_soon();
+        reactor.turn(&mut (), |_, _| {}).expect("a turn");
+        assert_eq!(reactor.health().sockets, 0, "it is no connection any more");
+        // The peer goes on for a while, and then hears all of what was said.
+        let mut rest = 1 << 20;
+        while rest > 0 {
+            match peer.write(&[b'x'; 65536]) {
+                Ok(count) => rest -= count.min(rest),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    reactor.wake_soon();
+                    reactor.turn(&mut (), |_, _| {}).expect("a turn");
+                }
+                Err(error) => panic!("it is reset: {error}"),
+            }
+        }
+        peer.set_nonblocking(false).expect("a socket");
+        let mut heard = String::new();
+        peer.read_to_string(&mut heard).expect("no reset");
+        assert_eq!(heard, "given back");
+        drop(peer);
+        reactor.see_off(Duration::from_secs(10)).expect("it can wait");
+        assert!(reactor.sockets.farewells.is_empty(), "the peer has closed");
     }
 
     #[test]
     fn a_connection_too_many_closes_the_one_that_was_silent_for_longest() {
         use std::io::{Read as _, Write as _};
 
-        let mut reactor = Reactor::new(Deaf, Security::default()).expect("a reactor");
+        let mut reactor = Reactor::new(Deaf::default(), Security::default()).expect("a reactor");
         reactor.sockets.accepted.bounds.connections = 2;
         let server = reactor.listen(SocketAddr::from(([127, 0, 0, 1], 0))).expect("a port");
         let mut turn = |until: &dyn Fn(&Health) -> bool| {

@@ -9,6 +9,7 @@ use mio::{Interest, Registry, Token};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::accepted::{Accepted, Dismissal};
+use super::farewell::Farewells;
 use super::fault_of;
 use crate::net::drops::Drops;
 use crate::net::stream::{Above, Stream};
@@ -49,6 +50,8 @@ pub(super) struct Sockets {
     pub(super) opening: VecDeque<(Instant, LinkId)>,
     /// Connections of others, among all.
     pub(super) accepted: Accepted,
+    /// Connections that we have closed.
+    pub(super) farewells: Farewells,
     /// Who counts what the kernel drops.
     pub(super) drops: Option<Drops>,
 }
@@ -195,11 +198,14 @@ impl Sockets {
 
     /// When [`expire`](Self::expire) has something to do next.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        soonest(self.opening.front().map(|(until, _)| *until), self.accepted.deadline())
+        let opening = self.opening.front().map(|(until, _)| *until);
+        soonest(soonest(opening, self.accepted.deadline()), self.farewells.deadline())
     }
 
-    /// Gives up connections that did not open in time, and those of others whose time is over.
+    /// Gives up connections that did not open in time, those of others whose time is over, and the peers that do not close
+    /// what we have closed.
     pub(super) fn expire(&mut self, now: Instant) {
+        self.farewells.expire(now);
         while let Some(dismissal) = self.accepted.expire(now) {
             self.dismiss(Some(dismissal));
         }
@@ -232,12 +238,27 @@ impl Sockets {
         }
     }
 
-    pub(super) fn close_link(&mut self, registry: &Registry, link: LinkId) {
-        self.paused.remove(&link);
-        if let Some(index) = self.links.remove(&link) {
-            self.accepted.remove(link);
-            self.close(registry, index);
+    /// Closes a link. What was sent last by a connection reaches its peer.
+    pub(super) fn close_link(&mut self, registry: &Registry, link: LinkId, now: Instant) {
+        let Some(index) = self.forget_link(link) else { return };
+        match self.places[index].take_if(|socket| matches!(socket, Kind::Stream { .. })) {
+            Some(Kind::Stream { stream, .. }) => {
+                self.free.push(index);
+                self.open -= 1;
+                if let Some(socket) = stream.half_close() {
+                    self.farewells.add(registry, socket, now);
+                }
+            }
+            _ => self.close(registry, index),
         }
+    }
+
+    /// A link is no more; the place of its socket, which is to be closed.
+    fn forget_link(&mut self, link: LinkId) -> Option<usize> {
+        self.paused.remove(&link);
+        let index = self.links.remove(&link)?;
+        self.accepted.remove(link);
+        Some(index)
     }
 
     /// Notes that a connection is lost; [`take_lost`](Self::take_lost) closes it.
@@ -256,7 +277,9 @@ impl Sockets {
                 Some(Kind::Stream { stream, .. }) => stream.rungs(),
                 _ => Rungs::default(),
             };
-            self.close_link(registry, link);
+            if let Some(index) = self.forget_link(link) {
+                self.close(registry, index);
+            }
             lost.push((link, rungs, (fault, text)));
         }
         lost

@@ -9,7 +9,7 @@
 mod opening;
 
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Shutdown, SocketAddr};
 use std::time::Instant;
 
 use super::clock;
@@ -357,6 +357,15 @@ impl Stream {
         if let Some(tls) = &mut self.tls {
             tls.close(&mut self.socket);
         }
+    }
+
+    /// Says that nothing more will come, and leaves the socket, already registered, to who reads on. One that closes with
+    /// unread bytes resets its connection, and its peer may lose what we sent last (RFC 9293, 3.6.1). `None` where
+    /// nothing was ever said, or nothing can be any more.
+    pub fn half_close(mut self) -> Option<mio::net::TcpStream> {
+        self.close();
+        let said = self.is_open() && self.socket.shutdown(Shutdown::Write).is_ok();
+        said.then_some(self.socket)
     }
 }
 
