@@ -199,9 +199,9 @@ fn an_agent_without_video_refuses_the_line_and_keeps_its_place_in_offers_of_its_
     for record in legs(&world) {
         assert_eq!((record.class, &record.video), (Class::Ok, &None), "{record:#?}");
     }
-    // The INVITE, its answer, and both sides of hold and resume; only the first has a port.
+    // The INVITE, twice for a challenge, its answer, and both sides of hold and resume; only the first has a port.
     let descriptions = descriptions(&world, Side::Callers);
-    assert_eq!(descriptions.len(), 6);
+    assert_eq!(descriptions.len(), 7);
     assert!(descriptions.iter().all(|sdp| sdp.matches("m=video").count() == 1), "{descriptions:#?}");
     assert_eq!(descriptions.iter().filter(|sdp| sdp.contains("m=video 0 ")).count(), 5, "{descriptions:#?}");
 }

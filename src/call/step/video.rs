@@ -100,17 +100,10 @@ impl Leg {
         if let Some((offer, invite)) = self.video.as_mut().and_then(|video| video.waiting.take()) {
             return self.answer_offer_within(tools, &offer, invite);
         }
-        match self.phase {
-            Phase::OpeningPort => {
-                if !self.open_port_for_offer(tools) {
-                    self.handle_port_for_call(tools);
-                }
-            }
-            Phase::OpeningAnswerPort => {
-                if !self.open_port_for_answer(tools) {
-                    self.accept(tools);
-                }
-            }
+        let phase = self.phase;
+        match phase {
+            Phase::OpeningPort if !self.open_port_for_offer(tools) => self.handle_port_for_call(tools),
+            Phase::OpeningAnswerPort if !self.open_port_for_answer(tools) => self.accept(tools),
             Phase::OpeningVideoPort => {
                 let flowing = self.offer_video(tools);
                 self.go_on(tools, flowing);

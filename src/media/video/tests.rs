@@ -323,7 +323,7 @@ fn the_frames_are_the_ones_that_a_decoder_of_others_has_shown() {
     };
     let vp8 = frames(VideoCodec::Vp8);
     let header = [0x10, 0x01, 0x00, 0x9D, 0x01, 0x2A, 16, 0, 16, 0];
-    assert_eq!(vp8[0][4..], [&header[..], &[0, 0, 4, 0, 0x80, 1, 0x86, 0x5A, 0, 0, 0, 0]].concat());
+    assert_eq!(vp8[0][4..], [&header[..], &[0, 0, 0x40, 8, 0, 0x18, 0x65, 0xA0, 0, 0, 0, 0]].concat());
     let still = [0, 1, 0, 0, 0x30, 0, 0x30, 0xB0, 0x5F, 0xE8, 0, 0x10, 0];
     assert_eq!(vp8[1][4..], [&[0xB1, 1, 0], &still[..], &[0; 4]].concat());
     let h264 = frames(VideoCodec::H264);

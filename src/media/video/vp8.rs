@@ -288,7 +288,7 @@ impl Default for BoolCoder {
 impl BoolCoder {
     /// One bit, which is false with a probability of so many out of 256.
     fn put(&mut self, probability: u8, bit: bool) {
-        let split = 1 + ((self.range - 1) * u32::from(probability) >> 8);
+        let split = 1 + (((self.range - 1) * u32::from(probability)) >> 8);
         if bit {
             self.low += u64::from(split);
             self.range -= split;

@@ -77,6 +77,6 @@ fn change(file: &VideoChangeFile, at: At<'_>, report: &mut Report) -> VideoChang
 
 fn size(text: &str) -> Option<Size> {
     let (width, height) = text.split_once('x')?;
-    let side = |text: &str| text.parse().ok().filter(|side: &u16| (16..=4096).contains(side) && side % 2 == 0);
+    let side = |text: &str| text.parse().ok().filter(|side: &u16| (16..=4096).contains(side) && side.is_multiple_of(2));
     Some(Size { width: side(width)?, height: side(height)? })
 }

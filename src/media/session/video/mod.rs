@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use super::control::Control;
 use super::protection::Protection;
-use super::{Channel, Output, Strays, reachable};
+use super::{Channel, Output, QUIET_BEFORE_CHANGE, Strays, reachable};
 use crate::media::clock::NtpClock;
 use crate::media::rtcp::{self, Compound};
 use crate::media::rtp::{Header, Packet};
@@ -25,7 +25,6 @@ use crate::sip::sdp::{Direction, VideoFeedback};
 
 pub use report::VideoReport;
 
-use super::QUIET_BEFORE_CHANGE;
 use send::Outgoing;
 
 /// A key frame that does not come is asked for again after this long.
@@ -117,8 +116,9 @@ struct Requests {
 /// What arrived and could be meant for us.
 #[derive(Clone, Copy, Debug, Default)]
 struct Received {
-    /// Payload bytes.
+    /// Payload bytes, and frames that came whole, while video was to come.
     bytes: u64,
+    frames: u64,
     /// Since when video is to come, while it is.
     expected_since: Option<Instant>,
     /// How long it was to come before.
@@ -221,13 +221,16 @@ impl VideoSession {
             self.frames.restart();
         }
         let Self { frames, freezes, received, .. } = self;
-        let since = received.expected_since;
+        let (since, whole) = (received.expected_since, frames.whole());
         frames.add(codec, arrived, &header, payload, |frame| {
             let Some(since) = since else { return };
             freezes.add(frame.at);
             let waited = frame.at.saturating_duration_since(since) + received.expected;
             received.first_shown.get_or_insert(waited);
         });
+        if since.is_some() {
+            received.frames += frames.whole() - whole;
+        }
         if self.frames.wants_key() {
             self.ask_for_key();
         }

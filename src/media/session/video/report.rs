@@ -76,7 +76,7 @@ impl VideoReport {
             rx_key_frames: frames.keys(),
             broken_frames: frames.broken(),
             // The first frame of a stretch begins the time that is counted.
-            fps: per_second(frames.whole().saturating_sub(received.stretches.into()) as f64),
+            fps: per_second(received.frames.saturating_sub(received.stretches.into()) as f64),
             kbps: per_second(received.bytes as f64 * 8.0 / 1_000.0),
             sizes: frames.sizes().to_vec(),
             freezes: shown.then_some(count),
