@@ -74,6 +74,8 @@ pub struct NegotiatedVideo {
     pub name: &'static str,
     /// The payload type that we receive it with.
     pub received_as: u8,
+    /// It was our offer, so that the other formats of it may come too (RFC 3264 §6.1).
+    pub offered: bool,
     /// The payload type that we send it with.
     pub payload_type: u8,
     /// Packetization mode of H.264; 0 where nothing is said.
@@ -152,7 +154,7 @@ impl<'s> Local<'s> {
         let (format, ours) = chosen?;
         let numbers = (format.payload_type, ours.payload_type);
         let agreed = self.agreed_video(media, (ours, format, numbers), direction, bundled)?;
-        Some(NegotiatedVideo { srtp, first: line < audio.line, ..agreed })
+        Some(NegotiatedVideo { srtp, first: line < audio.line, offered: true, ..agreed })
     }
 
     /// This side as the rules of keys see its video.
@@ -180,6 +182,7 @@ impl<'s> Local<'s> {
         Some(NegotiatedVideo {
             name: ours.name,
             received_as,
+            offered: false,
             payload_type,
             packetization_mode: packetization_mode(format),
             remote_rtp,

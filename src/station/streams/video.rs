@@ -23,6 +23,7 @@ pub fn video_config_of(agreed: &NegotiatedVideo, send: VideoSource, clock: NtpCl
         codec: VideoCodec::from_name(agreed.name)?,
         payload_type: agreed.payload_type,
         received_as: agreed.received_as,
+        offered: agreed.offered,
         single_nal: agreed.packetization_mode == 0,
         remote_rtp: rtp,
         remote_rtcp: agreed.remote_rtcp.filter(|_| !agreed.bundled).unwrap_or(rtp),

@@ -52,6 +52,8 @@ pub struct VideoConfig {
     pub payload_type: u8,
     /// The payload type that it comes with.
     pub received_as: u8,
+    /// Other codecs may come with the payload types of our offers: it was one of those that was answered.
+    pub offered: bool,
     /// H.264 is sent in packetization mode 0.
     pub single_nal: bool,
     /// Where RTP goes until it is learned from what arrives.
@@ -242,12 +244,13 @@ impl VideoSession {
         }
     }
 
-    /// A far end may send any codec of the answer, so those of our offers are all taken.
+    /// A far end may send any codec of its answer, so those of our offer are all taken. In an answer of ours there is one, and the
+    /// numbers of the offer may mean anything else.
     fn codec_of(&self, payload_type: u8) -> Option<VideoCodec> {
         if payload_type == self.config.received_as {
             return Some(self.config.codec);
         }
-        VideoCodec::from_payload_type(payload_type)
+        VideoCodec::from_payload_type(payload_type).filter(|_| self.config.offered)
     }
 
     fn receive_rtcp(&mut self, arrived: Instant, from: Option<SocketAddr>, packet: &[u8]) {

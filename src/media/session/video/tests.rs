@@ -41,6 +41,7 @@ impl Pair {
                 codec: VideoCodec::Vp8,
                 payload_type: 96,
                 received_as: 96,
+                offered: true,
                 single_nal: false,
                 remote_rtp: address(1 - side, Channel::Rtp),
                 remote_rtcp: address(1 - side, Channel::Rtcp),
@@ -302,4 +303,18 @@ fn nothing_at_all_is_unknown_and_not_zero() {
     assert_eq!((report.fps, report.kbps, report.loss_pct, report.jitter_ms), (None, None, None, None));
     assert_eq!((report.freezes, report.frozen_ms, report.first_frame_ms), (None, None, None));
     assert!(report.sizes.is_empty());
+}
+
+#[test]
+fn other_numbers_than_the_agreed_one_are_video_only_where_we_offered_them() {
+    let numbers = |side: usize, config: &mut VideoConfig| {
+        config.offered = side == 0;
+        config.payload_type = 97;
+    };
+    let mut pair = Pair::new(numbers);
+    assert!(pair.ends[0].takes(&[0x80, 97]) && !pair.ends[1].takes(&[0x80, 97]));
+    assert!(pair.ends[1].takes(&[0x80, 0x80 | 96]) && !pair.ends[0].takes(&[0x80, 111]));
+    pair.run(SECOND);
+    assert_eq!(pair.report(1).rx_packets, 0);
+    assert!(pair.report(1).strays.payload_type > 50, "{:?}", pair.report(1).strays);
 }
