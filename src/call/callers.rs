@@ -9,18 +9,18 @@ use smallvec::SmallVec;
 use super::accounts::{Accounts, Cast, Pick};
 use super::back_off::{BackOff, Pause};
 use super::command::Commanded;
+use super::ended::Sample;
 use super::hops::Hops;
 use super::hushed::Hushed;
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::limit::{Found, LimitSearch};
 use super::links::{Links, Wanted};
-use super::marks::{Whose, role_of};
 use super::standing::{Failure, Seats, Standing};
 use super::start::{Next, Starts, share_of};
 use super::step::registrar_of;
-use crate::media::{self, clock::NtpClock};
+use crate::media::clock::NtpClock;
 use crate::record::{
-    Anchor, CallRecord, LocalFailure, MediaSecond, RegistrationRecord, Role, TransportFailure, TransportFault,
+    Anchor, CallRecord, LocalFailure, MediaSecond, Outcome, RegistrationRecord, TransportFailure, TransportFault,
 };
 use crate::scenario::plan::{Plan, Server, Step};
 use crate::sip::endpoint::{self, Endpoint};
@@ -66,13 +66,18 @@ pub struct Config {
     pub probe: Option<String>,
     /// Legs of all workers whose seconds of media are reported, at the same time at most.
     pub watched_legs: u32,
+    /// Of so many legs that did what is wanted, one is told whole; 1 or more. So is every failure, and the first that
+    /// `each:` of the plan refuses.
+    pub whole_every: u64,
 }
 
 /// What callers report.
 #[derive(Debug)]
 pub enum Report {
-    /// A leg has ended.
+    /// A leg has ended, and is told whole.
     Finished(Box<Finished>),
+    /// Legs have ended of which the figures are enough, as [`Config::whole_every`] says.
+    Counted(Vec<Counted>),
     /// An attempt was due and not started.
     Dropped {
         /// Its index, from 1.
@@ -112,6 +117,17 @@ pub struct Finished {
     /// or made again.
     pub beside: bool,
     /// Under which the evidence keeps its messages.
+    pub owner: u64,
+}
+
+/// A leg of which the figures are enough.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Counted {
+    /// What is counted of it.
+    pub outcome: Outcome,
+    /// As in [`Finished`].
+    pub primary: bool,
+    /// As in [`Finished`].
     pub owner: u64,
 }
 
@@ -208,6 +224,9 @@ pub struct Callers {
     /// The scenario expects to hear its own audio.
     pub(super) reference_expected: bool,
     pub(super) reports: std::collections::VecDeque<Report>,
+    pub(super) sample: Sample,
+    /// Legs that have ended since the last report, of which the figures are enough.
+    pub(super) counted: Vec<Counted>,
     pub(super) progress: Progress,
     /// No more attempts will start.
     pub(super) over: bool,
@@ -305,6 +324,8 @@ impl Callers {
             climbed: None,
             reference_expected: config.plan.expects_reference(),
             reports: std::collections::VecDeque::new(),
+            sample: Sample::new(config.whole_every),
+            counted: Vec::new(),
             progress: Progress::default(),
             over: false,
             letting_go: false,
@@ -576,96 +597,6 @@ impl Callers {
                 let (other, name) = (other.facts.clone(), &plan.actors[when.actor].name);
                 self.with_leg(now, me, |leg, tools| leg.never_begin(tools, &other, name, when.state));
             }
-        }
-    }
-
-    pub(super) fn end_attempt_if_over(&mut self, now: Instant, index: u32) {
-        let place = &mut self.places[index as usize];
-        if place.n == 0 || place.legs.iter().any(|leg| leg.phase != Phase::Done) {
-            return;
-        }
-        let n = std::mem::take(&mut place.n);
-        let mut legs = std::mem::take(&mut place.legs);
-        let held = std::mem::take(&mut place.accounts_held);
-        let first = usize::from(place.first);
-        for ((pool, standing), account) in self.pools.iter().zip(&mut self.standing).skip(first).zip(held) {
-            match (standing, pool, account) {
-                (Some(standing), _, Some(account)) => standing.give_back(account as usize),
-                (None, Some(pool), Some(account)) => self.accounts[*pool].release(account as usize),
-                _ => {}
-            }
-        }
-        self.free.push(index);
-        self.progress.in_progress -= 1;
-        self.progress.finished += 1;
-        if let Some(limit) = &mut self.limit {
-            limit.note_end(n, &mut legs);
-        }
-        self.report((n, first as u8), legs);
-        if !self.over {
-            // Not from here: an attempt that fails at once would begin the next one, and so on without end.
-            self.next_start = Some(now);
-        }
-    }
-
-    /// Reports the seconds that have passed on streams that are watched; to be called while their legs still stand.
-    pub(super) fn tell_seconds(&mut self) {
-        while let Some((me, event)) = self.streams.poll_event() {
-            if let (media::Event::Second(second), Some(leg)) = (event, self.leg(me)) {
-                let at = self.config.anchor.timestamp_of(second.end);
-                let identity = self.whose(self.places[me.place as usize].n, me.actor, leg).identity(leg.marks.clone());
-                let second = MediaSecond { identity, at, second };
-                self.reports.push_back(Report::Second(Box::new(second)));
-            }
-        }
-    }
-
-    pub(super) fn report(&mut self, (n, first): (u64, u8), mut legs: Vec<Leg>) {
-        self.share_facts((n, first), &mut legs);
-        let intended = legs.iter().filter_map(|leg| leg.facts.moments.intended).min();
-        let warm_up = intended.is_some_and(|at| self.starts.warms_up(at));
-        let is_caller = |actor: usize| role_of(&self.config.plan.actors[actor]).0 == Role::Caller;
-        let primary = (0..legs.len()).position(|index| is_caller(usize::from(first) + index)).unwrap_or(0);
-        for (index, leg) in legs.into_iter().enumerate() {
-            let identity = self.whose(n, first + index as u8, &leg).identity(leg.marks);
-            let figures = leg.figures.map(|it| *it).unwrap_or_default();
-            let mut record = CallRecord::new(identity, &leg.facts, figures, &self.config.anchor);
-            record.warm_up = warm_up;
-            record.unmet = leg.unmet;
-            record.as_expected = leg.as_expected;
-            let owner = owner_of(n, first + index as u8);
-            let registration = RegistrationRecord::of(&record, &leg.facts);
-            let finished = Finished { record, registration, primary: index == primary, beside: false, owner };
-            self.reports.push_back(Report::Finished(Box::new(finished)));
-        }
-    }
-
-    /// Whose a leg is.
-    pub(super) fn whose(&self, n: u64, actor: u8, leg: &Leg) -> Whose<'_> {
-        let actor = usize::from(actor);
-        let account = leg.account.zip(self.pools[actor]).map(|(index, pool)| self.accounts[pool].get(index));
-        Whose { config: &self.config, n, actor, account }
-    }
-
-    /// Legs of one attempt know of each other: which record is the other end, and whether an INVITE reached it.
-    fn share_facts(&self, (n, first): (u64, u8), legs: &mut [Leg]) {
-        let role = |index: &usize| role_of(&self.config.plan.actors[usize::from(first) + index]).0;
-        let caller = (0..legs.len()).find(|index| role(index) == Role::Caller);
-        let callees = || (0..legs.len()).filter(|index| role(index) == Role::Callee);
-        // Of several devices of an account one is called.
-        let rang = callees().find(|index| legs[*index].facts.moments.invite.is_some());
-        let callee = rang.or_else(|| callees().next());
-        let (Some(caller), Some(callee)) = (caller, callee) else { return };
-        let invited = legs[callee].facts.moments.invite.is_some();
-        if legs[caller].facts.moments.invite.is_some() {
-            legs[caller].facts.far_leg_invited = Some(invited);
-            legs[callee].facts.far_leg_invited = Some(invited);
-        }
-        if invited {
-            let call_id = |index: usize| self.whose(n, first + index as u8, &legs[index]).call_id();
-            let (caller_id, callee_id) = (call_id(caller), call_id(callee));
-            legs[caller].marks.paired_with = Some(callee_id.into());
-            legs[callee].marks.paired_with = Some(caller_id.into());
         }
     }
 

@@ -176,6 +176,9 @@ impl Station for Callers {
         if let Some(report) = self.reports.pop_front() {
             return Output::Report(report);
         }
+        if !self.counted.is_empty() {
+            return Output::Report(Report::Counted(std::mem::take(&mut self.counted)));
+        }
         if let Some(link) = self.closing.pop() {
             return Output::CloseLink(link);
         }

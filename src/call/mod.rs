@@ -9,6 +9,7 @@ mod back_off;
 mod beside;
 mod callers;
 mod command;
+mod ended;
 mod events;
 mod group;
 mod hops;
@@ -29,6 +30,6 @@ pub mod step;
 mod test_calls;
 
 pub use back_off::Pause;
-pub use callers::{Callers, Config, Finished, NotBegun, Progress, Report};
+pub use callers::{Callers, Config, Counted, Finished, NotBegun, Progress, Report};
 pub use group::{Group, GroupReport, MemberId, attempt_of};
 pub use limit::Found;

@@ -94,6 +94,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         site: args.site.clone(),
         closes: None,
         watched_legs: watched_legs(influx.as_ref()),
+        whole_every: Records::Sample.whole_every(plan.load.planned()),
     };
     // The port first: where it is taken, no folder is left behind.
     let workers = match Workers::prepare(&settings) {
@@ -116,7 +117,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         println!("answering on {address} (udp, tcp, tls, ws, wss); end it with Ctrl-C");
     }
     let screen = Screen::new(&plan, args.quiet);
-    let results = Results::new(folder, collector, plan.load.planned(), Records::Sample);
+    let results = Results::new(folder, collector);
     let mut session = Session::new(&plan, results, screen, started, args.site.clone(), 1);
     let mut ending = session.count(&workers, &interrupt)?;
     workers.join();

@@ -143,6 +143,19 @@ pub(super) enum Records {
     All,
 }
 
+/// Successes of which a sample of records has one each.
+const SAMPLE: u64 = 10_000;
+
+impl Records {
+    /// Of so many legs that did what is wanted, one is written, where so many attempts are planned.
+    pub(super) fn whole_every(self, planned: Option<u64>) -> u64 {
+        match self {
+            Self::All => 1,
+            Self::Sample => planned.map_or(1, |planned| planned.div_ceil(SAMPLE)).max(1),
+        }
+    }
+}
+
 /// `ringfleet watch`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Watch {

@@ -81,6 +81,7 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
         site: None,
         closes: None,
         watched_legs: 0,
+        whole_every: 1,
     };
     let Some(record) = attempt(&settings(ping)) else {
         return failed(out, "options", Class::Unknown.name(), "the attempt came to nothing");

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::args::Records;
 use crate::evidence::File;
 use crate::measure::Window;
 use crate::record::{CallRecord, Class, MediaSecond, RegistrationRecord};
@@ -15,8 +14,6 @@ use crate::report::{RecordShare, SinkReport, Summary, html, junit};
 use crate::sink::line::{LimitPoint, WindowPoint};
 use crate::sink::{Collector, FolderError, Item, RunFolder};
 
-/// Successes that are written one by one; of longer runs a sample is.
-const WRITTEN_SUCCESSES: u64 = 10_000;
 /// Records of each class beside the attempts that are written; all are counted.
 const WRITTEN_BESIDE: u64 = 1_000;
 /// How long a sink may take to deliver the last results before they are left in its spool.
@@ -28,8 +25,6 @@ const LAST_STORE: Duration = Duration::from_secs(1);
 pub(super) struct Results {
     folder: RunFolder,
     collector: Option<Collector>,
-    /// Of so many successes one is written.
-    every: u64,
     successes: u64,
     written: RecordShare,
     beside: BTreeMap<Class, u64>,
@@ -38,16 +33,10 @@ pub(super) struct Results {
 }
 
 impl Results {
-    /// `planned` attempts, as many as are known, of which `records` are written.
-    pub(super) fn new(folder: RunFolder, collector: Option<Collector>, planned: Option<u64>, records: Records) -> Self {
-        let every = match records {
-            Records::All => 1,
-            Records::Sample => planned.map_or(1, |planned| planned.div_ceil(WRITTEN_SUCCESSES)).max(1),
-        };
+    pub(super) fn new(folder: RunFolder, collector: Option<Collector>) -> Self {
         Self {
             folder,
             collector,
-            every,
             successes: 0,
             written: RecordShare::default(),
             beside: BTreeMap::new(),
@@ -66,21 +55,22 @@ impl Results {
         &self.beside
     }
 
-    /// An attempt has ended. Every failure is written, and of the successes as many as `records` says.
+    /// An attempt has ended, and is written.
     pub(super) fn attempt(
         &mut self,
         record: CallRecord,
         registration: Option<&RegistrationRecord>,
         files: Option<&[File]>,
     ) {
-        let failed = record.is_failed();
-        let written = failed || self.successes.is_multiple_of(self.every);
-        self.successes += u64::from(!failed);
+        self.successes += u64::from(!record.is_failed());
         self.evidence(&record, files);
-        if written {
-            self.record(&record, registration);
-        }
+        self.record(&record, registration);
         self.show(record);
+    }
+
+    /// An attempt has ended as it should, and is not written.
+    pub(super) fn count_unwritten(&mut self) {
+        self.successes += 1;
     }
 
     /// What is of no attempt is recorded and counted, and judged by thresholds alone.

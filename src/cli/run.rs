@@ -132,6 +132,7 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
         site: args.site.clone(),
         closes,
         watched_legs: watched_legs(influx.as_ref()),
+        whole_every: args.records.whole_every(plan.load.planned()),
     };
     let workers = match Workers::prepare(&settings) {
         Ok(workers) => workers,
@@ -150,7 +151,7 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
         Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
     };
     let screen = Screen::new(&plan, args.quiet || args.json);
-    let results = Results::new(folder, collector, plan.load.planned(), args.records);
+    let results = Results::new(folder, collector);
     let mut session = Session::new(&plan, results, screen, started, args.site.clone(), workers.count());
     let ending = session.count(&workers, interrupt)?;
     workers.join();

@@ -13,14 +13,14 @@ use jiff::Timestamp;
 use super::exit;
 use super::results::{Results, share_pct};
 use super::screen::Screen;
-use crate::call::{Finished, Found, NotBegun, Pause, Progress};
+use crate::call::{Counted, Finished, Found, NotBegun, Pause, Progress};
 use crate::engine::{Beat, LookedUp, Told, Workers};
 use crate::evidence::File;
 use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
 use crate::net::clock;
 use crate::pace::Schedule;
 use crate::pace::search::Of;
-use crate::record::CallRecord;
+use crate::record::{CallRecord, Outcome};
 use crate::report::{
     Checker, Ending, Generator, Health, Limit, Parts, RecordShare, RunInfo, SinkReport, Snapshot, Standing, Summary,
     aborts, all_hold,
@@ -228,6 +228,7 @@ impl<'a> Session<'a> {
     fn take(&mut self, told: Told) -> bool {
         match told {
             Told::Finished(finished, files) => self.finish_attempt(*finished, files.as_deref()),
+            Told::Counted(counted) => counted.iter().for_each(|it| self.count_attempt(it)),
             Told::NotBegun { n, why: NotBegun::Late } => self.note_drop(n),
             Told::NotBegun { why: NotBegun::HeldBack, .. } => self.back_off.held_back += 1,
             Told::Paused(pause) => self.note_pause(&pause),
@@ -320,16 +321,28 @@ impl<'a> Session<'a> {
         if beside {
             return self.results.beside(record, registration.as_ref(), files);
         }
-        self.counted += u64::from(primary);
         self.look_for_dead_target(&record);
-        if record.warm_up {
-            self.warm_up.add(&record);
-        } else {
-            self.tally.add(&record);
+        self.add(&record.outcome(), primary);
+        if !record.warm_up {
             self.checker.add(&record);
         }
-        self.window.end(&record);
         self.results.attempt(record, registration.as_ref(), files);
+    }
+
+    /// An attempt of which the figures are enough.
+    fn count_attempt(&mut self, counted: &Counted) {
+        let Counted { outcome, primary, .. } = counted;
+        self.add(outcome, *primary);
+        if !outcome.warm_up {
+            self.checker.count(outcome);
+        }
+        self.results.count_unwritten();
+    }
+
+    fn add(&mut self, outcome: &Outcome, primary: bool) {
+        self.counted += u64::from(primary);
+        if outcome.warm_up { &mut self.warm_up } else { &mut self.tally }.add(outcome);
+        self.window.end(outcome);
     }
 
     /// The first attempt tells that nobody is there: the run has not started, and goes no further (exit code 4).

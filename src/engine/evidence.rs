@@ -56,6 +56,11 @@ impl Keeper {
         files
     }
 
+    /// An attempt has ended that is told in figures only.
+    pub(super) fn forget(&mut self, owner: u64) {
+        self.ring.forget(owner);
+    }
+
     /// A second of media goes out before its attempt has ended: whose it is, is masked alike.
     pub(super) fn mask_second(&self, second: &mut MediaSecond) {
         if self.keep.masked {

@@ -184,6 +184,7 @@ impl GroupWorker {
             site: joining.site,
             probe: None,
             watched_legs: joining.watched_legs,
+            whole_every: 1,
         };
         let mut endpoint = endpoint::Config::default();
         endpoint.agent = agent.unwrap_or(endpoint.agent);
@@ -295,8 +296,8 @@ fn work(reactor: &mut Reactor<Group>, stop: &Stop, inbox: &Receiver<Order>, send
                     keeper.mask_second(&mut second);
                     tell(GroupTold::Second(second));
                 }
-                // No plan of a group has a time in which it may start, or a search.
-                Report::Closed | Report::Limit(_) => {}
+                // No plan of a group has a time in which it may start, or a search, and each of its legs is told whole.
+                Report::Closed | Report::Limit(_) | Report::Counted(_) => {}
             }
         }
     };

@@ -11,7 +11,7 @@ use super::evidence::{Keep, Keeper, MAX_FOLDERS};
 use super::host::{self, Beat, StartError, Stop};
 use super::names::{LookedUp, Names, Renewal};
 use super::preflight;
-use crate::call::{Callers, Config, Finished, Found, NotBegun, Pause, Progress, Report};
+use crate::call::{Callers, Config, Counted, Finished, Found, NotBegun, Pause, Progress, Report};
 use crate::evidence::File;
 use crate::media::audio;
 use crate::media::clock::NtpClock;
@@ -60,6 +60,8 @@ pub struct Settings {
     pub closes: Option<Instant>,
     /// Legs whose seconds of media are told, at the same time at most.
     pub watched_legs: u32,
+    /// Of so many legs that did what is wanted, one is told whole.
+    pub whole_every: u64,
 }
 
 /// What workers tell. A small value, for the channel has a place for each of thousands that may wait.
@@ -67,6 +69,8 @@ pub struct Settings {
 pub enum Told {
     /// A leg has ended; the files are its evidence, where it has some.
     Finished(Box<Finished>, Option<Vec<File>>),
+    /// Legs have ended of which the figures are enough.
+    Counted(Vec<Counted>),
     /// An attempt was due and not started.
     NotBegun {
         /// Its index, from 1.
@@ -262,6 +266,7 @@ fn reactor_of(settings: &Settings, index: usize, count: usize) -> Result<Reactor
         site: settings.site.clone(),
         probe: None,
         watched_legs: settings.watched_legs,
+        whole_every: settings.whole_every,
     };
     let agent = settings.plan.actors.iter().find_map(|actor| actor.target.user_agent.clone());
     let mut endpoint = endpoint::Config::default();
@@ -354,6 +359,10 @@ fn work(
         Report::Finished(mut finished) => {
             let files = keeper.bundle(&mut finished);
             tell(Told::Finished(finished, files));
+        }
+        Report::Counted(counted) => {
+            counted.iter().for_each(|it| keeper.forget(it.owner));
+            tell(Told::Counted(counted));
         }
         Report::Dropped { n, why } => tell(Told::NotBegun { n, why }),
         Report::Paused(pause) => {

@@ -1,11 +1,11 @@
-//! A bounded store of raw messages, one per worker. The oldest messages are overwritten, and an attempt whose messages
-//! were says so ([`Ring::complete`]).
+//! A bounded store of raw messages, one per worker. When it is full the oldest messages make room, and an attempt whose
+//! messages did says so ([`Ring::complete`]).
 //!
-//! Bytes lie in one arena and entries in one queue of fixed length, chained per attempt: nothing is allocated per
-//! message once the ring has been filled, and reading an attempt's messages looks at those only. Attempts are told
+//! Bytes lie in blocks, and a block in which no attempt has messages any more is the next to be filled: a load of short
+//! calls goes round in a few of them, which stay in the caches of the processor. Messages are chained per attempt: nothing is
+//! allocated per message once there are blocks enough, and reading an attempt's messages looks at those only. Attempts are told
 //! apart by an id that is never used again; [`Ring::forget`] ends one, so that only live attempts take space.
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -14,23 +14,47 @@ use rustc_hash::FxHashMap;
 /// Bytes that a ring holds unless told otherwise.
 pub const DEFAULT_CAPACITY: usize = 32 * 1024 * 1024;
 
-/// Arena bytes per entry of the queue. SIP messages are longer, so bytes run out before entries do.
+/// Smallest capacity.
+const SMALLEST: usize = 64 * 1024;
+/// A block takes this share of the capacity, and so many bytes at most: some twenty calls.
+const BLOCKS: usize = 16;
+const MAX_BLOCK: usize = 64 * 1024;
+/// Bytes of a block per message in it, at least. SIP messages are longer, so bytes run out before places do.
 const BYTES_PER_ENTRY: usize = 256;
 
 /// Raw messages of many attempts, the newest of them.
 #[derive(Debug)]
 pub struct Ring {
-    arena: Vec<u8>,
-    /// Where the next message is written.
-    head: usize,
-    /// Oldest first. Their places in the arena follow one another, with one jump back to its start.
-    entries: VecDeque<Entry>,
-    /// Entries kept at most.
-    limit: usize,
-    /// Number of the entry at the front; entries are numbered from 0 and never renumbered.
-    first: u64,
+    capacity: usize,
+    block: usize,
+    blocks: Vec<Block>,
+    /// Blocks without messages; the one that was emptied last is the next to be filled.
+    empty: Vec<u32>,
+    /// Places of blocks that were given up, as one for a message longer than others have.
+    vacant: Vec<u32>,
+    /// Of the blocks with messages, the oldest and the one that is being filled.
+    ends: Option<(u32, u32)>,
+    /// Bytes of all blocks.
+    allocated: usize,
     trails: FxHashMap<u64, Trail>,
 }
+
+/// Messages that came one after the other.
+#[derive(Debug, Default)]
+struct Block {
+    /// Bytes that it takes.
+    size: usize,
+    bytes: Vec<u8>,
+    entries: Vec<Entry>,
+    /// Messages of attempts that were not forgotten.
+    live: usize,
+    /// The block that was begun before, and after.
+    older: Option<u32>,
+    newer: Option<u32>,
+}
+
+/// Where an entry is: its block, and its place there.
+type At = (u32, u32);
 
 /// A message as it was sent or received.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,8 +76,9 @@ pub struct Message<'a> {
 #[derive(Debug)]
 struct Entry {
     id: u64,
-    /// Number of the next message of the same attempt.
-    next: Option<u64>,
+    live: bool,
+    /// The next message of the same attempt.
+    next: Option<At>,
     at: Instant,
     local: SocketAddr,
     remote: SocketAddr,
@@ -67,22 +92,31 @@ struct Entry {
 #[derive(Debug, Default)]
 struct Trail {
     /// First and last message that are still there.
-    ends: Option<(u64, u64)>,
+    ends: Option<(At, At)>,
     overwritten: bool,
+}
+
+impl Block {
+    fn clear(&mut self) {
+        self.bytes.clear();
+        self.entries.clear();
+        self.live = 0;
+    }
 }
 
 impl Ring {
     /// A ring for `capacity` bytes of messages, at least 64 KiB. Its index takes up to half as much again, and memory is
-    /// touched only as it fills.
+    /// taken only as it fills.
     pub fn new(capacity: usize) -> Self {
-        let capacity = capacity.max(64 * 1024);
-        let limit = capacity / BYTES_PER_ENTRY;
+        let capacity = capacity.max(SMALLEST);
         Self {
-            arena: vec![0; capacity],
-            head: 0,
-            entries: VecDeque::with_capacity(limit),
-            limit,
-            first: 0,
+            capacity,
+            block: (capacity / BLOCKS).min(MAX_BLOCK),
+            blocks: Vec::new(),
+            empty: Vec::new(),
+            vacant: Vec::new(),
+            ends: None,
+            allocated: 0,
             trails: FxHashMap::default(),
         }
     }
@@ -90,22 +124,33 @@ impl Ring {
     /// Keeps a message of the attempt `id`. One that is larger than the whole ring is only noted as overwritten.
     pub fn push(&mut self, id: u64, message: &Message<'_>) {
         let length = message.bytes.len();
-        if length > self.arena.len() {
+        if length > self.capacity {
             self.trails.entry(id).or_default().overwritten = true;
             return;
         }
-        // An empty message takes a byte, so that no two messages start at the same place.
-        let offset = self.make_room(length.max(1));
-        self.arena[offset..offset + length].copy_from_slice(message.bytes);
-        let Message { at, sent, local, remote, transport, .. } = *message;
-        let number = self.first + self.entries.len() as u64;
-        self.entries.push_back(Entry { id, next: None, at, local, remote, transport, sent, offset, length });
+        let index = self.block_for(length);
+        let block = &mut self.blocks[index as usize];
+        let (offset, at) = (block.bytes.len(), (index, block.entries.len() as u32));
+        block.bytes.extend_from_slice(message.bytes);
+        let Message { at: moment, sent, local, remote, transport, .. } = *message;
+        block.entries.push(Entry {
+            id,
+            live: true,
+            next: None,
+            at: moment,
+            local,
+            remote,
+            transport,
+            sent,
+            offset,
+            length,
+        });
+        block.live += 1;
         let trail = self.trails.entry(id).or_default();
-        let last = trail.ends.map(|(_, last)| last);
-        trail.ends = Some((trail.ends.map_or(number, |(first, _)| first), number));
-        if let Some(last) = last {
-            let place = usize::try_from(last - self.first).expect("entries are counted in usize");
-            self.entries[place].next = Some(number);
+        let ends = trail.ends;
+        trail.ends = Some((ends.map_or(at, |(first, _)| first), at));
+        if let Some((_, last)) = ends {
+            self.entry_mut(last).next = Some(at);
         }
     }
 
@@ -113,7 +158,9 @@ impl Ring {
     pub fn messages_of(&self, id: u64) -> impl Iterator<Item = Message<'_>> {
         let mut next = self.trails.get(&id).and_then(|trail| trail.ends).map(|(first, _)| first);
         std::iter::from_fn(move || {
-            let entry = self.entry(next?)?;
+            let (block, place) = next?;
+            let block = &self.blocks[block as usize];
+            let entry = &block.entries[place as usize];
             next = entry.next;
             Some(Message {
                 at: entry.at,
@@ -121,7 +168,7 @@ impl Ring {
                 local: entry.local,
                 remote: entry.remote,
                 transport: entry.transport,
-                bytes: &self.arena[entry.offset..entry.offset + entry.length],
+                bytes: &block.bytes[entry.offset..entry.offset + entry.length],
             })
         })
     }
@@ -133,43 +180,121 @@ impl Ring {
 
     /// Ends an attempt: its messages can no longer be read.
     pub fn forget(&mut self, id: u64) {
-        self.trails.remove(&id);
-    }
-
-    fn entry(&self, number: u64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-
-    /// Drops the oldest messages until `length` bytes in a row are free, and takes them.
-    fn make_room(&mut self, length: usize) -> usize {
-        if self.head + length > self.arena.len() {
-            // What lies behind the head is from the last lap, the oldest there is; it must go before the jump, or
-            // the order of entries would no longer be that of the arena.
-            while self.entries.front().is_some_and(|oldest| oldest.offset >= self.head) {
-                self.drop_oldest();
+        let mut next = self.trails.remove(&id).and_then(|trail| trail.ends).map(|(first, _)| first);
+        while let Some((index, place)) = next {
+            let block = &mut self.blocks[index as usize];
+            let entry = &mut block.entries[place as usize];
+            (next, entry.live) = (entry.next, false);
+            block.live -= 1;
+            if block.live > 0 {
+                continue;
             }
-            self.head = 0;
+            block.clear();
+            // The one that is being filled is filled again from its beginning.
+            if block.size != self.block || self.ends.is_none_or(|(_, newest)| newest != index) {
+                self.take_out(index);
+            }
         }
-        let end = self.head + length;
-        let taken = self.head..end;
-        while self.entries.len() == self.limit
-            || self.entries.front().is_some_and(|oldest| taken.contains(&oldest.offset))
-        {
-            self.drop_oldest();
-        }
-        std::mem::replace(&mut self.head, end)
     }
 
-    fn drop_oldest(&mut self) {
-        let Some(oldest) = self.entries.pop_front() else { return };
-        let number = self.first;
-        self.first += 1;
-        // A trail that starts elsewhere is a new one under a forgotten id.
-        let trail = self.trails.get_mut(&oldest.id).filter(|trail| trail.ends.is_some_and(|(at, _)| at == number));
-        if let Some(trail) = trail {
-            trail.overwritten = true;
-            trail.ends = oldest.next.zip(trail.ends.map(|(_, last)| last));
+    fn entry_mut(&mut self, (block, place): At) -> &mut Entry {
+        &mut self.blocks[block as usize].entries[place as usize]
+    }
+
+    /// The block that takes the next message.
+    fn block_for(&mut self, length: usize) -> u32 {
+        if let Some((_, newest)) = self.ends {
+            let block = &self.blocks[newest as usize];
+            if block.size - block.bytes.len() >= length && block.entries.len() < block.entries.capacity() {
+                return newest;
+            }
         }
+        let size = length.max(self.block);
+        let index = self.empty_block(size).unwrap_or_else(|| {
+            while self.allocated + size > self.capacity {
+                match (self.empty.pop(), self.ends) {
+                    (Some(empty), _) => self.give_up(empty),
+                    (None, Some((oldest, _))) => self.overwrite(oldest),
+                    // Nothing is left to give up, and no message is larger than all there may be.
+                    (None, None) => break,
+                }
+            }
+            self.allocate(size)
+        });
+        let newest = self.ends.map(|(_, newest)| newest);
+        self.blocks[index as usize].older = newest;
+        if let Some(newest) = newest {
+            self.blocks[newest as usize].newer = Some(index);
+        }
+        self.ends = Some((self.ends.map_or(index, |(oldest, _)| oldest), index));
+        index
+    }
+
+    /// An empty block of this size, where there is one or the oldest has it.
+    fn empty_block(&mut self, size: usize) -> Option<u32> {
+        if size != self.block {
+            return None;
+        }
+        if self.empty.is_empty() && self.allocated + size > self.capacity {
+            self.overwrite(self.ends?.0);
+        }
+        self.empty.pop()
+    }
+
+    fn allocate(&mut self, size: usize) -> u32 {
+        self.allocated += size;
+        let block = Block {
+            size,
+            bytes: Vec::with_capacity(size),
+            entries: Vec::with_capacity(size / BYTES_PER_ENTRY),
+            ..Block::default()
+        };
+        if let Some(index) = self.vacant.pop() {
+            self.blocks[index as usize] = block;
+            return index;
+        }
+        self.blocks.push(block);
+        self.blocks.len() as u32 - 1
+    }
+
+    /// Gives the memory of an empty block back.
+    fn give_up(&mut self, index: u32) {
+        let block = std::mem::take(&mut self.blocks[index as usize]);
+        self.allocated -= block.size;
+        self.vacant.push(index);
+    }
+
+    /// The messages of the oldest block make room. They are the first of their attempts.
+    fn overwrite(&mut self, oldest: u32) {
+        for place in 0..self.blocks[oldest as usize].entries.len() {
+            let entry = &self.blocks[oldest as usize].entries[place];
+            let (id, next) = (entry.id, entry.next);
+            let trail = self.trails.get_mut(&id).filter(|_| entry.live);
+            if let Some(trail) = trail {
+                trail.overwritten = true;
+                trail.ends = next.zip(trail.ends.map(|(_, last)| last));
+            }
+        }
+        self.blocks[oldest as usize].clear();
+        self.take_out(oldest);
+    }
+
+    /// A block that was cleared waits to be filled again.
+    fn take_out(&mut self, index: u32) {
+        let block = &mut self.blocks[index as usize];
+        let size = block.size;
+        let (older, newer) = (block.older.take(), block.newer.take());
+        if let Some(older) = older {
+            self.blocks[older as usize].newer = newer;
+        }
+        if let Some(newer) = newer {
+            self.blocks[newer as usize].older = older;
+        }
+        self.ends = self.ends.and_then(|(oldest, newest)| {
+            let oldest = if oldest == index { newer } else { Some(oldest) };
+            oldest.zip(if newest == index { older } else { Some(newest) })
+        });
+        if size == self.block { self.empty.push(index) } else { self.give_up(index) }
     }
 }
 
@@ -178,8 +303,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// The arena of the smallest ring.
-    const SMALLEST: usize = 64 * 1024;
+    /// Messages that are kept.
+    fn live(ring: &Ring) -> Vec<&Entry> {
+        ring.blocks.iter().flat_map(|block| &block.entries).filter(|entry| entry.live).collect()
+    }
 
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the tests never look at the clock again")]
     fn start() -> Instant {
@@ -256,11 +383,25 @@ mod tests {
         assert!(texts(&ring, 1).is_empty());
         assert!(ring.trails.is_empty());
         ring.push(1, &message(at, b"new"));
-        ring.push(2, &message(at, &vec![b'x'; SMALLEST - 6]));
-        ring.push(2, &message(at, b"xxx"));
-        assert_eq!(ring.entries.len(), 3, "the old message is gone");
-        assert_eq!(texts(&ring, 1), [b"new"]);
+        ring.push(2, &message(at, &vec![b'x'; SMALLEST - SMALLEST / BLOCKS]));
+        ring.push(1, &message(at, &[b'x'; 1000][..0]));
+        assert_eq!(live(&ring).len(), 3, "the old message is gone");
+        assert_eq!(texts(&ring, 1), [b"new".as_slice(), b""]);
         assert!(ring.complete(1));
+    }
+
+    #[test]
+    fn short_attempts_go_round_in_one_block_beside_a_long_one() {
+        let (mut ring, at) = (Ring::new(DEFAULT_CAPACITY), start());
+        ring.push(0, &message(at, b"the long one"));
+        for id in 1..10_000 {
+            (0..6).for_each(|_| ring.push(id, &message(at, &[b'x'; 450])));
+            ring.forget(id);
+        }
+        assert_eq!((ring.allocated, live(&ring).len()), (2 * MAX_BLOCK, 1));
+        assert!(ring.complete(0));
+        ring.forget(0);
+        assert_eq!((ring.empty.len(), live(&ring).len()), (1, 0), "the other one is filled again");
     }
 
     #[test]
@@ -297,8 +438,8 @@ mod tests {
                     prop_assert!(all.ends_with(&kept));
                     prop_assert_eq!(ring.complete(id), kept.len() == all.len());
                 }
-                // At least a third is in use, whatever the lengths: a jump wastes less than one message.
-                let kept: usize = ring.entries.iter().map(|entry| entry.length).sum();
+                // At least a third is in use, whatever the lengths: what a block has left is less than one message.
+                let kept: usize = live(&ring).iter().map(|entry| entry.length).sum();
                 let total: usize = pushed.iter().map(|(_, bytes)| bytes.len()).sum();
                 prop_assert!(kept >= total.min(SMALLEST / 3));
             }
@@ -309,8 +450,10 @@ mod tests {
             let (mut ring, at) = (Ring::new(0), start());
             for length in lengths {
                 ring.push(1, &message(at, &[b'x'; 8][..length]));
-                prop_assert!(ring.entries.len() <= ring.limit);
-                prop_assert_eq!(ring.messages_of(1).count(), ring.entries.len());
+                prop_assert!(live(&ring).len() <= SMALLEST / BYTES_PER_ENTRY);
+                prop_assert_eq!(ring.messages_of(1).count(), live(&ring).len());
+                let sizes: usize = ring.blocks.iter().map(|block| block.size).sum();
+                prop_assert_eq!(sizes, ring.allocated);
             }
         }
     }

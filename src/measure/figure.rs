@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{CallRecord, Role};
+use crate::record::{Outcome, Party, Role};
 
 use super::histogram::Scale;
 
@@ -140,53 +140,53 @@ impl Figure {
         if self.is_millis() { Scale::Millis } else { Scale::Small }
     }
 
-    /// Its value in a record.
-    pub fn of(self, record: &CallRecord) -> Option<f64> {
+    /// Its value in a outcome.
+    pub fn of(self, outcome: &Outcome) -> Option<f64> {
         match self {
-            Self::SrdMs => record.srd_ms,
-            Self::SrdOkMs => record.srd_ms.filter(|_| record.is_answered()),
-            Self::SrdFailedMs => record.srd_ms.filter(|_| !record.is_answered()),
-            Self::PddMs => record.pdd_ms,
-            Self::RingMs => record.ring_ms,
-            Self::SetupMs => record.setup_ms,
-            Self::DurationMs => record.duration_ms,
-            Self::SddMs => record.sdd_ms,
-            Self::RrdMs => record.rrd_ms,
-            Self::RegisteredMs => record.registered_ms,
-            Self::RecoveryMs => record.recovery_ms,
-            Self::LateMs => record.late_ms,
-            Self::MosLq => record.mos_lq,
-            Self::MosCq => record.mos_cq,
-            Self::LossPct => record.loss_pct,
-            Self::JitterMs => record.jitter_ms,
-            Self::RttMs => record.rtt_ms,
-            Self::VideoFirstFrameMs => record.video.as_ref()?.first_frame_ms,
-            Self::VideoFrozenMs => record.video.as_ref()?.frozen_ms,
-            Self::VideoFps => record.video.as_ref()?.fps,
-            Self::VideoLossPct => record.video.as_ref()?.loss_pct,
+            Self::SrdMs => outcome.srd_ms,
+            Self::SrdOkMs => outcome.srd_ms.filter(|_| outcome.is_answered()),
+            Self::SrdFailedMs => outcome.srd_ms.filter(|_| !outcome.is_answered()),
+            Self::PddMs => outcome.pdd_ms,
+            Self::RingMs => outcome.ring_ms,
+            Self::SetupMs => outcome.setup_ms,
+            Self::DurationMs => outcome.duration_ms,
+            Self::SddMs => outcome.sdd_ms,
+            Self::RrdMs => outcome.rrd_ms,
+            Self::RegisteredMs => outcome.registered_ms,
+            Self::RecoveryMs => outcome.recovery_ms,
+            Self::LateMs => outcome.late_ms,
+            Self::MosLq => outcome.mos_lq,
+            Self::MosCq => outcome.mos_cq,
+            Self::LossPct => outcome.loss_pct,
+            Self::JitterMs => outcome.jitter_ms,
+            Self::RttMs => outcome.rtt_ms,
+            Self::VideoFirstFrameMs => outcome.video?.first_frame_ms,
+            Self::VideoFrozenMs => outcome.video?.frozen_ms,
+            Self::VideoFps => outcome.video?.fps,
+            Self::VideoLossPct => outcome.video?.loss_pct,
         }
     }
 
-    /// Whether a record should have a value: if it has none, the value is unknown; else there is none to know.
-    pub(super) fn applies(self, record: &CallRecord) -> bool {
-        let (placed, answered) = (record.invited && record.role == Role::Caller, record.is_answered());
+    /// Whether an attempt should have a value: if it has none, the value is unknown; else there is none to know.
+    pub(super) fn applies(self, outcome: &Outcome) -> bool {
+        let (placed, answered) = (outcome.invited && outcome.role == Role::Caller, outcome.is_answered());
         match self {
             Self::SrdMs => placed,
             Self::SrdOkMs => placed && answered,
             Self::SrdFailedMs => placed && !answered,
             // Where it did not ring, there was no waiting for that.
-            Self::PddMs => placed && record.rang,
-            Self::RingMs => answered && record.rang,
+            Self::PddMs => placed && outcome.rang,
+            Self::RingMs => answered && outcome.rang,
             Self::SetupMs | Self::DurationMs => answered,
-            Self::SddMs => answered && record.hangup_by.as_deref() == Some("us"),
-            Self::RrdMs | Self::RegisteredMs => record.class.is_of_registration(),
-            Self::RecoveryMs => record.recovery_from.is_some(),
+            Self::SddMs => answered && outcome.hangup_by == Some(Party::Us),
+            Self::RrdMs | Self::RegisteredMs => outcome.class.is_of_registration(),
+            Self::RecoveryMs => outcome.disturbed,
             Self::LateMs => true,
             Self::VideoFirstFrameMs | Self::VideoFrozenMs | Self::VideoFps | Self::VideoLossPct => {
-                record.video.is_some()
+                outcome.video.is_some()
             }
             // Media that was not opened has no quality to know.
-            _ => answered && record.rx_packets.is_some(),
+            _ => answered && outcome.media_opened,
         }
     }
 }

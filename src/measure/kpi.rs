@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{CallRecord, Class, Role};
+use crate::record::{Class, Outcome, Party, Role};
 
 /// What the indicators are made of.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -50,9 +50,9 @@ pub struct Kpi {
 }
 
 impl Counts {
-    pub(super) fn add(&mut self, record: &CallRecord) {
-        self.add_registration(record);
-        let Some(seizure) = Seizure::of(record) else { return };
+    pub(super) fn add(&mut self, outcome: &Outcome) {
+        self.add_registration(outcome);
+        let Some(seizure) = Seizure::of(outcome) else { return };
         self.invites += 1;
         self.effective += u64::from(seizure.effective);
         self.redirected += u64::from(seizure.redirected);
@@ -61,12 +61,12 @@ impl Counts {
         self.completed += u64::from(seizure.completed);
         if seizure.answered {
             self.answered += 1;
-            self.answered_s += record.duration_ms.unwrap_or(0.0) / 1e3;
+            self.answered_s += outcome.duration_ms.unwrap_or(0.0) / 1e3;
         }
     }
 
-    fn add_registration(&mut self, record: &CallRecord) {
-        let Some(ineffective) = ineffective_registration(record.class, record.code, record.rrd_ms) else { return };
+    fn add_registration(&mut self, outcome: &Outcome) {
+        let Some(ineffective) = ineffective_registration(outcome.class, outcome.code, outcome.rrd_ms) else { return };
         self.registrations += 1;
         self.failed_registrations += u64::from(ineffective);
     }
@@ -120,18 +120,18 @@ pub struct Seizure {
 
 impl Seizure {
     /// `None` where the leg placed no call, or never sent its INVITE.
-    pub fn of(record: &CallRecord) -> Option<Self> {
-        let counts = record.invited && record.role == Role::Caller;
-        let answered = record.is_answered();
+    pub fn of(outcome: &Outcome) -> Option<Self> {
+        let counts = outcome.invited && outcome.role == Role::Caller;
+        let answered = outcome.is_answered();
         // RFC 3261 §8.1.3.1: without any response, as if 408 had come.
-        let refused = Some(record.code.unwrap_or(408)).filter(|_| !answered);
+        let refused = Some(outcome.code.unwrap_or(408)).filter(|_| !answered);
         counts.then(|| Self {
             answered,
-            effective: answered || reached(record),
+            effective: answered || reached(outcome),
             redirected: refused.is_some_and(|code| (300..400).contains(&code)),
             callee_side: matches!(refused, Some(480 | 486 | 600 | 603)),
             ineffective: matches!(refused, Some(408 | 500 | 503 | 504)),
-            completed: answered && completed(record),
+            completed: answered && completed(outcome),
         })
     }
 }
@@ -146,18 +146,18 @@ pub fn ineffective_registration(class: Class, code: Option<u16>, rrd_ms: Option<
 
 /// E.425 counts a call that reached the called party as the network's success. A caller who gave up while it rang
 /// found no answer.
-fn reached(record: &CallRecord) -> bool {
-    match record.class {
-        _ if record.is_answered() => false,
+fn reached(outcome: &Outcome) -> bool {
+    match outcome.class {
+        _ if outcome.is_answered() => false,
         Class::CallCalleeBusy | Class::CallNoAnswer | Class::CallCalleeDeclined => true,
-        Class::CallCancelled => record.rang,
+        Class::CallCancelled => outcome.rang,
         _ => false,
     }
 }
 
 /// A dialog that did not end for want of a response.
-fn completed(record: &CallRecord) -> bool {
-    record.hangup_by.as_deref() == Some("far_end") || record.sdd_ms.is_some()
+fn completed(outcome: &Outcome) -> bool {
+    outcome.hangup_by == Some(Party::FarEnd) || outcome.sdd_ms.is_some()
 }
 
 fn percent(part: u64, whole: u64) -> Option<f64> {
@@ -168,10 +168,11 @@ fn percent(part: u64, whole: u64) -> Option<f64> {
 mod tests {
     use super::super::samples::{answered, refused, registration, timed_out};
     use super::*;
+    use crate::record::CallRecord;
 
     fn kpi(records: impl IntoIterator<Item = CallRecord>) -> Kpi {
         let mut counts = Counts::default();
-        records.into_iter().for_each(|record| counts.add(&record));
+        records.into_iter().for_each(|record| counts.add(&record.outcome()));
         counts.kpi()
     }
 
@@ -223,7 +224,7 @@ mod tests {
         use super::super::{Figure, LatencyFrom, Tally};
         let mut tally = Tally::new(LatencyFrom::Actual);
         let records = [answered(30.0, 230.0), answered(50.0, 250.0), refused(486, Class::CallCalleeBusy), timed_out()];
-        records.iter().for_each(|record| tally.add(record));
+        records.iter().for_each(|record| tally.add(&record.outcome()));
         let of = |figure: Figure| {
             let summary = tally.figure(figure).summary();
             (summary.count, summary.unknown, summary.min, summary.max)

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::{CallRecord, Class, Origin, Role};
+use crate::media::Audio;
+use crate::record::{Class, Origin, Outcome, Role};
 
 use super::figure::Figure;
 use super::histogram::Distribution;
@@ -33,15 +34,15 @@ pub struct Legs {
     pub attempted: u64,
     /// Answered with a 2xx to the INVITE.
     pub answered: u64,
-    /// Failed ([`CallRecord::is_failed`]).
+    /// Failed ([`Outcome::is_failed`]).
     pub failed: u64,
 }
 
 impl Legs {
-    fn add(&mut self, record: &CallRecord) {
+    fn add(&mut self, outcome: &Outcome) {
         self.attempted += 1;
-        self.answered += u64::from(record.is_answered());
-        self.failed += u64::from(record.is_failed());
+        self.answered += u64::from(outcome.is_answered());
+        self.failed += u64::from(outcome.is_failed());
     }
 
     fn merge(&mut self, other: Self) {
@@ -91,35 +92,35 @@ impl Tally {
     }
 
     /// Counts one attempt.
-    pub fn add(&mut self, record: &CallRecord) {
-        if record.role == Role::Callee { &mut self.answering } else { &mut self.leading }.add(record);
-        if record.role == Role::Caller {
-            self.placing.add(record);
+    pub fn add(&mut self, outcome: &Outcome) {
+        if outcome.role == Role::Callee { &mut self.answering } else { &mut self.leading }.add(outcome);
+        if outcome.role == Role::Caller {
+            self.placing.add(outcome);
         }
-        self.unmet += u64::from(record.unmet.is_some());
-        self.two_way += u64::from(record.audio == "two_way");
-        if record.stalled_ms.is_some() {
+        self.unmet += u64::from(outcome.unmet);
+        self.two_way += u64::from(outcome.audio == Audio::TwoWay);
+        if outcome.stalled_ms.is_some() {
             self.stalled += 1;
-            self.stalled_ms_max = later(self.stalled_ms_max, record.stalled_ms);
+            self.stalled_ms_max = later(self.stalled_ms_max, outcome.stalled_ms);
         }
-        *self.classes.entry(record.class).or_default() += 1;
-        if let Some(code) = record.code {
-            *self.codes.entry((code, record.code_origin == Some(Origin::Local))).or_default() += 1;
+        *self.classes.entry(outcome.class).or_default() += 1;
+        if let Some(code) = outcome.code {
+            *self.codes.entry((code, outcome.code_origin == Some(Origin::Local))).or_default() += 1;
         }
-        self.counts.add(record);
+        self.counts.add(outcome);
         for figure in Figure::ALL {
-            self.add_figure(figure, record);
+            self.add_figure(figure, outcome);
         }
     }
 
-    fn add_figure(&mut self, figure: Figure, record: &CallRecord) {
+    fn add_figure(&mut self, figure: Figure, outcome: &Outcome) {
         let late = match self.latency_from {
-            LatencyFrom::Intended if figure.waits_for_start() => record.late_ms.unwrap_or(0.0),
+            LatencyFrom::Intended if figure.waits_for_start() => outcome.late_ms.unwrap_or(0.0),
             _ => 0.0,
         };
-        match figure.of(record) {
+        match figure.of(outcome) {
             Some(value) => self.figures[figure as usize].add(Some(value + late)),
-            None if figure.applies(record) => self.figures[figure as usize].add(None),
+            None if figure.applies(outcome) => self.figures[figure as usize].add(None),
             None => {}
         }
     }
@@ -278,10 +279,11 @@ impl Totals {
 mod tests {
     use super::super::samples::{answered, refused, registration, timed_out};
     use super::*;
+    use crate::record::CallRecord;
 
     fn tally(latency_from: LatencyFrom, records: &[CallRecord]) -> Tally {
         let mut tally = Tally::new(latency_from);
-        records.iter().for_each(|record| tally.add(record));
+        records.iter().for_each(|record| tally.add(&record.outcome()));
         tally
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{CallRecord, Class};
+use crate::record::{Class, Outcome};
 
 use super::histogram::{Distribution, Scale};
 use super::tally::LatencyFrom;
@@ -105,18 +105,18 @@ impl WindowBuilder {
     }
 
     /// Counts an attempt that ended.
-    pub fn end(&mut self, record: &CallRecord) {
-        self.answered += u64::from(record.is_answered());
-        self.failed += u64::from(record.is_failed());
-        *self.classes.entry(record.class).or_default() += 1;
+    pub fn end(&mut self, outcome: &Outcome) {
+        self.answered += u64::from(outcome.is_answered());
+        self.failed += u64::from(outcome.is_failed());
+        *self.classes.entry(outcome.class).or_default() += 1;
         let waited = match self.latency_from {
-            LatencyFrom::Intended => record.late_ms.unwrap_or(0.0),
+            LatencyFrom::Intended => outcome.late_ms.unwrap_or(0.0),
             LatencyFrom::Actual => 0.0,
         };
-        add_known(&mut self.srd_ms, record.srd_ms.map(|ms| ms + waited));
-        add_known(&mut self.setup_ms, record.setup_ms.map(|ms| ms + waited));
-        add_known(&mut self.mos_cq, record.mos_cq);
-        self.late_ms = later(self.late_ms, record.late_ms);
+        add_known(&mut self.srd_ms, outcome.srd_ms.map(|ms| ms + waited));
+        add_known(&mut self.setup_ms, outcome.setup_ms.map(|ms| ms + waited));
+        add_known(&mut self.mos_cq, outcome.mos_cq);
+        self.late_ms = later(self.late_ms, outcome.late_ms);
     }
 
     /// Adds what another worker collected for the same window.
@@ -190,8 +190,8 @@ mod tests {
         let mut builder = WindowBuilder::new(LatencyFrom::Actual);
         builder.start(3);
         builder.drop_starts(1);
-        builder.end(&answered(30.0, 230.0));
-        builder.end(&refused(486, Class::CallCalleeBusy));
+        builder.end(&answered(30.0, 230.0).outcome());
+        builder.end(&refused(486, Class::CallCalleeBusy).outcome());
         let window = builder.close(at(), 2.0, 7);
         assert_eq!((window.started, window.dropped, window.answered, window.failed), (3, 1, 1, 1));
         assert_eq!((window.concurrent, window.cps), (7, 1.5));
@@ -208,7 +208,7 @@ mod tests {
         one.start(1);
         let mut late = answered(30.0, 230.0);
         late.late_ms = Some(70.0);
-        other.end(&late);
+        other.end(&late.outcome());
         one.merge(&other);
         let window = one.close(at(), 1.0, 0);
         assert_eq!((window.started, window.answered, window.late_ms), (1, 1, Some(70.0)));

@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::media::Audio;
 use crate::units::millis;
 
 use super::call_record::{CallRecord, Direction, Retry, Role};
-use super::classify::classify;
-use super::facts::{Facts, FinalResponse, LocalFailure, MediaFacts, Moments, Party};
+use super::facts::{Facts, FinalResponse, LocalFailure, MediaFacts, Moments};
+use super::outcome::{Outcome, between};
 use super::video::VideoRecord;
 
 /// Who and where: what is known of an attempt without looking at what happened.
@@ -103,6 +102,7 @@ impl CallRecord {
         let nothing_opened = MediaFacts::default();
         let media = facts.media.as_deref().unwrap_or(&nothing_opened);
         let opened = facts.media.is_some();
+        let outcome = Outcome::of(identity.role, facts, Some(&figures));
         let peer = facts.peer.as_deref();
         let rungs = peer.map(|peer| peer.rungs).unwrap_or_default();
         let response = facts.response.as_ref().or_else(|| facts.registration.as_ref().map(|r| &r.response));
@@ -139,11 +139,11 @@ impl CallRecord {
             warm_up: false,
             started_at: moments.started.map(|moment| anchor.timestamp_of(moment)),
             ended_at: anchor.timestamp_of(ended.or_else(|| first_moment(moments)).unwrap_or(anchor.instant)),
-            late_ms: between(moments.intended, moments.started),
-            stalled_ms: facts.stalled.map(millis),
-            class: classify(facts),
-            code: response.map(|response| response.code),
-            code_origin: response.map(|response| response.origin),
+            late_ms: outcome.late_ms,
+            stalled_ms: outcome.stalled_ms,
+            class: outcome.class,
+            code: outcome.code,
+            code_origin: outcome.code_origin,
             reason: reason(facts, response),
             q850: facts.q850,
             warning: facts.warning.as_deref().map(str::to_owned),
@@ -151,18 +151,17 @@ impl CallRecord {
             platform_call_id: identity.platform_call_id,
             sip_call_ids: identity.sip_call_ids,
             retry: Retry::None,
-            invited: moments.invite.is_some(),
-            rang: moments.ringing.is_some(),
-            rrd_ms: registration_delay(facts),
-            registered_ms: facts.registered_after.map(millis),
-            pdd_ms: between(moments.invite, moments.ringing).filter(|_| identity.role == Role::Caller),
-            srd_ms: between(moments.invite, moments.status),
-            ring_ms: between(moments.ringing, moments.answered),
-            setup_ms: between(moments.invite, moments.answered),
-            // RFC 6076 §4.5: to the BYE, or to the time-out that stands for it.
-            duration_ms: between(moments.answered, moments.bye.or(moments.ended)),
-            sdd_ms: between(moments.bye, moments.bye_answered),
-            hangup_by: facts.ended.map(|ended| party(ended.by).to_owned()),
+            invited: outcome.invited,
+            rang: outcome.rang,
+            rrd_ms: outcome.rrd_ms,
+            registered_ms: outcome.registered_ms,
+            pdd_ms: outcome.pdd_ms,
+            srd_ms: outcome.srd_ms,
+            ring_ms: outcome.ring_ms,
+            setup_ms: outcome.setup_ms,
+            duration_ms: outcome.duration_ms,
+            sdd_ms: outcome.sdd_ms,
+            hangup_by: outcome.hangup_by.map(|by| by.name().to_owned()),
             codec: figures.codec,
             ice_gathered_ms: between(rungs.opened, rungs.gathered),
             ice_check_ms: between(rungs.described, rungs.first_check),
@@ -172,7 +171,7 @@ impl CallRecord {
             media_fault: peer.and_then(|peer| peer.fault.as_ref()).map(ToString::to_string),
             media_path: peer.and_then(|peer| peer.relays).map(|relays| path_of(relays).to_owned()),
             ice_server_fault: peer.and_then(|peer| peer.servers.clone()),
-            recovery_ms: facts.recovery.as_ref().and_then(|recovery| recovery.took).map(millis),
+            recovery_ms: outcome.recovery_ms,
             recovery_from: facts.recovery.as_ref().map(|recovery| recovery.from.to_owned()),
             recovery_tries: facts.recovery.as_ref().map(|recovery| recovery.tries),
             srtp: figures.srtp,
@@ -183,15 +182,15 @@ impl CallRecord {
             grade_missing: figures.grade_missing,
             grade_worst_s: figures.grade_worst_s,
             poor_s: figures.poor_s,
-            mos_lq: figures.mos_lq,
-            mos_cq: figures.mos_cq,
+            mos_lq: outcome.mos_lq,
+            mos_cq: outcome.mos_cq,
             r_factor: figures.r_factor,
             mos_model: figures.mos_model,
-            loss_pct: media.loss_pct,
+            loss_pct: outcome.loss_pct,
             loss_source: figures.loss_source,
             burst_r: figures.burst_r,
-            jitter_ms: figures.jitter_ms,
-            rtt_ms: figures.rtt_ms,
+            jitter_ms: outcome.jitter_ms,
+            rtt_ms: outcome.rtt_ms,
             one_way_ms: figures.one_way_ms,
             mouth_to_ear_ms: figures.mouth_to_ear_ms,
             audio_loop_ms: figures.audio_loop_ms,
@@ -200,7 +199,7 @@ impl CallRecord {
             first_packet_ms: figures.first_packet_ms,
             audio_rx: media.audio_rx,
             audio_tx: media.audio_tx,
-            audio: Audio::of(media.audio_rx, media.audio_tx).name().to_owned(),
+            audio: outcome.audio.name().to_owned(),
             level_dbov: media.level_dbov,
             gap_ms_max: media.gap_ms_max,
             video: figures.video,
@@ -217,18 +216,6 @@ impl CallRecord {
 /// When the attempt was due, else the earliest that is known of it.
 fn first_moment(moments: &Moments) -> Option<Instant> {
     moments.intended.or(moments.started).or(moments.invite)
-}
-
-/// Milliseconds between two moments that were both seen. A 180 that arrives after the 200 gives no ringing time rather
-/// than one of 0.
-fn between(from: Option<Instant>, to: Option<Instant>) -> Option<f64> {
-    to?.checked_duration_since(from?).map(millis)
-}
-
-/// RFC 6076 §4.1 is defined for successful registrations only.
-fn registration_delay(facts: &Facts) -> Option<f64> {
-    let registration = facts.registration.as_ref()?;
-    (200..300).contains(&registration.response.code).then(|| millis(registration.delay))
 }
 
 /// The reason phrase, with the text of the Reason or Warning header behind it where that says more.
@@ -252,13 +239,6 @@ fn path_of(relays: (bool, bool)) -> &'static str {
         (true, false) => "our_relay",
         (false, true) => "their_relay",
         (true, true) => "both_relays",
-    }
-}
-
-fn party(party: Party) -> &'static str {
-    match party {
-        Party::Us => "us",
-        Party::FarEnd => "far_end",
     }
 }
 

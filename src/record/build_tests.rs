@@ -1,6 +1,6 @@
 use super::super::call_record::Origin;
 use super::super::class::Class;
-use super::super::facts::{Ended, RegistrationFacts};
+use super::super::facts::{Ended, Party, RegistrationFacts};
 use super::*;
 
 #[expect(clippy::disallowed_methods, reason = "any moment serves: only differences count")]

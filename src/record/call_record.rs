@@ -230,9 +230,9 @@ pub struct CallRecord {
 }
 
 impl CallRecord {
-    /// Whether the call was answered: a 2xx to its INVITE was received (or sent, on an answering leg).
+    /// [`Outcome::is_answered`](super::Outcome::is_answered).
     pub fn is_answered(&self) -> bool {
-        self.setup_ms.is_some()
+        self.outcome().is_answered()
     }
 
     /// Whether nobody was reached: the transport failed, and no response had come.
@@ -248,9 +248,8 @@ impl CallRecord {
         transport.contains(&self.class) && self.code_origin != Some(Origin::Received)
     }
 
-    /// Whether the attempt counts as failed: an expectation of a step was not met, or something was wrong that no step
-    /// expected.
+    /// [`Outcome::is_failed`](super::Outcome::is_failed).
     pub fn is_failed(&self) -> bool {
-        self.unmet.is_some() || (self.class != Class::Ok && self.as_expected != Some(true))
+        self.outcome().is_failed()
     }
 }

@@ -120,6 +120,21 @@ pub enum Party {
     FarEnd,
 }
 
+impl Party {
+    /// `hangup_by` of a record.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Us => "us",
+            Self::FarEnd => "far_end",
+        }
+    }
+
+    /// The one with this name.
+    pub fn of_name(name: &str) -> Option<Self> {
+        [Self::Us, Self::FarEnd].into_iter().find(|party| party.name() == name)
+    }
+}
+
 /// How an established dialog ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {

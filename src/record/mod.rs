@@ -13,6 +13,7 @@ mod explain;
 mod facts;
 mod finding;
 mod hearing;
+mod outcome;
 mod refusal;
 mod video;
 
@@ -27,4 +28,5 @@ pub use facts::{
     RegistrationFacts, Rungs, TransportFailure, TransportFault,
 };
 pub use finding::{Finding, UnknownFinding};
-pub use video::VideoRecord;
+pub use outcome::Outcome;
+pub use video::{VideoOutcome, VideoRecord};

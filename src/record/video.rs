@@ -44,3 +44,20 @@ pub struct VideoRecord {
     /// Key frames that the far end asked us for.
     pub key_frames_wanted: u32,
 }
+
+/// What is counted of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[expect(missing_docs, reason = "the fields of the record, under the same names")]
+pub struct VideoOutcome {
+    pub fps: Option<f64>,
+    pub first_frame_ms: Option<f64>,
+    pub frozen_ms: Option<f64>,
+    pub loss_pct: Option<f64>,
+}
+
+impl VideoRecord {
+    pub(super) fn outcome(&self) -> VideoOutcome {
+        let Self { fps, first_frame_ms, frozen_ms, loss_pct, .. } = *self;
+        VideoOutcome { fps, first_frame_ms, frozen_ms, loss_pct }
+    }
+}

@@ -9,8 +9,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::measure::Totals;
-use crate::record::{CallRecord, Finding, Origin, Role};
-use crate::scenario::plan::{Abort, Each, Expectation, ExpectationKind, WantedOutcome};
+use crate::record::{CallRecord, Finding, Outcome};
+use crate::scenario::plan::{Abort, Each, Expectation, ExpectationKind};
 
 use super::summary::Limit;
 
@@ -99,11 +99,23 @@ impl Checker {
         Self { purpose: Purpose::Search, ..self }
     }
 
-    /// Checks one attempt.
-    pub fn add(&mut self, record: &CallRecord) {
+    /// Checks one attempt of which nothing but its figures is known: none that a step or `each:` refuses.
+    pub fn count(&mut self, outcome: &Outcome) {
         for (expectation, count) in self.expectations.iter().zip(&mut self.each) {
             if let ExpectationKind::Each(each) = &expectation.kind {
-                count.add(each, record);
+                count.add(each, outcome);
+            }
+        }
+    }
+
+    /// Checks one attempt; the first that is refused is named.
+    pub fn add(&mut self, record: &CallRecord) {
+        let outcome = record.outcome();
+        self.count(&outcome);
+        for (expectation, count) in self.expectations.iter().zip(&mut self.each) {
+            if let (ExpectationKind::Each(each), None) = (&expectation.kind, &count.first_failure) {
+                let mismatch = each.mismatch(&outcome).filter(|_| each.concerns(&outcome));
+                count.first_failure = mismatch.map(|mismatch| format!("{}: {mismatch}", record.call_id));
             }
         }
         if let (None, Some(unmet)) = (&self.first_unmet, &record.unmet) {
@@ -112,9 +124,9 @@ impl Checker {
     }
 
     /// The first of the expectations of every attempt that one attempt does not meet, by itself.
-    pub fn mismatch(expectations: &[Expectation], record: &CallRecord) -> Option<String> {
+    pub fn mismatch(expectations: &[Expectation], outcome: &Outcome) -> Option<String> {
         expectations.iter().find_map(|expectation| match &expectation.kind {
-            ExpectationKind::Each(each) if concerns(each, record) => mismatch(each, record),
+            ExpectationKind::Each(each) if each.concerns(outcome) => each.mismatch(outcome),
             _ => None,
         })
     }
@@ -232,17 +244,10 @@ fn finding(wanted: Finding, limits: &[Limit]) -> (Option<Actual>, bool, Option<S
 }
 
 impl EachCount {
-    fn add(&mut self, each: &Each, record: &CallRecord) {
-        if !concerns(each, record) {
-            return;
-        }
-        self.checked += 1;
-        match mismatch(each, record) {
-            None => self.held += 1,
-            Some(mismatch) if self.first_failure.is_none() => {
-                self.first_failure = Some(format!("{}: {mismatch}", record.call_id));
-            }
-            Some(_) => {}
+    fn add(&mut self, each: &Each, outcome: &Outcome) {
+        if each.concerns(outcome) {
+            self.checked += 1;
+            self.held += u64::from(each.holds(outcome));
         }
     }
 
@@ -252,61 +257,6 @@ impl EachCount {
         }
         let actual = Actual::Text(format!("{} of {}", self.held, self.checked));
         (Some(actual), self.held == self.checked, self.first_failure.clone())
-    }
-}
-
-/// A leg that only registers or pings has no call to expect anything of.
-fn concerns(each: &Each, record: &CallRecord) -> bool {
-    let of_a_call = each.audio.is_some()
-        || each.video.is_some()
-        || matches!(each.outcome, Some(outcome) if outcome != WantedOutcome::Registered);
-    !of_a_call || matches!(record.role, Role::Caller | Role::Callee)
-}
-
-/// The first thing in which a record differs from what is wanted.
-fn mismatch(each: &Each, record: &CallRecord) -> Option<String> {
-    let code = || record.code.map_or_else(|| "no code".to_owned(), |code| code.to_string());
-    let seen = || format!("{} ({})", record.class, code());
-    if let Some(outcome) = each.outcome.filter(|outcome| !came_true(*outcome, record)) {
-        return Some(format!("not {}: {}", outcome_word(outcome), seen()));
-    }
-    if let Some(wanted) = each.audio.as_ref().filter(|wanted| **wanted != record.audio) {
-        return Some(format!("audio is {}, not {wanted}", record.audio));
-    }
-    let shown = record.video.as_ref().is_some_and(|video| video.first_frame_ms.is_some());
-    if let Some(wanted) = each.video.filter(|wanted| *wanted != shown) {
-        let seen = match &record.video {
-            None => "no video was agreed on",
-            Some(_) if wanted => "no video came that could be shown",
-            Some(_) => "video came",
-        };
-        return Some(seen.to_owned());
-    }
-    let received = record.code.filter(|_| record.code_origin == Some(Origin::Received));
-    if !each.code.is_empty() && !received.is_some_and(|code| each.code.contains(&code)) {
-        return Some(format!("code is {}", seen()));
-    }
-    let wanted = each.class.filter(|wanted| *wanted != record.class)?;
-    Some(format!("class is {}, not {wanted}", record.class))
-}
-
-fn came_true(outcome: WantedOutcome, record: &CallRecord) -> bool {
-    match outcome {
-        WantedOutcome::Answered => record.is_answered(),
-        WantedOutcome::Refused => {
-            !record.is_answered()
-                && record.code_origin == Some(Origin::Received)
-                && record.code.is_some_and(|code| code >= 300)
-        }
-        WantedOutcome::Registered => record.rrd_ms.is_some(),
-    }
-}
-
-fn outcome_word(outcome: WantedOutcome) -> &'static str {
-    match outcome {
-        WantedOutcome::Answered => "answered",
-        WantedOutcome::Refused => "refused",
-        WantedOutcome::Registered => "registered",
     }
 }
 

@@ -1,7 +1,8 @@
 use super::super::samples::{expectations, records, totals};
 use super::*;
 use crate::measure::samples::{nothing, refused, registration};
-use crate::record::Class;
+use crate::record::{Class, Origin};
+use crate::scenario::plan::WantedOutcome;
 
 fn results(expected: &[Expectation], records: &[CallRecord], limits: &[Limit]) -> Vec<ExpectationResult> {
     let mut checker = Checker::new(expected);

@@ -39,8 +39,8 @@ pub(super) fn windows(count: u64) -> Vec<Window> {
         .map(|second| {
             let mut builder = WindowBuilder::new(LatencyFrom::Intended);
             builder.start(20);
-            builder.end(&CallRecord { mos_cq: Some(4.2), ..answered(20.0, 200.0 + second as f64) });
-            builder.end(&refused(486, Class::CallCalleeBusy));
+            builder.end(&CallRecord { mos_cq: Some(4.2), ..answered(20.0, 200.0 + second as f64) }.outcome());
+            builder.end(&refused(486, Class::CallCalleeBusy).outcome());
             builder.close(start + Duration::from_secs(second), 1.0, 40)
         })
         .collect()
@@ -48,7 +48,7 @@ pub(super) fn windows(count: u64) -> Vec<Window> {
 
 pub(super) fn totals(records: &[CallRecord]) -> Totals {
     let mut tally = Tally::new(LatencyFrom::Intended);
-    records.iter().for_each(|record| tally.add(record));
+    records.iter().for_each(|record| tally.add(&record.outcome()));
     Totals {
         tally,
         planned: Some(records.len() as u64),

@@ -196,7 +196,7 @@ pub fn points_of(record: &CallRecord, registration: Option<&RegistrationRecord>)
 /// out.
 fn seizure_of<'a>(record: &CallRecord) -> impl Iterator<Item = (&'a str, Field)> + use<'a> {
     // Calls of the warm-up are no part of any share.
-    let fields = Seizure::of(record).filter(|_| !record.warm_up).map(|seizure| {
+    let fields = Seizure::of(&record.outcome()).filter(|_| !record.warm_up).map(|seizure| {
         let established = (!seizure.redirected).then_some(seizure.answered);
         [
             ("answered", Some(seizure.answered)),

@@ -119,7 +119,7 @@ pub(super) fn complete(record: &mut CallRecord, check: &Check) {
     fill(&mut record.carrier, carrier);
     fill(&mut record.gateway, gateway);
     if record.unmet.is_none() && !record.is_failed() {
-        record.unmet = Checker::mismatch(&check.plan.expect, record);
+        record.unmet = Checker::mismatch(&check.plan.expect, &record.outcome());
     }
 }
 

@@ -25,7 +25,7 @@ impl Verdicts {
     /// Judges the last attempt of a check by everything that its scenario expects; gives what does not hold, in words.
     pub(super) fn add(&mut self, check: &Check, record: &CallRecord) -> Vec<String> {
         let mut tally = Tally::new(LatencyFrom::Actual);
-        tally.add(record);
+        tally.add(&record.outcome());
         let mut checker = Checker::new(&check.plan.expect);
         checker.add(record);
         let totals = Totals {

@@ -65,6 +65,7 @@ impl FarEnd<Callers> {
             site: None,
             probe: None,
             watched_legs: 0,
+            whole_every: 1,
         };
         Self::of(Callers::new(config, endpoint::Config::default(), 1, now), now)
     }

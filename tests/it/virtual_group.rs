@@ -92,6 +92,7 @@ impl World {
             site: None,
             probe: None,
             watched_legs: 0,
+            whole_every: 1,
             plan,
         };
         let callers = Callers::new(config, endpoint::Config::default(), u64::from(id) + 7, self.now);

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use ringfleet::record::{Class, Role};
+use ringfleet::measure::{Figure, LatencyFrom, Tally, WindowBuilder};
+use ringfleet::record::{CallRecord, Class, Role};
 use ringfleet::scenario::compile::{self, Compiled, Input};
 
 use crate::virtual_net::{Side, World, caller, compiled};
@@ -46,6 +47,37 @@ fn calls_last_as_long_as_their_distribution_says_and_the_same_seed_repeats_the_r
     assert_eq!(run(1), (starts.clone(), durations.clone()));
     let other = run(2);
     assert!(other.0 != starts && other.1 != durations);
+}
+
+/// Failures, the first that `each:` refuses and one in so many of the others are told whole; what is counted is the same.
+#[test]
+fn legs_told_as_figures_count_as_those_told_whole() {
+    let run = |whole_every: u64| {
+        let text = "scenario: sampled\ntarget: lab\nactors:\n  \
+            out: { weight: 9, account: agents, steps: [{ dial: { number: internal, media: none } }, { wait: 1s }, hangup] }\n  \
+            wrong: { weight: 1, account: agents, steps: [{ dial: { number: invalid } }] }\n\
+            load: { rate: 2/s, calls: 100 }\nexpect: [each: { class: call.number_invalid }]\n";
+        let mut world = World::sampling(compiled(text, ""), whole_every);
+        world.run(5 * MINUTE);
+        let (mut tally, mut window) = (Tally::new(LatencyFrom::Intended), WindowBuilder::new(LatencyFrom::Intended));
+        let whole = world.records.iter().map(CallRecord::outcome);
+        for outcome in whole.chain(world.counted.iter().map(|it| it.outcome)) {
+            tally.add(&outcome);
+            window.end(&outcome);
+        }
+        let delays = tally.figure(Figure::SetupMs).summary();
+        let window = window.close(jiff::Timestamp::UNIX_EPOCH, 1.0, 0);
+        let failures = world.records.iter().filter(|record| record.is_failed()).count();
+        (world.records.len(), world.counted.len(), failures, (tally.legs(), tally.kpi(), delays, window))
+    };
+    let (every, sampled, few) = (run(1), run(20), run(1_000));
+    assert_eq!((every.0, every.1, every.2), (100, 0, 10));
+    // Of 90 successes each 20th from the first on, and all failures.
+    assert_eq!((sampled.0, sampled.1, sampled.2), (10 + 5, 85, 10));
+    // The first success is refused by `each:` as well, and told once.
+    assert_eq!((few.0, few.1, few.2), (10 + 1, 89, 10));
+    assert_eq!(every.3, sampled.3);
+    assert_eq!(every.3, few.3);
 }
 
 /// Calls out, a hotline with its agent, and wrong numbers, 5 to 4 to 1. The agent stands behind the others in the file

@@ -127,6 +127,8 @@ pub(crate) struct World {
     pub(crate) wire: Vec<Sent>,
     pub(crate) records: Vec<CallRecord>,
     pub(crate) primary: Vec<CallRecord>,
+    /// Legs that were told as figures only.
+    pub(crate) counted: Vec<call::Counted>,
     pub(crate) dropped: u64,
     /// When starts were held back because the far side wanted no calls.
     pub(crate) held_back: Vec<Duration>,
@@ -188,6 +190,19 @@ pub(crate) fn over(transport: Transport, mut compiled: Compiled) -> Compiled {
     compiled
 }
 
+/// What a run is told beside its plan.
+struct Terms {
+    fail_over: bool,
+    closes: Option<Duration>,
+    whole_every: u64,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self { fail_over: true, closes: None, whole_every: 1 }
+    }
+}
+
 impl World {
     pub(crate) fn new(compiled: Compiled) -> Self {
         Self::through(Network::default(), compiled)
@@ -195,23 +210,30 @@ impl World {
 
     /// Nobody resolved the servers of the scenario.
     pub(crate) fn unresolved(compiled: Compiled) -> Self {
-        Self::with_servers(Network::default(), compiled, &[], true, None)
+        Self::with_servers(Network::default(), compiled, &[], Terms::default())
     }
 
     pub(crate) fn through(network: Network, compiled: Compiled) -> Self {
-        Self::with_servers(network, compiled, &[PBX], true, None)
+        Self::with_servers(network, compiled, &[PBX], Terms::default())
     }
 
     /// No attempt may start after this time.
     pub(crate) fn closing(compiled: Compiled, after: Duration) -> Self {
-        Self::with_servers(Network::default(), compiled, &[PBX], true, Some(after))
+        let terms = Terms { closes: Some(after), ..Terms::default() };
+        Self::with_servers(Network::default(), compiled, &[PBX], terms)
+    }
+
+    /// Of so many legs that did what is wanted, one is told whole.
+    pub(crate) fn sampling(compiled: Compiled, whole_every: u64) -> Self {
+        let terms = Terms { whole_every, ..Terms::default() };
+        Self::with_servers(Network::default(), compiled, &[PBX], terms)
     }
 
     /// The server has several places: those of the fates first, and the PBX last.
     pub(crate) fn behind(fates: &[Fate], compiled: Compiled) -> Self {
         let places = (0..).zip(fates).map(|(n, fate)| (SocketAddr::from(([10, 0, 1, n], 5060)), *fate));
         let addresses: Vec<SocketAddr> = places.clone().map(|(address, _)| address).chain([PBX]).collect();
-        let mut world = Self::with_servers(Network::default(), compiled, &addresses, true, None);
+        let mut world = Self::with_servers(Network::default(), compiled, &addresses, Terms::default());
         world.fates = places.collect();
         world
     }
@@ -219,18 +241,14 @@ impl World {
     /// The same, where requests may go to the first place only.
     pub(crate) fn bound_to_first(fate: Fate, compiled: Compiled) -> Self {
         let first = SocketAddr::from(([10, 0, 1, 0], 5060));
-        let mut world = Self::with_servers(Network::default(), compiled, &[first, PBX], false, None);
+        let terms = Terms { fail_over: false, ..Terms::default() };
+        let mut world = Self::with_servers(Network::default(), compiled, &[first, PBX], terms);
         world.fates.insert(first, fate);
         world
     }
 
-    fn with_servers(
-        network: Network,
-        compiled: Compiled,
-        addresses: &[SocketAddr],
-        fail_over: bool,
-        closes: Option<Duration>,
-    ) -> Self {
+    fn with_servers(network: Network, compiled: Compiled, addresses: &[SocketAddr], terms: Terms) -> Self {
+        let Terms { fail_over, closes, whole_every } = terms;
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
         let start = Instant::now();
         let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
@@ -264,6 +282,7 @@ impl World {
             site: None,
             probe: None,
             watched_legs: WATCHED_LEGS,
+            whole_every,
         };
         Self {
             now: start,
@@ -291,6 +310,7 @@ impl World {
             wire: Vec::new(),
             records: Vec::new(),
             primary: Vec::new(),
+            counted: Vec::new(),
             dropped: 0,
             held_back: Vec::new(),
             closed: None,
@@ -591,6 +611,7 @@ impl World {
                 self.registrations.extend(finished.registration);
                 self.records.push(finished.record);
             }
+            Output::Report(Report::Counted(counted)) => self.counted.extend(counted),
             Output::Report(Report::Dropped { why: NotBegun::Late, .. }) => self.dropped += 1,
             Output::Report(Report::Dropped { why: NotBegun::HeldBack, .. }) => self.held_back.push(now - self.start),
             Output::Report(Report::Closed) => self.closed = Some(now - self.start),

@@ -37,7 +37,7 @@ fn passes(name: &str) -> (World, Totals) {
     let mut tally = Tally::new(if open { LatencyFrom::Intended } else { LatencyFrom::Actual });
     let mut checker = Checker::new(&plan.expect);
     for record in world.records.iter().filter(|record| !record.warm_up) {
-        tally.add(record);
+        tally.add(&record.outcome());
         checker.add(record);
     }
     let totals = Totals {

@@ -25,7 +25,7 @@ pub(crate) fn judged_of(compiled: Compiled, stopped: Duration) -> (World, Genera
     world.freeze(stopped);
     world.run(Duration::from_secs(600));
     let mut tally = Tally::new(LatencyFrom::Intended);
-    world.records.iter().for_each(|record| tally.add(record));
+    world.records.iter().for_each(|record| tally.add(&record.outcome()));
     let elapsed = world.now - world.start;
     let totals = Totals {
         tally,

@@ -8,9 +8,9 @@ use super::*;
 /// Eight answered calls (setup 100 to 800 ms), one busy, one without response.
 fn totals() -> Totals {
     let mut totals = empty();
-    (1..=8).for_each(|i| totals.tally.add(&answered(10.0, 100.0 * f64::from(i))));
-    totals.tally.add(&refused(486, Class::CallCalleeBusy));
-    totals.tally.add(&timed_out());
+    (1..=8).for_each(|i| totals.tally.add(&answered(10.0, 100.0 * f64::from(i)).outcome()));
+    totals.tally.add(&refused(486, Class::CallCalleeBusy).outcome());
+    totals.tally.add(&timed_out().outcome());
     totals
 }
 

@@ -27,9 +27,11 @@ use super::safety::Safety;
 use super::text::{Text, Values};
 
 mod agent;
+mod each;
 mod server;
 
 pub use agent::{Disturb, Disturbance};
+pub use each::{Each, WantedOutcome};
 pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
 
 /// One run's worth of work.
@@ -539,32 +541,6 @@ pub enum ExpectationKind {
     Limit(u64),
     /// The run must have come to this finding.
     Finding(Finding),
-}
-
-/// What has to hold for every attempt.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Each {
-    /// The outcome wanted.
-    pub outcome: Option<WantedOutcome>,
-    /// `audio` of the record, as `two_way`.
-    pub audio: Option<String>,
-    /// Whether video came that could be shown.
-    pub video: Option<bool>,
-    /// One of these final codes.
-    pub code: Vec<u16>,
-    /// This class.
-    pub class: Option<Class>,
-}
-
-/// `outcome:` of an `each` expectation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum WantedOutcome {
-    /// The call was answered (a 2xx to the INVITE).
-    Answered,
-    /// The call was refused (a final response ≥ 300).
-    Refused,
-    /// The registration was accepted.
-    Registered,
 }
 
 /// Where calls are sent, resolved as far as files can.
