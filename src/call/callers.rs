@@ -15,6 +15,7 @@ use super::hushed::Hushed;
 use super::leg::{Leg, LegRef, Phase, Tools};
 use super::limit::{Found, LimitSearch};
 use super::links::{Links, Wanted};
+use super::side::Sides;
 use super::standing::{Failure, Seats, Standing};
 use super::start::{Next, Starts, share_of};
 use super::step::registrar_of;
@@ -31,6 +32,7 @@ use crate::sip::sdp::crypto::KeySource;
 use crate::sip::stun;
 use crate::sip::token::Handle;
 use crate::station::Rungs;
+use crate::station::side::Order;
 use crate::station::streams::Streams;
 use crate::timer::Wheel;
 use crate::units::{Random, Redacted};
@@ -93,6 +95,8 @@ pub enum Report {
     Second(Box<MediaSecond>),
     /// The search for a limit has come to something.
     Limit(Box<Found>),
+    /// Something is to be asked of an application beside the calls; what comes of it is told to [`Callers::handle_side`].
+    Side(Box<Order>),
 }
 
 /// Why an attempt that was due was not started.
@@ -198,6 +202,7 @@ pub struct Callers {
     pub(super) streams: Streams<LegRef>,
     pub(super) links: Links,
     pub(super) hushed: Hushed,
+    pub(super) sides: Sides,
     pub(super) hops: Hops,
     pub(super) keep_alives: KeepAlives,
     /// Flows that a ping goes out over, with the STUN transaction that it is.
@@ -306,6 +311,7 @@ impl Callers {
             streams: Streams::new(seed ^ 0x5eed, watched, config.identity.clone(), now),
             links: Links::default(),
             hushed: Hushed::default(),
+            sides: Sides::default(),
             hops: Hops::new(std::mem::take(&mut config.servers), config.fail_over, config.plan.honour_retry_after),
             keep_alives: KeepAlives::new(seed ^ 0x5626, now),
             pings: Vec::new(),
@@ -511,6 +517,7 @@ impl Callers {
             links: &mut self.links,
             keep_alives: &mut self.keep_alives,
             hushed: &mut self.hushed,
+            sides: &mut self.sides,
             closing: &mut self.closing,
             wanted: &mut self.wanted,
             permitted: &mut self.permitted,

@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 use super::callers::{Callers, Progress, Report};
 use crate::record::Anchor;
 use crate::sip::flow::{Flow, Hop, LinkId};
+use crate::station::side::Told;
 use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use crate::timer::Wheel;
 
@@ -120,6 +121,16 @@ impl Group {
             if let Some(own) = member.servers.iter().position(|number| *number == server) {
                 member.callers.handle_places(own, hops);
             }
+        }
+    }
+
+    /// Something has come of what a member asked of an application.
+    pub fn handle_side(&mut self, now: Instant, told: Told) {
+        let id = (told.seat >> OWNER_BITS) as MemberId;
+        let seat = told.seat & ((1 << OWNER_BITS) - 1);
+        if let Some(member) = self.members.get_mut(&id) {
+            member.callers.handle_side(now, Told { seat, ..told });
+            self.wake(id);
         }
     }
 
@@ -229,8 +240,10 @@ impl Group {
                 member.links.get(&own).map(|link| Output::PauseLink { link: *link, paused })
             }
             Output::Report(mut report) => {
-                if let Report::Finished(finished) = &mut report {
-                    finished.owner = owner_in_group(id, finished.owner);
+                match &mut report {
+                    Report::Finished(finished) => finished.owner = owner_in_group(id, finished.owner),
+                    Report::Side(order) => order.seat = owner_in_group(id, order.seat),
+                    _ => {}
                 }
                 Some(Output::Report(GroupReport::Of(id, report)))
             }

@@ -173,6 +173,9 @@ impl Station for Callers {
         if let Some(pause) = self.back_off.poll_news() {
             return Output::Report(Report::Paused(pause));
         }
+        if let Some(order) = self.sides.poll() {
+            return Output::Report(Report::Side(Box::new(order)));
+        }
         if let Some(report) = self.reports.pop_front() {
             return Output::Report(report);
         }

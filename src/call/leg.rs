@@ -15,7 +15,8 @@ use super::links::{Links, Wanted};
 use super::marks::{Marks, Whose};
 use super::reach::Unserved;
 use super::refresh::Kept;
-use super::step::{LegVideo, Recovering};
+use super::side::Sides;
+use super::step::{Beside, LegVideo, Recovering};
 use crate::media;
 use crate::pace::Length;
 use crate::record::{Facts, MediaFigures, Party, TransportFailure};
@@ -86,6 +87,8 @@ pub(super) enum Phase {
     HangingUp,
     /// What an `expect` step waits for.
     Checking,
+    /// The answer of the application beside the call.
+    Asking,
     /// The end of what is still open after the last step.
     Closing,
     Unregistering,
@@ -174,6 +177,8 @@ pub(super) struct Leg {
     pub(super) recovering: Option<Box<Recovering>>,
     /// From when and until when timers of its page fire once a minute only.
     pub(super) throttled: Option<Box<(Instant, Instant)>>,
+    /// What it knows of the application beside its call, once it has asked something.
+    pub(super) beside: Option<Box<Beside>>,
     /// The run is being stopped.
     pub(super) stopping: bool,
 }
@@ -196,6 +201,7 @@ pub(super) struct Tools<'a> {
     pub(super) links: &'a mut Links,
     pub(super) keep_alives: &'a mut KeepAlives,
     pub(super) hushed: &'a mut Hushed,
+    pub(super) sides: &'a mut Sides,
     pub(super) closing: &'a mut Vec<LinkId>,
     pub(super) wanted: &'a mut Vec<Wanted>,
     /// What was dialled and permitted, by actor.
@@ -305,6 +311,7 @@ impl Leg {
             Step::Options(step) => self.begin_options(tools, step),
             Step::Disturb(step) => self.begin_disturb(tools, step),
             Step::Throttle(lasts) => self.begin_throttle(tools, *lasts),
+            Step::Request(step) => self.begin_request(tools, step),
         }
     }
 
@@ -328,6 +335,9 @@ impl Leg {
             return;
         }
         self.phase = Phase::Done;
+        if self.beside.is_some() {
+            tools.sides.leave(tools.owner);
+        }
         self.facts.moments.ended.get_or_insert(tools.now);
     }
 
@@ -340,6 +350,7 @@ impl Leg {
         };
         self.unmet.get_or_insert_with(|| format!("when: {name} was never {what}"));
         self.facts.local_failure = other.local_failure.clone();
+        self.facts.requests.extend(other.requests.iter().filter(|request| request.fault.is_some()).cloned());
         self.facts.registration =
             other.registration.clone().filter(|registration| !(200..300).contains(&registration.response.code));
         self.wind_down(tools);
@@ -371,6 +382,7 @@ impl Leg {
             | Phase::HoldingOpen
             | Phase::Pausing
             | Phase::Checking
+            | Phase::Asking
             | Phase::Directing
             | Phase::OpeningVideoPort
             | Phase::Disturbed

@@ -23,6 +23,7 @@ mod observe;
 mod reach;
 mod refresh;
 mod registering;
+mod side;
 mod stall;
 mod standing;
 mod start;

@@ -90,7 +90,7 @@ impl Callers {
             (account(self.leg(called))?, account(self.leg(caller).filter(|leg| leg.registration.is_some()))?);
         let (called, login) = (self.accounts[pool].get(called), self.accounts[pool].login(caller));
         let (target, own) = (&actor.target, &self.accounts[pool].get(caller).user);
-        let values = Values { n: of, account: Some(called), others: &[] };
+        let values = Values { n: of, account: Some(called), ..Values::default() };
         let number = target.final_number(&plan.test_call.as_ref()?.render(&values), None);
         let uri = request_uri(&number, None, (target.server.scheme(), &target.domain));
         target.safety.permits(&uri).ok()?;

@@ -179,6 +179,7 @@ fn plan(args: &Args) -> Plan {
         opus: Wishes::default(),
         srtp: Srtp::new(args.srtp),
         ice: Ice::default(),
+        application: Arc::default(),
         rtp_ports: None,
         trunks: BTreeMap::new(),
         pairing_header: Some(args.pairing_header.clone()),

@@ -83,7 +83,9 @@ fn about(record: &CallRecord) -> String {
         let way = record.media_path.as_ref().map_or_else(String::new, |way| format!(", {}", way.replace('_', " ")));
         let servers = record.ice_server_fault.as_ref().filter(|_| record.media_fault.is_none());
         let servers = servers.map_or_else(String::new, |servers| format!("; {servers}"));
-        ("ICE and DTLS", format!("{reached}{way}{fault}{servers}"))
+        let hidden = Some(&record.ice_hidden).filter(|names| !names.is_empty() && record.media_fault.is_none());
+        let hidden = hidden.map_or_else(String::new, |names| format!("; hidden behind mDNS: {}", names.join(", ")));
+        ("ICE and DTLS", format!("{reached}{way}{fault}{servers}{hidden}"))
     });
     let packets = record.first_packet_ms.map(|ms| {
         let audio = number(record.first_audio_ms, " ms");
@@ -103,6 +105,11 @@ fn about(record: &CallRecord) -> String {
     });
     for (name, value) in rows.into_iter().chain(path).chain(packets).chain(video).chain(recovery) {
         out.push_str(&format!("  {name:18} {value}\n"));
+    }
+    for request in &record.requests {
+        let status = request.status.map_or_else(String::new, |status| format!(" {status}"));
+        let fault = request.fault.map_or_else(String::new, |fault| format!(", side.{}", fault.name()));
+        out.push_str(&format!("  {:18} {}{status}, {:.1} ms{fault}\n", "asked", request.request, request.took_ms));
     }
     if let Some(unmet) = &record.unmet {
         out.push_str(&format!("  {:18} {unmet}\n", "not met"));

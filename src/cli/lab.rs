@@ -38,6 +38,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         std::fs::write(path, &lab.ca).with_context(|| format!("cannot write {}", path.display()))?;
     }
     println!("lab listens on {} (udp, tcp, tls, ws, wss); end it with Ctrl-C", lab.address);
+    if let Some(application) = lab.application {
+        println!("its application answers at http://{application}");
+    }
     print!("{about}");
     while !interrupt.waited(LOOK_EVERY) {
         if hang_up.came() {

@@ -94,7 +94,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     Ok(exit::worst(&codes))
 }
 
-fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Result<Result<Summary, NotStarted>> {
+fn run_one(args: &Args, mut compiled: Compiled, interrupt: &Interrupt) -> anyhow::Result<Result<Summary, NotStarted>> {
     let started = clock::timestamp();
     let influx = match influx_target(args.influx.as_deref()) {
         Ok(influx) => influx,
@@ -104,13 +104,16 @@ fn run_one(args: &Args, compiled: Compiled, interrupt: &Interrupt) -> anyhow::Re
         Ok(left) => left.map(|left| clock::now() + left),
         Err(closed) => return Ok(Err(NotStarted::usage(format!("{closed}; nothing was dialled")))),
     };
-    let lab = match compiled.lab {
+    let lab = match compiled.lab.take() {
         None => None,
         Some(plan) => match Lab::start((*plan).clone(), SocketAddr::from(([127, 0, 0, 1], 0))) {
             Ok(lab) => Some(lab),
             Err(error) => return Ok(Err(NotStarted::environment(error.to_string()))),
         },
     };
+    if let Some(application) = lab.as_ref().and_then(|lab| lab.application) {
+        compiled.plan.serve_application(&format!("http://{application}"));
+    }
     let located = addresses(&compiled.plan, lab.as_ref(), args.nameserver);
     let located = located.and_then(|(servers, ttls)| Ok((security(&servers, lab.as_ref())?, servers, ttls)));
     let (security, servers, ttls) = match located {

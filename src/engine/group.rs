@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::evidence::{Keep, Keeper};
 use super::host::{self, Beat, StartError, Stop};
 use super::preflight;
+use super::side::Door;
 use super::workers::{identity_for, prepare_audio};
 use crate::call::{
     Callers, Config, Finished, Group, GroupReport, MemberId, NotBegun, Pause, Progress, Report, attempt_of,
@@ -19,11 +20,13 @@ use crate::media::clock::NtpClock;
 use crate::net::clock;
 use crate::net::dialer::Dialer;
 use crate::net::drops::Drops;
+use crate::net::side::Teller;
 use crate::reactor::{Reactor, Security};
 use crate::record::{Anchor, MediaSecond};
 use crate::scenario::plan::{Plan, Server};
 use crate::sip::endpoint;
 use crate::sip::flow::Hop;
+use crate::station::side::Told as SideTold;
 use crate::units::Redacted;
 
 /// Results that may wait to be taken. A worker that finds the channel full waits, and its lateness shows.
@@ -97,6 +100,7 @@ enum Order {
     Start { member: MemberId, intended: Instant, account: Option<usize>, anchor: Anchor },
     Leave(MemberId),
     Places(u16, Vec<Hop>),
+    Side(Box<SideTold>),
 }
 
 /// The worker, and what it is told.
@@ -127,9 +131,9 @@ impl GroupWorker {
         let stop = Stop::of(&reactor)?;
         let (sender, told) = bounded(WAITING);
         let (orders, inbox) = bounded(ORDERS);
-        let (asked, counted) = (stop.clone(), drops.clone());
+        let (asked, counted, own) = (stop.clone(), drops.clone(), orders.clone());
         let thread = std::thread::Builder::new().name("watch-worker".into()).spawn(move || {
-            work(&mut reactor, &asked, &inbox, &sender);
+            work(&mut reactor, &asked, (&inbox, own), &sender);
             // Once more while the sockets are open.
             counted.read();
         });
@@ -243,7 +247,24 @@ impl GroupWorker {
     }
 }
 
-fn work(reactor: &mut Reactor<Group>, stop: &Stop, inbox: &Receiver<Order>, sender: &Sender<GroupTold>) {
+/// Tells the worker itself what came of its requests beside the calls.
+fn teller(own: Sender<Order>, stop: Stop) -> Teller {
+    Arc::new(move |told| match own.try_send(Order::Side(Box::new(told))) {
+        Err(TrySendError::Full(Order::Side(told))) => Err(*told),
+        // Nobody waits for it where the worker has ended.
+        Ok(()) | Err(_) => {
+            stop.wake();
+            Ok(())
+        }
+    })
+}
+
+fn work(
+    reactor: &mut Reactor<Group>,
+    stop: &Stop,
+    (inbox, own): (&Receiver<Order>, Sender<Order>),
+    sender: &Sender<GroupTold>,
+) {
     let tell = |told| {
         // Nobody listens any more: the watch was given up.
         let _ = sender.send(told);
@@ -271,12 +292,14 @@ fn work(reactor: &mut Reactor<Group>, stop: &Stop, inbox: &Receiver<Order>, send
                 }
                 Order::Leave(id) => reactor.station.leave(now, id),
                 Order::Places(server, hops) => reactor.station.handle_places(server, &hops),
+                Order::Side(told) => reactor.station.handle_side(now, *told),
             }
         }
         if read {
             reactor.wake_soon();
         }
     };
+    let mut door = Door::new(teller(own, stop.clone()));
     let report = |keeper: &mut Keeper, report| match report {
         GroupReport::Left(id) => {
             masks.borrow_mut().remove(&id);
@@ -285,6 +308,7 @@ fn work(reactor: &mut Reactor<Group>, stop: &Stop, inbox: &Receiver<Order>, send
         GroupReport::Of(member, report) => {
             keeper.set_masked(masks.borrow().get(&member).copied().unwrap_or(false));
             match report {
+                Report::Side(order) => door.order(*order),
                 Report::Finished(mut finished) => {
                     let files = keeper.bundle(&mut finished);
                     let n = if finished.beside { 0 } else { attempt_of(finished.owner) };

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use super::application::Served;
 use super::host::{self, StartError, Stop};
 use crossbeam_channel::Sender;
 
@@ -25,6 +26,9 @@ pub struct Lab {
     pub address: SocketAddr,
     /// The CA of its certificate, PEM.
     pub ca: String,
+    /// Where the application beside it listens, where it has one: HTTP.
+    pub application: Option<SocketAddr>,
+    _served: Option<Served>,
     changes: Sender<LabPlan>,
     stop: Stop,
     thread: JoinHandle<()>,
@@ -39,6 +43,7 @@ impl Lab {
     pub fn start(plan: LabPlan, address: SocketAddr) -> Result<Self, StartError> {
         let signed = SelfSigned::new(&plan.domain, address.ip()).map_err(StartError::Tls)?;
         let (ca, security) = (signed.ca, Security { acceptor: Some(signed.acceptor), servers: Vec::new() });
+        let served = plan.application.map(|application| Served::start(&plan, application)).transpose()?;
         let now = clock::now();
         let since_epoch = clock::timestamp().as_duration().try_into().unwrap_or_default();
         let spoken = plan.srtp.as_ref().is_none_or(|srtp| srtp.policy != Policy::Off);
@@ -70,7 +75,16 @@ impl Lab {
                 tracing::error!(%error, "the lab has ended");
             }
         });
-        Ok(Self { address: listening, ca, changes, stop, thread: thread.map_err(StartError::Worker)?, last })
+        Ok(Self {
+            address: listening,
+            ca,
+            application: served.as_ref().map(|served| served.address),
+            _served: served,
+            changes,
+            stop,
+            thread: thread.map_err(StartError::Worker)?,
+            last,
+        })
     }
 
     /// Makes it another one as far as that goes while it runs ([`Pbx::change`]).

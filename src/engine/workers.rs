@@ -5,18 +5,20 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 
 use super::evidence::{Keep, Keeper, MAX_FOLDERS};
 use super::host::{self, Beat, StartError, Stop};
 use super::names::{LookedUp, Names, Renewal};
 use super::preflight;
+use super::side::Door;
 use crate::call::{Callers, Config, Counted, Finished, Found, NotBegun, Pause, Progress, Report};
 use crate::evidence::File;
 use crate::media::audio;
 use crate::media::clock::NtpClock;
 use crate::net::clock;
 use crate::net::drops::Drops;
+use crate::net::side::Teller;
 use crate::net::tls::dtls_identity;
 use crate::pace::Schedule;
 use crate::pace::search::Of;
@@ -25,6 +27,7 @@ use crate::record::{Anchor, MediaSecond};
 use crate::scenario::plan::{Plan, Policy, Server};
 use crate::sip::endpoint;
 use crate::sip::flow::Hop;
+use crate::station::side::Told as SideTold;
 use crate::units::Redacted;
 use crate::webrtc::Identity;
 
@@ -287,6 +290,8 @@ enum Letter {
     Pause(Pause),
     /// The server of this number has these places now.
     Places(usize, Vec<Hop>),
+    /// Something has come of what was asked of an application.
+    Side(Box<SideTold>),
 }
 
 /// What workers tell each other: who wants no calls, and until when.
@@ -311,6 +316,19 @@ impl Mail {
             .enumerate()
             .map(|(own, (sender, letters))| Self { letters: letters.clone(), own: sender.clone(), others: others(own) })
             .collect()
+    }
+
+    /// Tells the worker itself what came of its requests beside the calls.
+    fn teller(&self, stop: &Stop) -> Teller {
+        let (own, stop) = (self.own.clone(), stop.clone());
+        Arc::new(move |told| match own.try_send(Letter::Side(Box::new(told))) {
+            Err(TrySendError::Full(Letter::Side(told))) => Err(*told),
+            // Nobody waits for it where the worker has ended.
+            Ok(()) | Err(_) => {
+                stop.wake();
+                Ok(())
+            }
+        })
     }
 
     fn send(&self, pause: &Pause) {
@@ -352,10 +370,16 @@ fn work(
             match letter {
                 Letter::Pause(pause) => reactor.station.handle_pause(now, pause),
                 Letter::Places(server, hops) => reactor.station.handle_places(server, &hops),
+                Letter::Side(told) => {
+                    reactor.station.handle_side(clock::now().max(now), *told);
+                    reactor.wake_soon();
+                }
             }
         }
     };
+    let mut door = Door::new(mail.teller(stop));
     let report = |keeper: &mut Keeper, report| match report {
+        Report::Side(order) => door.order(*order),
         Report::Finished(mut finished) => {
             let files = keeper.bundle(&mut finished);
             tell(Told::Finished(finished, files));

@@ -1,5 +1,7 @@
 //! The evidence folder of one attempt: names and bytes, for others to write.
 
+use std::fmt::Write as _;
+
 use crate::record::CallRecord;
 
 use super::ladder::Ladder;
@@ -29,10 +31,25 @@ impl Bundle<'_> {
         let mut record = serde_json::to_vec_pretty(self.record)?;
         record.push(b'\n');
         Ok(vec![
-            File { name: "ladder.txt", bytes: self.ladder.drawing().into_bytes() },
+            File { name: "ladder.txt", bytes: (self.ladder.drawing() + &self.requests()).into_bytes() },
             File { name: "messages.txt", bytes: self.ladder.raw().into_bytes() },
             File { name: "record.json", bytes: record },
         ])
+    }
+
+    /// What was asked of the application beside the call.
+    fn requests(&self) -> String {
+        let mut out = String::new();
+        for request in &self.record.requests {
+            if out.is_empty() {
+                out.push_str("\nbeside the call\n");
+            }
+            let status = request.status.map_or_else(String::new, |status| format!(" {status}"));
+            let fault = request.fault.map_or_else(String::new, |fault| format!("  side.{}", fault.name()));
+            writeln!(out, "{:>9.1} ms  {}{status}{fault}", request.took_ms, request.request)
+                .expect("writing to a String does not fail");
+        }
+        out
     }
 }
 

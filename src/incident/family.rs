@@ -93,6 +93,7 @@ impl Family {
             | Class::TransportWsProtocol
             | Class::TransportWsSilent
             | Class::TransportOptions => Self::Line,
+            Class::SideUnreachable | Class::SideRefused | Class::SideTimeout | Class::SideUnexpected => Self::Other,
             Class::CallAuthFailed
             | Class::CallForbidden
             | Class::RegCredentials

@@ -6,6 +6,7 @@ pub mod drops;
 pub mod ice;
 pub mod listen;
 pub mod resolve;
+pub mod side;
 pub mod stream;
 pub mod timer;
 pub mod tls;

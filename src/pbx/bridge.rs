@@ -19,7 +19,8 @@ impl Pbx {
             Start::Request { uri, .. } => Uri::parse(uri).and_then(|uri| uri.param("gr")).map(header::text),
             Start::Response { .. } => None,
         };
-        let Some(binding) = self.registrar.find(now, user, gruu.as_deref()).cloned() else {
+        let any = self.config.plan.registrations.rings_any;
+        let Some(binding) = self.registrar.find(now, user, gruu.as_deref(), any).cloned() else {
             return self.end_with(now, session, &Reject::new(480, Some(20)));
         };
         // RFC 7332 §3: what goes through a back-to-back user agent has one hop less before it.

@@ -5,6 +5,7 @@
 mod bindings;
 mod bridge;
 mod calls;
+pub mod desk;
 mod licence;
 mod limits;
 mod registrar;

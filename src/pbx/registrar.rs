@@ -189,10 +189,16 @@ impl Registrar {
         self.bindings.of(user).iter().map(line).collect()
     }
 
-    /// Where an account is reached: the binding that was made last of all, or of those of the device that a GRUU names.
-    pub(super) fn find(&self, now: Instant, user: &str, gruu: Option<&str>) -> Option<&Binding> {
+    /// Where an account is reached: the binding that was made last of all, or of those of the device that a GRUU names; any of
+    /// them where that is wanted.
+    pub(super) fn find(&mut self, now: Instant, user: &str, gruu: Option<&str>, any: bool) -> Option<&Binding> {
         let own = self.bindings.of(user).iter().filter(|binding| binding.until > now && !binding.shut_out);
         let named = own.filter(|binding| gruu.is_none_or(|gruu| binding.instance.as_deref() == Some(gruu)));
+        if any {
+            let named: Vec<&Binding> = named.collect();
+            let index = if named.len() > 1 { self.random.next_u64() % named.len() as u64 } else { 0 };
+            return named.get(index as usize).copied();
+        }
         named.max_by_key(|binding| binding.until)
     }
 

@@ -171,6 +171,7 @@ impl CallRecord {
             media_fault: peer.and_then(|peer| peer.fault.as_ref()).map(ToString::to_string),
             media_path: peer.and_then(|peer| peer.relays).map(|relays| path_of(relays).to_owned()),
             ice_server_fault: peer.and_then(|peer| peer.servers.clone()),
+            ice_hidden: peer.map(|peer| peer.hidden.clone()).unwrap_or_default(),
             recovery_ms: outcome.recovery_ms,
             recovery_from: facts.recovery.as_ref().map(|recovery| recovery.from.to_owned()),
             recovery_tries: facts.recovery.as_ref().map(|recovery| recovery.tries),
@@ -208,6 +209,7 @@ impl CallRecord {
             unmet: None,
             as_expected: None,
             paired_with: identity.paired_with,
+            requests: facts.requests.to_vec(),
             evidence: identity.evidence,
         }
     }

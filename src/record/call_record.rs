@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::class::Class;
-use super::facts::Heard;
+use super::facts::{Heard, SideRequest};
 use super::video::VideoRecord;
 
 /// Which way a call went, seen from the leg.
@@ -165,6 +165,9 @@ pub struct CallRecord {
     /// What is wrong with the STUN and TURN servers of the target, each by its URI, whether the call needed them or not.
     #[serde(default)]
     pub ice_server_fault: Option<String>,
+    /// mDNS names that candidates of the other side hide behind: only its own network resolves them (RFC 8828).
+    #[serde(default)]
+    pub ice_hidden: Vec<String>,
     /// From the opening of media to the first sound that was more than silence.
     #[serde(default)]
     pub first_audio_ms: Option<f64>,
@@ -226,6 +229,9 @@ pub struct CallRecord {
     pub as_expected: Option<bool>,
     /// The record of the other leg of the same call, where both ends are ours.
     pub paired_with: Option<String>,
+    /// What was asked of the application beside the call, with how long each took.
+    #[serde(default)]
+    pub requests: Vec<SideRequest>,
     pub evidence: Option<String>,
 }
 

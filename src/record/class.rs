@@ -89,6 +89,15 @@ classes! {
     /// After a change of its network, a sleep, a frozen page or a time offline, an agent did not work again in time.
     AgentNotRecovered = "agent.not_recovered";
 
+    /// The application beside the call could not be reached, or its connection ended before it answered.
+    SideUnreachable = "side.unreachable";
+    /// The application beside the call answered with a status that was not expected.
+    SideRefused = "side.refused";
+    /// The application beside the call did not answer in time.
+    SideTimeout = "side.timeout";
+    /// The application beside the call answered, and not what was expected.
+    SideUnexpected = "side.unexpected";
+
     /// The registrar refused the user name or password.
     RegCredentials = "reg.credentials";
     /// The registrar does not know the account.

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::call_record::Origin;
 use super::class::Class;
-use super::facts::{Facts, LocalFailure, Party, RegistrationFacts, TransportFault};
+use super::facts::{Facts, LocalFailure, Party, RegistrationFacts, SideFault, TransportFault};
 use super::hearing;
 use super::refusal;
 use crate::webrtc::{Fault, Rung};
@@ -47,6 +47,8 @@ fn may_be_ours(class: Class, stood: Duration) -> bool {
         | Class::RegTimeout
         | Class::RegBindingLost
         | Class::TransportOptions
+        | Class::SideTimeout
+        | Class::SideUnreachable
         | Class::MediaNoRelay
         | Class::MediaIceFailed
         | Class::MediaDtlsFailed
@@ -64,6 +66,7 @@ fn may_be_ours(class: Class, stood: Duration) -> bool {
 /// The class by the facts of this leg alone.
 fn call(facts: &Facts) -> Class {
     unrecovered(facts)
+        .or_else(|| beside(facts))
         .or_else(|| refused(facts))
         .or_else(|| local(facts))
         .or_else(|| first_registration(facts))
@@ -79,6 +82,17 @@ fn call(facts: &Facts) -> Class {
 fn unrecovered(facts: &Facts) -> Option<Class> {
     let recovery = facts.recovery.as_ref().filter(|recovery| recovery.took.is_none())?;
     Some(if recovery.from == "reload" { Class::CallHungAfterReload } else { Class::AgentNotRecovered })
+}
+
+/// What an application refused ends the attempt there, so nothing after it decides; a call that stood was hung up for it.
+fn beside(facts: &Facts) -> Option<Class> {
+    let fault = facts.requests.iter().find_map(|request| request.fault)?;
+    Some(match fault {
+        SideFault::Unreachable => Class::SideUnreachable,
+        SideFault::Refused => Class::SideRefused,
+        SideFault::Timeout => Class::SideTimeout,
+        SideFault::Unexpected => Class::SideUnexpected,
+    })
 }
 
 /// With the facts of a called leg that is ours and got no INVITE. A refusal that names its cause stays; a caller who

@@ -256,6 +256,49 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         next: ["Give the platform's support the ladder: the SDP of the 200 shows it."],
         sources: "RFC 3264 §6"
     }
+    SideUnreachable {
+        causes: [
+            "The application is down, or its address in the target file is wrong.",
+            "A firewall, a proxy or its certificate is in the way.",
+            "It closed the WebSocket: the session ended, or was opened elsewhere.",
+        ],
+        next: [
+            "See `unmet` in the record: it says what failed, the look-up, the connection, TLS or the upgrade.",
+            "Open the same address in a browser on the same machine.",
+        ],
+        sources: "000-05, 000-14, 000-31"
+    }
+    SideRefused {
+        causes: [
+            "Password, token or rights of the agent: 401, 403.",
+            "The agent is signed in elsewhere, or its licences are used up: 409, 429.",
+            "The application itself failed: 5xx.",
+        ],
+        next: [
+            "See `requests` in the record: which request, which status, after how long.",
+            "Sign in by hand with the same account; if that works, compare the two requests.",
+        ],
+        sources: "000-08, 003-07, 003-08"
+    }
+    SideTimeout {
+        causes: ["The application is overloaded, or waits for something behind it.", "It never tells what was waited for."],
+        next: [
+            "See `requests` in the record for how long the others took.",
+            "Give the application's support the time of the request and the agent.",
+        ],
+        sources: "000-14, 001-09"
+    }
+    SideUnexpected {
+        causes: [
+            "The agent is in another state than it was to be: not ready by itself, still in the last call.",
+            "The application's answers have changed, and the scenario's JSON pointers have not.",
+        ],
+        next: [
+            "See `unmet` in the record: what was expected, and what stood there.",
+            "If agents are not ready by themselves, look for sleeping tabs and lost connections.",
+        ],
+        sources: "000-28, 000-29, 003-12"
+    }
     RegCredentials {
         causes: [
             "User name or password is wrong or was changed.",

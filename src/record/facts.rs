@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use thin_vec::ThinVec;
 
 pub use crate::media::Heard;
 use crate::webrtc;
@@ -70,6 +72,47 @@ pub struct Facts {
     pub awaited_inbound: bool,
     /// An inbound call that nothing of the scenario waited for; it was refused.
     pub unexpected: bool,
+    /// What was asked of the application beside the call, in the order of the steps.
+    pub requests: ThinVec<SideRequest>,
+}
+
+/// A request to the application that an agent works in, and what came of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SideRequest {
+    /// Method and place, without a query: `POST /sign-in`, `WS wss://cc.example/events`.
+    pub request: String,
+    /// Status code of HTTP; `null` where none came, and over a WebSocket.
+    pub status: Option<u16>,
+    /// From the step's start to its end, milliseconds.
+    pub took_ms: f64,
+    /// How it failed; `null` where the answer was as expected.
+    pub fault: Option<SideFault>,
+}
+
+/// How a request to an application failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SideFault {
+    /// There was no connection, or it ended before the answer.
+    Unreachable,
+    /// The status code is not one that was expected.
+    Refused,
+    /// There was no answer in time.
+    Timeout,
+    /// The answer, or the messages that came, do not hold what was expected.
+    Unexpected,
+}
+
+impl SideFault {
+    /// The last part of the name of its class.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unreachable => "unreachable",
+            Self::Refused => "refused",
+            Self::Timeout => "timeout",
+            Self::Unexpected => "unexpected",
+        }
+    }
 }
 
 /// When things happened on a leg. All are moments on the worker's clock.
@@ -234,6 +277,8 @@ pub struct PeerFacts {
     pub relays: Option<(bool, bool)>,
     /// What is wrong with servers of STUN and TURN.
     pub servers: Option<String>,
+    /// mDNS names that candidates of the other side hide behind.
+    pub hidden: Vec<String>,
 }
 
 /// How an agent came back after it was disturbed on purpose.

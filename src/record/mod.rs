@@ -25,7 +25,7 @@ pub use classify::classify;
 pub use explain::{Explanation, explain};
 pub use facts::{
     Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, PeerFacts, Recovery,
-    RegistrationFacts, Rungs, TransportFailure, TransportFault,
+    RegistrationFacts, Rungs, SideFault, SideRequest, TransportFailure, TransportFault,
 };
 pub use finding::{Finding, UnknownFinding};
 pub use outcome::Outcome;

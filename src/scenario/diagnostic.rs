@@ -101,7 +101,7 @@ pub fn source_line(text: &str, line: u32) -> Option<String> {
     let masked = if continues_a_secret(text, index, raw) {
         raw.chars().map(|c| if c.is_whitespace() { c } else { '*' }).collect()
     } else {
-        mask(raw)
+        mask(&mask_users(raw))
     };
     let mut shown: String = masked.chars().take(200).collect();
     shown.truncate(shown.trim_end().len());
@@ -173,6 +173,22 @@ fn mask(line: &str) -> String {
         at = end;
     }
     out
+}
+
+/// Replaces user name and password of URLs by asterisks, character for character.
+fn mask_users(line: &str) -> String {
+    let mut out = String::with_capacity(line.len());
+    let mut rest = line;
+    while let Some(scheme) = rest.find("://") {
+        let (before, authority) = rest.split_at(scheme + 3);
+        out.push_str(before);
+        let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '"' | '\'' | ',');
+        let authority = &authority[..authority.find(ends).unwrap_or(authority.len())];
+        let user = authority.rfind('@').map_or("", |at| &authority[..at]);
+        out.extend(user.chars().map(|_| '*'));
+        rest = &rest[before.len() + user.len()..];
+    }
+    out + rest
 }
 
 fn value_end(chars: &[char], start: usize) -> usize {
@@ -270,6 +286,12 @@ mod tests {
         ] {
             assert_eq!(mask(line), shown);
         }
+    }
+
+    #[test]
+    fn whoever_is_named_before_the_host_of_a_url_is_masked() {
+        let shown = source_line("- url: \"https://me:hunter2@cc.example/@x\", b: [ws://a/@, wss://é@b]", 1);
+        assert_eq!(shown.as_deref(), Some("- url: \"https://**********@cc.example/@x\", b: [ws://a/@, wss://*@b]"));
     }
 
     #[test]

@@ -102,12 +102,16 @@ fn collect(plan: &Plan, actor: &Actor, dial: &Dial, numbers: &mut BTreeMap<Strin
     let one = [Account::default()];
     let accounts = actor.pool.as_ref().map_or(&one[..], |pool| &pool.accounts);
     let text = &dial.number.text;
+    if text.uses_captured() {
+        numbers.entry(text.to_string()).or_insert_with(|| dial.number.name.clone());
+        return true;
+    }
     let varies = text.as_constant().is_none();
     let planned = plan.load.planned().unwrap_or(accounts.len() as u64).max(1);
     let looked_at = if varies { planned.min(LOOKED_AT) } else { 1 };
     for (n, account) in (1..=looked_at).zip(accounts.iter().cycle()) {
         let others = accounts_at(plan, n as usize - 1);
-        let number = text.render(&Values { n, account: Some(account), others: &others });
+        let number = text.render(&Values { n, account: Some(account), others: &others, ..Values::default() });
         let sent = actor.target.final_number(&number, dial.trunk.as_deref());
         numbers.entry(sent).or_insert_with(|| dial.number.name.clone());
     }

@@ -5,6 +5,7 @@
 //! [`Output::OpenLink`]) and tells what came of it; every input is followed by [`Station::poll_output`] until it says
 //! [`Output::Idle`].
 
+pub mod side;
 pub mod streams;
 
 use std::fmt;

@@ -137,7 +137,11 @@ impl Stage {
                 servers.push((server.clone(), known.number, known.hops.clone()));
             }
         }
-        let plan = Arc::clone(&check.plan);
+        let mut plan = Arc::clone(&check.plan);
+        let application = lab.and_then(|index| self.labs.get(index)).and_then(|(_, lab)| lab.application);
+        if let Some(application) = application {
+            Arc::make_mut(&mut plan).serve_application(&format!("http://{application}"));
+        }
         Ok(Joining { plan, servers, run_id, site: self.site.clone(), watched_legs: self.watched_legs })
     }
 

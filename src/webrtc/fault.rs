@@ -29,10 +29,10 @@ pub enum Fault {
     #[error("the other side does not speak ICE")]
     NoIce,
     /// There was no address to check and none showed itself.
-    #[error("the other side gave no address that can be reached ({mdns} hidden behind mDNS names) and sent no check")]
+    #[error("the other side gave no address that can be reached ({}) and sent no check", hidden(mdns))]
     NoCandidate {
-        /// Candidates with names that only the other side's own network resolves.
-        mdns: u32,
+        /// Names of its candidates that only its own network resolves.
+        mdns: Vec<String>,
     },
     /// Checks went out, and nothing at all came back: neither responses nor the other side's own checks.
     #[error("{checks} checks of ICE were sent, and nothing came back")]
@@ -70,6 +70,13 @@ pub enum Fault {
     /// DTLS ended without a profile of SRTP.
     #[error("DTLS is done, but no profile of SRTP was agreed on")]
     NoSrtp,
+}
+
+fn hidden(names: &[String]) -> String {
+    match names {
+        [] => "none was hidden behind an mDNS name".to_owned(),
+        names => format!("{} hidden behind mDNS names: {}", names.len(), names.join(", ")),
+    }
 }
 
 impl Fault {

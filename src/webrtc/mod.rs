@@ -25,7 +25,7 @@ mod tests;
 pub use fault::{Fault, Rung};
 pub use gather::Via;
 pub use identity::{Credentials, Identity, IdentityError};
-pub use peer::{Config, Event, Handled, Output, Peer, Rungs};
+pub use peer::{Config, Event, Handled, Output, Peer, Relocation, Rungs};
 pub use remote::Remote;
 pub use server::{Login, Server, ServerFault, Trouble};
 

@@ -65,6 +65,19 @@ impl Config {
     }
 }
 
+/// Where a peer is after a change of its network.
+#[derive(Clone, Debug)]
+pub struct Relocation {
+    /// The address of our socket.
+    pub local: SocketAddr,
+    /// The same address as others see it, where that is known and another one.
+    pub public: Option<SocketAddr>,
+    /// Credentials of the session of ICE that begins there.
+    pub credentials: Credentials,
+    /// Servers that tell our addresses and relay for us from there.
+    pub servers: Vec<Server>,
+}
+
 /// What a peer wants.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
@@ -132,7 +145,7 @@ pub struct Peer {
     ours: LocalPeering,
     /// What we are in DTLS and what proves the other side, once its description is known.
     agreed: Option<(Role, Vec<Fingerprint>)>,
-    mdns: u32,
+    mdns: Vec<String>,
     dtls: Option<Box<Dtls>>,
     keys: Option<Keys>,
     now: Instant,
@@ -175,7 +188,7 @@ impl Peer {
             servers,
             ours,
             agreed: None,
-            mdns: 0,
+            mdns: Vec::new(),
             dtls: None,
             keys: None,
             now,
@@ -220,6 +233,11 @@ impl Peer {
         self.servers.faults()
     }
 
+    /// mDNS names that the other side's candidates hide behind: only its own network resolves them.
+    pub fn hidden(&self) -> &[String] {
+        &self.mdns
+    }
+
     /// Whether media goes by a relay of ours, and whether by one of the other side's; `None` where it has no path.
     pub fn relays(&self) -> Option<(bool, bool)> {
         let path = self.path?;
@@ -259,7 +277,7 @@ impl Peer {
             self.ice.restart(&self.config.credentials);
         }
         let begins = !self.ice.has_remote();
-        self.mdns = remote.mdns;
+        self.mdns.clone_from(&remote.mdns);
         self.ice.set_remote(remote);
         for address in remote.addresses() {
             self.servers.permit(now, address.ip());
@@ -293,11 +311,14 @@ impl Peer {
     }
 
     /// The network has changed: our socket is another one, ICE begins anew there (RFC 8445 §2.4), and nothing is sent
-    /// until it has found a path. The keys stay. Relayed addresses were those of the old socket, and are gone: servers are not
-    /// asked again.
-    pub fn relocate(&mut self, local: SocketAddr, public: Option<SocketAddr>, credentials: Credentials) {
-        (self.config.local, self.config.public) = (local, public);
-        self.servers = Servers::default();
+    /// until it has found a path. The keys stay. What servers told was of the old socket: they are asked again from the new
+    /// one, and what [`ours`](Self::ours) says is complete with the next [`Event::Gathered`], where
+    /// [`is_gathering`](Self::is_gathering). `seed` gives the transactions with them.
+    pub fn relocate(&mut self, now: Instant, place: Relocation, seed: u64) {
+        let Relocation { local, public, credentials, servers } = place;
+        self.now = self.now.max(now);
+        (self.config.local, self.config.public, self.config.servers) = (local, public, servers);
+        self.servers = Servers::new(&self.config.servers, local, seed, now, self.config.gather_within);
         self.ice.relocate(&credentials, local);
         if !self.config.relay_only {
             self.ice.add_host();
@@ -445,11 +466,12 @@ impl Peer {
             return;
         }
         self.ours.candidates = self.ice.candidates();
-        if self.config.relay_only && self.servers.relayed().is_none() {
+        // Once there are keys, a call that goes on without a path says so by its silence.
+        if self.config.relay_only && self.servers.relayed().is_none() && self.rungs.dtls_done.is_none() {
             let servers = self.servers.faults().unwrap_or_else(|| "no TURN server is named".to_owned());
             return self.fail(Fault::NoRelay { servers });
         }
-        self.rungs.gathered = Some(now);
+        self.rungs.gathered.get_or_insert(now);
         self.events.push_back(Event::Gathered);
     }
 
@@ -545,7 +567,7 @@ impl Peer {
         }
         let checks = self.ice.checks();
         match (checks.sent, checks.answered + checks.received) {
-            (0, 0) => Fault::NoCandidate { mdns: self.mdns },
+            (0, 0) => Fault::NoCandidate { mdns: self.mdns.clone() },
             (checks, 0) => Fault::Blocked { checks },
             _ => Fault::NoPair { checks: checks.sent, answered: checks.answered, received: checks.received },
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::server::fake::Fake;
 use super::tests::{PCMA, pair};
 use super::*;
-use crate::sip::sdp::crypto::{Policy, Protection};
+use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{Local, Order, Sdp};
 use crate::units::Secret;
 
@@ -31,6 +31,7 @@ struct World {
     /// No datagram passes straight between the peers.
     walled: bool,
     deaf: bool,
+    addresses: [SocketAddr; 2],
     events: [Vec<Event>; 2],
 }
 
@@ -38,14 +39,15 @@ impl World {
     #[expect(clippy::disallowed_methods, reason = "an Instant to start from; the test never looks at the clock again")]
     fn new(change: impl Fn(usize, &mut Config)) -> Self {
         let now = Instant::now();
-        let peers = pair([0, 1].map(Self::address), now, change);
+        let addresses = [at("10.0.0.7:4000"), at("198.51.100.9:5000")];
+        let peers = pair(addresses, now, change);
         let fake = Fake::new(at("192.0.2.1:3478"));
         let (wire, events) = (Vec::new(), [Vec::new(), Vec::new()]);
-        Self { start: now, now, peers, fake, wire, walled: false, deaf: false, events }
+        Self { start: now, now, peers, fake, wire, walled: false, deaf: false, addresses, events }
     }
 
-    fn address(side: usize) -> SocketAddr {
-        at(["10.0.0.7:4000", "198.51.100.9:5000"][side])
+    fn address(&self, side: usize) -> SocketAddr {
+        self.addresses[side]
     }
 
     fn send(&mut self, from: SocketAddr, to: SocketAddr, bytes: Vec<u8>) {
@@ -58,7 +60,7 @@ impl World {
             loop {
                 match self.peers[side].poll_output(&mut buf) {
                     Output::Event(event) => self.events[side].push(event),
-                    Output::Transmit(Via::Datagram(to)) => self.send(Self::address(side), to, buf.clone()),
+                    Output::Transmit(Via::Datagram(to)) => self.send(self.address(side), to, buf.clone()),
                     Output::Transmit(Via::Connection(_)) => panic!("no server has a connection"),
                     Output::Timeout(_) => break,
                 }
@@ -67,7 +69,7 @@ impl World {
     }
 
     fn deliver(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
-        let peers = [Self::address(0), Self::address(1)];
+        let peers = self.addresses;
         match peers.iter().position(|peer| *peer == to) {
             Some(_) if self.walled && peers.contains(&from) => {}
             Some(side) => {
@@ -110,7 +112,7 @@ impl World {
         let (mut offer, mut answer) = (Vec::new(), Vec::new());
         let local = |peer: &Peer, side: usize, out: &mut Vec<u8>, offer: Option<&Sdp<'_>>| {
             let protection = Protection { policy: Policy::Dtls, keys: &[], peering: Some(peer.ours()) };
-            let address = peer.default_address().unwrap_or_else(|| Self::address(side));
+            let address = peer.default_address().unwrap_or_else(|| self.address(side));
             let local = Local { protection, ..Local::new(address, &[PCMA], 1) };
             match offer {
                 None => {
@@ -128,7 +130,7 @@ impl World {
         self.peers[1].set_remote(self.now, &remote(&offer, taken.dtls.expect("DTLS")));
         let protection = Protection { policy: Policy::Dtls, keys: &[], peering: Some(self.peers[0].ours()) };
         let agreed =
-            Local { protection, ..Local::new(Self::address(0), &[PCMA], 1) }.negotiated(&answer).expect("usable");
+            Local { protection, ..Local::new(self.address(0), &[PCMA], 1) }.negotiated(&answer).expect("usable");
         self.peers[0].set_remote(self.now, &remote(&answer, agreed.dtls.expect("DTLS")));
     }
 
@@ -182,22 +184,59 @@ fn a_relay_carries_ice_dtls_and_audio_where_nothing_passes_straight() {
         world.describe();
         world.run(5 * SECOND);
         let keys = [0, 1].map(|side| world.peers[side].secured().expect("keys"));
-        assert_eq!((keys[0].0, keys[1].0), (World::address(1), relayed));
+        assert_eq!((keys[0].0, keys[1].0), (world.address(1), relayed));
         assert!(keys[0].1.ours == keys[1].1.theirs && keys[0].1.theirs == keys[1].1.ours);
         assert_eq!((world.peers[0].relays(), world.peers[1].relays()), (Some((true, false)), Some((false, true))));
         // Audio by a channel, both ways.
         let (packet, mut out) = ([0x80; 172], Vec::new());
-        let via = world.peers[0].carry(World::address(1), &packet, &mut out);
+        let via = world.peers[0].carry(world.address(1), &packet, &mut out);
         assert_eq!((via, out.len()), (Via::Datagram(at("192.0.2.1:3478")), 176));
-        let (from, to, bytes) = world.fake.handle(World::address(0), at("192.0.2.1:3478"), &out).remove(0);
-        assert_eq!((from, to), (relayed, World::address(1)));
+        let (from, to, bytes) = world.fake.handle(world.address(0), at("192.0.2.1:3478"), &out).remove(0);
+        assert_eq!((from, to), (relayed, world.address(1)));
         assert_eq!(world.peers[1].handle_packet(world.now, from, &bytes), Handled::Media(relayed, &packet));
-        let (from, _, bytes) = world.fake.handle(World::address(1), relayed, &packet).remove(0);
-        assert_eq!(world.peers[0].handle_packet(world.now, from, &bytes), Handled::Media(World::address(1), &packet));
+        let (from, _, bytes) = world.fake.handle(world.address(1), relayed, &packet).remove(0);
+        assert_eq!(world.peers[0].handle_packet(world.now, from, &bytes), Handled::Media(world.address(1), &packet));
         world.peers[0].close();
         world.run(SECOND);
         assert_eq!(world.fake.allocations.len(), 0, "given back");
     }
+}
+
+#[test]
+fn a_peer_that_changes_its_network_asks_its_servers_from_there_and_goes_on_by_a_relay() {
+    let mut world = World::new(|side, config| {
+        if side == 0 {
+            config.servers = vec![turn("secret")];
+            config.relay_only = true;
+        }
+    });
+    world.walled = true;
+    world.run(SECOND);
+    world.describe();
+    world.run(5 * SECOND);
+    let keys = world.peers[0].secured().expect("keys").1;
+    let gathered = world.peers[0].rungs().gathered;
+    world.events = [Vec::new(), Vec::new()];
+
+    world.addresses[0] = at("10.0.1.8:4100");
+    let mut source = KeySource::new([9; 32]);
+    let mut credentials = || Credentials::of(&source.next(Suite::AesCm128Sha1_80));
+    let (local, servers) = (world.addresses[0], vec![turn("secret")]);
+    let there = Relocation { local, public: None, credentials: credentials(), servers };
+    world.peers[0].relocate(world.now, there, 99);
+    assert!(world.peers[0].is_gathering());
+    world.run(Duration::from_millis(100));
+    assert_eq!(world.events[0], [Event::Gathered]);
+    let relayed = at("192.0.2.1:50001");
+    assert_eq!((world.kinds(0), world.peers[0].default_address()), (vec!["relay"], Some(relayed)));
+
+    world.peers[1].restart(credentials());
+    world.describe();
+    world.run(5 * SECOND);
+    assert_eq!(world.events[0], [Event::Gathered, Event::Moved(world.address(1))]);
+    assert_eq!(world.events[1], [Event::Moved(relayed)]);
+    assert!(world.peers[0].secured() == Some((world.address(1), keys)), "the keys stay");
+    assert_eq!((world.peers[0].relays(), world.peers[0].rungs().gathered), (Some((true, false)), gathered));
 }
 
 #[test]

@@ -12,8 +12,8 @@ use crate::sip::sdp::{Connection, Media};
 pub struct Remote {
     pub(super) credentials: IceCreds,
     pub(super) candidates: Vec<Candidate>,
-    /// Candidates that hide behind mDNS names.
-    pub(super) mdns: u32,
+    /// mDNS names that candidates hide behind, each once.
+    pub(super) mdns: Vec<String>,
     pub(super) lite: bool,
     pub(super) fingerprints: Vec<Fingerprint>,
     /// What we are in DTLS.
@@ -42,7 +42,7 @@ impl Remote {
         Some(Self {
             credentials: IceCreds { ufrag: ufrag.to_owned(), pass: pass.to_owned() },
             candidates,
-            mdns: peering.candidates.iter().filter(|text| is_mdns(text)).count() as u32,
+            mdns: mdns_names(peering),
             lite: peering.lite,
             fingerprints: fingerprints(peering),
             role,
@@ -66,11 +66,26 @@ fn is_usable(address: SocketAddr) -> bool {
     !matches!(address.port(), 0 | 9) && !address.ip().is_unspecified() && !address.ip().is_multicast()
 }
 
-/// RFC 8828: the address is hidden behind a name that only the sender's own network resolves.
-fn is_mdns(text: &str) -> bool {
-    text.split_ascii_whitespace()
-        .nth(4)
-        .is_some_and(|address| address.parse::<IpAddr>().is_err() && address.to_ascii_lowercase().ends_with(".local"))
+/// Names that are kept of a description, and the characters of one: browsers have one for each address of theirs.
+const MOST_NAMES: usize = 8;
+const LONGEST_NAME: usize = 64;
+
+/// RFC 8828: addresses are hidden behind names that only the sender's own network resolves.
+fn mdns_names(peering: &Peering<'_>) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for name in peering.candidates.iter().filter_map(|text| mdns_name(text)) {
+        let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(LONGEST_NAME).collect();
+        if names.len() < MOST_NAMES && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+fn mdns_name(text: &str) -> Option<&str> {
+    let address = text.split_ascii_whitespace().nth(4)?;
+    let hidden = address.parse::<IpAddr>().is_err() && address.to_ascii_lowercase().ends_with(".local");
+    hidden.then_some(address)
 }
 
 fn default_of(media: &Media<'_>) -> Option<SocketAddr> {

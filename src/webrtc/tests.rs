@@ -241,7 +241,7 @@ fn a_path_that_works_one_way_only_is_no_pair() {
 }
 
 #[test]
-fn candidates_behind_names_of_mdns_are_counted_and_the_checks_of_their_side_are_enough() {
+fn candidates_behind_names_of_mdns_are_named_and_the_checks_of_their_side_are_enough() {
     let hide = |_: usize, text: String| {
         without_candidates(0, text).replace(
             "a=end-of-candidates",
@@ -255,7 +255,12 @@ fn candidates_behind_names_of_mdns_are_counted_and_the_checks_of_their_side_are_
     let mut world = World::new(|_, _| {});
     world.describe(hide);
     world.run(11 * SECOND);
-    assert_eq!(world.peers[CALLER].fault(), Some(&Fault::NoCandidate { mdns: 1 }));
+    let fault = Fault::NoCandidate { mdns: vec!["1f2a.local".into()] };
+    assert_eq!(world.peers[CALLER].fault(), Some(&fault));
+    assert_eq!(world.peers[CALLER].hidden(), ["1f2a.local"]);
+    let text =
+        "the other side gave no address that can be reached (1 hidden behind mDNS names: 1f2a.local) and sent no check";
+    assert_eq!(fault.to_string(), text);
 }
 
 #[test]

@@ -252,3 +252,25 @@ fn the_tab_that_stays_takes_the_calls_once_the_other_has_signed_out() {
     );
     assert_eq!(world.records.iter().filter(|it| it.is_answered()).count(), 2);
 }
+
+#[test]
+fn a_pool_calls_either_phone_of_an_agent_and_every_call_is_answered_after_two_seconds() {
+    let text = "scenario: test\ntarget: lab.yaml\nactors:\n  first: { transport: wss, account: agents, steps: [register, { answer: { \
+                within: 9s, auto_answer: true, optional: true } }, talk] }\n  second: { transport: wss, account_of: first, when: \
+                first.registered, steps: [register, { answer: { within: 9s, auto_answer: true, optional: true } }, talk] }\n  \
+                customer: { account: agents, when: second.registered, steps: [{ dial: { number: \"{{ first.user }}\" } }, { \
+                talk: { for: 2s } }, hangup] }\nload: { calls: 20 }\n";
+    let lab = format!("{LAB}registrations: {{ rings: random }}\n");
+    let mut world = World::new(compiled(text, &lab));
+    world.run(10 * MINUTE);
+    assert!(world.records.iter().all(|record| record.class == Class::Ok && record.unmet.is_none()));
+    let called = |phone: &str| {
+        let of_phone = world.records.iter().filter(|it| it.call_id.ends_with(phone));
+        of_phone.filter(|it| it.invited).count()
+    };
+    let shares = [called("-first"), called("-second"), called("-customer")];
+    assert_eq!((shares[0] + shares[1], shares[2]), (20, 20));
+    assert!(shares[0] >= 5 && shares[1] >= 5, "both are called: {shares:?}");
+    let customers = world.records.iter().filter(|it| it.call_id.ends_with("-customer"));
+    assert!(customers.map(|it| it.ring_ms.expect("it rang")).all(|ms| (2000.0..2100.0).contains(&ms)));
+}

@@ -17,6 +17,7 @@ use ringfleet::scenario::plan::{Plan, Transport};
 use ringfleet::sip::endpoint;
 use ringfleet::sip::flow::{Flow, Hop, Link, LinkId};
 use ringfleet::sip::{keep_alive, stun};
+use ringfleet::station::side::{News, Order, Told};
 use ringfleet::station::{Channel, LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use ringfleet::units::{Random, Redacted};
 use ringfleet::webrtc::Identity;
@@ -56,6 +57,9 @@ pub(crate) enum Fate {
 
 /// A peer made of what it answers.
 pub(crate) type Script = Box<dyn FnMut(&[u8]) -> Vec<Vec<u8>>>;
+
+/// An application beside the calls, made of what it tells after a while.
+pub(crate) type Application = Box<dyn FnMut(&Order) -> Vec<(Duration, News)>>;
 
 enum Packet {
     Sip { side: Side, flow: Flow, bytes: Vec<u8> },
@@ -109,6 +113,10 @@ pub(crate) struct World {
     pub(crate) max_ports: usize,
     /// Stands in the PBX's place and gives the datagrams that answer one of the callers'.
     pub(crate) script: Option<Script>,
+    /// Answers what callers ask beside their calls.
+    pub(crate) application: Option<Application>,
+    /// What it will have told.
+    tells: BTreeMap<(Instant, u64), Told>,
     /// SIP messages whose first line begins so are lost, this many times.
     pub(crate) drop_next: Vec<(String, usize)>,
     /// Callers send nothing that is wrong.
@@ -300,6 +308,8 @@ impl World {
             refuse_links: None,
             max_ports: usize::MAX,
             script: None,
+            application: None,
+            tells: BTreeMap::new(),
             drop_next: Vec::new(),
             strict: true,
             rewrite_answers: None,
@@ -495,13 +505,17 @@ impl World {
             Some((until, _)) => Some(*until),
             None => self.idle[Side::Callers as usize],
         };
-        callers.into_iter().chain(self.idle[Side::Pbx as usize]).chain(datagram).min()
+        let told = self.tells.keys().next().map(|(at, _)| *at);
+        callers.into_iter().chain(self.idle[Side::Pbx as usize]).chain(datagram).chain(told).min()
     }
 
     fn turn(&mut self) {
         let due = self.under_way.keys().next().is_some_and(|(at, _)| *at <= self.now);
         if self.frozen.as_ref().is_some_and(|(until, _)| *until <= self.now) {
             self.thaw();
+        } else if self.tells.keys().next().is_some_and(|(at, _)| *at <= self.now) {
+            let (_, told) = self.tells.pop_first().expect("one is due");
+            self.callers.handle_side(self.now, told);
         } else if due {
             let (_, packet) = self.under_way.pop_first().expect("one is due");
             match &mut self.frozen {
@@ -616,6 +630,14 @@ impl World {
             Output::Report(Report::Dropped { why: NotBegun::HeldBack, .. }) => self.held_back.push(now - self.start),
             Output::Report(Report::Closed) => self.closed = Some(now - self.start),
             Output::Report(Report::Paused(_)) => {}
+            Output::Report(Report::Side(order)) => {
+                let application = self.application.as_mut().expect("the scenario has an application");
+                for (after, news) in application(&order) {
+                    self.sequence += 1;
+                    let at = now + after;
+                    self.tells.insert((at, self.sequence), Told { seat: order.seat, at, news });
+                }
+            }
             Output::Report(Report::Limit(found)) => self.found.push(*found),
             Output::Report(Report::Second(second)) => self.seconds.push(*second),
             Output::Idle(at) => {

@@ -70,7 +70,9 @@ impl Leg {
             self.interrupt();
             return Flowing::Over;
         }
-        let values = Values { n: tools.n, account: tools.account, others: &others };
+        let captured = self.captured().to_vec();
+        let values =
+            Values { n: tools.n, account: tools.account, others: &others, captured: &captured, password: false };
         let number = target.final_number(&step.number.text.render(&values), step.trunk.as_deref());
         let uri = request_uri(&number, trunk, (target.server.scheme(), &target.domain));
         let dialled = user_of(&uri);

@@ -91,6 +91,7 @@ impl Leg {
         match self.phase {
             Phase::Gathering if self.session.is_some() => self.accept(tools),
             Phase::Gathering => self.handle_port_for_call(tools),
+            Phase::Recovering => self.recover_gathered(tools),
             _ => {}
         }
     }
@@ -245,6 +246,7 @@ impl Leg {
             facts.rungs = Rungs { opened: facts.rungs.opened, ..peer.rungs() };
             facts.fault = facts.fault.take().or_else(|| peer.shortfall(tools.now));
             (facts.relays, facts.servers) = (peer.relays(), peer.server_faults());
+            facts.hidden = peer.hidden().to_vec();
         }
         // Its goodbye goes out before the path is given up.
         let video = self.finish_video(tools);
@@ -258,7 +260,12 @@ impl Leg {
 
 /// The servers of ICE as a peer at this address uses them, and the connections to them. One that has no place of the
 /// address's family is left out.
-fn ice_servers(ice: &Ice, local: SocketAddr, hops: &Hops, links: &mut Links) -> (Vec<webrtc::Server>, Vec<RelayLink>) {
+pub(super) fn ice_servers(
+    ice: &Ice,
+    local: SocketAddr,
+    hops: &Hops,
+    links: &mut Links,
+) -> (Vec<webrtc::Server>, Vec<RelayLink>) {
     let (mut servers, mut connections) = (Vec::new(), Vec::new());
     for server in &ice.servers {
         let Some(number) = hops.number_of(&server.server) else { continue };

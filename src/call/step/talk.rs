@@ -87,6 +87,7 @@ impl Leg {
             Phase::AwaitingCall => self.find_no_call(tools),
             Phase::Ringing => self.answer_now(tools),
             Phase::Checking => self.fail_check(tools),
+            Phase::Asking => self.miss_answer(tools),
             _ => (self.deadline, self.cancel_at) = (None, None),
         }
     }
@@ -118,7 +119,7 @@ impl Leg {
             }
             // The steps after a pause, or after a request that has nothing to do with the call, say whether it was
             // still needed.
-            (Phase::Pausing | Phase::Registering | Phase::Pinging, _) => {}
+            (Phase::Pausing | Phase::Registering | Phase::Pinging | Phase::Asking, _) => {}
             (Phase::Closing | Phase::HangingUp | Phase::Unregistering | Phase::Done, _) => {}
             _ => {
                 self.facts.ended_early = !self.stopping;

@@ -42,31 +42,7 @@ impl Client {
     /// # Errors
     /// [`TlsError`].
     pub fn new(settings: &TlsSettings, lab: Option<&str>) -> Result<Self, TlsError> {
-        let provider = provider();
-        let roots = match &settings.roots {
-            _ if settings.verify == Verify::Nothing => RootCertStore::empty(),
-            Roots::System => system_roots()?,
-            Roots::Given(pem) => given_roots(pem, "the file of `ca`")?,
-            Roots::Lab => given_roots(lab.unwrap_or(""), "the lab")?,
-        };
-        let algorithms = provider.signature_verification_algorithms;
-        let verifier = Verifier { verify: settings.verify, roots: Arc::new(roots), algorithms };
-        let versions: &[_] = match settings.minimum {
-            TlsVersion::V1_2 => &[&TLS13, &TLS12],
-            TlsVersion::V1_3 => &[&TLS13],
-        };
-        let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
-        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
-        let config = match &settings.identity {
-            None => builder.with_no_client_auth(),
-            Some(identity) => {
-                let wrong = |error: rustls::pki_types::pem::Error| TlsError::Identity(error.to_string());
-                let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect();
-                let key = PrivateKeyDer::from_pem_slice(identity.key.reveal().as_bytes()).map_err(wrong)?;
-                let chain = chain.map_err(wrong)?;
-                builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::Identity(error.to_string()))?
-            }
-        };
+        let config = config(settings, lab)?;
         let name = ServerName::try_from(settings.name.clone()).map_err(|_| TlsError::Name(settings.name.clone()))?;
         Ok(Self { config: Arc::new(config), name })
     }
@@ -79,6 +55,35 @@ impl Client {
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         connection.map(|it| Session(it.into())).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
     }
+}
+
+/// What a target says of TLS, whatever server it is towards. `lab` is the CA of the built-in lab.
+pub(in crate::net) fn config(settings: &TlsSettings, lab: Option<&str>) -> Result<ClientConfig, TlsError> {
+    let provider = provider();
+    let roots = match &settings.roots {
+        _ if settings.verify == Verify::Nothing => RootCertStore::empty(),
+        Roots::System => system_roots()?,
+        Roots::Given(pem) => given_roots(pem, "the file of `ca`")?,
+        Roots::Lab => given_roots(lab.unwrap_or(""), "the lab")?,
+    };
+    let algorithms = provider.signature_verification_algorithms;
+    let verifier = Verifier { verify: settings.verify, roots: Arc::new(roots), algorithms };
+    let versions: &[_] = match settings.minimum {
+        TlsVersion::V1_2 => &[&TLS13, &TLS12],
+        TlsVersion::V1_3 => &[&TLS13],
+    };
+    let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions)?;
+    let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier));
+    Ok(match &settings.identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let wrong = |error: rustls::pki_types::pem::Error| TlsError::Identity(error.to_string());
+            let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(identity.chain.as_bytes()).collect();
+            let key = PrivateKeyDer::from_pem_slice(identity.key.reveal().as_bytes()).map_err(wrong)?;
+            let chain = chain.map_err(wrong)?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| TlsError::Identity(error.to_string()))?
+        }
+    })
 }
 
 /// The certificates that this machine trusts: what its administrator adds for the company counts, which a list of

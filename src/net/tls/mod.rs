@@ -14,6 +14,7 @@ use rustls::Connection;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 
 pub use acceptor::{Acceptor, SelfSigned};
+pub(super) use client::config;
 pub use client::{Client, TlsError};
 pub use fault::{describe, is_tls};
 pub use identity::dtls_identity;

@@ -41,7 +41,7 @@ pub(super) fn compile<'d>(
             continue;
         };
         let others = sites.others(site);
-        let scope = Scope { site, others: &others, constants };
+        let scope = Scope { input, site, others: &others, constants };
         let steps = steps::compile(&actor.steps, &scope, at.key("steps"), report);
         let pool = match &override_account {
             Some(account) => {

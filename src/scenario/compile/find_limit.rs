@@ -92,7 +92,8 @@ pub(super) fn compile(
         let site = scope.sites.of(None)?;
         let at = at.key("number");
         let (number, _) = numbers::dialled(&control.number, site, &[], scope.constants, at, report)?;
-        let values = Values { n: 1, account: actor.pool.as_ref().and_then(|pool| pool.accounts.first()), others: &[] };
+        let account = actor.pool.as_ref().and_then(|pool| pool.accounts.first());
+        let values = Values { n: 1, account, ..Values::default() };
         let sent = number.text.render(&values);
         if let Err(refusal) = actor.target.safety.permits(&sent) {
             report.add(at, refusal.to_string(), "");
@@ -147,7 +148,7 @@ fn test_call(
         return None;
     }
     for account in actor.pool.iter().flat_map(|pool| &pool.accounts) {
-        let sent = number.text.render(&Values { n: 1, account: Some(account), others: &[] });
+        let sent = number.text.render(&Values { n: 1, account: Some(account), ..Values::default() });
         if !numbers::is_dialable(&sent) {
             report.add(at, format!("`{sent}` is not a number (account {})", account.user), "");
             return None;

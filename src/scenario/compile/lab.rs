@@ -1,6 +1,7 @@
 //! The lab as a target, and lab files.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +9,12 @@ use super::accounts::users_of;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
 use super::site::Site;
-use super::{Input, codecs, lab_limits, licence, server, session, srtp, websocket};
+use super::{Input, codecs, lab_limits, licence, request, server, session, srtp, websocket};
 use crate::scenario::file::LabFile;
-use crate::scenario::file::lab::{BehaviourFile, FaultFile, LabAccountsFile};
+use crate::scenario::file::lab::{BehaviourFile, FaultFile, LabAccountsFile, LabApplicationFile};
 use crate::scenario::file::step::RejectFile;
 use crate::scenario::file::target::TransportWord;
-use crate::scenario::lab::{Behaviour, Extension, Fault, LAB_PASSWORD, LabPlan, LabTrunk};
+use crate::scenario::lab::{Behaviour, Extension, Fault, LAB_PASSWORD, LabApplication, LabPlan, LabTrunk};
 use crate::scenario::plan::{
     Account, Ice, KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Reject, Roots, Server, Target, TlsSettings,
     Transport, Trunk, Wishes,
@@ -66,6 +67,7 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         opus: Wishes::default(),
         srtp: plan.srtp.clone().unwrap_or_default(),
         ice: Ice::default(),
+        application: Arc::new(request::of_lab(plan.application.is_some())),
         rtp_ports: None,
         trunks,
         pairing_header: Some("X-Ringfleet-Call".into()),
@@ -89,6 +91,19 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         mask_numbers: false,
         lossy,
     }
+}
+
+/// The application beside a lab.
+fn application(file: &LabApplicationFile, at: At<'_>, report: &mut Report) -> LabApplication {
+    let local = SocketAddr::from(([127, 0, 0, 1], 0));
+    let listen = file.listen.as_ref().and_then(|text| {
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            report.add(at.key("listen"), format!("`{text}` is no address to listen at"), "as 127.0.0.1:8080");
+        }
+        parsed
+    });
+    LabApplication { listen: listen.unwrap_or(local), ready_after: file.ready_after.map_or(Duration::ZERO, |it| it.0) }
 }
 
 /// Compiles a lab file; what it leaves out is as in the built-in lab.
@@ -115,6 +130,7 @@ pub(super) fn compile(input: &Input<'_>, file: &LabFile, at: At<'_>, report: &mu
     plan.codecs = codecs::compile(file.media.codecs.as_deref(), at.key("media"), report);
     plan.srtp = srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report);
     let connections = &file.connections;
+    plan.application = file.application.as_ref().map(|file| application(file, at.key("application"), report));
     plan.keeps_calls = connections.keep_calls.map_or(plan.keeps_calls, |period| period.0);
     plan.pings_every = connections.ping_every.map(|period| period.0);
     if plan.pings_every.is_some_and(|every| every < Duration::from_secs(1)) {

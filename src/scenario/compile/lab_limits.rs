@@ -5,7 +5,7 @@ use super::lab::reject_or;
 use crate::scenario::file::lab::LabTrunkFile;
 use crate::scenario::file::limits::{
     BanFile, CallLimitFile, FreesAfter, LabCallsFile, LabRegistrationsFile, OthersFile, PerAorFile, RateLimitFile,
-    SubjectWord,
+    RingsWord, SubjectWord,
 };
 use crate::scenario::lab::{
     Ban, CallLimit, CallLimits, Freed, LabLimit, Meter, Others, Places, RateLimit, RegistrationLimits, Subject,
@@ -53,6 +53,7 @@ pub(super) fn of_registrations(file: &LabRegistrationsFile, at: At<'_>, report: 
         rate: file.rate.as_ref().and_then(|file| rate(file, at.key("rate"), report)),
         per_aor: file.per_aor.as_ref().map(limit),
         per_source: file.per_source.as_ref().map(limit),
+        rings_any: file.rings == RingsWord::Random,
     }
 }
 

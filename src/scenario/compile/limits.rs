@@ -351,9 +351,14 @@ fn numbers(plan: &Plan, actor: &Actor, dial: &Dial, at: At<'_>, report: &mut Rep
     if let Some((message, help)) = unknown_others(plan, actor, dial) {
         return report.add(at, message, help);
     }
+    if dial.number.text.uses_captured() {
+        // What it comes to is checked when it is dialled.
+        return;
+    }
     for (k, (n, account)) in rendered(plan, dial, accounts).enumerate() {
         let others = accounts_at(plan, k);
-        let number = dial.number.text.render(&Values { n, account: Some(account), others: &others });
+        let number =
+            dial.number.text.render(&Values { n, account: Some(account), others: &others, ..Values::default() });
         if !is_dialable(&number) {
             let who = if dial.number.text.uses_index() {
                 format!("attempt {n}")

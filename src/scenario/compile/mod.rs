@@ -20,6 +20,7 @@ mod licence;
 mod limits;
 mod load;
 mod numbers;
+mod request;
 mod safety;
 mod secret;
 mod server;
@@ -76,15 +77,22 @@ pub struct Compiled {
 }
 
 /// Values of `variables:`, after `--set`.
+#[derive(Clone)]
 pub(crate) struct Constants<'a> {
     values: &'a BTreeMap<String, super::file::scalar::Digits>,
     /// The actors in the order of the file, to name their accounts.
     actors: Vec<String>,
+    /// What earlier steps of the same actor keep.
+    captured: Vec<String>,
 }
 
 impl Constants<'_> {
     fn get(&self, name: &str) -> Option<String> {
         self.values.get(name).map(|value| value.0.clone())
+    }
+
+    fn is_captured(&self, name: &str) -> bool {
+        self.captured.iter().any(|captured| captured == name)
     }
 
     fn has_actor(&self, name: &str) -> bool {
@@ -116,7 +124,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         return None;
     };
     let sites = sites::load(input, &file, at, report);
-    let constants = Constants { values: &file.variables, actors: actors::names(&file, at) };
+    let constants = Constants { values: &file.variables, actors: actors::names(&file, at), captured: Vec::new() };
     let (mut actors, mut places) = actors::compile(input, &file, &sites, &constants, at, report);
     let seed = load::seed(file.load.as_ref());
     // With a mistake in an actor, who goes with whom is not known.

@@ -59,7 +59,8 @@ fn unknown<'s>(name: &str, sites: impl Iterator<Item = &'s Site>, at: At<'_>, re
 
 /// A text with its constants put in.
 pub(super) fn template(digits: &Digits, constants: &Constants<'_>, at: At<'_>, report: &mut Report) -> Option<Text> {
-    match Text::parse(&digits.0, &|name| constants.get(name), &|name| constants.has_actor(name)) {
+    let (actor, captured) = (|name: &str| constants.has_actor(name), |name: &str| constants.is_captured(name));
+    match Text::parse(&digits.0, &|name| constants.get(name), &actor, &captured) {
         Ok(text) => Some(text),
         Err(error) => {
             report.add(at, error.to_string(), "");

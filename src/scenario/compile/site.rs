@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::doc::{At, Report};
 use super::numbers::is_dialable;
 use super::ways::{SERVER_FORM, check_scheme, servers, transport};
-use super::{Input, accounts, codecs, headers, ice, safety, server, session, srtp, tls, websocket};
+use super::{Input, accounts, codecs, headers, ice, request, safety, server, session, srtp, tls, websocket};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::TargetFile;
 use crate::scenario::file::target::{LargeRequestsWord, SipFile, SocketsWord, TransportWord, TrunkFile};
@@ -93,6 +93,7 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         opus: codecs::opus(file.media.codecs.as_deref(), file.media.opus, at.key("media"), report),
         srtp: srtp::compile(file.media.srtp, file.media.crypto.as_deref(), at.key("media"), report).unwrap_or_default(),
         ice: ice::compile(input, &file.media, at.key("media"), report),
+        application: Arc::new(request::application(input, file.application.as_ref(), at.key("application"), report)),
         rtp_ports: rtp_ports(file, at.key("media").key("rtp_ports"), report),
         trunks,
         pairing_header: sip.pairing_header.clone(),

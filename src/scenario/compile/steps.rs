@@ -6,11 +6,12 @@ use super::doc::{At, Report};
 use super::lab::reject;
 use super::session::{extensions, means};
 use super::site::{Site, check_trunk};
-use super::{Constants, agent, headers, length, numbers, video};
+use super::{Constants, Input, agent, headers, length, numbers, request, video};
 use crate::record::Party;
 use crate::scenario::file::scalar::Digits;
 use crate::scenario::file::step::{
-    AnswerFile, CheckFile, DialFile, HoldWord, MediaWord, OutcomeFile, PartyWord, RawFile, SendWord, StepFile,
+    AnswerFile, AutoAnswerFile, CheckFile, DialFile, HoldWord, MediaWord, OutcomeFile, PartyWord, RawFile, SendWord,
+    StepFile,
 };
 use crate::scenario::plan::{
     Answer, Check, Dial, Direct, Disturbance, MediaMode, Options, Outcome, RawText, Register, Retry, Send, Step, Talk,
@@ -20,6 +21,7 @@ use crate::units::Period;
 
 /// What steps are compiled against.
 pub(super) struct Scope<'s> {
+    pub(super) input: &'s Input<'s>,
     pub(super) site: &'s Site,
     /// The other targets of the scenario: their hotlines can be dialled by name.
     pub(super) others: &'s [&'s Site],
@@ -28,7 +30,16 @@ pub(super) struct Scope<'s> {
 
 /// The steps of an actor.
 pub(super) fn compile(steps: &[StepFile], scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> Vec<Step> {
-    steps.iter().enumerate().filter_map(|(index, file)| step(file, scope, at.index(index), report)).collect()
+    let mut constants = scope.constants.clone();
+    let mut compiled = Vec::new();
+    for (index, file) in steps.iter().enumerate() {
+        let scope = Scope { constants: &constants, ..*scope };
+        compiled.extend(step(file, &scope, at.index(index), report));
+        if let StepFile::Request(file) = file {
+            constants.captured.extend(file.capture.keys().cloned());
+        }
+    }
+    compiled
 }
 
 fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> Option<Step> {
@@ -76,6 +87,7 @@ fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
         StepFile::Sleep(file) => agent::away(Disturbance::Sleep, file, at.key("sleep"), report),
         StepFile::Offline(file) => agent::away(Disturbance::Offline, file, at.key("offline"), report),
         StepFile::Throttled(file) => Step::Throttle(file.lasts.0),
+        StepFile::Request(file) => Step::Request(Box::new(request::request(file, scope, at.key("request"), report)?)),
     })
 }
 
@@ -156,12 +168,31 @@ fn answer(file: &AnswerFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report)
         within: period(file.within, 60),
         optional: file.optional,
         ring: file.ring.unwrap_or(true),
-        after: period(file.after, 0),
+        after: answers_after(file, at, report),
         reject: file.reject.as_ref().map(reject),
         media: media(file.media),
         video: video::of_call(file.video.as_ref(), file.media, at.key("video"), report),
         direction: direction(file.media),
     }
+}
+
+/// What a web phone waits for that answers by itself.
+const AUTO_ANSWER: Duration = Duration::from_secs(2);
+
+fn answers_after(file: &AnswerFile, at: At<'_>, report: &mut Report) -> Duration {
+    let by_itself = match file.auto_answer {
+        None | Some(AutoAnswerFile::Said(false)) => return period(file.after, 0),
+        Some(AutoAnswerFile::Said(true)) => AUTO_ANSWER,
+        Some(AutoAnswerFile::After(after)) => after.0,
+    };
+    if file.after.is_some() {
+        report.add(at.name("auto_answer"), "`after` and `auto_answer` are both given", "keep one of the two");
+    }
+    if file.reject.is_some() {
+        let help = "leave one of the two out; a refusal may wait as `after: 2s` says";
+        report.add(at.name("auto_answer"), "a call that is refused is not answered by itself", help);
+    }
+    by_itself
 }
 
 /// What a request's outcome must be.
@@ -230,7 +261,7 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
                 registered = true;
                 continue;
             }
-            StepFile::Wait(_) | StepFile::Options(_) | StepFile::Throttled(_) => continue,
+            StepFile::Wait(_) | StepFile::Options(_) | StepFile::Throttled(_) | StepFile::Request(_) => continue,
             StepFile::NetworkChange(_) => ("network_change", true),
             StepFile::Reload(_) => ("reload", !registered && !dialled),
             StepFile::Frozen(_) => ("frozen", !registered && !dialled),

@@ -15,11 +15,11 @@ use crate::units::Secret;
 
 /// The part of a file that speaks of TLS.
 pub(super) struct TlsFile<'f> {
-    ca: &'f Option<String>,
-    cert: &'f Option<String>,
-    key: &'f Option<String>,
-    tls_min: &'f Option<Digits>,
-    verify: Verify,
+    pub(super) ca: &'f Option<String>,
+    pub(super) cert: &'f Option<String>,
+    pub(super) key: &'f Option<String>,
+    pub(super) tls_min: &'f Option<Digits>,
+    pub(super) verify: Verify,
 }
 
 impl<'f> From<&'f SipFile> for TlsFile<'f> {

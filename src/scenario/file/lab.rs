@@ -53,9 +53,23 @@ pub struct LabFile {
     /// What it does about the connections of others. Default: a call ends with its connection, and none is pinged.
     #[serde(default)]
     pub connections: LabConnectionsFile,
+    /// An application beside the lab, that its agents sign in to: for `request` steps. Default: none.
+    pub application: Option<LabApplicationFile>,
     /// What is out of order; of several that a call meets the first counts. Default: nothing.
     #[serde(default)]
     pub faults: Vec<FaultFile>,
+}
+
+/// `application` of a lab: `POST /sign-in`, `GET` and `PUT /state`, `POST /sign-out`, and the same over a WebSocket at
+/// `/events`, which tells every change of state.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(title = "application")]
+pub struct LabApplicationFile {
+    /// Where it listens. Default: 127.0.0.1:0, a free port.
+    pub listen: Option<String>,
+    /// How long an agent who wants to be ready is not yet. Default: 0s.
+    pub ready_after: Option<Period>,
 }
 
 /// Something that is out of order. Calls that all fields given fit meet it; calls that are up go on.

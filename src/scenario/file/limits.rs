@@ -117,6 +117,20 @@ pub struct LabRegistrationsFile {
     pub per_aor: Option<PerAorFile>,
     /// Contacts that come from one IP address.
     pub per_source: Option<PerAorFile>,
+    /// Which of several contacts of one account a call goes to. Default: newest.
+    pub rings: RingsWord,
+}
+
+/// Which of several contacts of one account a call goes to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(title = "rings")]
+pub enum RingsWord {
+    /// The one that was registered or refreshed last.
+    #[default]
+    Newest,
+    /// Any, by the lab's seed, as where an agent has a phone at each gateway of a pool.
+    Random,
 }
 
 /// Contacts of one address of record, or from one IP address.

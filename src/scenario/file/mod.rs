@@ -8,6 +8,7 @@ pub mod length;
 pub mod limits;
 pub mod load;
 pub mod notify;
+pub mod request;
 pub mod scalar;
 pub mod scenario;
 pub mod session;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::agent::{AwayFile, NetworkChangeFile, ReloadFile, ThrottledFile};
 use super::length::LengthFile;
+use super::request::RequestFile;
 use super::scalar::{Digits, OneOrMany};
 use super::session::{MeansWord, ReliableWord, SessionTimerFile};
 use super::video::{VideoFile, VideoStepFile};
@@ -69,6 +70,9 @@ pub enum StepFile {
     /// From here on the page is in the background, where browsers let its timers fire once a minute only: answering by
     /// itself and asking again come late. The next steps follow at once.
     Throttled(ThrottledFile),
+    /// Ask something of the application that the agent works in: one HTTP request with a JSON answer, or a JSON message over a
+    /// WebSocket that stays open for the agent. For signing in and out, and for being ready or not.
+    Request(Box<RequestFile>),
 }
 
 /// Steps of which nothing has to be said may be written as a bare word.
@@ -208,8 +212,11 @@ pub struct AnswerFile {
     pub optional: bool,
     /// Whether 180 is sent. Default: true.
     pub ring: Option<bool>,
-    /// Time between the INVITE and the final response, default 0s. Web phones that answer by themselves wait for about 2s.
+    /// Time between the INVITE and the final response, default 0s.
     pub after: Option<Period>,
+    /// The agent's phone answers by itself: `true` after 2s, as web phones do that are called by a queue, or after the time
+    /// written. Default: false.
+    pub auto_answer: Option<AutoAnswerFile>,
     /// Refuse with this instead of answering.
     pub reject: Option<RejectFile>,
     /// `none`: audio is answered, but not one packet is sent. `recvonly`, `inactive`: what is answered without a microphone.
@@ -223,6 +230,17 @@ pub struct AnswerFile {
     pub reliable: Option<ReliableWord>,
     /// Session timer (RFC 4028). Default: as in the target's `sip:`.
     pub session_timer: Option<SessionTimerFile>,
+}
+
+/// Whether a phone answers by itself, and after how long.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+#[schemars(title = "auto_answer")]
+pub enum AutoAnswerFile {
+    /// After 2s, or not at all.
+    Said(bool),
+    /// After this time.
+    After(Period),
 }
 
 /// A refusal that we send.

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::request::ApplicationFile;
 use super::scalar::{Digits, OneOrMany};
 use super::session::{ReliableWord, SessionTimerFile};
 use crate::units::Period;
@@ -30,6 +31,8 @@ pub struct TargetFile {
     /// Audio.
     #[serde(default)]
     pub media: MediaFile,
+    /// The application that its agents work in, for `request` steps. Default: every `request` writes its whole URL.
+    pub application: Option<ApplicationFile>,
     /// Pools of accounts by name.
     #[serde(default)]
     pub accounts: BTreeMap<String, AccountsFile>,

@@ -132,6 +132,8 @@ pub struct RegistrationLimits {
     pub per_aor: Option<LabLimit>,
     /// Contacts that come from one IP address.
     pub per_source: Option<LabLimit>,
+    /// Of several contacts of one account any is called, by the seed, and not the newest.
+    pub rings_any: bool,
 }
 
 /// A licence for devices registered at the same time.

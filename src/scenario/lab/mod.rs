@@ -4,6 +4,7 @@
 mod faults;
 mod limits;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use faults::Fault;
@@ -47,8 +48,19 @@ pub struct LabPlan {
     pub keeps_calls: Duration,
     /// How often connections of WebSocket are pinged; one that does not answer is closed. `None`: none is.
     pub pings_every: Option<Duration>,
+    /// The application beside it.
+    pub application: Option<LabApplication>,
     /// What is out of order. The first that fits a call counts.
     pub faults: Vec<Fault>,
+}
+
+/// An application that agents sign in to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LabApplication {
+    /// Where it listens.
+    pub listen: SocketAddr,
+    /// How long an agent who wants to be ready is not yet.
+    pub ready_after: Duration,
 }
 
 /// A number of the lab and what it does.
@@ -188,6 +200,7 @@ impl Default for LabPlan {
             challenge: true,
             keeps_calls: Duration::ZERO,
             pings_every: None,
+            application: None,
             speaks: Extensions {
                 timer: SessionTimer { expires: Some(SESSION_EXPIRES), ..SessionTimer::default() },
                 ..Extensions::default()

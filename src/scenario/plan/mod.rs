@@ -29,10 +29,12 @@ use super::text::{Text, Values};
 mod agent;
 mod each;
 mod server;
+mod side;
 
 pub use agent::{Disturb, Disturbance};
 pub use each::{Each, WantedOutcome};
 pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
+pub use side::{Application, Base, Method, Reply, Request, Template, Via};
 
 /// One run's worth of work.
 #[derive(Clone, Debug)]
@@ -102,6 +104,24 @@ impl Plan {
             _ => false,
         };
         self.kinds.is_some() || self.load.is_random() || self.actors.iter().flat_map(|actor| &actor.steps).any(is_drawn)
+    }
+
+    /// The application of the lab is served at this URL.
+    pub fn serve_application(&mut self, url: &str) {
+        let served = Arc::new(Application { base: Base::Url(Secret::new(url)), ..Application::default() });
+        for actor in &mut self.actors {
+            if matches!(actor.target.application.base, Base::Lab) {
+                Arc::make_mut(&mut actor.target).application = Arc::clone(&served);
+            }
+            for step in &mut actor.steps {
+                match step {
+                    Step::Request(request) if matches!(request.access.base, Base::Lab) => {
+                        request.access = Arc::clone(&served);
+                    }
+                    _ => {}
+                }
+            }
+        }
     }
 
     /// Whether an expectation speaks of audio heard: then the far end is one that sends our reference audio.
@@ -256,6 +276,8 @@ pub enum Step {
     Disturb(Disturb),
     /// Timers of the agent's page fire once a minute only, for so long.
     Throttle(Duration),
+    /// Ask something of the application that the agent works in.
+    Request(Box<Request>),
 }
 
 /// `register`.
@@ -584,6 +606,8 @@ pub struct Target {
     pub srtp: Srtp,
     /// Servers of STUN and TURN, where audio is WebRTC's.
     pub ice: Ice,
+    /// The application that its agents work in.
+    pub application: Arc<Application>,
     /// RTP ports, first and last; `None` lets the system choose.
     pub rtp_ports: Option<(u16, u16)>,
     /// Trunks by label.

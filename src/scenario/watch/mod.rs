@@ -202,11 +202,16 @@ impl Check {
             let account = account.zip(pool).and_then(|(account, pool)| pool.accounts.get(account));
             for step in &actor.steps {
                 let Step::Dial(dial) = step else { continue };
+                if dial.number.text.uses_captured() {
+                    continue;
+                }
                 let number = match account {
                     Some(account) => {
                         let render = |n: u8| {
                             let others = accounts_at(&self.plan, n.into());
-                            dial.number.text.render(&Values { n: n.into(), account: Some(account), others: &others })
+                            let values =
+                                Values { n: n.into(), account: Some(account), others: &others, ..Values::default() };
+                            dial.number.text.render(&values)
                         };
                         Some(render(1)).filter(|number| *number == render(2))
                     }

@@ -4,9 +4,9 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
-use super::{Pending, Place, Streams};
+use super::{Pending, Place, RelayLink, Streams};
 use crate::station::PortId;
-use crate::webrtc::Credentials;
+use crate::webrtc::Relocation;
 
 impl<O: Copy> Streams<O> {
     /// Gives a stream another pair of sockets, as after a change of the network: the old pair is closed, and what comes in
@@ -17,17 +17,25 @@ impl<O: Copy> Streams<O> {
         self.out.push_back(Pending::Open { port, range, local });
     }
 
-    /// A stream has its other pair of sockets, at this address: where it is one of WebRTC, ICE begins anew there.
-    pub fn relocated(
-        &mut self,
-        now: Instant,
-        port: PortId,
-        (local, public): (SocketAddr, Option<SocketAddr>),
-        credentials: impl FnOnce() -> Credentials,
-    ) {
+    /// A stream has its other pair of sockets: where it is one of WebRTC, ICE begins anew there, and its servers are asked from
+    /// there, over other connections.
+    pub fn relocated(&mut self, now: Instant, port: PortId, there: impl FnOnce() -> (Relocation, Vec<RelayLink>)) {
+        let seed = self.random.next_u64();
         let place = self.places.get_mut(port.0 as usize);
-        let Some(Place { peer: Some(peer), session, video, .. }) = place else { return };
-        peer.relocate(local, public, credentials());
+        let Some(Place { peer: Some(peer), session, video, relays, generation, .. }) = place else { return };
+        let (there, links) = there();
+        peer.relocate(now, there, seed);
+        // Connections to servers were of the old network too.
+        for (_, link, _) in std::mem::take(relays) {
+            if self.relays.remove(&link).is_some() {
+                self.out.push_back(Pending::CloseLink(link));
+            }
+        }
+        for link in links {
+            relays.push((link.by, link.link, link.remote));
+            self.relays.insert(link.link, (port.0, *generation, link.by));
+            self.out.push_back(Pending::OpenLink(link));
+        }
         if let Some(session) = session {
             let nowhere = SocketAddr::from(([0; 4], 0));
             session.set_remote(nowhere, nowhere, now);

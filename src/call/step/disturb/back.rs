@@ -7,13 +7,14 @@ use super::Stage;
 use crate::call::hushed::Manner;
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
-use crate::call::step::media::credentials;
+use crate::call::step::media::{credentials, ice_servers};
 use crate::call::step::register::binding_of;
 use crate::scenario::plan::{Dial, Disturbance, Step};
 use crate::sip::exchange::Cause;
 use crate::sip::flow::{Flow, LinkId};
 use crate::sip::message::Message;
 use crate::sip::session::Means;
+use crate::webrtc::{Peer, Relocation};
 
 impl Leg {
     /// The connection is gone that it was to come back over.
@@ -156,11 +157,27 @@ impl Leg {
         let Some(port) = self.port else { return };
         let public = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let public = public.map(|ip| SocketAddr::new(ip, local.port()));
-        let key_source = &mut *tools.key_source;
-        tools.streams.relocated(tools.now, port, (local, public), || credentials(key_source));
+        let Tools { key_source, hops, links, .. } = tools;
+        let ice = &tools.actor.target.ice;
+        tools.streams.relocated(tools.now, port, || {
+            let (servers, connections) = ice_servers(ice, local, hops, links);
+            (Relocation { local, public, credentials: credentials(key_source), servers }, connections)
+        });
         self.mute(tools, false);
+        // The offer says where we are, which servers have yet to tell.
+        if tools.streams.peer(port).is_some_and(Peer::is_gathering) {
+            return self.deadline = None;
+        }
         let flowing = self.offer_anew(tools);
         self.go_on(tools, flowing);
+    }
+
+    /// Servers have told where we are now.
+    pub(in crate::call) fn recover_gathered(&mut self, tools: &mut Tools<'_>) {
+        if self.is_at(Stage::Call) {
+            let flowing = self.offer_anew(tools);
+            self.go_on(tools, flowing);
+        }
     }
 
     fn offer_anew(&mut self, tools: &mut Tools<'_>) -> Flowing {
