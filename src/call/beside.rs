@@ -135,7 +135,8 @@ impl Callers {
     fn report_beside(&mut self, identity: Identity, facts: &Facts, owner: u64) {
         let record = CallRecord::new(identity, facts, MediaFigures::default(), &self.config.anchor);
         let registration = RegistrationRecord::of(&record, facts);
-        let finished = Finished { record, registration, primary: false, beside: true, owner };
+        let answered = self.hops.any_answered();
+        let finished = Finished { record, registration, primary: false, beside: true, owner, answered };
         self.reports.push_back(Report::Finished(Box::new(finished)));
     }
 

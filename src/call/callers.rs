@@ -122,6 +122,8 @@ pub struct Finished {
     pub beside: bool,
     /// Under which the evidence keeps its messages.
     pub owner: u64,
+    /// A server has answered something by then, whether to this leg or to another of the same worker.
+    pub answered: bool,
 }
 
 /// A leg of which the figures are enough.
@@ -158,6 +160,8 @@ pub struct Progress {
     pub most_registered: u64,
     /// Refreshes of them that were accepted.
     pub refreshes: u64,
+    /// A server has answered something.
+    pub answered: bool,
 }
 
 impl std::iter::Sum for Progress {
@@ -173,6 +177,7 @@ impl std::iter::Sum for Progress {
             standing: sum.standing + one.standing,
             most_registered: sum.most_registered + one.most_registered,
             refreshes: sum.refreshes + one.refreshes,
+            answered: sum.answered || one.answered,
         })
     }
 }
@@ -356,7 +361,8 @@ impl Callers {
     /// How far the station is.
     pub fn progress(&self) -> Progress {
         let media = self.streams.counts();
-        Progress { media_legs: media.started, media_sampled: media.watched, ..self.progress }
+        let answered = self.hops.any_answered();
+        Progress { media_legs: media.started, media_sampled: media.watched, answered, ..self.progress }
     }
 
     /// What belonged to nobody.

@@ -105,7 +105,8 @@ impl Callers {
             record.unmet = leg.unmet;
             record.as_expected = leg.as_expected;
             let registration = RegistrationRecord::of(&record, &leg.facts);
-            let finished = Finished { record, registration, primary, beside: false, owner };
+            let answered = self.hops.any_answered();
+            let finished = Finished { record, registration, primary, beside: false, owner, answered };
             self.reports.push_back(Report::Finished(Box::new(finished)));
         }
     }

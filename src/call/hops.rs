@@ -26,6 +26,7 @@ pub(super) struct Hops {
     fails_over: bool,
     /// Retry-After is heeded.
     patient: bool,
+    answered: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +78,12 @@ impl Hops {
         let places =
             |hops: Vec<Hop>| hops.into_iter().map(|hop| Place { hop, state: State::Well, no_tcp: None }).collect();
         let servers = servers.into_iter().map(|(server, hops)| (server, places(hops))).collect();
-        Self { servers, fails_over, patient }
+        Self { servers, fails_over, patient, answered: false }
+    }
+
+    /// Whether any of them has answered something so far.
+    pub(super) fn any_answered(&self) -> bool {
+        self.answered
     }
 
     /// The number of a server; `None` where nobody looked it up.
@@ -225,6 +231,7 @@ impl Way {
     /// The place that was chosen has answered.
     pub(super) fn note_answer(&mut self, hops: &mut Hops) {
         self.answered = true;
+        hops.answered = true;
         if let Some(hop) = self.hop {
             hops.note(self.server, hop, State::Well);
         }

@@ -41,7 +41,7 @@ pub(super) enum Command {
         /// Override a variable, an account or a value: KEY=VALUE, as load.calls=10.
         #[arg(long, value_parser = key_value, value_name = "KEY=VALUE")]
         set: Vec<(String, String)>,
-        /// Reach the servers as well: DNS, TCP, TLS, WebSocket, OPTIONS and, where a scenario names the account, REGISTER.
+        /// Reach the servers as well: DNS, TCP, TLS and its certificate's end, WebSocket, OPTIONS, STUN, TURN and, where a scenario names the account, REGISTER.
         /// Nothing is dialled. Exit code 4 where one is not reached.
         #[arg(long)]
         live: bool,

@@ -1,16 +1,19 @@
-//! `ringfleet check --live FILE...`: the servers of the files, reached step by step: DNS, TCP, TLS, the upgrade to WebSocket,
-//! OPTIONS, the STUN and TURN servers that a target names and, where a scenario says with which account, REGISTER. Nothing is
-//! dialled.
+//! `ringfleet check --live FILE...`: the servers of the files, reached step by step: DNS, TCP, TLS and until when its certificate
+//! holds, the upgrade to WebSocket, OPTIONS, the STUN and TURN servers that a target names and, where a scenario says with
+//! which account, REGISTER. Nothing is dialled.
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::run::{addresses, security};
 use super::session::run_id;
 use crate::engine::{Lab, Names, Settings, Told, Workers};
-use crate::net::tls::dtls_identity;
+use crate::net::dialer::Dialer;
+use crate::net::tls::{self, dtls_identity};
 use crate::net::{clock, ice};
 use crate::pace::Load;
 use crate::reactor::Security;
@@ -23,6 +26,10 @@ use crate::webrtc::{self, Credentials};
 
 /// A server that says nothing is given up after this: Timer F (RFC 3261 §17.1.2.2), and a connection's time before it.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// How long each step of a look at a certificate may take.
+const LOOK: Duration = Duration::from_secs(5);
+/// A certificate that ends in fewer days is told to be renewed.
+const RENEW_DAYS: i64 = 14;
 /// Expiry of the binding that is made and removed, seconds.
 const EXPIRES: u32 = 60;
 
@@ -87,9 +94,15 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
         return failed(out, "options", Class::Unknown.name(), "the attempt came to nothing");
     };
     let steps = [("tcp", record.tcp_ms), ("tls", record.tls_ms), ("ws upgrade", record.ws_upgrade_ms)];
+    let mut holds = true;
     for (name, took) in steps {
-        if let Some(took) = took {
-            passed(out, name, took, "")?;
+        let Some(took) = took else { continue };
+        passed(out, name, took, "")?;
+        let place = servers.iter().position(|(server, _)| name == "tls" && *server == actor.target.server);
+        if let Some((hops, dialer)) = place.and_then(|at| Some((&servers[at].1, security.servers.get(at)?)))
+            && let Some(hop) = hops.iter().find(|hop| hop.transport.is_secure())
+        {
+            holds = certificate(out, hop, dialer)?;
         }
     }
     let reason = record.reason.as_deref().unwrap_or_default();
@@ -108,16 +121,16 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
     let whole = record.started_at.map(|started| record.ended_at.duration_since(started).as_secs_f64() * 1e3);
     let took = whole.unwrap_or_default() - record.connect_ms.unwrap_or_default();
     passed(out, "options", took.max(0.0), &record.code.map_or_else(String::new, |code| format!("{code} {reason}")))?;
-    let servers_of_ice = climb_to_relays(actor, (&servers, &security), out)?;
+    let well = climb_to_relays(actor, (&servers, &security), out)? && holds;
     if actor.pool.is_none() {
-        return Ok(servers_of_ice);
+        return Ok(well);
     }
     let register = Register { expires: EXPIRES, retry: None, expect: None };
     match attempt(&settings(plan_of(plan, actor, Step::Register(register)))) {
         Some(record) if record.class == Class::Ok => {
             let who = record.account.as_deref().unwrap_or_default();
             passed(out, "register", record.rrd_ms.unwrap_or_default(), who)?;
-            Ok(servers_of_ice)
+            Ok(well)
         }
         Some(record) => {
             let reason = record.reason.as_deref().unwrap_or_default();
@@ -163,7 +176,10 @@ fn climb_to_relays(
         let of_way = if hop.transport.is_reliable() { &mut connection } else { &mut udp };
         *of_way = Some(asked.is_ok() || *of_way == Some(true));
         match asked {
-            Ok(took) => passed(out, rung, took.as_secs_f64() * 1e3, &server.uri)?,
+            Ok(took) => {
+                passed(out, rung, took.as_secs_f64() * 1e3, &server.uri)?;
+                well &= certificate(out, &hop, &dialer)?;
+            }
             Err(text) => well = failed(out, rung, Class::MediaNoRelay.name(), &text)?,
         }
     }
@@ -173,6 +189,39 @@ fn climb_to_relays(
         return failed(out, "udp", Class::MediaFirewallBlocked.name(), text);
     }
     Ok(well)
+}
+
+/// Looks until when the certificate of a server of TLS holds. Whether it does now; nothing is told where there is no TLS.
+fn certificate(out: &mut impl Write, hop: &Hop, dialer: &Dialer) -> io::Result<bool> {
+    let begun = clock::now();
+    let Some(end) = dialer.certificate_end(hop, LOOK) else { return Ok(true) };
+    let took = clock::now().saturating_duration_since(begun);
+    match end.map(|end| Validity::of(end, clock::timestamp())) {
+        Ok(Validity::Long(text)) => passed(out, "certificate", took.as_secs_f64() * 1e3, &text).map(|()| true),
+        Ok(Validity::Short(text)) => writeln!(out, "    certificate SOON: {text}").map(|()| true),
+        Ok(Validity::Over(text)) => failed(out, "certificate", Class::TransportTls.name(), &text),
+        Err(error) => failed(out, "certificate", Class::TransportTls.name(), &tls::describe(&error)),
+    }
+}
+
+/// How long a certificate still holds, in words.
+#[derive(Debug, PartialEq, Eq)]
+enum Validity {
+    Long(String),
+    Short(String),
+    Over(String),
+}
+
+impl Validity {
+    fn of(end: Timestamp, now: Timestamp) -> Self {
+        let (day, days) = (end.strftime("%Y-%m-%d"), end.duration_since(now).as_hours() / 24);
+        match days {
+            // One that is over passes TLS where the target says `insecure: true`.
+            _ if end <= now => Self::Over(format!("it has expired, on {day}")),
+            ..RENEW_DAYS => Self::Short(format!("it expires on {day}, in {days} days; renew it")),
+            _ => Self::Long(format!("until {day}")),
+        }
+    }
 }
 
 /// One attempt of one step, by the server of an actor.
@@ -218,4 +267,22 @@ fn passed(out: &mut impl Write, rung: &str, took_ms: f64, more: &str) -> io::Res
 fn failed(out: &mut impl Write, rung: &str, class: &str, reason: &str) -> io::Result<bool> {
     writeln!(out, "    {rung:<11} FAILED: {class}: {reason}")?;
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_is_told_to_be_renewed_two_weeks_before_its_end() {
+        let of = |end: &str| {
+            let now = "2026-01-01T12:00:00Z".parse().expect("a time");
+            Validity::of(end.parse().expect("a time"), now)
+        };
+        assert_eq!(of("2026-01-15T12:00:00Z"), Validity::Long("until 2026-01-15".into()));
+        let short = |text: &str| Validity::Short(text.into());
+        assert_eq!(of("2026-01-15T11:59:59Z"), short("it expires on 2026-01-15, in 13 days; renew it"));
+        assert_eq!(of("2026-01-01T12:00:01Z"), short("it expires on 2026-01-01, in 0 days; renew it"));
+        assert_eq!(of("2026-01-01T12:00:00Z"), Validity::Over("it has expired, on 2026-01-01".into()));
+    }
 }

@@ -14,7 +14,7 @@ use crossterm::terminal::{self, BeginSynchronizedUpdate, Clear, ClearType, EndSy
 
 use crate::net::clock;
 use crate::record::CallRecord;
-use crate::report::{SinkCounts, SinkReport, Snapshot, Summary, screen};
+use crate::report::{SinkCounts, SinkReport, Snapshot, Summary, Verdict, screen};
 use crate::scenario::plan::Plan;
 
 /// Time between two drawings on a terminal.
@@ -121,7 +121,8 @@ impl Screen {
         self.drawn = lines.iter().map(|line| screen::length(line)).collect();
     }
 
-    /// What the run came to. That results are lost or wait is said to whoever wants to hear nothing else, too.
+    /// What the run came to. That results are lost or wait, and that nothing can be said of the target, is said to whoever
+    /// wants to hear nothing else, too.
     pub(super) fn end(&mut self, summary: &Summary, folder: &Path) {
         for sink in &summary.sinks {
             if let Some(trouble) = trouble_of(sink, folder) {
@@ -130,8 +131,10 @@ impl Screen {
             }
         }
         if self.quiet {
-            if let Some(error) = &summary.generator.health.unwritten {
-                eprintln!("ringfleet: results could not be kept, so the run was ended: {error}");
+            match (&summary.generator.health.unwritten, summary.verdict) {
+                (Some(error), _) => eprintln!("ringfleet: results could not be kept, so the run was ended: {error}"),
+                (None, Verdict::NotStarted | Verdict::GeneratorLimited) => eprintln!("ringfleet: {}", summary.headline),
+                _ => {}
             }
             return;
         }

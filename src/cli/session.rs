@@ -316,12 +316,12 @@ impl<'a> Session<'a> {
     }
 
     fn finish_attempt(&mut self, finished: Finished, files: Option<&[File]>) {
-        let Finished { record, registration, primary, beside, .. } = finished;
+        let Finished { record, registration, primary, beside, answered, .. } = finished;
         self.screen.finished(&record);
         if beside {
             return self.results.beside(record, registration.as_ref(), files);
         }
-        self.look_for_dead_target(&record);
+        self.look_for_dead_target(&record, answered);
         self.add(&record.outcome(), primary);
         if !record.warm_up {
             self.checker.add(&record);
@@ -346,8 +346,10 @@ impl<'a> Session<'a> {
     }
 
     /// The first attempt tells that nobody is there: the run has not started, and goes no further (exit code 4).
-    fn look_for_dead_target(&mut self, record: &CallRecord) {
-        let first = self.tally.legs().attempted + self.warm_up.legs().attempted == 0;
+    fn look_for_dead_target(&mut self, record: &CallRecord, answered: bool) {
+        // The first to end may be one that failed while those before it are in their calls.
+        let answered = answered || self.sum().answered;
+        let first = !answered && self.tally.legs().attempted + self.warm_up.legs().attempted == 0;
         // A connection that breaks after its INVITE was one: somebody is there, and the next call may fare better.
         let connected = record.invited && record.transport.as_deref().is_some_and(|transport| transport != "udp");
         if first && !connected && record.is_unreachable() {

@@ -2,6 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::stream::Above;
 use super::tls::{Client, TlsError};
@@ -29,6 +32,18 @@ impl Dialer {
             || hops.is_empty() && (server.sips || server.transport.is_some_and(secure));
         let tls = wanted.then(|| Client::new(&server.tls, lab)).transpose()?;
         Ok(Self { tls, web: server.web.clone(), raw: server.turn })
+    }
+
+    /// Until when the certificate holds that the server shows there; `None` where that is without TLS. Blocks, `within` for each
+    /// step.
+    pub fn certificate_end(&self, hop: &Hop, within: Duration) -> Option<io::Result<Timestamp>> {
+        let client = self.tls.as_ref().filter(|_| hop.transport.is_secure())?;
+        let end = client.certificate_end(hop.address, within);
+        let timestamp = |end: Duration| {
+            let seconds = i64::try_from(end.as_secs()).unwrap_or(i64::MAX);
+            Timestamp::from_second(seconds).map_err(io::Error::other)
+        };
+        Some(end.and_then(timestamp))
     }
 
     /// Begins what comes above TCP.

@@ -150,7 +150,7 @@ mod tests {
         let text = include_str!("../../tests/data/influx/record.json");
         let mut record: CallRecord = serde_json::from_str(text).expect("valid");
         (record.class, record.unmet, record.as_expected) = (class, None, None);
-        Finished { record, registration: None, primary: true, beside: false, owner: 1 }
+        Finished { record, registration: None, primary: true, beside: false, owner: 1, answered: true }
     }
 
     fn job(check: &Arc<Check>) -> Job {

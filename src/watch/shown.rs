@@ -375,7 +375,7 @@ mod tests {
         (record.class, record.retry, record.ended_at) = (class, retry, at(minute));
         (record.call_id, record.target) = (format!("c-{minute}"), "pbx".into());
         let files = vec![crate::evidence::File { name: "ladder.txt", bytes: Vec::new() }];
-        let finished = Finished { record, registration: None, primary: true, beside: false, owner: 1 };
+        let finished = Finished { record, registration: None, primary: true, beside: false, owner: 1, answered: true };
         Outcome { finished, files: (class != Class::Ok).then_some(files), purpose }
     }
 

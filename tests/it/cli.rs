@@ -357,6 +357,23 @@ fn a_server_whose_name_has_no_address_is_exit_4() {
 }
 
 #[test]
+fn a_target_where_nobody_listens_is_exit_4_and_named_even_to_who_wants_to_hear_mistakes_only() {
+    #[expect(clippy::disallowed_methods, reason = "a port that is free again")]
+    let free = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("free");
+    let desk = Desk::new();
+    desk.target(free, "tcp", "");
+    desk.write(
+        "call.yaml",
+        "scenario: call\ntarget: pbx\ncaller: { account: agents, steps: [{ dial: { number: echo } }] }\n",
+    );
+    let output = desk.run(&["run", "call.yaml", "--out", "out", "--quiet"]);
+    let said = text(&output.stderr);
+    assert_eq!((code(&output), text(&output.stdout)), (Some(4), String::new()), "{said}");
+    let target = format!("ringfleet: Nothing was tested: target pbx, {free} over tcp cannot be reached: ");
+    assert!(said.starts_with(&target) && said.lines().count() == 1, "{said}");
+}
+
+#[test]
 fn a_port_in_use_is_exit_4_and_named() {
     #[expect(clippy::disallowed_methods, reason = "a port that is taken")]
     let taken = UdpSocket::bind("127.0.0.1:0").expect("free");

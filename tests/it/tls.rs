@@ -184,6 +184,24 @@ fn the_name_is_that_of_the_sip_domain() {
 }
 
 #[test]
+fn the_end_of_a_certificate_is_known_before_it_comes() {
+    let ca = Ca::new("ours");
+    let end = rcgen::date_time_ymd(2060, 2, 3);
+    let (chain, key) = ca.sign(&["pbx.example"], |params| params.not_after = end);
+    let look = |name: &str| {
+        let (address, thread) = server(Acceptor::new(&chain, &key, None).expect("an acceptor"));
+        let client = Client::new(&trusting(&ca, name), None).expect("settings");
+        let found = client.certificate_end(address, Duration::from_secs(20));
+        thread.join().expect("the server ended");
+        found
+    };
+    let seconds = look("pbx.example").expect("shown").as_secs();
+    assert_eq!(i64::try_from(seconds), Ok(end.unix_timestamp()));
+    let refused = look("other.example").expect_err("for another name");
+    assert_eq!(describe(&refused), "the certificate is for pbx.example, not for other.example");
+}
+
+#[test]
 fn a_ca_that_is_not_trusted_and_a_certificate_out_of_time_are_told_apart() {
     let (ca, other) = (Ca::new("ours"), Ca::new("theirs"));
     let good = ca.sign(&["pbx.example"], |_| {});

@@ -295,3 +295,19 @@ fn a_standing_registration_whose_place_dies_is_refreshed_at_the_next_and_was_nev
         assert!(failed.is_empty(), "{transport} {failed:#?}");
     }
 }
+
+#[test]
+fn bug_a_call_that_reaches_nobody_while_others_stand_tells_that_somebody_had_answered() {
+    let steps = "[{ dial: { number: internal, media: none } }, { wait: 30s }, hangup]";
+    let mut world = World::new(over(Transport::Tcp, caller(steps, "{ rate: 1/s, calls: 2 }")));
+    world.pass(Duration::from_millis(800));
+    world.fates.insert(PBX.parse().expect("valid"), Fate::Refused);
+    world.run(MINUTE);
+    let ends: Vec<_> = world.records.iter().map(|record| (record.class, record.is_unreachable())).collect();
+    assert_eq!(ends[0], (Class::TransportRefused, true), "the second call ended first");
+    assert_eq!(world.answered, [true, true]);
+    let mut world = World::behind(&[], over(Transport::Tcp, caller(steps, "{ calls: 1 }")));
+    world.fates.insert(PBX.parse().expect("valid"), Fate::Refused);
+    world.run(MINUTE);
+    assert_eq!((world.record().class, &world.answered[..]), (Class::TransportRefused, &[false][..]));
+}

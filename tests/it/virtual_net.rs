@@ -107,6 +107,8 @@ pub(crate) struct World {
     pub(crate) pings: Vec<(Duration, SocketAddr)>,
     /// Addresses besides that of the PBX.
     pub(crate) fates: HashMap<SocketAddr, Fate>,
+    /// Of each record: whether a server had answered anything by then.
+    pub(crate) answered: Vec<bool>,
     /// Links that callers ask for are lost at once.
     pub(crate) refuse_links: Option<LinkFault>,
     /// Pairs of media sockets that callers may have open at the same time.
@@ -305,6 +307,7 @@ impl World {
             firewall: false,
             pings: Vec::new(),
             fates: HashMap::new(),
+            answered: Vec::new(),
             refuse_links: None,
             max_ports: usize::MAX,
             script: None,
@@ -619,6 +622,7 @@ impl World {
             Output::PauseLink { link, paused: false } => self.read_again(link),
             Output::Report(Report::Finished(finished)) if finished.beside => self.beside.push(finished.record),
             Output::Report(Report::Finished(finished)) => {
+                self.answered.push(finished.answered);
                 if finished.primary {
                     self.primary.push(finished.record.clone());
                 }

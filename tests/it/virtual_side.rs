@@ -137,6 +137,20 @@ fn an_answer_that_is_not_as_expected_ends_the_attempt_in_a_class_of_its_own() {
 }
 
 #[test]
+fn what_was_captured_and_is_no_number_is_not_dialled() {
+    let steps = "[{ request: { url: /next, capture: { number: /number } } }, { dial: { number: \"{{ number }}\", media: none } }]";
+    for number in ["2000@elsewhere.example", "2000;phone-context=x", "20 00", "112"] {
+        let answer = format!("{{\"number\":\"{number}\"}}");
+        let (mut world, _) = world(steps, vec![vec![(MS, answered(1, 200, &answer))]]);
+        world.run(MINUTE);
+        let record = world.record();
+        let class = if number == "112" { Class::ProbeInterrupted } else { Class::SideUnexpected };
+        assert_eq!((record.class, record.invited), (class, false), "{number}: {record:#?}");
+        assert!(record.unmet.as_deref().is_some_and(|why| why.starts_with("dial: ")), "{:?}", record.unmet);
+    }
+}
+
+#[test]
 fn messages_of_a_websocket_that_came_unasked_wait_for_the_step_that_listens() {
     let steps = "[{ request: { url: /events, via: websocket } }, { wait: 1s }, \
                  { request: { url: /events, via: websocket, expect: { json: { /state: ready } }, capture: { id: /id } } }, \

@@ -112,7 +112,7 @@ fn check_live_climbs_to_each_server_and_names_the_first_step_that_fails() {
     let output = desk.run(&["check", "--live", &example("websocket-agent.yaml")]);
     assert_eq!(code(&output), Some(0), "{}{}", text(&output.stdout), text(&output.stderr));
     // The agent's server, then the customer's.
-    let all = ["dns", "tcp", "tls", "ws", "options", "register", "dns", "options", "register"];
+    let all = ["dns", "tcp", "tls", "certificate", "ws", "options", "register", "dns", "options", "register"];
     assert_eq!(rungs(&output), all, "{}", text(&output.stdout));
 
     let lab = desk.listen(&["lab", "--listen", "127.0.0.1:0", "--write-ca", "ca.pem"]);
@@ -121,7 +121,7 @@ fn check_live_climbs_to_each_server_and_names_the_first_step_that_fails() {
     for (words, steps, said) in [
         (
             format!("url: \"wss://{}\", ca: ../ca.pem", lab.address),
-            &["dns", "tcp", "tls", "ws", "options"][..],
+            &["dns", "tcp", "tls", "certificate", "ws", "options"][..],
             "200 OK",
         ),
         (

@@ -6,7 +6,8 @@ use std::time::Duration;
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
 use crate::call::step::LegVideo;
-use crate::record::{LocalFailure, Party, TransportFault};
+use crate::record::{LocalFailure, Party, SideFault, TransportFault};
+use crate::scenario::compile::is_dialable;
 use crate::scenario::plan::{Dial, MediaMode, Step, Trunk};
 use crate::scenario::safety::Refusal;
 use crate::scenario::text::Values;
@@ -60,6 +61,15 @@ impl Leg {
         self.go_on(tools, flowing);
     }
 
+    /// What an application gave as a number is none.
+    fn refuse_captured(&mut self) -> Flowing {
+        self.unmet.get_or_insert_with(|| "dial: what was captured makes no number that can be dialled".to_owned());
+        if let Some(request) = self.facts.requests.last_mut() {
+            request.fault.get_or_insert(SideFault::Unexpected);
+        }
+        Flowing::Over
+    }
+
     fn place_call(&mut self, tools: &mut Tools<'_>, step: &Dial) -> Flowing {
         let target = &tools.actor.target;
         let trunk = step.trunk.as_ref().and_then(|label| target.trunks.get(label));
@@ -74,6 +84,9 @@ impl Leg {
         let values =
             Values { n: tools.n, account: tools.account, others: &others, captured: &captured, password: false };
         let number = target.final_number(&step.number.text.render(&values), step.trunk.as_deref());
+        if step.number.text.uses_captured() && !is_dialable(&number) {
+            return self.refuse_captured();
+        }
         let uri = request_uri(&number, trunk, (target.server.scheme(), &target.domain));
         let dialled = user_of(&uri);
         self.marks.to = Some(dialled.into());

@@ -26,6 +26,8 @@ use crate::station::side::{News, Order, Request, Told, Wish};
 const ORDERS: usize = 4096;
 /// Between two tries to tell something where the box of the one who is told is full.
 const FULL: Duration = Duration::from_millis(2);
+/// How often that is tried: 5 s. What is told by then is of no use: the step has ended by its own time-out, or will.
+const MOST_TRIES: usize = 2500;
 /// How long WebSockets may take to close when all is over.
 const FAREWELL: Duration = Duration::from_millis(500);
 
@@ -75,8 +77,11 @@ struct Voice(Teller);
 impl Voice {
     async fn tell(&self, seat: u64, news: News) {
         let mut told = Told { seat, at: clock::now(), news };
-        while let Err(back) = (self.0)(told) {
-            told = back;
+        for _ in 0..MOST_TRIES {
+            match (self.0)(told) {
+                Ok(()) => return,
+                Err(back) => told = back,
+            }
             tokio::time::sleep(FULL).await;
         }
     }

@@ -1,7 +1,9 @@
 //! Our side of TLS towards a server.
 
 use std::io;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -54,6 +56,18 @@ impl Client {
     pub fn connect(&self) -> io::Result<Session> {
         let connection = ClientConnection::new(Arc::clone(&self.config), self.name.clone());
         connection.map(|it| Session(it.into())).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))
+    }
+
+    /// Until when the certificate holds that the server at this address shows, since 1970; all that a call checks is checked.
+    /// Blocks, `within` for each step: for the preflight.
+    ///
+    /// # Errors
+    /// No connection, or none that a call would take.
+    pub fn certificate_end(&self, address: SocketAddr, within: Duration) -> io::Result<Duration> {
+        let mut socket = TcpStream::connect_timeout(&address, within)?;
+        socket.set_read_timeout(Some(within))?;
+        socket.set_write_timeout(Some(within))?;
+        self.connect()?.certificate_end(&mut socket)
     }
 }
 

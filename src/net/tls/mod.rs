@@ -9,9 +9,12 @@ mod verify;
 
 use std::io::{self, Read, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::Connection;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 pub use acceptor::{Acceptor, SelfSigned};
 pub(super) use client::config;
@@ -99,6 +102,18 @@ impl Session {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Shakes hands over a socket that waits, and says until when the certificate of the peer holds, since 1970.
+    fn certificate_end(&mut self, socket: &mut (impl Read + Write)) -> io::Result<Duration> {
+        while self.0.is_handshaking() {
+            self.0.complete_io(socket)?;
+        }
+        let shown = self.0.peer_certificates().and_then(|chain| chain.first());
+        let read = shown.and_then(|shown| Certificate::from_der(shown).ok());
+        self.close(socket);
+        let unread = || io::Error::new(io::ErrorKind::InvalidData, "its certificate cannot be read");
+        Ok(read.ok_or_else(unread)?.tbs_certificate.validity.not_after.to_unix_duration())
     }
 
     /// Says that we say no more.

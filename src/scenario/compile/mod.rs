@@ -76,6 +76,8 @@ pub struct Compiled {
     pub lab: Option<Arc<LabPlan>>,
 }
 
+pub(crate) use numbers::is_dialable;
+
 /// Values of `variables:`, after `--set`.
 #[derive(Clone)]
 pub(crate) struct Constants<'a> {
