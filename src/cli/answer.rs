@@ -152,6 +152,7 @@ fn plan(args: &Args) -> Plan {
         direction: Direction::SendRecv,
         optional: false,
         media: if args.no_media { MediaMode::None } else { MediaMode::Audio },
+        video: (!args.no_media).then(Box::default),
         speaks: Extensions::default(),
     })];
     if reject.is_none() {

@@ -19,6 +19,7 @@ pub mod rtp;
 pub mod session;
 pub mod srtp;
 pub mod stats;
+pub mod video;
 
 mod heard;
 mod seed;

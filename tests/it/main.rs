@@ -63,6 +63,7 @@ mod virtual_sessions;
 mod virtual_side;
 mod virtual_srtp;
 mod virtual_starved;
+mod virtual_video;
 mod virtual_webrtc;
 mod virtual_websocket;
 mod watch;

@@ -134,3 +134,14 @@ fn a_morning_has_its_mix_and_what_goes_wrong_in_it_is_expected() {
     assert!(of("conversation") >= 12 * twentieth && of("wrong_number") >= twentieth && of("logs_in") >= twentieth);
     assert!(world.records.iter().all(|record| !record.is_failed()), "what was expected is no failure");
 }
+
+#[test]
+fn a_call_with_video_has_its_pictures_and_its_shared_screen() {
+    let (world, _) = passes("video-call.yaml");
+    let video = world.record().video.as_deref().expect("agreed on");
+    assert_eq!(
+        (video.size.as_deref(), video.rx_key_frames, video.freezes),
+        (Some("1920x1080"), 2, Some(0)),
+        "{video:?}"
+    );
+}

@@ -41,6 +41,8 @@ pub struct Config {
     /// Keys and address come from DTLS and ICE once they have them ([`Session::secure`](super::Session::secure)):
     /// nothing is sent or taken before, and no address is learned from what arrives.
     pub dtls: bool,
+    /// Another stream is on the same path (BUNDLE), so that not every source of RTCP is ours.
+    pub shared: bool,
     /// What is sent.
     pub send: Source,
     /// What is done with what arrives.
@@ -74,6 +76,7 @@ impl Config {
             rtcp_mux: false,
             srtp: None,
             dtls: false,
+            shared: false,
             send: Source::Speech,
             listen: Listen::Full,
             direction: Direction::SendRecv,

@@ -103,6 +103,7 @@ fn each(file: &EachFile) -> Each {
             OutcomeWord::Registered => WantedOutcome::Registered,
         }),
         audio: file.audio.map(|word| word.name().to_owned()),
+        video: file.video,
         code: codes.iter().map(|code| code.0).collect(),
         class: file.class,
     }

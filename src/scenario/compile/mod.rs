@@ -31,6 +31,7 @@ mod sites;
 mod srtp;
 mod steps;
 mod tls;
+mod video;
 mod watch;
 mod ways;
 mod websocket;

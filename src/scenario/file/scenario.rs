@@ -151,6 +151,8 @@ pub struct EachFile {
     pub outcome: Option<OutcomeWord>,
     /// What was heard.
     pub audio: Option<Audio>,
+    /// `true`: video came that could be shown. `false`: none did.
+    pub video: Option<bool>,
     /// The final SIP code, or one of a list.
     pub code: Option<OneOrMany<OutcomeCode>>,
     /// The failure class; `ok` when nothing was wrong.

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::measure::threshold::Threshold;
 pub use crate::media::codec::opus::Wishes;
+pub use crate::media::video::{Picture, Size, VideoCodec, Wish as VideoWish};
 pub use crate::media::{Codec, Listen, Source as Send};
 use crate::pace::{Length, Load, Mix};
 use crate::record::{Class, Finding};
@@ -263,6 +264,8 @@ pub enum Step {
     Wait(Length),
     /// Change what flows: hold and resume.
     Direct(Direct),
+    /// Add, change or remove video.
+    Video(Video),
     /// End the call and wait for the BYE's response.
     Hangup,
     /// Keep the call up, sending audio, until the load lets go.
@@ -327,6 +330,8 @@ pub struct Dial {
     pub headers: Vec<(String, Text)>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
+    /// Video beside it.
+    pub video: Option<Box<VideoWish>>,
     /// What our description says of it.
     pub direction: Direction,
     /// What the INVITE gets wrong on purpose.
@@ -335,6 +340,59 @@ pub struct Dial {
     pub speaks: Extensions,
     /// What its outcome must be; by default that it is answered. With it, a refused call is the pass.
     pub expect: Option<Outcome>,
+}
+
+impl Actor {
+    /// Whether its calls may have video on sockets of its own. In WebRTC it shares those of audio.
+    pub fn has_own_video(&self) -> bool {
+        let has_video = |step: &Step| match step {
+            Step::Dial(dial) => dial.video.is_some(),
+            Step::Answer(answer) => answer.video.is_some(),
+            Step::Video(_) => true,
+            _ => false,
+        };
+        self.target.srtp.policy != Policy::Dtls && self.steps.iter().any(has_video)
+    }
+}
+
+/// `video` as a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Video {
+    /// What is wanted; `None` removes the stream.
+    pub change: Option<VideoChange>,
+    /// With what it is asked for.
+    pub by: Means,
+}
+
+/// What a `video` step changes; `None` leaves it as it is, or as it is by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VideoChange {
+    /// Codecs, best first.
+    pub codecs: Option<Vec<VideoCodec>>,
+    /// Size of what is sent.
+    pub size: Option<Size>,
+    /// Frames per second.
+    pub fps: Option<u16>,
+    /// Bit rate, kbit/s.
+    pub kbps: Option<u32>,
+    /// Whether offers have the profile RTP/AVPF.
+    pub avpf: Option<bool>,
+}
+
+impl VideoChange {
+    /// What `before` becomes.
+    pub fn applied_to(&self, before: &VideoWish) -> VideoWish {
+        let VideoWish { codecs, picture, avpf } = before;
+        VideoWish {
+            codecs: self.codecs.clone().unwrap_or_else(|| codecs.clone()),
+            picture: Picture {
+                size: self.size.unwrap_or(picture.size),
+                fps: self.fps.unwrap_or(picture.fps),
+                kbps: self.kbps.unwrap_or(picture.kbps),
+            },
+            avpf: self.avpf.unwrap_or(*avpf),
+        }
+    }
 }
 
 /// `hold` and `resume`.
@@ -411,6 +469,8 @@ pub struct Answer {
     pub reject: Option<Reject>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
+    /// Video that is taken where it is offered.
+    pub video: Option<Box<VideoWish>>,
     /// What our description says of it.
     pub direction: Direction,
     /// Extensions of SIP that it speaks.
