@@ -29,7 +29,7 @@
 //! | 1 | [`units`] | periods, rates, percent, MOS, ids, [`units::Redacted`] | core |
 //! | 2 | [`timer`] | a timing wheel of 1 ms ticks that machines share | core |
 //! | 3 | [`sip`] | messages, transactions, dialogs, registrations, digest, SDP, finding servers (RFC 3263), and the endpoint that joins them | core |
-//! | 4 | [`media`] | RTP, RTCP, SRTP, G.711, G.722, Opus, reception statistics, E-model, grade, what is *heard* | core |
+//! | 4 | [`media`] | RTP, RTCP, SRTP, G.711, G.722, Opus, frames of video, reception statistics, E-model, grade, what is *heard* | core |
 //! | 5 | [`webrtc`] | ICE with STUN and TURN, and DTLS: the path of a WebRTC call and the keys of its SRTP | core |
 //! | 6 | [`record`] | facts of one attempt, its record, and the only place that says why it failed | core |
 //! | 7 | [`measure`] | histograms, tallies, windows, thresholds, KPIs of RFC 6076 and E.411 | core |

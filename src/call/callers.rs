@@ -435,6 +435,11 @@ impl Callers {
         self.hops.replace(server, hops);
     }
 
+    /// No name server answered when the places of a server, by its index, were asked for.
+    pub fn handle_unanswered(&mut self, server: usize) {
+        self.hops.handle_unanswered(server);
+    }
+
     /// A place for an attempt, with its legs and their accounts.
     pub(super) fn open_place(&mut self, opening: &Opening) -> u32 {
         let Opening { n, intended, pick, control } = *opening;

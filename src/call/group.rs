@@ -124,6 +124,15 @@ impl Group {
         }
     }
 
+    /// No name server answered when the places of a server were asked for.
+    pub fn handle_unanswered(&mut self, server: u16) {
+        for member in self.members.values_mut() {
+            if let Some(own) = member.servers.iter().position(|number| *number == server) {
+                member.callers.handle_unanswered(own);
+            }
+        }
+    }
+
     /// Something has come of what a member asked of an application.
     pub fn handle_side(&mut self, now: Instant, told: Told) {
         let id = (told.seat >> OWNER_BITS) as MemberId;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use crate::record::TransportFault;
 use crate::scenario::plan::Server;
 use crate::sip::exchange::Cause;
 use crate::sip::flow::{Hop, Transport};
@@ -22,6 +23,8 @@ pub(super) const FAILED_FOR: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Hops {
     servers: Vec<(Server, Vec<Place>)>,
+    /// Servers whose places nobody could be asked for.
+    unanswered: Vec<usize>,
     /// Requests may go to another place than the first.
     fails_over: bool,
     /// Retry-After is heeded.
@@ -78,7 +81,7 @@ impl Hops {
         let places =
             |hops: Vec<Hop>| hops.into_iter().map(|hop| Place { hop, state: State::Well, no_tcp: None }).collect();
         let servers = servers.into_iter().map(|(server, hops)| (server, places(hops))).collect();
-        Self { servers, fails_over, patient, answered: false }
+        Self { servers, unanswered: Vec::new(), fails_over, patient, answered: false }
     }
 
     /// Whether any of them has answered something so far.
@@ -110,8 +113,22 @@ impl Hops {
         hop.map(|hop| Way { hop: Some(hop), ..Way::new(number) })
     }
 
+    /// No name server answered when the places of a server were asked for.
+    pub(super) fn handle_unanswered(&mut self, server: usize) {
+        if !self.unanswered.contains(&server) {
+            self.unanswered.push(server);
+        }
+    }
+
+    /// Why a server has no place.
+    pub(super) fn why_unknown(&self, server: Option<usize>) -> TransportFault {
+        let unanswered = server.is_some_and(|server| self.unanswered.contains(&server));
+        if unanswered { TransportFault::NoNameServer } else { TransportFault::Dns }
+    }
+
     /// DNS gives other places now. What is known of those that stay is kept.
     pub(super) fn replace(&mut self, server: usize, hops: &[Hop]) {
+        self.unanswered.retain(|unanswered| *unanswered != server);
         let Some((_, places)) = self.servers.get_mut(server) else { return };
         let new = |hop: &Hop| Place { hop: *hop, state: State::Well, no_tcp: None };
         let known = |hop: &Hop| places.iter().find(|place| place.hop == *hop).copied().unwrap_or_else(|| new(hop));

@@ -39,15 +39,7 @@ impl Station for Callers {
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
         let Some(me) = self.streams.owner(port) else { return };
         self.with_leg(now, me, |leg, tools| match opened {
-            Ok(local) => {
-                leg.local_rtp = Some(local);
-                match leg.phase {
-                    Phase::OpeningPort => leg.handle_port_for_call(tools),
-                    Phase::OpeningAnswerPort => leg.accept(tools),
-                    Phase::Recovering => leg.handle_port_moved(tools, local),
-                    _ => {}
-                }
-            }
+            Ok(local) => leg.handle_port_opened(tools, port, local),
             Err(error) => {
                 leg.facts.local_failure = Some(Box::new(LocalFailure::NoMediaPort(error)));
                 match leg.phase {

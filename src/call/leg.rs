@@ -16,7 +16,7 @@ use super::marks::{Marks, Whose};
 use super::reach::Unserved;
 use super::refresh::Kept;
 use super::side::Sides;
-use super::step::{Beside, Recovering};
+use super::step::{Beside, LegVideo, Recovering};
 use crate::media;
 use crate::pace::Length;
 use crate::record::{Facts, MediaFigures, Party, TransportFailure};
@@ -82,6 +82,8 @@ pub(super) enum Phase {
     Recovering,
     /// The answer to a hold or resume.
     Directing,
+    /// An RTP port of video, to offer it in the call.
+    OpeningVideoPort,
     HangingUp,
     /// What an `expect` step waits for.
     Checking,
@@ -145,6 +147,8 @@ pub(super) struct Leg {
     pub(super) local_rtp: Option<SocketAddr>,
     /// What we want to flow, and how many descriptions said so.
     pub(super) direction: sdp::Direction,
+    /// Video, where there ever was a line of it.
+    pub(super) video: Option<Box<LegVideo>>,
     pub(super) descriptions: u64,
     /// The far end's offer, until we answer it.
     pub(super) offer: Option<Box<[u8]>>,
@@ -300,6 +304,7 @@ impl Leg {
             Step::Talk(step) => self.begin_talk(tools, step),
             Step::Wait(length) => self.block(Phase::Pausing, Some(tools.now + self.drawn(tools, length))),
             Step::Direct(step) => self.begin_direct(tools, step),
+            Step::Video(step) => self.begin_video(tools, step),
             Step::Hangup => self.begin_hangup(tools),
             Step::HoldOpen => self.begin_hold_open(tools),
             Step::Expect(check) => self.begin_check(tools, check),
@@ -379,6 +384,7 @@ impl Leg {
             | Phase::Checking
             | Phase::Asking
             | Phase::Directing
+            | Phase::OpeningVideoPort
             | Phase::Disturbed
             | Phase::Recovering
                 if self.up =>

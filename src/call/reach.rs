@@ -5,7 +5,7 @@ use super::hops::{Way, Why};
 use super::leg::{Leg, Phase, Tools};
 use super::links::{Access, Holder, Purpose};
 use super::observe;
-use crate::record::{TransportFailure, TransportFault};
+use crate::record::TransportFailure;
 use crate::scenario::plan::Server;
 use crate::sip::exchange::Cause;
 use crate::sip::flow::{Flow, LinkId};
@@ -43,7 +43,8 @@ impl Leg {
             Reach::Nowhere => {}
         }
         let tried = self.way.as_deref().is_some_and(|(_, way)| way.has_left());
-        let fault = if tried { tools.fault.clone() } else { TransportFault::Dns.into() };
+        let number = self.way.as_deref().map(|(_, way)| way.server());
+        let fault = if tried { tools.fault.clone() } else { tools.hops.why_unknown(number).into() };
         self.lose_link(fault);
         self.wind_down(tools);
         None

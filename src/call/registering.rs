@@ -9,7 +9,7 @@ use super::links::{Access, Holder, Purpose};
 use super::observe;
 use super::standing::{Asking, Became, Failure, Seat, Standing, State};
 use super::step::binding_of;
-use crate::record::{LocalFailure, TransportFault};
+use crate::record::LocalFailure;
 use crate::scenario::plan::{Plan, Registered};
 use crate::sip::endpoint::Event;
 use crate::sip::exchange::Cause;
@@ -101,7 +101,8 @@ impl Callers {
                 return self.endpoint.give_up(now, registration, code, cause);
             }
             let tried = asking.way.as_ref().is_some_and(Way::has_left);
-            let fault = if tried { self.fault.clone() } else { TransportFault::Dns.into() };
+            let unknown = self.hops.why_unknown(asking.way.as_ref().map(Way::server));
+            let fault = if tried { self.fault.clone() } else { unknown.into() };
             standing.failure = Some(Failure::Local(LocalFailure::Transport(fault)));
             if standing.get(index).lost.is_some() || standing.never_gives_up {
                 let again = standing.lose(now, index, None, &mut self.random);

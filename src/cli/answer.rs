@@ -14,7 +14,7 @@ use super::screen::Screen;
 use super::session::{Interrupt, Session, run_id, runs_dir, watched_legs};
 use crate::engine::{Names, Settings, Workers};
 use crate::media::codec::opus::Wishes;
-use crate::media::{Codec, Source};
+use crate::media::{Codec, Listen, Source};
 use crate::net::clock;
 use crate::net::tls::SelfSigned;
 use crate::net::udp::own_address;
@@ -152,6 +152,7 @@ fn plan(args: &Args) -> Plan {
         direction: Direction::SendRecv,
         optional: false,
         media: if args.no_media { MediaMode::None } else { MediaMode::Audio },
+        video: (!args.no_media).then(Box::default),
         speaks: Extensions::default(),
     })];
     if reject.is_none() {
@@ -215,5 +216,6 @@ fn plan(args: &Args) -> Plan {
         filled: Vec::new(),
         honour_retry_after: true,
         mask_numbers: args.mask_numbers,
+        listen: Listen::Full,
     }
 }

@@ -95,7 +95,15 @@ fn about(record: &CallRecord) -> String {
         let took = number(record.recovery_ms, " ms");
         ("recovery", format!("{took} after {from}, {} tries", record.recovery_tries.unwrap_or_default()))
     });
-    for (name, value) in rows.into_iter().chain(path).chain(packets).chain(recovery) {
+    let video = record.video.as_deref().map(|video| {
+        let size = video.size.as_deref().unwrap_or("no picture");
+        let first = number(video.first_frame_ms, " ms");
+        let (fps, loss) = (number(video.fps, " frames/s"), number(video.loss_pct, " %"));
+        let freezes = video.freezes.map_or_else(|| "unknown".to_owned(), |freezes| freezes.to_string());
+        let came = format!("{size}, {fps}, first frame after {first}, loss {loss}, freezes {freezes}");
+        ("video", format!("{}: {came}", video.codec))
+    });
+    for (name, value) in rows.into_iter().chain(path).chain(packets).chain(video).chain(recovery) {
         out.push_str(&format!("  {name:18} {value}\n"));
     }
     for request in &record.requests {

@@ -302,7 +302,7 @@ impl<'a> Session<'a> {
         match found {
             Ok(hops) => {
                 let hops: Vec<String> = hops.iter().map(|hop| format!("{} {}", hop.transport, hop.address)).collect();
-                self.screen.say(&format!("DNS gives other places for {server} now: {}", hops.join(", ")));
+                self.screen.say(&format!("DNS gives places for {server} now: {}", hops.join(", ")));
             }
             Err(error) => self.screen.say(&format!("{error}: the places of {server} that are known are kept")),
         }

@@ -100,6 +100,7 @@ enum Order {
     Start { member: MemberId, intended: Instant, account: Option<usize>, anchor: Anchor },
     Leave(MemberId),
     Places(u16, Vec<Hop>),
+    Unanswered(u16),
     Side(Box<SideTold>),
 }
 
@@ -194,6 +195,11 @@ impl GroupWorker {
         endpoint.agent = agent.unwrap_or(endpoint.agent);
         self.order(Order::Join(id, Box::new((config, endpoint, numbers))));
         id
+    }
+
+    /// To all that have joined: no name server answered when the places of a server were asked for.
+    pub fn unanswered(&self, server: u16) {
+        self.order(Order::Unanswered(server));
     }
 
     /// A member starts an attempt, of this account or the next.
@@ -292,6 +298,7 @@ fn work(
                 }
                 Order::Leave(id) => reactor.station.leave(now, id),
                 Order::Places(server, hops) => reactor.station.handle_places(server, &hops),
+                Order::Unanswered(server) => reactor.station.handle_unanswered(server),
                 Order::Side(told) => reactor.station.handle_side(now, *told),
             }
         }

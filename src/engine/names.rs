@@ -27,7 +27,7 @@ impl Default for Names {
     }
 }
 
-/// A look-up that brought something new.
+/// A look-up that brought something new, failed, or is the first that did not fail any more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookedUp {
     /// Index of the server.
@@ -50,6 +50,8 @@ struct Known {
     server: Server,
     hops: Vec<Hop>,
     due: Instant,
+    /// The last look-up found nothing.
+    failing: bool,
 }
 
 impl Renewal {
@@ -67,7 +69,8 @@ impl Renewal {
         for (number, ((server, hops), ttl)) in servers.iter().zip(&names.ttls).enumerate() {
             if let Some(ttl) = ttl {
                 let due = now + (*ttl).max(not_before);
-                known.push(Known { number, server: server.clone(), hops: hops.clone(), due });
+                let failing = hops.is_empty();
+                known.push(Known { number, server: server.clone(), hops: hops.clone(), due, failing });
             }
         }
         if known.is_empty() {
@@ -99,7 +102,8 @@ fn look_up(known: &mut Known, nameserver: Option<SocketAddr>, not_before: Durati
     let ttl = found.as_ref().ok().and_then(|located| located.ttl);
     known.due = clock::now() + ttl.unwrap_or_default().max(not_before);
     let found = found.map(|located| located.hops).map_err(|error| error.to_string());
-    if found.as_ref() == Ok(&known.hops) {
+    let failed_before = std::mem::replace(&mut known.failing, found.is_err());
+    if found.as_ref() == Ok(&known.hops) && !failed_before {
         return None;
     }
     if let Ok(hops) = &found {

@@ -110,18 +110,15 @@ fn shortest(actor: &Actor) -> Option<Duration> {
     actor.steps.iter().map(of_step).sum()
 }
 
-/// Legs with audio that one attempt has at the same time: the built-in lab's run in this process too.
+/// Streams with sockets of their own that one attempt has at the same time: the built-in lab's run in this process too.
 fn media_legs(actor: &Actor) -> u64 {
     let audio = actor.steps.iter().any(|step| match step {
         Step::Dial(dial) => dial.media == MediaMode::Audio,
         Step::Answer(answer) => answer.media == MediaMode::Audio,
         _ => false,
     });
-    match (audio, actor.target.lab) {
-        (false, _) => 0,
-        (true, false) => 1,
-        (true, true) => 2,
-    }
+    let streams = u64::from(audio) + u64::from(audio && actor.has_own_video());
+    if actor.target.lab { 2 * streams } else { streams }
 }
 
 fn descriptors(plan: &Plan, at_once: u64) -> u64 {

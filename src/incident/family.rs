@@ -121,7 +121,7 @@ impl Family {
             | Class::MediaNoise
             | Class::MediaRtpTimeout => Self::Audio,
             Class::MediaChoppy | Class::MediaLowLevel | Class::MediaPoorNetwork => Self::Quality,
-            Class::ProbeNoAccount | Class::ProbeNoMediaPort | Class::ProbeStalled => Self::Probe,
+            Class::ProbeNoAccount | Class::ProbeNoDns | Class::ProbeNoMediaPort | Class::ProbeStalled => Self::Probe,
             Class::CallInboundUnexpected | Class::Unknown => Self::Other,
         })
     }

@@ -46,7 +46,7 @@ macro_rules! definitions {
     };
 }
 
-static DEFINITIONS: [Definition; 33] = definitions! {
+static DEFINITIONS: [Definition; 37] = definitions! {
     "asr", "%": "Answer-seizure ratio (ASR)" =
         "answered / INVITEs. A challenge (401, 407) and its answer are one INVITE." ["ITU-T E.411"];
     "ner", "%": "Network effectiveness ratio (NER)" =
@@ -95,6 +95,14 @@ static DEFINITIONS: [Definition; 33] = definitions! {
     "loss_pct", "%": "Packet loss" = "1 − received / expected, by sequence numbers" ["RFC 3550 §6.4.1"];
     "jitter_ms", "ms": "Interarrival jitter" = "J += (|D| − J) / 16" ["RFC 3550 §6.4.1"];
     "rtt_ms", "ms": "Round trip to the next RTP hop" = "A − LSR − DLSR; unknown without RTCP" ["RFC 3550 §6.4.1"];
+    "video_first_frame_ms", "ms": "First picture" =
+        "from when video was to come to the first frame that needs no other and has come whole; unknown where none did"
+        ["this project"];
+    "video_frozen_ms", "ms": "Picture stood still" =
+        "sum of the times between two frames shown that reach max(3·m, m + 150 ms), m the mean of the last 30; a frame counts as shown when it and all it needs have come whole"
+        ["W3C webrtc-stats, totalFreezesDuration"];
+    "video_fps", "": "Frames per second" = "frames that came whole, from the first packet to the last" ["this project"];
+    "video_loss_pct", "%": "Packet loss of video" = "1 − received / expected, by sequence numbers" ["RFC 3550 §6.4.1"];
     "attempted", "": "Attempts that started" = "a count; the two legs of a call are one" ["this project"];
     "answered", "": "Attempts that were answered" = "a count" ["this project"];
     "failed", "": "Attempts that failed" =

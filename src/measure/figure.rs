@@ -44,11 +44,19 @@ pub enum Figure {
     JitterMs,
     /// Round trip to the next RTP hop.
     RttMs,
+    /// From when video was to come to the first frame that could be shown.
+    VideoFirstFrameMs,
+    /// For how long the picture stood still.
+    VideoFrozenMs,
+    /// Frames that came whole, a second.
+    VideoFps,
+    /// Packets of video lost, percent.
+    VideoLossPct,
 }
 
 impl Figure {
     /// Every figure: first the times, then the quality.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 21] = [
         Self::SrdMs,
         Self::SrdOkMs,
         Self::SrdFailedMs,
@@ -66,6 +74,10 @@ impl Figure {
         Self::LossPct,
         Self::JitterMs,
         Self::RttMs,
+        Self::VideoFirstFrameMs,
+        Self::VideoFrozenMs,
+        Self::VideoFps,
+        Self::VideoLossPct,
     ];
 
     /// The name it has in `summary.json`, and in the record where that has it.
@@ -88,17 +100,26 @@ impl Figure {
             Self::LossPct => "loss_pct",
             Self::JitterMs => "jitter_ms",
             Self::RttMs => "rtt_ms",
+            Self::VideoFirstFrameMs => "video_first_frame_ms",
+            Self::VideoFrozenMs => "video_frozen_ms",
+            Self::VideoFps => "video_fps",
+            Self::VideoLossPct => "video_loss_pct",
         }
     }
 
     /// Whether it belongs to `quality` in `summary.json`, else to `latency`.
     pub const fn is_quality(self) -> bool {
-        matches!(self, Self::MosLq | Self::MosCq | Self::LossPct | Self::JitterMs | Self::RttMs)
+        matches!(self, Self::MosLq | Self::MosCq | Self::LossPct | Self::JitterMs | Self::RttMs) || self.is_of_video()
+    }
+
+    /// Whether it is of video.
+    pub const fn is_of_video(self) -> bool {
+        matches!(self, Self::VideoFirstFrameMs | Self::VideoFrozenMs | Self::VideoFps | Self::VideoLossPct)
     }
 
     /// Whether it is measured in milliseconds.
     pub const fn is_millis(self) -> bool {
-        !matches!(self, Self::MosLq | Self::MosCq | Self::LossPct)
+        !matches!(self, Self::MosLq | Self::MosCq | Self::LossPct | Self::VideoFps | Self::VideoLossPct)
     }
 
     /// Whether a late start made the person wait longer for it, so that it counts from the intended start.
@@ -139,6 +160,10 @@ impl Figure {
             Self::LossPct => outcome.loss_pct,
             Self::JitterMs => outcome.jitter_ms,
             Self::RttMs => outcome.rtt_ms,
+            Self::VideoFirstFrameMs => outcome.video?.first_frame_ms,
+            Self::VideoFrozenMs => outcome.video?.frozen_ms,
+            Self::VideoFps => outcome.video?.fps,
+            Self::VideoLossPct => outcome.video?.loss_pct,
         }
     }
 
@@ -157,6 +182,9 @@ impl Figure {
             Self::RrdMs | Self::RegisteredMs => outcome.class.is_of_registration(),
             Self::RecoveryMs => outcome.disturbed,
             Self::LateMs => true,
+            Self::VideoFirstFrameMs | Self::VideoFrozenMs | Self::VideoFps | Self::VideoLossPct => {
+                outcome.video.is_some()
+            }
             // Media that was not opened has no quality to know.
             _ => answered && outcome.media_opened,
         }

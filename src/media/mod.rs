@@ -19,13 +19,14 @@ pub mod rtp;
 pub mod session;
 pub mod srtp;
 pub mod stats;
+pub mod video;
 
 mod heard;
 mod seed;
 
 pub use codec::Codec;
 pub use heard::{Audio, Heard};
-pub use session::{Config, Event, Output, Report, Session};
+pub use session::{Config, Event, Listen, Output, Report, Session};
 
 /// What a talking leg sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

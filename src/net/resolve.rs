@@ -31,7 +31,8 @@ pub struct Located {
 /// [`LocateError`].
 pub fn locate(wanted: Wanted, nameserver: Option<SocketAddr>, seed: u64) -> Result<Located, LocateError> {
     let host = wanted.host.clone();
-    let failed = |text: String| LocateError::Failed(host.clone(), text);
+    // Without a resolver of our own nobody is asked.
+    let nobody = |text: String| LocateError::Unanswered(host.clone(), text);
     let mut locator = Locator::new(wanted, seed);
     let (mut resolver, mut ttl) = (None, None::<u32>);
     loop {
@@ -43,9 +44,9 @@ pub fn locate(wanted: Wanted, nameserver: Option<SocketAddr>, seed: u64) -> Resu
             Step::Ask(query) => {
                 if resolver.is_none() {
                     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-                    let runtime = runtime.map_err(|error| failed(error.to_string()))?;
+                    let runtime = runtime.map_err(|error| nobody(error.to_string()))?;
                     let made = runtime.block_on(async { resolver_of(nameserver) });
-                    resolver = Some((runtime, made.map_err(|error| failed(error.to_string()))?));
+                    resolver = Some((runtime, made.map_err(|error| nobody(error.to_string()))?));
                 }
                 let Some((runtime, resolver)) = &resolver else { continue };
                 let (answer, lives) = runtime.block_on(ask(resolver, &query));
@@ -86,16 +87,26 @@ async fn ask(resolver: &TokioResolver, query: &Query) -> (Answer, Option<u32>) {
                 (Answer::Address(addresses), ttl)
             }
             Err(error) if error.is_no_records_found() => (Answer::Address(Vec::new()), None),
-            Err(error) => (Answer::Failed(error.to_string()), None),
+            Err(error) => (failure(&error), None),
         },
         Query::Srv(name) => match records(resolver, name, RecordType::SRV).await {
             Ok((found, ttl)) => (Answer::Srv(found.iter().filter_map(srv).collect()), ttl),
-            Err(text) => (Answer::Failed(text), None),
+            Err(error) => (failure(&error), None),
         },
         Query::Naptr(name) => match records(resolver, name, RecordType::NAPTR).await {
             Ok((found, ttl)) => (Answer::Naptr(found.iter().filter_map(naptr).collect()), ttl),
-            Err(text) => (Answer::Failed(text), None),
+            Err(error) => (failure(&error), None),
         },
+    }
+}
+
+/// Whether somebody said that it cannot be said, or nobody said anything.
+fn failure(error: &NetError) -> Answer {
+    match error {
+        NetError::Timeout | NetError::NoConnections | NetError::Io(_) | NetError::Busy => {
+            Answer::Unanswered(error.to_string())
+        }
+        _ => Answer::Failed(error.to_string()),
     }
 }
 
@@ -105,7 +116,7 @@ fn shortest(records: &[Record]) -> Option<u32> {
 
 type Found = (Vec<RData>, Option<u32>);
 
-async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<Found, String> {
+async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Result<Found, NetError> {
     // A final dot: search domains are for hosts, not for services.
     match resolver.lookup(format!("{}.", name.trim_end_matches('.')), kind).await {
         Ok(found) => {
@@ -113,7 +124,7 @@ async fn records(resolver: &TokioResolver, name: &str, kind: RecordType) -> Resu
             Ok((found.answers().iter().map(|record| record.data.clone()).collect(), ttl))
         }
         Err(error) if error.is_no_records_found() => Ok((Vec::new(), None)),
-        Err(error) => Err(error.to_string()),
+        Err(error) => Err(error),
     }
 }
 

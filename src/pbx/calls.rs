@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::limits::{Ask, Held};
 use super::registrar::user_of;
 use super::station::Pbx;
+use super::video::CallVideo;
 use crate::media::codec::opus::Wishes;
 use crate::media::{Codec, Source, audio};
 use crate::scenario::lab::Behaviour;
@@ -45,6 +46,8 @@ pub(super) struct Call {
     keys: Vec<Key>,
     /// Our lines on ICE and DTLS where no socket stands behind our descriptions.
     peering: Option<LocalPeering>,
+    /// Video, where it was ever offered.
+    pub(super) video: Option<Box<CallVideo>>,
     /// Its places in all limits.
     held: Held,
     state: State,
@@ -186,14 +189,26 @@ impl Pbx {
         }
     }
 
-    /// The media port of a call is open, or could not be.
-    pub(super) fn handle_port_of(&mut self, now: Instant, session: Handle, opened: Option<SocketAddr>) {
+    /// A media port of a call is open, or could not be.
+    pub(super) fn handle_port_of(&mut self, now: Instant, session: Handle, port: PortId, opened: Option<SocketAddr>) {
+        if self.take_video_port(now, session, port, opened) {
+            return;
+        }
         let Some(call) = self.calls.get_mut(&session) else { return };
         call.local_rtp = opened;
-        match (opened, call.behaviour.clone()) {
-            (None, _) => self.end_with(now, session, &Reject::new(500, None)),
-            (Some(_), Some(Behaviour::EarlyMedia { announce, .. })) => self.announce(now, session, announce),
-            (Some(_), _) => self.answer(now, session),
+        if opened.is_none() {
+            return self.end_with(now, session, &Reject::new(500, None));
+        }
+        if !self.open_video_port(session, None) {
+            self.proceed(now, session);
+        }
+    }
+
+    /// The ports that the answer needs are open.
+    pub(super) fn proceed(&mut self, now: Instant, session: Handle) {
+        match self.calls.get(&session).and_then(|call| call.behaviour.clone()) {
+            Some(Behaviour::EarlyMedia { announce, .. }) => self.announce(now, session, announce),
+            _ => self.answer(now, session),
         }
     }
 
@@ -241,6 +256,9 @@ impl Pbx {
             srtp.map_or_else(|| (Policy::Offered, &Suite::ALL[..]), |srtp| (srtp.policy, &srtp.accepts));
         if call.keys.is_empty() && offer.as_ref().map_or(policy == Policy::Required, Sdp::has_crypto) {
             call.keys = accepts.iter().map(|suite| self.key_source.next(*suite)).collect();
+        }
+        if let Some(video) = call.video.as_mut().filter(|video| video.keys.is_empty() && !call.keys.is_empty()) {
+            video.keys = accepts.iter().map(|suite| self.key_source.next(*suite)).collect();
         }
         let offered_dtls = offer.as_ref().is_some_and(Sdp::has_dtls);
         if policy == Policy::Dtls && offer.is_none() || policy != Policy::Off && offered_dtls {
@@ -297,8 +315,9 @@ impl Pbx {
         let policy = self.config.plan.srtp.as_ref().map_or(Policy::Offered, |srtp| srtp.policy);
         let peering = call.port.and_then(|port| self.streams.peering(port)).or(call.peering.as_ref());
         let protection = Protection { policy, keys: &call.keys, peering };
+        let video = call.video.as_ref().map(|video| video.described(rtp, peering.is_some()));
         let local = Local::new(rtp, &codecs, u64::from(session.index) + 1);
-        with(&Local { protection, version: call.descriptions, ..local })
+        with(&Local { video, protection, version: call.descriptions, ..local })
     }
 
     fn run_media(&mut self, now: Instant, session: Handle, agreed: &Negotiated, source: Source) {
@@ -310,6 +329,7 @@ impl Pbx {
             // On hold at address 0.0.0.0: nothing can be sent.
             None => self.streams.with_session(port, |stream| stream.set_direction(agreed.direction, now)),
         }
+        self.run_video(now, session, agreed.video.as_ref(), source);
     }
 
     /// ACK came, perhaps with the answer to our offer: a call that the far end ends counts from here.
@@ -343,6 +363,13 @@ impl Pbx {
             // Who asks may have come back over another connection.
             call.flow = flow.unwrap_or(call.flow);
         }
+        if !self.open_video_port(session, Some(by)) {
+            self.answer_offer(now, session, by);
+        }
+    }
+
+    /// Answers an offer that came within a call.
+    pub(super) fn answer_offer(&mut self, now: Instant, session: Handle, by: Means) {
         let source = self.source_of(session);
         match self.negotiate(now, session, source) {
             Some(sdp) => self.answer_change(now, session, by, 200, &sdp),
@@ -382,7 +409,7 @@ impl Pbx {
     pub(super) fn forget(&mut self, now: Instant, session: Handle) {
         let Some(call) = self.calls.remove(&session) else { return };
         self.limits.leave(now, call.held);
-        if let Some(port) = call.port {
+        for port in call.video.and_then(|video| video.own).into_iter().chain(call.port) {
             self.streams.finish(now, port);
         }
         if let Some(onward) = call.onward {
@@ -426,6 +453,7 @@ impl Call {
             local_rtp,
             keys: Vec::new(),
             peering: None,
+            video: None,
             descriptions: 0,
             acknowledged: false,
             held,

@@ -10,5 +10,6 @@ mod licence;
 mod limits;
 mod registrar;
 mod station;
+mod video;
 
 pub use station::{Config, Pbx};

@@ -270,7 +270,7 @@ impl Station for Pbx {
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
         if let Some(session) = self.streams.owner(port) {
-            self.handle_port_of(now, session, opened.ok());
+            self.handle_port_of(now, session, port, opened.ok());
         }
     }
 

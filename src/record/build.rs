@@ -9,6 +9,7 @@ use crate::units::millis;
 use super::call_record::{CallRecord, Direction, Retry, Role};
 use super::facts::{Facts, FinalResponse, LocalFailure, MediaFacts, Moments};
 use super::outcome::{Outcome, between};
+use super::video::VideoRecord;
 
 /// Who and where: what is known of an attempt without looking at what happened.
 #[derive(Clone, Debug, Default)]
@@ -67,6 +68,7 @@ pub struct MediaFigures {
     pub audio_loop_ms: Option<f64>,
     pub first_packet_ms: Option<f64>,
     pub first_audio_ms: Option<f64>,
+    pub video: Option<Box<VideoRecord>>,
     pub dtmf_sent: Option<String>,
     pub dtmf_heard: Option<String>,
 }
@@ -201,6 +203,7 @@ impl CallRecord {
             audio: outcome.audio.name().to_owned(),
             level_dbov: media.level_dbov,
             gap_ms_max: media.gap_ms_max,
+            video: figures.video,
             dtmf_sent: figures.dtmf_sent,
             dtmf_heard: figures.dtmf_heard,
             unmet: None,

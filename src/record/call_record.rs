@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::facts::{Heard, SideRequest};
+use super::video::VideoRecord;
 
 /// Which way a call went, seen from the leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -215,6 +216,9 @@ pub struct CallRecord {
     pub audio: String,
     pub level_dbov: Option<f64>,
     pub gap_ms_max: Option<f64>,
+    /// Video beside the audio; `null` where none was agreed on.
+    #[serde(default)]
+    pub video: Option<Box<VideoRecord>>,
     pub dtmf_sent: Option<String>,
     pub dtmf_heard: Option<String>,
     /// The first expectation of a step that was not met, as text.
@@ -241,6 +245,7 @@ impl CallRecord {
     pub fn is_unreachable(&self) -> bool {
         let transport = [
             Class::TransportDns,
+            Class::ProbeNoDns,
             Class::TransportRefused,
             Class::TransportUnreachable,
             Class::TransportTcp,

@@ -165,6 +165,8 @@ classes! {
     ProbeNoAccount = "probe.no_account";
     /// Our machine had no RTP port left: the attempt says nothing about the target.
     ProbeNoMediaPort = "probe.no_media_port";
+    /// No name server answered our site: where the target is was not known, which says nothing about it.
+    ProbeNoDns = "probe.no_dns";
     /// The far side had asked for no calls (503 with Retry-After), so this one was not placed.
     ProbeBackedOff = "probe.backed_off";
     /// Our own machine stood still during the attempt, which alone may have caused the fault.

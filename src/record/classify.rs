@@ -136,6 +136,7 @@ fn local(facts: &Facts) -> Option<Class> {
 fn transport(fault: TransportFault) -> Class {
     match fault {
         TransportFault::Dns => Class::TransportDns,
+        TransportFault::NoNameServer => Class::ProbeNoDns,
         TransportFault::Refused => Class::TransportRefused,
         TransportFault::Unreachable => Class::TransportUnreachable,
         TransportFault::Tcp => Class::TransportTcp,

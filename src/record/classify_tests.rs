@@ -207,6 +207,7 @@ fn a_local_time_out_is_no_received_408() {
 fn a_transport_error_names_its_transport() {
     let table = [
         (TransportFault::Dns, Class::TransportDns),
+        (TransportFault::NoNameServer, Class::ProbeNoDns),
         (TransportFault::Refused, Class::TransportRefused),
         (TransportFault::Unreachable, Class::TransportUnreachable),
         (TransportFault::Tcp, Class::TransportTcp),

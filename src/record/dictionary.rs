@@ -605,6 +605,11 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         next: ["Add accounts to the target file or lower the concurrency; ringfleet check finds this beforehand."],
         sources: "design 2, pools"
     }
+    ProbeNoDns {
+        causes: ["This site's name server is down, or cannot be reached from here.", "This machine asks a server that is gone."],
+        next: ["Resolve any name on this machine; look at its resolver and at the network of its site."],
+        sources: "000-14; RFC 3263"
+    }
     ProbeNoMediaPort {
         causes: ["The range rtp_ports is too small for the concurrency, or the open-file limit is too low."],
         next: ["Widen rtp_ports, raise ulimit -n, or lower the concurrency."],

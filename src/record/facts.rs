@@ -237,6 +237,8 @@ impl From<TransportFault> for TransportFailure {
 pub enum TransportFault {
     /// The name did not resolve.
     Dns,
+    /// No name server answered.
+    NoNameServer,
     /// ICMP port unreachable or TCP connection refused.
     Refused,
     /// No route, or network or host unreachable.

@@ -119,6 +119,11 @@ findings! {
 
     /// Nothing is accepted, or all that was up is gone at once.
     LineDown = "line.down", next: ["Place one call by hand; then look at the trunk's registration and at the gateway."];
+    /// Nothing that goes through this gateway works, over whichever of its trunks, while others do.
+    GatewayDown = "gateway.down", next: [
+        "Look at the device itself: power, network, what it says of its trunks.",
+        "Ask it by OPTIONS: where it answers and calls fail, the lines behind it are at fault.",
+    ];
 }
 
 /// A text that is no name of a finding.

@@ -15,6 +15,7 @@ mod finding;
 mod hearing;
 mod outcome;
 mod refusal;
+mod video;
 
 pub use beside::{MediaSecond, RegistrationRecord};
 pub use build::{Anchor, Identity, MediaFigures};
@@ -28,3 +29,4 @@ pub use facts::{
 };
 pub use finding::{Finding, UnknownFinding};
 pub use outcome::Outcome;
+pub use video::{VideoOutcome, VideoRecord};

@@ -10,6 +10,7 @@ use super::call_record::{CallRecord, Origin, Role};
 use super::class::Class;
 use super::classify::classify;
 use super::facts::{Facts, Party};
+use super::video::{VideoOutcome, VideoRecord};
 
 /// The figures of one attempt, under the names of [`CallRecord`]: milliseconds as fractions, `None` where unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,6 +48,8 @@ pub struct Outcome {
     pub loss_pct: Option<f64>,
     pub jitter_ms: Option<f64>,
     pub rtt_ms: Option<f64>,
+    /// `None` where no video was agreed on.
+    pub video: Option<VideoOutcome>,
 }
 
 impl Outcome {
@@ -88,6 +91,7 @@ impl Outcome {
             loss_pct: media.and_then(|media| media.loss_pct),
             jitter_ms: figures.and_then(|figures| figures.jitter_ms),
             rtt_ms: figures.and_then(|figures| figures.rtt_ms),
+            video: figures.and_then(|figures| figures.video.as_deref()).map(VideoRecord::outcome),
         }
     }
 
@@ -136,6 +140,7 @@ impl CallRecord {
             loss_pct: self.loss_pct,
             jitter_ms: self.jitter_ms,
             rtt_ms: self.rtt_ms,
+            video: self.video.as_deref().map(VideoRecord::outcome),
         }
     }
 }

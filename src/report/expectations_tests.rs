@@ -1,7 +1,7 @@
 use super::super::samples::{expectations, records, totals};
 use super::*;
 use crate::measure::samples::{nothing, refused, registration};
-use crate::record::{Class, Origin};
+use crate::record::{Class, Origin, Role};
 use crate::scenario::plan::WantedOutcome;
 
 fn results(expected: &[Expectation], records: &[CallRecord], limits: &[Limit]) -> Vec<ExpectationResult> {
@@ -67,6 +67,18 @@ fn limits_and_findings_are_compared_with_what_was_found() {
     assert!(results(&expected, &records(1), std::slice::from_ref(&found)).iter().all(|result| result.pass));
     let unfound = results(&expected, &records(1), &[]);
     assert!(unfound.iter().all(|result| !result.pass && result.note.as_deref() == Some("not measured")));
+}
+
+#[test]
+fn bug_a_phone_that_need_not_be_called_and_was_not_has_no_call_to_answer() {
+    let uncalled = CallRecord { role: Role::Callee, invited: false, class: Class::Ok, ..nothing() };
+    let each = [Expectation {
+        text: "each".into(),
+        kind: ExpectationKind::Each(Each { outcome: Some(WantedOutcome::Answered), ..Each::default() }),
+    }];
+    assert_eq!(results(&each, std::slice::from_ref(&uncalled), &[])[0].actual, None);
+    let missed = CallRecord { class: Class::CallNoAnswer, ..uncalled };
+    assert!(!results(&each, &[missed], &[])[0].pass);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::emergency::{self, Country};
 use crate::sip::raw::Raw;
 
 /// Bounds on every dialled number and on the run as a whole.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Safety {
     /// Attempts at the same time, default 200.
     pub max_concurrent: u32,
@@ -39,6 +39,18 @@ pub struct NumberGuard {
     pub countries: Vec<&'static Country>,
     /// Digits that lead to an outside line, of the PBX or of a trunk.
     pub prefixes: Vec<String>,
+}
+
+impl PartialEq for NumberGuard {
+    /// Patterns are the same where their texts are.
+    fn eq(&self, other: &Self) -> bool {
+        let Self { allow, named, countries, prefixes } = self;
+        let texts = |allow: &Option<Vec<Regex>>| {
+            allow.as_ref().map(|allow| allow.iter().map(|pattern| pattern.as_str().to_owned()).collect::<Vec<_>>())
+        };
+        texts(allow) == texts(&other.allow)
+            && (named, countries, prefixes) == (&other.named, &other.countries, &other.prefixes)
+    }
 }
 
 /// Whether lines of a target may be filled to their limit.

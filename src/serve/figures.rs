@@ -37,6 +37,12 @@ pub struct Figures {
     pub alerts: BTreeMap<String, Deliveries>,
     /// What the watch knows could not be written to disk, and is kept in memory.
     pub unsaved: bool,
+    /// Its folder takes no results.
+    pub disk_failing: bool,
+    /// Results that it lacks for good.
+    pub results_left_out: u64,
+    /// Servers whose places could not be asked for last.
+    pub names_unknown: u64,
 }
 
 /// Messages on their way to one who is told.
@@ -188,6 +194,12 @@ impl fmt::Display for Figures {
         metric(f, ("alerts_oldest_timestamp_seconds", "gauge", help), oldest.map(named))?;
         let unsaved = one(f64::from(u8::from(self.unsaved)));
         metric(f, ("state_unsaved", "gauge", "1 while what is known cannot be written to disk."), unsaved)?;
+        let failing = one(f64::from(u8::from(self.disk_failing)));
+        metric(f, ("results_unsaved", "gauge", "1 while results cannot be written to the folder."), failing)?;
+        let left_out = one(self.results_left_out as f64);
+        metric(f, ("results_left_out_total", "counter", "Results that the folder lacks for good."), left_out)?;
+        let unknown = one(self.names_unknown as f64);
+        metric(f, ("names_unknown", "gauge", "Servers that DNS gave no places for last."), unknown)?;
         Ok(())
     }
 }
@@ -260,6 +272,15 @@ ringfleet_watch_alerts_oldest_timestamp_seconds{watch=\"a\\\"b\",sink=\"webhook\
 # HELP ringfleet_watch_state_unsaved 1 while what is known cannot be written to disk.
 # TYPE ringfleet_watch_state_unsaved gauge
 ringfleet_watch_state_unsaved{watch=\"a\\\"b\"} 0
+# HELP ringfleet_watch_results_unsaved 1 while results cannot be written to the folder.
+# TYPE ringfleet_watch_results_unsaved gauge
+ringfleet_watch_results_unsaved{watch=\"a\\\"b\"} 0
+# HELP ringfleet_watch_results_left_out_total Results that the folder lacks for good.
+# TYPE ringfleet_watch_results_left_out_total counter
+ringfleet_watch_results_left_out_total{watch=\"a\\\"b\"} 0
+# HELP ringfleet_watch_names_unknown Servers that DNS gave no places for last.
+# TYPE ringfleet_watch_names_unknown gauge
+ringfleet_watch_names_unknown{watch=\"a\\\"b\"} 0
 ";
         assert_eq!(figures.to_string(), expected.replace("VERSION", env!("CARGO_PKG_VERSION")));
     }

@@ -5,6 +5,7 @@
 
 mod access;
 mod api;
+mod door;
 mod figures;
 mod openapi;
 mod page;
@@ -24,6 +25,7 @@ pub use figures::{Deliveries, Figures, Spooled};
 
 use crate::net::{self, clock};
 use crate::units::Secret;
+use door::Door;
 use view::View;
 
 /// A watch that has not been heard of for so long stands still.
@@ -59,11 +61,14 @@ impl Board {
         Self(Arc::new(Shared { figures, published: Mutex::default() }))
     }
 
-    /// The watch is alive, and changes its figures.
+    /// The watch makes its checks.
+    pub fn alive(&self) {
+        self.lock().at = clock::now();
+    }
+
+    /// Changes figures, which alone does not say that checks are made.
     pub fn write(&self, change: impl FnOnce(&mut Figures)) {
-        let mut written = self.lock();
-        written.at = clock::now();
-        change(&mut written.figures);
+        change(&mut self.lock().figures);
     }
 
     /// Something of its figures as they are now.
@@ -143,7 +148,7 @@ impl Server {
                     let _ = dropped.await;
                 };
                 tokio::select! {
-                    served = async { axum::serve(listener, routes::router(board, shows)).await } => served,
+                    served = async { axum::serve(Door::new(listener), routes::router(board, shows)).await } => served,
                     () = until => Ok(()),
                 }
             });

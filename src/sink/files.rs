@@ -60,6 +60,8 @@ pub struct RunFolder {
     dir: PathBuf,
     calls: Lines,
     windows: Lines,
+    /// Changes of incidents that are not in their file yet.
+    incidents: Vec<u8>,
 }
 
 impl RunFolder {
@@ -80,7 +82,7 @@ impl RunFolder {
         };
         let calls = Lines::create(dir.join("calls.jsonl"))?;
         let windows = Lines::create(dir.join("windows.jsonl"))?;
-        Ok(Self { dir, calls, windows })
+        Ok(Self { dir, calls, windows, incidents: Vec::new() })
     }
 
     /// The folder.
@@ -93,18 +95,42 @@ impl RunFolder {
         self.calls.append(record)
     }
 
+    /// What waits goes to another file from now on.
+    #[cfg(test)]
+    pub(crate) fn point_calls_at(&mut self, path: impl Into<PathBuf>) {
+        let path = path.into();
+        self.calls.file = fs::OpenOptions::new().append(true).open(&path).expect("opens");
+        self.calls.path = path;
+    }
+
     /// Appends a window to `windows.jsonl`.
     pub fn window(&mut self, window: &impl Serialize) -> Result<(), FolderError> {
         self.windows.append(window)
     }
 
-    /// Appends a change of an incident to `incidents.jsonl`, at once: there are few, and each counts.
-    pub fn incident(&self, change: &impl Serialize) -> Result<(), FolderError> {
+    /// Appends a change of an incident to `incidents.jsonl`, at once: there are few, and each counts. One that the disk does
+    /// not take waits for the next [`RunFolder::tick`].
+    pub fn incident(&mut self, change: &impl Serialize) -> Result<(), FolderError> {
+        serde_json::to_writer(&mut self.incidents, change).expect("an incident is plain data");
+        self.incidents.push(b'\n');
+        self.write_incidents()
+    }
+
+    fn write_incidents(&mut self) -> Result<(), FolderError> {
+        if self.incidents.is_empty() {
+            return Ok(());
+        }
         let path = self.dir.join("incidents.jsonl");
-        let mut line = serde_json::to_vec(change).expect("an incident is plain data");
-        line.push(b'\n');
         let opened = fs::OpenOptions::new().create(true).append(true).open(&path);
-        opened.and_then(|mut file| file.write_all(&line)).map_err(|error| io_error(&path, error))
+        let mut file = opened.map_err(|error| io_error(&path, error))?;
+        let (done, written) = write_some(&mut file, &self.incidents);
+        self.incidents.drain(..done);
+        written.map_err(|error| io_error(&path, error))
+    }
+
+    /// Bytes of records that wait for the disk or the spool, and that are in the file.
+    pub fn records(&self) -> (usize, u64) {
+        (self.calls.waiting.len(), self.calls.written)
     }
 
     /// Writes what was appended, of `calls.jsonl` only what the spool was done with at the last look or is now. To be
@@ -114,12 +140,14 @@ impl RunFolder {
             None => self.calls.flush()?,
             Some(progress) => self.calls.release(progress)?,
         }
+        self.write_incidents()?;
         self.windows.flush()
     }
 
     /// Writes all that was appended.
     pub fn flush(&mut self) -> Result<(), FolderError> {
         self.calls.flush()?;
+        self.write_incidents()?;
         self.windows.flush()
     }
 
@@ -233,19 +261,25 @@ impl Lines {
 
     /// Writes the first bytes of what waits; what could be written does not wait any more, even where the rest fails.
     fn write(&mut self, bytes: usize) -> Result<(), FolderError> {
-        let (mut done, mut written) = (0, Ok(()));
-        while done < bytes && written.is_ok() {
-            match self.file.write(&self.waiting[done..bytes]) {
-                Ok(0) => written = Err(io::ErrorKind::WriteZero.into()),
-                Ok(more) => done += more,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => written = Err(error),
-            }
-        }
+        let (done, written) = write_some(&mut self.file, &self.waiting[..bytes]);
         self.waiting.drain(..done);
         self.written += done as u64;
         written.map_err(|error| io_error(&self.path, error))
     }
+}
+
+/// Writes as much as the disk takes: how many bytes, and why not all.
+fn write_some(file: &mut File, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut done = 0;
+    while done < bytes.len() {
+        match file.write(&bytes[done..]) {
+            Ok(0) => return (done, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => done += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (done, Err(error)),
+        }
+    }
+    (done, Ok(()))
 }
 
 /// Makes the folder that somebody named, or clears it of an earlier run.

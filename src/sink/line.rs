@@ -180,7 +180,10 @@ impl Point {
 /// The `call` point of an attempt, at the attempt's end; and a `registration` point where it registered.
 pub fn points_of(record: &CallRecord, registration: Option<&RegistrationRecord>) -> Vec<Point> {
     let Ok(Value::Object(values)) = serde_json::to_value(record) else { return Vec::new() };
-    let values: Vec<(&str, &Value)> = values.iter().map(|(name, value)| (name.as_str(), value)).collect();
+    let video = values.get("video").and_then(Value::as_object).into_iter().flatten();
+    let video: Vec<(String, &Value)> = video.map(|(name, value)| (format!("video_{name}"), value)).collect();
+    let values = values.iter().map(|(name, value)| (name.as_str(), value));
+    let values: Vec<(&str, &Value)> = values.chain(video.iter().map(|(name, value)| (name.as_str(), *value))).collect();
     let time = nanoseconds(record.ended_at);
     let fields = fields_of(&values).chain(seizure_of(record));
     let call = Point::new("call", tags_of(&values), fields, time);

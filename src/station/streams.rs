@@ -3,6 +3,7 @@
 //! socket. Callers and the simulated PBX both use it; `O` is what a stream belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
 mod away;
+mod video;
 
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
@@ -16,6 +17,7 @@ use thin_vec::ThinVec;
 use super::{Channel, LinkEvent, MediaPacket, Output, PortId};
 use crate::media::clock::NtpClock;
 use crate::media::codec::opus::Wishes;
+use crate::media::session::VideoSession;
 use crate::media::{self, Codec, Config, Report, Session, Source};
 use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::sdp::peering::{LocalPeering, Role};
@@ -23,6 +25,8 @@ use crate::sip::sdp::{AudioCodec, Negotiated, Sdp};
 use crate::timer::Wheel;
 use crate::units::Random;
 use crate::webrtc::{self, Credentials, Handled, Identity, Peer, Remote, Via};
+
+pub use video::video_config_of;
 
 /// The configuration of a stream as both sides agreed on it; `None` where it has no address or codec to send with.
 pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpClock) -> Option<Config> {
@@ -125,6 +129,8 @@ struct Place<O> {
     /// Its events are kept.
     watched: bool,
     session: Option<Box<Session>>,
+    /// Video, on the path of audio or on one of its own.
+    video: Option<Box<VideoSession>>,
     /// Brings path and keys, where the stream is one of WebRTC.
     peer: Option<Box<Peer>>,
     /// Connections to servers of the peer, by their number there.
@@ -182,6 +188,7 @@ impl<O: Copy> Streams<O> {
                 owner: None,
                 watched: false,
                 session: None,
+                video: None,
                 peer: None,
                 relays: ThinVec::new(),
                 armed: None,
@@ -246,12 +253,17 @@ impl<O: Copy> Streams<O> {
         let Some(place) = self.places.get_mut(index as usize).filter(|place| place.generation == generation) else {
             return true;
         };
-        let (peer, session) = (&mut place.peer, &mut place.session);
+        let (peer, session, video) = (&mut place.peer, &mut place.session, &mut place.video);
         if let Some(peer) = peer {
-            peer.handle_bytes(now, by, bytes, |from, packet| match session {
-                Some(session) if media::rtcp::is_rtcp(packet) => session.handle_rtcp(arrived, from, packet),
-                Some(session) => session.handle_rtp(arrived, from, packet),
-                None => {}
+            peer.handle_bytes(now, by, bytes, |from, packet| {
+                if video::take(video, arrived, Channel::Rtp, from, packet) {
+                    return;
+                }
+                match session {
+                    Some(session) if media::rtcp::is_rtcp(packet) => session.handle_rtcp(arrived, from, packet),
+                    Some(session) => session.handle_rtp(arrived, from, packet),
+                    None => {}
+                }
             });
         }
         self.drain(PortId(index));
@@ -362,6 +374,7 @@ impl<O: Copy> Streams<O> {
     pub fn finish(&mut self, now: Instant, port: PortId) -> Option<Report> {
         // The goodbye of RTCP goes out before that of DTLS ends the association.
         self.with_session(port, |session| session.close(now));
+        self.with_video(port, |video| video.close(now));
         if let Some(peer) = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut()) {
             peer.close();
             self.drain(port);
@@ -375,6 +388,7 @@ impl<O: Copy> Streams<O> {
             }
         }
         let session = place.session.take();
+        place.video = None;
         place.generation += 1;
         self.room += u32::from(place.watched);
         (place.owner, place.watched, place.armed) = (None, false, None);
@@ -396,9 +410,16 @@ impl<O: Copy> Streams<O> {
                 Some(peer) => peer.handle_packet(arrived, from, bytes),
                 None => Handled::Media(from, bytes),
             };
+            let handled = match handled {
+                Handled::Media(from, bytes) if video::take(&mut place.video, arrived, channel, from, bytes) => {
+                    return true;
+                }
+                handled => handled,
+            };
             match (handled, &mut place.session, channel) {
                 (Handled::Taken, ..) => return true,
-                (Handled::Stray, ..) | (_, None, _) => return false,
+                (Handled::Stray, ..) => return false,
+                (_, None, _) => return place.video.is_some(),
                 (Handled::Media(from, bytes), Some(session), Channel::Rtp) if !media::rtcp::is_rtcp(bytes) => {
                     session.handle_rtp(arrived, from, bytes);
                     if session.last_received() == Some(arrived) {
@@ -430,6 +451,9 @@ impl<O: Copy> Streams<O> {
             }
             if let Some(session) = &mut place.session {
                 session.handle_timeout(now);
+            }
+            if let Some(video) = &mut place.video {
+                video.handle_timeout(now);
             }
             self.drain(PortId(index));
         }
@@ -472,7 +496,8 @@ impl<O: Copy> Streams<O> {
     fn drain(&mut self, port: PortId) {
         let peer = self.drain_peer(port);
         let session = self.drain_session(port);
-        let Some(at) = peer.into_iter().chain(session).min() else { return };
+        let video = self.drain_video(port);
+        let Some(at) = peer.into_iter().chain(session).chain(video).min() else { return };
         let place = &mut self.places[port.0 as usize];
         if place.armed.is_none_or(|armed| at < armed) {
             place.armed = Some(at);
@@ -482,7 +507,8 @@ impl<O: Copy> Streams<O> {
 
     /// Takes what the peer of a stream has to send and to tell; gives its deadline.
     fn drain_peer(&mut self, port: PortId) -> Option<Instant> {
-        let Place { peer: Some(peer), session, relays, owner, .. } = self.places.get_mut(port.0 as usize)? else {
+        let Place { peer: Some(peer), session, video, relays, owner, .. } = self.places.get_mut(port.0 as usize)?
+        else {
             return None;
         };
         loop {
@@ -499,6 +525,13 @@ impl<O: Copy> Streams<O> {
                         _ => None,
                     };
                     self.peer_events.extend(owner.zip(told));
+                    if let Some(video) = video {
+                        match &event {
+                            webrtc::Event::Connected { remote, keys } => video.secure(*remote, *keys, peer.now()),
+                            webrtc::Event::Moved(remote) => video.set_remote(*remote, peer.now()),
+                            webrtc::Event::Gathered | webrtc::Event::Failed(_) => {}
+                        }
+                    }
                     let (now, Some(session)) = (peer.now(), session.as_mut()) else { continue };
                     match event {
                         webrtc::Event::Connected { remote, keys } => session.secure(remote, keys, now),

@@ -201,9 +201,15 @@ fn config(watch: &Watch) -> Config {
         window: alerts.window,
         widespread_agents: alerts.widespread_agents,
         widespread_share: alerts.widespread_share,
+        // Which scope it is shows once every check has come: an agent is called more often where several checks call it.
+        patience: Config::for_interval(watch.turn()).patience,
         ..Config::for_interval(watch.interval())
     }
 }
+
+#[cfg(test)]
+#[path = "incidents_faults.rs"]
+mod faults;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -215,14 +221,21 @@ pub(super) mod tests {
 
     /// A watch of a target with trunks behind 91 and 92.
     pub(in crate::watch) fn watch() -> Watch {
+        watch_of("{ scenario: call.yaml, every: 60s, agents: each, budget: { per_day: 10 } }")
+    }
+
+    /// The same with other checks.
+    pub(in crate::watch) fn watch_of(checks: &str) -> Watch {
+        let text = format!("watch: w\nchecks: [{checks}]\n");
         let call =
             "scenario: call\ntarget: pbx.yaml\ncaller: { account: agents, steps: [{ dial: { number: echo } }] }\n";
         let target = "target: pbx\nsip: { server: \"sip:127.0.0.1\" }\nnumbers: { echo: \"2000\" }\n\
                       accounts: { agents: { users: \"1001..1004\", password: \"${P}\" } }\n\
-                      trunks: { cht: { select: { prefix: 91 } }, fet: { select: { prefix: 92 } } }\n";
+                      trunks: { cht: { select: { prefix: 91 } }, fet: { select: { prefix: 92 } } }\n\
+                      safety: { max_calls: 10000000 }\n";
         let input = Input {
             path: Path::new("w.yaml"),
-            text: "watch: w\nchecks: [{ scenario: call.yaml, every: 60s, agents: each, budget: { per_day: 10 } }]\n",
+            text: &text,
             target: None,
             set: &[],
             env: &|_| Some("secret".to_owned()),

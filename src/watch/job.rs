@@ -128,6 +128,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::media::Heard;
     use crate::scenario::compile::{self, Input};
 
     fn check(rest: &str) -> Arc<Check> {
@@ -226,7 +227,8 @@ mod tests {
     fn labels_stand_where_the_call_says_none_and_what_is_expected_of_every_attempt_counts() {
         let check = check(", labels: { trunk: cht, carrier: other }");
         let mut record = finished(Class::Ok).record;
-        (record.trunk, record.carrier, record.audio) = (None, Some("own".into()), "one_way_tx".into());
+        (record.trunk, record.carrier) = (None, Some("own".into()));
+        (record.audio_rx, record.audio_tx) = (Heard::None, Heard::Heard);
         complete(&mut record, &check);
         assert_eq!((record.trunk.as_deref(), record.carrier.as_deref()), (Some("cht"), Some("own")));
         assert_eq!(record.unmet.as_deref(), Some("audio is one_way_tx, not two_way"));

@@ -46,6 +46,8 @@ const NOTE_POSITION: Duration = Duration::from_secs(10);
 const NOTE_MEMORY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
 /// How long messages may be delivered after the end; those that are left are delivered by the next watch.
 const LAST_MESSAGES: Duration = Duration::from_secs(5);
+/// What places calls is heard of ten times a second. After so long without a word it hangs: nothing is called any more.
+const HANGS: Duration = Duration::from_secs(10);
 /// And between two of its starts.
 const ONCE_EVERY: Duration = Duration::from_millis(20);
 
@@ -146,6 +148,8 @@ struct Running<'a> {
     page: bool,
     /// Datagrams that the kernel did not take from us.
     overflows: u64,
+    /// When what places the calls was heard of last.
+    heard: Instant,
 }
 
 /// Why a watch cannot be run.
@@ -204,12 +208,13 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         shown: (!options.once).then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
         page: options.page,
         overflows: 0,
+        heard: now,
         watch,
     };
     for incident in &open {
         running.note(format!("{} is still open: {} since {}", incident.id, incident.place(), incident.since));
     }
-    running.set_out()?;
+    running.set_out(&[])?;
     let checks = running.recurring();
     let zone = running.watch.zone.clone();
     running.calendar = Calendar::new(zone, checks, position, moment());
@@ -300,15 +305,19 @@ impl Running<'_> {
         ended
     }
 
-    /// Lets every check join, with its lines.
-    fn set_out(&mut self) -> Result<(), StageError> {
+    /// Lets every check join, with its lines; one of `standing` that calls as before stays the member that it is, with its
+    /// registrations and the calls that it has under way.
+    fn set_out(&mut self, standing: &[(Arc<Check>, MemberId)]) -> Result<(), StageError> {
         self.lines.clear();
         self.of_check.clear();
         let checks: Vec<Arc<Check>> = self.watch.checks.iter().cloned().map(Arc::new).collect();
         for check in checks {
             let say = &mut *self.say;
-            let member = self.stage.join(&check, &mut |text| say(Said::Note(text)))?;
-            self.members.insert(member, (Arc::clone(&check), 0));
+            let member = match standing.iter().find(|(before, _)| before.calls_as(&check)) {
+                Some((_, member)) => *member,
+                None => self.stage.join(&check, &mut |text| say(Said::Note(text)))?,
+            };
+            self.members.entry(member).or_insert_with(|| (Arc::clone(&check), 0)).0 = Arc::clone(&check);
             let mut names = VecDeque::new();
             for line in check.lines() {
                 names.push_back(Arc::clone(&line.recurring.name));
@@ -335,7 +344,7 @@ impl Running<'_> {
             }
         });
         self.stage.keep_names(|looked_up| match &looked_up.found {
-            Ok(_) => tracing::info!(server = %looked_up.server, "DNS gives other places now"),
+            Ok(_) => tracing::info!(server = %looked_up.server, "DNS gives its places"),
             Err(error) => tracing::warn!(server = %looked_up.server, %error, "the places that are known are kept"),
         })
     }
@@ -348,7 +357,7 @@ impl Running<'_> {
 
     fn note_trouble(&mut self, trouble: Option<String>) {
         if let Some(trouble) = trouble {
-            self.note(format!("{trouble}; the watch goes on, and the database gets its results"));
+            self.note(trouble);
         }
     }
 

@@ -1,25 +1,44 @@
-//! What a message carries beside the incident: the sheet, with the record of one of its calls, and links.
+//! What a message and the page carry beside the incident: the sheet, with the record of one of its calls, and links. The one
+//! keeper of records of failed calls. No clock, no files.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use serde_json::json;
+
+use super::job::{Outcome, Purpose};
 use crate::incident::{About, Incident, Link, Numbers, Sheet};
 use crate::record::CallRecord;
 use crate::scenario::watch::Watch;
+use crate::scenario::watch::form::Form;
 
-/// Failed calls whose records are at hand, the latest ones.
+/// Failed calls whose records are at hand, the latest ones: as many as have evidence.
 const MOST: usize = 1_000;
+/// Incidents whose call is remembered after that; the judge knows no more faults at a time.
+const MOST_INCIDENTS: usize = 512;
 
 /// See the module.
 pub(super) struct Sheets {
     folder: PathBuf,
     about: BTreeMap<String, About>,
-    failed: VecDeque<CallRecord>,
+    failed: VecDeque<Arc<Failed>>,
+    /// By incident that is open: the call that its sheet is of.
+    calls: BTreeMap<String, Arc<Failed>>,
+}
+
+/// A call that failed.
+struct Failed {
+    record: CallRecord,
+    /// Names of its files of evidence.
+    files: Vec<&'static str>,
 }
 
 impl Sheets {
+    /// `folder` is that of the watch.
     pub(super) fn new(folder: &Path, watch: &Watch) -> Self {
-        let mut sheets = Self { folder: folder.to_owned(), about: BTreeMap::new(), failed: VecDeque::new() };
+        let mut sheets =
+            Self { folder: folder.to_owned(), about: BTreeMap::new(), failed: VecDeque::new(), calls: BTreeMap::new() };
         sheets.replace(watch);
         sheets
     }
@@ -31,81 +50,125 @@ impl Sheets {
         self.about = about.collect();
     }
 
-    /// A call has ended.
-    pub(super) fn handle_result(&mut self, record: &CallRecord) {
-        if record.is_failed() {
-            if self.failed.len() == MOST {
-                self.failed.pop_front();
-            }
-            self.failed.push_back(record.clone());
+    /// A call has ended. What repeats a failure is no call of an incident.
+    pub(super) fn handle_result(&mut self, outcome: &Outcome) {
+        let record = &outcome.finished.record;
+        if !record.is_failed() || outcome.purpose == Purpose::Reproduction {
+            return;
         }
+        if self.failed.len() == MOST {
+            self.failed.pop_front();
+        }
+        let files = outcome.files.iter().flatten().map(|file| file.name).collect();
+        self.failed.push_back(Arc::new(Failed { record: record.clone(), files }));
     }
 
-    /// The sheet of an incident: with its last call, of which there is most at hand, else with its first.
-    pub(super) fn of(&self, incident: &Incident) -> Sheet {
-        let find = |id: &str| self.failed.iter().rev().find(|record| record.call_id == id);
-        let record = find(&incident.last_call.call_id).or_else(|| find(&incident.first_call.call_id));
+    /// The sheet of an incident: with its last call, of which there is most at hand, or the one that it had before, or its
+    /// first. Evidence is named as it lies in the folder.
+    pub(super) fn of(&mut self, incident: &Incident) -> Sheet {
+        let find = |id: &str| self.failed.iter().rev().find(|failed| failed.record.call_id == id).cloned();
+        let (first, last) = (find(&incident.first_call.call_id), find(&incident.last_call.call_id));
+        let before = self.calls.remove(&incident.id);
+        let call = last.or(before).or_else(|| first.clone());
+        if let Some(call) = call.as_ref().filter(|_| incident.closed_at.is_none()) {
+            self.calls.insert(incident.id.clone(), Arc::clone(call));
+            if self.calls.len() > MOST_INCIDENTS {
+                // Their names begin with the time.
+                self.calls.pop_first();
+            }
+        }
+        let record = call.as_ref().map(|call| &call.record);
         // Without a record, the only target there is.
         let only = self.about.values().next().filter(|_| self.about.len() == 1);
         let about = record.map_or(only, |record| self.about.get(&record.target)).cloned().unwrap_or_default();
-        let calls = [&incident.first_call.call_id, &incident.last_call.call_id];
-        let mut evidence: Vec<String> = calls.into_iter().flat_map(|id| self.evidence(id)).collect();
+        let names = |of: &Arc<Failed>| {
+            let path = |name: &&str| format!("evidence/{}/{name}", of.record.call_id);
+            of.files.iter().map(path).collect::<Vec<_>>()
+        };
+        let mut evidence: Vec<String> = [first, call.clone()].iter().flatten().flat_map(names).collect();
+        evidence.sort_unstable();
         evidence.dedup();
+        // Where numbers are to be hidden, they are hidden in the record already.
         Sheet::of_incident(incident, record, &about, evidence, Numbers::Shown)
     }
 
-    /// Files of a call.
-    fn evidence(&self, call_id: &str) -> Vec<String> {
-        let files = std::fs::read_dir(self.folder.join("evidence").join(call_id)).into_iter().flatten().flatten();
-        let mut names: Vec<String> = files.map(|file| file.path().display().to_string()).collect();
-        names.sort();
-        names
+    /// The same for people elsewhere: evidence is named with the folder that it lies in.
+    pub(super) fn with_folder(&self, sheet: Sheet) -> Sheet {
+        let path = |name: &String| self.folder.join(name).display().to_string();
+        Sheet { evidence: sheet.evidence.iter().map(path).collect(), ..sheet }
     }
 }
 
 /// Links of an incident, as the file gives them.
 pub(super) fn links(watch: &Watch, incident: &Incident) -> Vec<Link> {
+    let words = json!({
+        "id": incident.id,
+        "scope": incident.scope.name(),
+        "value": incident.value,
+        "unit": incident.unit,
+        "call_id": incident.last_call.call_id,
+        "watch": watch.name,
+    });
     let of = |(name, url): &(String, String)| {
-        let mut out = String::new();
-        let mut rest = url.as_str();
-        while let Some((before, after)) = rest.split_once("{{") {
-            out.push_str(before);
-            let (word, after) = after.split_once("}}").unwrap_or((after, ""));
-            let value = match word.trim() {
-                "id" => incident.id.as_str(),
-                "scope" => incident.scope.name(),
-                "value" => &incident.value,
-                "unit" => incident.unit.as_deref().unwrap_or_default(),
-                "call_id" => &incident.last_call.call_id,
-                // The file knows no other word.
-                _ => &watch.name,
-            };
-            out.push_str(&escaped(value));
-            rest = after;
-        }
-        Link { name: name.clone(), url: out + rest }
+        // It was tried when the file was read.
+        let url = Form::address(url).and_then(|form| form.render(&words)).ok()?;
+        Some(Link { name: name.clone(), url })
     };
-    watch.alerts.links.iter().map(of).collect()
-}
-
-/// RFC 3986 §2.1: all but the unreserved characters in percent signs.
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out.push_str(&format!("%{byte:02X}"));
-        }
-        out
-    })
+    watch.alerts.links.iter().filter_map(of).collect()
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use jiff::Timestamp;
+
+    use super::super::incidents::tests::watch;
     use super::*;
+    use crate::call::Finished;
+    use crate::evidence::File;
+    use crate::incident::sample_incident;
+    use crate::record::Class;
+
+    /// A call of the watch that ended in this minute, with a ladder where it failed.
+    fn outcome(class: Class, purpose: Purpose, minute: i64) -> Outcome {
+        let text = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(text).expect("valid");
+        (record.class, record.call_id, record.target) = (class, format!("c-{minute}"), "pbx".into());
+        let files = vec![File { name: "ladder.txt", bytes: Vec::new() }];
+        let finished = Finished { record, registration: None, primary: true, beside: false, owner: 1, answered: true };
+        Outcome { finished, files: (class != Class::Ok).then_some(files), purpose }
+    }
 
     #[test]
-    fn values_in_links_are_escaped() {
-        assert_eq!(escaped("cht or gw-1/ü"), "cht%20or%20gw-1%2F%C3%BC");
+    fn the_sheet_of_an_incident_has_what_its_call_knows_as_long_as_the_incident_is_open() {
+        let mut sheets = Sheets::new(Path::new("/runs/w"), &watch());
+        sheets.handle_result(&outcome(Class::Ok, Purpose::Scheduled, 6));
+        sheets.handle_result(&outcome(Class::CallNetworkFailed, Purpose::Reproduction, 8));
+        sheets.handle_result(&outcome(Class::CallNetworkFailed, Purpose::Scheduled, 7));
+        assert_eq!(sheets.failed.len(), 1, "one that failed, and not what repeats it");
+        let open = sample_incident();
+        assert_eq!((open.first_call.call_id.as_str(), open.last_call.call_id.as_str()), ("c-7", "c-99"));
+        let sheet = sheets.of(&open);
+        assert_eq!((sheet.class.as_deref(), sheet.evidence.len()), (Some("call.network_failed"), 1));
+        assert_eq!(sheet.evidence, ["evidence/c-7/ladder.txt"]);
+        assert_eq!(sheets.with_folder(sheet).evidence, ["/runs/w/evidence/c-7/ladder.txt"]);
+        // Its call makes room for a thousand others.
+        for minute in 100..100 + MOST as i64 {
+            sheets.handle_result(&outcome(Class::CallNetworkFailed, Purpose::Scheduled, minute));
+        }
+        assert_eq!(sheets.failed.len(), MOST);
+        assert!(sheets.of(&open).from.is_some(), "it is remembered");
+        let closed = Incident { closed_at: Some(Timestamp::UNIX_EPOCH), ..open.clone() };
+        assert!(sheets.of(&closed).from.is_some(), "once more, at its end");
+        assert_eq!((sheets.of(&open).from, sheets.calls.len()), (None, 0));
+    }
+
+    #[test]
+    fn links_of_a_file_hold_what_they_name_of_the_incident() {
+        let mut watch = watch();
+        let url = "http://127.0.0.1/{{ watch }}/{{ id }}?at={{ scope }}:{{ value }}&of={{ unit }}";
+        watch.alerts.links = vec![("Page".into(), url.into())];
+        let incident = Incident { value: "cht & co".into(), unit: None, ..sample_incident() };
+        let links = links(&watch, &incident);
+        assert_eq!(links[0].url, "http://127.0.0.1/w/inc-1?at=trunk:cht%20%26%20co&of=");
     }
 }

@@ -8,16 +8,15 @@ use jiff::{SignedDuration, Timestamp};
 use rustc_hash::FxHashMap;
 
 use super::job::{Outcome, Purpose, is_ours};
-use crate::incident::{self, About, Change, Numbers, Sheet};
-use crate::record::{CallRecord, Retry};
+use super::sheets::Sheets;
+use crate::incident::{self, Change, Sheet};
+use crate::record::Retry;
 use crate::scenario::watch::{Check, Labels, Watch};
 use crate::serve::view::{Failure, Hour, Incident, Last, LeftOut, Line, LineState, Sink, Status, Trouble, View};
 use crate::units::masked;
 
 /// Failed calls that are shown.
 const FAILURES: usize = 100;
-/// Records of failed calls that are kept for the sheets of incidents.
-const RECORDS: usize = 500;
 /// Incidents that are over and still shown.
 const OVER: usize = 20;
 /// Our own machine is no trouble any more once it kept up for so long.
@@ -40,6 +39,10 @@ pub(super) enum TroubleOf {
     File,
     /// It fell behind itself, and calls say nothing of their lines.
     Machine,
+    /// Where servers are cannot be asked.
+    Names,
+    /// What places the calls is not heard of.
+    Worker,
 }
 
 /// What readers see.
@@ -49,10 +52,8 @@ pub(super) struct Shown {
     order: Vec<Arc<str>>,
     lines: FxHashMap<Arc<str>, OfLine>,
     failures: VecDeque<Arc<Failure>>,
-    records: VecDeque<Arc<CallRecord>>,
     incidents: Vec<OfIncident>,
     troubles: BTreeMap<TroubleOf, Trouble>,
-    about: BTreeMap<String, About>,
     zone: TimeZone,
     /// When our own machine was the limit last.
     machine: Option<Timestamp>,
@@ -70,8 +71,6 @@ struct OfIncident {
     incident: Arc<Incident>,
     /// What has happened to it last.
     change: Change,
-    /// The record of one of its calls, as the sheet wants more than the incident knows.
-    call: Option<Arc<CallRecord>>,
 }
 
 /// Calls of the last hour: in each stretch how many were made and how many held.
@@ -115,10 +114,8 @@ impl Shown {
             order: Vec::new(),
             lines: FxHashMap::default(),
             failures: VecDeque::new(),
-            records: VecDeque::new(),
             incidents: Vec::new(),
             troubles: BTreeMap::new(),
-            about: BTreeMap::new(),
             zone,
             machine: None,
             in_progress: 0,
@@ -135,9 +132,6 @@ impl Shown {
         let mut before = std::mem::take(&mut self.lines);
         self.order.clear();
         for check in &watch.checks {
-            for actor in &check.plan.actors {
-                self.about.insert(actor.target.name.clone(), About::of(&actor.target.labels));
-            }
             for line in check.lines() {
                 let name = Arc::clone(&line.recurring.name);
                 let fresh = new_line(check, &name, line.account);
@@ -197,8 +191,6 @@ impl Shown {
         let names: Vec<&str> = outcome.files.iter().flatten().map(|file| file.name).collect();
         self.failures.push_front(Arc::new(Failure::of(record, &names)));
         self.failures.truncate(FAILURES);
-        self.records.push_front(Arc::new(record.clone()));
-        self.records.truncate(RECORDS);
     }
 
     /// Lines whose last call failed.
@@ -213,22 +205,10 @@ impl Shown {
         }
     }
 
-    /// An incident has changed.
-    pub(super) fn incident(&mut self, change: Change, incident: &incident::Incident) {
+    /// An incident has changed; `sheet` is what is known of it.
+    pub(super) fn incident(&mut self, change: Change, incident: &incident::Incident, sheet: Sheet) {
         let place = self.incidents.iter().position(|of| of.incident.id == incident.id);
-        let before = place.and_then(|place| self.incidents[place].call.clone());
-        let find = |call_id: &str| self.records.iter().find(|record| record.call_id == call_id).cloned();
-        let call = find(&incident.last_call.call_id).or(before).or_else(|| find(&incident.first_call.call_id));
-        let about = call.as_ref().and_then(|record| self.about.get(&record.target));
-        let about = about.cloned().unwrap_or_default();
-        let files = |record: &CallRecord| {
-            let of = self.failures.iter().find(|failure| failure.call_id == record.call_id);
-            of.map(|failure| failure.evidence.iter().map(|path| path.trim_start_matches('/').to_owned()).collect())
-        };
-        let evidence = call.as_deref().and_then(files).unwrap_or_default();
-        // Where numbers are to be hidden, they are hidden in the record already.
-        let sheet = Sheet::of_incident(incident, call.as_deref(), &about, evidence, Numbers::Shown);
-        let of = OfIncident { incident: Arc::new(Incident::of(change, incident, sheet)), change, call };
+        let of = OfIncident { incident: Arc::new(Incident::of(change, incident, sheet)), change };
         match place {
             Some(place) => self.incidents[place] = of,
             None => self.incidents.insert(0, of),
@@ -241,13 +221,17 @@ impl Shown {
     }
 
     /// These are open, with what is counted of them now.
-    pub(super) fn open_incidents<'a>(&mut self, open: impl Iterator<Item = &'a incident::Incident>) {
+    pub(super) fn open_incidents<'a>(
+        &mut self,
+        open: impl Iterator<Item = &'a incident::Incident>,
+        sheets: &mut Sheets,
+    ) {
         for now in open {
             let known = self.incidents.iter().find(|of| of.incident.id == now.id);
             let counts = |of: &OfIncident| (of.incident.failures, of.incident.tested, of.incident.updated_at);
             if known.map(counts) != Some((now.failures, now.tested, now.updated_at)) {
                 let change = known.map_or(Change::Opened, |of| of.change);
-                self.incident(change, now);
+                self.incident(change, now, sheets.of(now));
             }
         }
     }
@@ -342,7 +326,7 @@ mod tests {
     use super::*;
     use crate::call::Finished;
     use crate::incident::sample_incident;
-    use crate::record::Class;
+    use crate::record::{CallRecord, Class};
     use crate::scenario::compile::{self, Input};
 
     fn watch(mask: bool, rest: &str) -> Watch {
@@ -429,14 +413,16 @@ mod tests {
     fn an_incident_is_shown_with_what_is_counted_of_it_now() {
         let mut shown = shown(&watch(false, ""));
         let open = sample_incident();
-        shown.incident(Change::Widened, &open);
+        shown.incident(Change::Widened, &open, Sheet::default());
         let later = incident::Incident { failures: 20, tested: 25, ..open };
-        shown.open_incidents([&later].into_iter());
+        let mut sheets = Sheets::new(Path::new("w"), &watch(false, ""));
+        shown.open_incidents([&later].into_iter(), &mut sheets);
         let incident = &view(&mut shown, 1).incidents[0];
+        assert_eq!(incident.sheet.company.as_deref(), Some("Example Ltd"), "of the only target there is");
         assert_eq!((incident.failures, incident.tested, incident.change.as_str()), (20, 25, "widened"));
         // One of an earlier process.
         let other = incident::Incident { id: "inc-2".into(), ..later };
-        shown.open_incidents([&other].into_iter());
+        shown.open_incidents([&other].into_iter(), &mut sheets);
         assert_eq!(view(&mut shown, 1).status.incidents_open, 2);
     }
 
@@ -466,34 +452,14 @@ mod tests {
     }
 
     #[test]
-    fn the_sheet_of_an_incident_has_what_its_call_and_its_target_know() {
-        let mut shown = shown(&watch(false, ""));
-        shown.kept(&outcome(Class::CallNetworkFailed, Retry::Reproduced, Purpose::Scheduled, 7));
-        let open = sample_incident();
-        shown.incident(Change::Opened, &open);
-        let view_of = |shown: &mut Shown| view(shown, 8).incidents[0].clone();
-        let incident = view_of(&mut shown);
-        assert!(incident.open && incident.title.ends_with("line.down opened"), "{}", incident.title);
-        assert_eq!(incident.sheet.company.as_deref(), Some("Example Ltd"));
-        assert_eq!(incident.sheet.evidence, ["evidence/c-7/ladder.txt"]);
-        // Its call made room for others since, and is remembered.
-        shown.records.clear();
-        let closed = incident::Incident { closed_at: Some(open.updated_at), ..open };
-        shown.incident(Change::Closed, &closed);
-        let incident = view_of(&mut shown);
-        assert!(!incident.open && incident.sheet.company.is_some());
-        assert_eq!(view(&mut shown, 9).incidents.len(), 1);
-    }
-
-    #[test]
     fn incidents_that_are_over_make_room_and_open_ones_come_first() {
         let mut shown = shown(&watch(false, ""));
         for n in 0..OVER + 5 {
             let of = incident::Incident { id: format!("over-{n}"), closed_at: Some(at(1)), ..sample_incident() };
-            shown.incident(Change::Opened, &incident::Incident { closed_at: None, ..of.clone() });
-            shown.incident(Change::Closed, &of);
+            shown.incident(Change::Opened, &incident::Incident { closed_at: None, ..of.clone() }, Sheet::default());
+            shown.incident(Change::Closed, &of, Sheet::default());
             if n == 3 {
-                shown.incident(Change::Opened, &sample_incident());
+                shown.incident(Change::Opened, &sample_incident(), Sheet::default());
             }
         }
         let view = view(&mut shown, 1);

@@ -1,7 +1,8 @@
 //! What checks need to be called: the worker, the labs that stand for targets, the places of servers.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::call::MemberId;
@@ -13,6 +14,7 @@ use crate::net::tls::TlsError;
 use crate::scenario::plan::Server;
 use crate::scenario::watch::Check;
 use crate::sip::flow::Hop;
+use crate::sip::locate::LocateError;
 
 /// Why a check cannot be called.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +49,25 @@ pub(super) struct Stage {
     site: Option<String>,
     watched_legs: u32,
     reproductions: u64,
+    looked_up: Arc<Mutex<Renewed>>,
+}
+
+/// What later look-ups brought.
+#[derive(Default)]
+struct Renewed {
+    /// By the number of a server: its places now.
+    hops: BTreeMap<u16, Vec<Hop>>,
+    /// By server: why its places could not be asked for last.
+    unknown: BTreeMap<String, String>,
+}
+
+impl Renewed {
+    fn note(&mut self, server: &Server, error: Option<&String>) {
+        match error {
+            Some(error) => self.unknown.insert(server.to_string(), error.clone()),
+            None => self.unknown.remove(&server.to_string()),
+        };
+    }
 }
 
 /// A server that was looked for.
@@ -56,6 +77,8 @@ struct Known {
     lab: Option<usize>,
     number: u16,
     hops: Vec<Hop>,
+    /// No name server answered when they were asked for first.
+    unanswered: bool,
     /// How long what DNS said holds.
     ttl: Option<Duration>,
 }
@@ -77,13 +100,14 @@ impl Stage {
             site,
             watched_legs,
             reproductions: 0,
+            looked_up: Arc::default(),
         })
     }
 
     /// A check joins. What could not be looked up is told; its calls fail, until DNS knows it.
     pub(super) fn join(&mut self, check: &Check, say: &mut dyn FnMut(String)) -> Result<MemberId, StageError> {
         let joining = self.joining(check, format!("{}-{}", self.run_id, check.name), say)?;
-        Ok(self.worker.join(joining))
+        Ok(self.let_join(joining))
     }
 
     /// A member of its own, with new sockets and a registration of its own, that starts one attempt and leaves.
@@ -91,10 +115,23 @@ impl Stage {
         self.reproductions += 1;
         let run_id = format!("{}-{}-again{}", self.run_id, check.name, self.reproductions);
         let joining = self.joining(check, run_id, &mut |_| {})?;
-        let member = self.worker.join(joining);
+        let member = self.let_join(joining);
         self.worker.begin(member, clock::now(), account);
         self.worker.leave(member);
         Ok(member)
+    }
+
+    fn let_join(&mut self, joining: Joining) -> MemberId {
+        let asked_in_vain = |number: &u16| self.servers.iter().any(|known| known.number == *number && known.unanswered);
+        let unanswered: Vec<u16> = joining.servers.iter().map(|(_, number, _)| *number).filter(asked_in_vain).collect();
+        let member = self.worker.join(joining);
+        unanswered.into_iter().for_each(|number| self.worker.unanswered(number));
+        member
+    }
+
+    /// Servers whose places could not be asked for last, and why: what was known of them before is kept.
+    pub(super) fn unknown(&self) -> Vec<String> {
+        lock(&self.looked_up).unknown.values().cloned().collect()
     }
 
     /// Looks names up again from now on, those of all checks that have joined.
@@ -105,9 +142,12 @@ impl Stage {
         let ttls = self.servers.iter().map(|known| known.ttl).collect();
         let names = Names { nameserver: self.nameserver, ttls, ..Names::default() };
         let place = self.worker.place_teller();
+        let renewed = Arc::clone(&self.looked_up);
         let tell = move |looked_up: LookedUp| {
             told(&looked_up);
+            lock(&renewed).note(&looked_up.server, looked_up.found.as_ref().err());
             if let (Some(number), Ok(hops)) = (numbers.get(looked_up.number), looked_up.found) {
+                lock(&renewed).hops.insert(*number, hops.clone());
                 place(*number, hops);
             }
         };
@@ -165,15 +205,24 @@ impl Stage {
     ) -> Result<&Known, StageError> {
         let found = self.servers.iter().position(|known| known.server == *server && known.lab == lab);
         if let Some(index) = found {
-            return Ok(&self.servers[index]);
+            let known = &mut self.servers[index];
+            if let Some(hops) = lock(&self.looked_up).hops.get(&known.number) {
+                known.hops.clone_from(hops);
+                known.unanswered = false;
+            }
+            return Ok(known);
         }
         let lab_running = lab.and_then(|index| self.labs.get(index)).map(|(_, lab)| lab);
+        let mut unanswered = false;
         let Located { hops, ttl } = match lab_running {
             Some(lab) => {
                 let transport = server.transport.unwrap_or_default();
                 Located { hops: vec![Hop { transport, address: lab.address }], ttl: None }
             }
             None => locate(server.wanted(), self.nameserver, clock::seed()).unwrap_or_else(|error| {
+                unanswered = matches!(error, LocateError::Unanswered(..));
+                let error = error.to_string();
+                lock(&self.looked_up).note(server, Some(&error));
                 say(format!("{error}: calls to {server} fail until it is known"));
                 Located { hops: Vec::new(), ttl: Some(Duration::ZERO) }
             }),
@@ -181,7 +230,11 @@ impl Stage {
         let dialer = Dialer::new(server, &hops, lab_running.map(|lab| lab.ca.as_str()));
         let dialer = dialer.map_err(|error| StageError::Tls { server: server.to_string(), error })?;
         let number = self.worker.add_server(dialer).ok_or(StageError::Servers)?;
-        self.servers.push(Known { server: server.clone(), lab, number, hops, ttl });
+        self.servers.push(Known { server: server.clone(), lab, number, hops, unanswered, ttl });
         Ok(&self.servers[self.servers.len() - 1])
     }
+}
+
+fn lock(looked_up: &Mutex<Renewed>) -> MutexGuard<'_, Renewed> {
+    looked_up.lock().unwrap_or_else(PoisonError::into_inner)
 }

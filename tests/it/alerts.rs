@@ -170,13 +170,16 @@ fn a_second_watch_of_the_same_name_and_folder_is_not_started() {
 }
 
 #[test]
-fn a_template_that_renders_no_json_ends_a_watch_before_anything_is_dialled() {
+fn a_template_with_a_name_that_no_message_has_is_found_by_check_with_its_place_and_what_instead() {
     let desk = a_trunk_that_refuses(&Hook::start(), "60m");
-    desk.write("body.json.j2", "{ \"text\": {{ titel }} }");
+    desk.write("body.json.j2", "{\n  \"text\": {{ titel }} }");
     let watch = fs::read_to_string(desk.path("watch.yaml")).expect("written");
     desk.write("watch.yaml", &watch.replace("/hook' }", "/hook', template: body.json.j2 }"));
-    let output = desk.run(&["watch", "watch.yaml", "--out", "out"]);
-    let said = text(&output.stderr);
-    assert_eq!(code(&output), Some(2), "{said}");
-    assert!(said.contains("notify: webhook: the template body.json.j2: `titel` is undefined, line 1"), "{said}");
+    for command in ["check", "watch"] {
+        let output = desk.run(&[command, "watch.yaml"]);
+        let said = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(code(&output), Some(2), "{said}");
+        assert!(said.contains("watch.yaml:11:") && said.contains("body.json.j2:2: `titel` is not known"), "{said}");
+        assert!(said.contains("did you mean `title`?"), "{said}");
+    }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ringfleet::measure::{BackOff, LatencyFrom, Tally, Totals};
 use ringfleet::pace::Schedule;
-use ringfleet::record::Class;
+use ringfleet::record::{Class, Heard};
 use ringfleet::report::{Checker, Generator, Health, all_hold};
 use ringfleet::scenario::compile::{self, Compiled, Input};
 
@@ -78,6 +78,20 @@ fn inbound_calls_are_answered_by_an_agent_who_stays_registered() {
 }
 
 #[test]
+fn a_call_whose_packets_are_counted_knows_how_they_came_and_says_of_its_audio_that_it_is_unknown() {
+    let (world, _) = passes("counted-call.yaml");
+    let record = &world.primary[0];
+    let heard = (record.audio_rx, record.audio_tx, record.audio.as_str());
+    assert_eq!(heard, (Heard::Unknown, Heard::Unknown, "unknown"));
+    assert_eq!((record.class, record.loss_pct, record.code), (Class::Ok, Some(0.0), Some(200)));
+    assert!(record.rx_packets > Some(100) && record.mos_lq.is_some() && record.grade.is_some(), "{record:?}");
+    let written = serde_json::to_value(record).expect("plain data");
+    for unknown in ["level_dbov", "audio_loop_ms", "first_audio_ms"] {
+        assert!(written.get(unknown).is_none_or(serde_json::Value::is_null), "{unknown}: {written}");
+    }
+}
+
+#[test]
 fn desks_change_hands_without_a_device_too_many() {
     let (world, totals) = passes("shift-change.yaml");
     assert_eq!(world.records.len(), 8);
@@ -119,4 +133,15 @@ fn a_morning_has_its_mix_and_what_goes_wrong_in_it_is_expected() {
     let twentieth = planned as usize / 20;
     assert!(of("conversation") >= 12 * twentieth && of("wrong_number") >= twentieth && of("logs_in") >= twentieth);
     assert!(world.records.iter().all(|record| !record.is_failed()), "what was expected is no failure");
+}
+
+#[test]
+fn a_call_with_video_has_its_pictures_and_its_shared_screen() {
+    let (world, _) = passes("video-call.yaml");
+    let video = world.record().video.as_deref().expect("agreed on");
+    assert_eq!(
+        (video.size.as_deref(), video.rx_key_frames, video.freezes),
+        (Some("1920x1080"), 2, Some(0)),
+        "{video:?}"
+    );
 }

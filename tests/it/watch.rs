@@ -215,7 +215,7 @@ fn a_page_and_an_api_show_the_lines_what_failed_and_its_evidence() {
 }
 
 /// Head and body of what an address answers.
-fn get(address: &str, path: &str) -> (String, String) {
+pub(crate) fn get(address: &str, path: &str) -> (String, String) {
     use std::io::{Read as _, Write as _};
     #[expect(clippy::disallowed_methods, reason = "the readers of this test are not the product's")]
     let mut stream = std::net::TcpStream::connect(address).expect("it listens");

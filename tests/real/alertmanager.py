@@ -30,7 +30,7 @@ def install():
 class Receiver(http.server.ThreadingHTTPServer):
     """Keeps what it is sent, by path."""
 
-    def __init__(self):
+    def __init__(self, port=0):
         self.got = []
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -44,7 +44,7 @@ class Receiver(http.server.ThreadingHTTPServer):
             def log_message(self, *_):
                 pass
 
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", port), Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
         self.url = f"http://127.0.0.1:{self.server_port}"
 
@@ -55,12 +55,12 @@ class Receiver(http.server.ThreadingHTTPServer):
 class Alertmanager:
     """Alertmanager with the file as it is shipped, but that it tells this receiver, and sooner."""
 
-    def __init__(self, receiver):
+    def __init__(self, receiver, port=None):
         install()
         text = (ROOT / "docker" / "alertmanager.yml").read_text().replace("http://127.0.0.1:9099", receiver)
         text = text.replace("group_wait: 10s", "group_wait: 1s").replace("group_interval: 1m", "group_interval: 2s")
         (CASE / "alertmanager.yml").write_text(text)
-        with http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as free:
+        with http.server.HTTPServer(("127.0.0.1", port or 0), http.server.BaseHTTPRequestHandler) as free:
             self.port = free.server_port
         self.url = f"http://127.0.0.1:{self.port}"
 

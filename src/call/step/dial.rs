@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::call::observe;
+use crate::call::step::LegVideo;
 use crate::record::{LocalFailure, Party, SideFault, TransportFault};
 use crate::scenario::compile::is_dialable;
 use crate::scenario::plan::{Dial, MediaMode, Step, Trunk};
@@ -32,6 +33,7 @@ impl Leg {
         let Some(flow) = self.access(tools, peer) else { return Flowing::Blocked };
         self.flow = Some(flow);
         self.direction = step.direction;
+        self.video = LegVideo::of(step.video.as_deref());
         match step.media {
             MediaMode::None => self.place_call(tools, step),
             MediaMode::Audio => {

@@ -2,7 +2,7 @@
 
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
 use crate::record::Party;
-use crate::scenario::plan::Direct;
+use crate::scenario::plan::{Direct, Step};
 use crate::sip::exchange::Cause;
 use crate::sip::message::Message;
 use crate::sip::session::Response;
@@ -29,7 +29,7 @@ impl Leg {
             return;
         }
         let answered = match message.and_then(Message::sdp).filter(|_| code < 300) {
-            Some(answer) => self.start_media(tools, answer),
+            Some(answer) => self.start_media(tools, answer).and_then(|()| self.check_video(tools)),
             None if code < 300 => Err("the 2xx carries no SDP".to_owned()),
             None if cause == Cause::Response => Err(format!("it was refused with {code}")),
             None => Err("there was no answer".to_owned()),
@@ -39,8 +39,10 @@ impl Leg {
             return self.recover_changed(tools, answered, gone);
         }
         if let Err(error) = answered {
+            let of_video = matches!(tools.actor.steps.get(self.step), Some(Step::Video(_)));
+            let what = if of_video { "video" } else { "hold or resume" };
             self.as_expected = Some(false);
-            self.unmet.get_or_insert_with(|| format!("hold or resume: {error}"));
+            self.unmet.get_or_insert_with(|| format!("{what}: {error}"));
             if gone {
                 // The endpoint ends a call that the far end knows nothing of.
                 return self.await_our_bye(tools);
@@ -81,19 +83,30 @@ impl Leg {
         message: Option<&Message<'_>>,
         invite: bool,
     ) {
+        match message.and_then(Message::sdp) {
+            Some(offer) => self.take_offer_within(tools, offer, invite),
+            None => {
+                let sdp = self.write_offer(tools, 9);
+                self.respond_within(tools, (200, &sdp), invite);
+            }
+        }
+    }
+
+    /// Answers an offer within the dialog.
+    pub(super) fn answer_offer_within(&mut self, tools: &mut Tools<'_>, offer: &[u8], invite: bool) {
+        match self.write_answer(tools, offer) {
+            Ok((sdp, agreed)) => {
+                self.run_media(tools, &agreed);
+                self.respond_within(tools, (200, &sdp), invite);
+            }
+            Err(_) => self.respond_within(tools, (488, b""), invite),
+        }
+    }
+
+    fn respond_within(&mut self, tools: &mut Tools<'_>, (code, sdp): (u16, &[u8]), invite: bool) {
         let Some(session) = self.session else { return };
         let contact = tools.contact();
-        let (code, sdp) = match message.and_then(Message::sdp) {
-            Some(offer) => match self.write_answer(tools, offer) {
-                Ok((sdp, agreed)) => {
-                    self.run_media(tools, &agreed);
-                    (200, sdp)
-                }
-                Err(_) => (488, Vec::new()),
-            },
-            None => (200, self.write_offer(tools, 9)),
-        };
-        let response = Response { code, contact: &contact, sdp: &sdp, ..Response::default() };
+        let response = Response { code, contact: &contact, sdp, ..Response::default() };
         if invite {
             tools.endpoint.respond(tools.now, session, &response);
         } else {

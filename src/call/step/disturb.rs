@@ -260,6 +260,7 @@ impl Leg {
         if let Some(port) = self.port {
             tools.streams.set_mute(tools.now, port, mute);
         }
+        self.mute_video(tools, mute);
     }
 
     /// The connection is kept alive again.

@@ -6,7 +6,8 @@ use crate::call::hops::Hops;
 use crate::call::leg::{Leg, Phase, Tools};
 use crate::call::links::Links;
 use crate::call::observe;
-use crate::media::{Source, audio};
+use crate::media::{Config, Source, audio};
+use crate::record::MediaFigures;
 use crate::scenario::plan::{Ice, Step};
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
@@ -34,7 +35,7 @@ impl Leg {
             self.prepare_peer(tools, true);
         }
         let (codecs, mut sdp) = self.begin_description(tools);
-        self.describe(tools, &codecs, without).write_offer(&mut sdp);
+        self.describe(tools, &codecs, (without, true)).write_offer(&mut sdp);
         sdp
     }
 
@@ -45,6 +46,7 @@ impl Leg {
         offer: &[u8],
     ) -> Result<(Vec<u8>, Negotiated), String> {
         let offer = Sdp::parse(offer).map_err(|error| error.to_string())?;
+        self.expect_video(tools, &offer);
         if offer.has_crypto() {
             self.make_keys(tools, &tools.actor.target.srtp.accepts);
         }
@@ -56,7 +58,7 @@ impl Leg {
             }
         }
         let (codecs, mut sdp) = self.begin_description(tools);
-        let agreed = self.describe(tools, &codecs, 9).answer(&offer, Order::Theirs, &mut sdp);
+        let agreed = self.describe(tools, &codecs, (9, false)).answer(&offer, Order::Theirs, &mut sdp);
         let agreed = agreed.map_err(|error| error.to_string())?;
         if let Some(port) = self.port {
             tools.streams.connect(tools.now, port, &offer, &agreed);
@@ -152,12 +154,22 @@ impl Leg {
     }
 
     fn make_keys(&mut self, tools: &mut Tools<'_>, suites: &[Suite]) {
-        if self.keys.is_empty() && !matches!(tools.actor.target.srtp.policy, Policy::Off | Policy::Dtls) {
+        if matches!(tools.actor.target.srtp.policy, Policy::Off | Policy::Dtls) {
+            return;
+        }
+        if self.keys.is_empty() {
             self.keys = suites.iter().map(|suite| tools.key_source.next(*suite)).collect();
         }
+        self.make_video_keys(tools, suites);
     }
 
-    fn describe<'c>(&'c self, tools: &'c Tools<'_>, codecs: &'c [AudioCodec], without: u16) -> Local<'c> {
+    /// Our side. Without a port of our own it names `without`; video that is gone is not offered again.
+    fn describe<'c>(
+        &'c self,
+        tools: &'c Tools<'_>,
+        codecs: &'c [AudioCodec],
+        (without, offering): (u16, bool),
+    ) -> Local<'c> {
         let known = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let ip = known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
         let port = self.local_rtp.map_or(without, |local| local.port());
@@ -165,15 +177,17 @@ impl Leg {
         let peering = peer.map(Peer::ours).or(self.peering.as_deref());
         let default = peer.and_then(Peer::default_address).unwrap_or_else(|| SocketAddr::new(ip, port));
         let protection = Protection { policy: tools.actor.target.srtp.policy, keys: &self.keys, peering };
+        let shared = peering.is_some();
+        let video = self.video.as_ref().map(|video| video.described(default, (shared, offering), self.direction));
         let local = Local::new(default, codecs, tools.owner);
-        Local { protection, direction: self.direction, version: self.descriptions, ..local }
+        Local { video, protection, direction: self.direction, version: self.descriptions, ..local }
     }
 
     /// The far end answered our offer: media begins, or goes on where it began early.
     pub(in crate::call) fn start_media(&mut self, tools: &mut Tools<'_>, answer: &[u8]) -> Result<(), String> {
         let answer = Sdp::parse(answer).map_err(|error| error.to_string())?;
         let codecs = codecs(tools);
-        let agreed = self.describe(tools, &codecs, 9).negotiated(&answer);
+        let agreed = self.describe(tools, &codecs, (9, false)).negotiated(&answer);
         let agreed = agreed.map_err(|error| {
             self.note_lack(&error);
             error.to_string()
@@ -198,6 +212,11 @@ impl Leg {
     /// Begins to send and to listen as agreed. The source is that of the next talk step: until then it is silence,
     /// so that the far end (and a relay on the way) hears from us.
     pub(in crate::call) fn run_media(&mut self, tools: &mut Tools<'_>, agreed: &Negotiated) {
+        self.run_audio(tools, agreed);
+        self.run_video(tools, agreed.video.as_ref());
+    }
+
+    fn run_audio(&mut self, tools: &mut Tools<'_>, agreed: &Negotiated) {
         let Some(port) = self.port.filter(|_| self.local_rtp.is_some()) else { return };
         let far_end = if self.offer_was_theirs { audio::FAR_END } else { 0 };
         let marker = (tools.n as u16 & !audio::FAR_END) | far_end;
@@ -207,6 +226,7 @@ impl Leg {
             return tools.streams.with_session(port, |stream| stream.set_direction(direction, now));
         }
         let Some(config) = config_of(agreed, self.first_source(tools), marker, tools.clock) else { return };
+        let config = Config { listen: tools.config.plan.listen, ..config };
         tools.streams.run(tools.now, port, config);
     }
 
@@ -229,10 +249,12 @@ impl Leg {
             (facts.relays, facts.servers) = (peer.relays(), peer.server_faults());
             facts.hidden = peer.hidden().to_vec();
         }
+        // Its goodbye goes out before the path is given up.
+        let video = self.finish_video(tools);
         if let Some(report) = tools.streams.finish(tools.now, port) {
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
             self.facts.media = Some(Box::new(facts));
-            self.figures = Some(Box::new(figures));
+            self.figures = Some(Box::new(MediaFigures { video, ..figures }));
         }
     }
 }

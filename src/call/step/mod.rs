@@ -10,9 +10,11 @@ mod options;
 mod register;
 mod request;
 mod talk;
+mod video;
 
 pub(super) use answer::sent_response;
 pub(super) use dial::request_uri;
 pub(super) use disturb::Recovering;
 pub(super) use register::{binding_of, registrar_of};
 pub(super) use request::Beside;
+pub(super) use video::LegVideo;

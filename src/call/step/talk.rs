@@ -50,6 +50,7 @@ impl Leg {
         if let Some(port) = self.port {
             tools.streams.with_session(port, |session| session.set_source(source, now));
         }
+        self.set_video_source(tools, source);
     }
 
     /// A talk step has ended: its time counts as listened.

@@ -333,7 +333,11 @@ impl Judge {
         let share = f64::from(failing) / f64::from(tested.max(1));
         let enough = failing >= self.config.widespread_agents.max(2) && share >= self.config.widespread_share;
         let widespread = enough && scope != Scope::SingleAgent;
-        let down = scope == Scope::Trunk && family == Family::Line && q >= DOWN;
+        let down = match scope {
+            Scope::Trunk => Some(Finding::LineDown),
+            Scope::Gateway => Some(Finding::GatewayDown),
+            _ => None,
+        };
         let Some(at) = self.state.incidents.iter().position(|tracked| tracked.number == number) else { return };
         let shared = self.shared(&self.state.incidents[at].shared);
         let shown = &mut self.state.incidents[at].shown;
@@ -341,7 +345,7 @@ impl Judge {
         let was = shown.widespread && (shown.scope, &shown.value) == (scope, &value);
         (shown.scope, shown.value, shown.candidates, shown.undecided) = (scope, value, candidates, undecided);
         shown.severity = family.severity();
-        shown.finding = down.then_some(Finding::LineDown);
+        shown.finding = down.filter(|_| family == Family::Line && q >= DOWN);
         if widespread || !was {
             (shown.agents_failing, shown.agents_tested, shown.widespread) = (failing, tested, widespread);
         }

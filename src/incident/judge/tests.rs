@@ -220,6 +220,8 @@ fn a_gateway_that_fails_is_one_incident() {
     let class = |it: &Attempt| if it.at.is_multiple_of(8) { Class::CallTimeout } else { Class::CallNetworkFailed };
     desk.minutes(6, &|it| if it.gateway == "g2" { class(it) } else { Class::Ok });
     assert_eq!(desk.told(), [(Change::Opened, "gateway g2".to_owned())], "503 and no answer are one fault");
+    let incident = desk.judge.incidents().next().expect("open");
+    assert_eq!(incident.finding.map(crate::record::Finding::name), Some("gateway.down"));
 }
 
 #[test]

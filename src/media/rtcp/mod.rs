@@ -1,17 +1,22 @@
-//! RTCP packets (RFC 3550 §6): SR, RR, SDES and BYE are read and written; other types are stepped over.
+//! RTCP packets (RFC 3550 §6): SR, RR, SDES, BYE and requests for key frames (RFC 4585 §6.3.1, RFC 5104 §4.3.1) are read and
+//! written; other types are stepped over.
 //!
 //! A datagram may also be reduced-size (RFC 5506): it need not begin with a report. Nothing is allocated on receipt.
 
 mod parse;
 mod write;
 
-pub use parse::{Compound, Packet, ParseError, Reports};
-pub use write::{bye, receiver_report, sdes, sender_report};
+pub use parse::{Compound, FullIntra, Packet, ParseError, Reports};
+pub use write::{bye, full_intra, picture_loss, receiver_report, sdes, sender_report};
 
 pub(super) const SENDER_REPORT: u8 = 200;
 pub(super) const RECEIVER_REPORT: u8 = 201;
 pub(super) const SDES: u8 = 202;
 pub(super) const BYE: u8 = 203;
+/// Payload-specific feedback (RFC 4585 §6.3), and two of its kinds.
+pub(super) const FEEDBACK: u8 = 206;
+pub(super) const PICTURE_LOSS: u8 = 1;
+pub(super) const FULL_INTRA: u8 = 4;
 pub(super) const CNAME: u8 = 1;
 
 /// The sender information of an SR (RFC 3550 §6.4.1).
@@ -109,6 +114,26 @@ mod tests {
         assert_eq!(
             Compound::new(&[0x81, 201, 0, 1, 0, 0, 0, 9]).next(),
             Some(Err(ParseError::Reports { announced: 1 }))
+        );
+    }
+
+    #[test]
+    fn requests_for_key_frames_read_back() {
+        let mut datagram = Vec::new();
+        receiver_report(&mut datagram, 5, &[]);
+        picture_loss(&mut datagram, 5, 7);
+        full_intra(&mut datagram, 5, 7, 9);
+        assert_eq!(datagram[8..20], [0x81, 206, 0, 2, 0, 0, 0, 5, 0, 0, 0, 7]);
+        assert_eq!(datagram[20..], [0x84, 206, 0, 4, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 7, 9, 0, 0, 0]);
+        let read = packets(&datagram);
+        let [_, Packet::PictureLoss { media: 7 }, Packet::FullIntra { from: 5, requests }] = read.as_slice() else {
+            panic!("{read:?}")
+        };
+        assert_eq!(requests.clone().collect::<Vec<_>>(), [(7, 9)]);
+        assert_eq!(
+            packets(&[0x8F, 206, 0, 2, 0, 0, 0, 5, 0, 0, 0, 7]),
+            [Packet::Other { packet_type: 206 }],
+            "REMB and the like"
         );
     }
 

@@ -1,6 +1,8 @@
 //! Reading RTCP: an iterator over the packets of a datagram, borrowing from it.
 
-use super::{BYE, CNAME, RECEIVER_REPORT, ReportBlock, SDES, SENDER_REPORT, SenderInfo};
+use super::{
+    BYE, CNAME, FEEDBACK, FULL_INTRA, PICTURE_LOSS, RECEIVER_REPORT, ReportBlock, SDES, SENDER_REPORT, SenderInfo,
+};
 
 const REPORT_LEN: usize = 24;
 
@@ -34,6 +36,18 @@ pub enum Packet<'a> {
     Bye {
         /// Who leaves.
         ssrc: Option<u32>,
+    },
+    /// Type 206, format 1: a picture was lost, so another key frame is wanted (RFC 4585 §6.3.1).
+    PictureLoss {
+        /// Of this source.
+        media: u32,
+    },
+    /// Type 206, format 4: key frames are wanted (RFC 5104 §4.3.1).
+    FullIntra {
+        /// Who wants them.
+        from: u32,
+        /// Of which sources.
+        requests: FullIntra<'a>,
     },
     /// Another type.
     Other {
@@ -76,6 +90,22 @@ pub struct Reports<'a> {
     rest: &'a [u8],
 }
 
+/// Iterates over the entries of a FIR: the source, and the number of the request, which is the same in its repetitions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FullIntra<'a> {
+    rest: &'a [u8],
+}
+
+impl Iterator for FullIntra<'_> {
+    type Item = (u32, u8);
+
+    fn next(&mut self) -> Option<(u32, u8)> {
+        let (entry, rest) = self.rest.split_first_chunk::<8>()?;
+        self.rest = rest;
+        Some((word(entry, 0)?, entry[4]))
+    }
+}
+
 impl<'a> Compound<'a> {
     /// The packets of `datagram`.
     pub fn new(datagram: &'a [u8]) -> Self {
@@ -97,7 +127,7 @@ impl<'a> Compound<'a> {
             RECEIVER_REPORT => receiver_report(body, count),
             SDES => Ok(Packet::Sdes { ssrc: word(body, 0), cname: cname(body) }),
             BYE => Ok(Packet::Bye { ssrc: word(body, 0).filter(|_| count > 0) }),
-            packet_type => Ok(Packet::Other { packet_type }),
+            packet_type => Ok(feedback(packet_type, count, body).unwrap_or(Packet::Other { packet_type })),
         }
     }
 }
@@ -134,6 +164,17 @@ impl Iterator for Reports<'_> {
             last_sr: word(block, 16)?,
             delay_since_last_sr: word(block, 20)?,
         })
+    }
+}
+
+/// A request for a key frame, where it is one.
+fn feedback(packet_type: u8, format: u8, body: &[u8]) -> Option<Packet<'_>> {
+    match (packet_type, format) {
+        (FEEDBACK, PICTURE_LOSS) => Some(Packet::PictureLoss { media: word(body, 4)? }),
+        (FEEDBACK, FULL_INTRA) => {
+            Some(Packet::FullIntra { from: word(body, 0)?, requests: FullIntra { rest: body.get(8..)? } })
+        }
+        _ => None,
     }
 }
 

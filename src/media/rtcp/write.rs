@@ -1,6 +1,8 @@
 //! Writing RTCP: each function appends one packet, so that a compound is a sequence of calls.
 
-use super::{BYE, CNAME, RECEIVER_REPORT, ReportBlock, SDES, SENDER_REPORT, SenderInfo};
+use super::{
+    BYE, CNAME, FEEDBACK, FULL_INTRA, PICTURE_LOSS, RECEIVER_REPORT, ReportBlock, SDES, SENDER_REPORT, SenderInfo,
+};
 
 /// Appends an SR with at most 31 blocks; further ones are left out.
 pub fn sender_report(out: &mut Vec<u8>, ssrc: u32, info: &SenderInfo, blocks: &[ReportBlock]) {
@@ -35,6 +37,23 @@ pub fn sdes(out: &mut Vec<u8>, ssrc: u32, cname: &str) {
 /// Appends a BYE without a reason.
 pub fn bye(out: &mut Vec<u8>, ssrc: u32) {
     let start = begin(out, BYE, 1, ssrc);
+    finish(out, start);
+}
+
+/// Appends a PLI (RFC 4585 §6.3.1): another key frame of the source `media` is wanted.
+pub fn picture_loss(out: &mut Vec<u8>, ssrc: u32, media: u32) {
+    let start = begin(out, FEEDBACK, PICTURE_LOSS, ssrc);
+    out.extend_from_slice(&media.to_be_bytes());
+    finish(out, start);
+}
+
+/// Appends a FIR (RFC 5104 §4.3.1) for one source; `number` is one more in each new request.
+pub fn full_intra(out: &mut Vec<u8>, ssrc: u32, media: u32, number: u8) {
+    let start = begin(out, FEEDBACK, FULL_INTRA, ssrc);
+    // The source stands in the entry only.
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&media.to_be_bytes());
+    out.extend_from_slice(&[number, 0, 0, 0]);
     finish(out, start);
 }
 

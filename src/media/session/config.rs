@@ -9,6 +9,16 @@ use crate::media::{Source, audio};
 use crate::sip::sdp::Direction;
 use crate::sip::sdp::crypto::Keys;
 
+/// What is done with audio that arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Listen {
+    /// It is decoded and listened to.
+    #[default]
+    Full,
+    /// Its packets are counted: loss, jitter, round-trip time and MOS are known, what is heard is not.
+    Packets,
+}
+
 /// Identity, addresses and codec of one leg.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -31,8 +41,12 @@ pub struct Config {
     /// Keys and address come from DTLS and ICE once they have them ([`Session::secure`](super::Session::secure)):
     /// nothing is sent or taken before, and no address is learned from what arrives.
     pub dtls: bool,
+    /// Another stream is on the same path (BUNDLE), so that not every source of RTCP is ours.
+    pub shared: bool,
     /// What is sent.
     pub send: Source,
+    /// What is done with what arrives.
+    pub listen: Listen,
     /// What the negotiated SDP direction allows.
     pub direction: Direction,
     /// Id in our marker, one per leg; with [`audio::FAR_END`] where the leg answered the call.
@@ -62,7 +76,9 @@ impl Config {
             rtcp_mux: false,
             srtp: None,
             dtls: false,
+            shared: false,
             send: Source::Speech,
+            listen: Listen::Full,
             direction: Direction::SendRecv,
             marker_id: 0,
             expected_id: None,

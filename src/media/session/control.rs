@@ -8,13 +8,12 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::media::clock::{compact, from_compact, to_compact};
-use crate::media::rtcp::{self, Compound, Packet, ReportBlock, Reports};
+use crate::media::clock::{NtpClock, compact, from_compact, to_compact};
+use crate::media::rtcp::{self, Compound, Packet, ReportBlock, Reports, SenderInfo};
 use crate::media::seed::Seeded;
 use crate::media::stats::{Reception, Samples};
 
-use super::send::Outgoing;
-use super::{Config, Strays};
+use super::Strays;
 
 const INTERVAL_S: f64 = 5.0;
 /// Second report, and answer to the first SR.
@@ -65,14 +64,13 @@ impl Control {
         }
     }
 
-    /// Takes a datagram.
+    /// Takes a datagram. `own` is our source; of those of the far end only `heard` is this stream's, where that is given.
     pub(super) fn receive(
         &mut self,
-        config: &Config,
-        arrived: Instant,
-        from: Option<SocketAddr>,
+        clock: &NtpClock,
+        (arrived, from): (Instant, Option<SocketAddr>),
         datagram: &[u8],
-        own: u32,
+        (own, heard): (u32, Option<u32>),
         strays: &mut Strays,
     ) {
         for packet in Compound::new(datagram) {
@@ -86,7 +84,7 @@ impl Control {
                 return;
             }
             self.latched = from.or(self.latched);
-            self.take(config, arrived, packet, own);
+            self.take(clock, arrived, packet, (own, heard));
         }
         self.received += 1;
     }
@@ -98,7 +96,7 @@ impl Control {
             Packet::SenderReport { ssrc, info, .. } if *ssrc == own => self.own_times.contains(&info.ntp),
             Packet::SenderReport { ssrc, .. } | Packet::ReceiverReport { ssrc, .. } => *ssrc == own,
             // Whatever follows a report that was let in, comes from its writer.
-            Packet::Sdes { .. } | Packet::Bye { .. } | Packet::Other { .. } => false,
+            _ => false,
         }
     }
 
@@ -155,15 +153,14 @@ impl Control {
     /// Writes the compound that is due.
     pub(super) fn write(
         &mut self,
-        config: &Config,
+        (ssrc, cname): (u32, &str),
         now: Instant,
-        outgoing: &Outgoing,
+        info: Option<SenderInfo>,
         reception: &mut Reception,
         buf: &mut Vec<u8>,
     ) {
-        let ssrc = outgoing.ssrc();
         let block = reception.take_report().map(|block| self.with_last_sr(block, now));
-        match outgoing.info(config, now) {
+        match info {
             Some(info) => {
                 self.own_times.rotate_right(1);
                 self.own_times[0] = info.ntp;
@@ -171,7 +168,7 @@ impl Control {
             }
             None => rtcp::receiver_report(buf, ssrc, block.as_slice()),
         }
-        rtcp::sdes(buf, ssrc, &config.cname);
+        rtcp::sdes(buf, ssrc, cname);
         if self.goodbye {
             rtcp::bye(buf, ssrc);
         }
@@ -202,8 +199,14 @@ impl Control {
         }
     }
 
-    fn take(&mut self, config: &Config, arrived: Instant, packet: Packet<'_>, own: u32) {
+    fn take(&mut self, clock: &NtpClock, arrived: Instant, packet: Packet<'_>, (own, heard): (u32, Option<u32>)) {
+        let is_other = |ssrc: u32| heard.is_some_and(|heard| heard != ssrc);
         match packet {
+            // Of another stream that shares the path: what it says of ours counts.
+            Packet::SenderReport { ssrc, reports, .. } if is_other(ssrc) => {
+                self.take_blocks(clock, arrived, reports, own);
+            }
+            Packet::Bye { ssrc: Some(ssrc) } if is_other(ssrc) => {}
             Packet::SenderReport { ssrc, info, reports } => {
                 if self.last_sr.is_none() {
                     let soon = arrived + self.soon();
@@ -211,23 +214,22 @@ impl Control {
                 }
                 self.far_sent = Some(info.packets);
                 self.last_sr = Some((ssrc, compact(info.ntp), arrived));
-                self.take_blocks(config, arrived, reports, own);
+                self.take_blocks(clock, arrived, reports, own);
             }
-            Packet::ReceiverReport { reports, .. } => self.take_blocks(config, arrived, reports, own),
+            Packet::ReceiverReport { reports, .. } => self.take_blocks(clock, arrived, reports, own),
             Packet::Bye { .. } => self.bye = true,
-            Packet::Sdes { .. } | Packet::Other { .. } => {}
+            _ => {}
         }
     }
 
-    fn take_blocks(&mut self, config: &Config, arrived: Instant, mut reports: Reports<'_>, own: u32) {
+    fn take_blocks(&mut self, clock: &NtpClock, arrived: Instant, mut reports: Reports<'_>, own: u32) {
         let Some(block) = reports.find(|block| block.ssrc == own) else { return };
         self.far_block = Some(block);
         if block.last_sr == 0 {
             return;
         }
         // RFC 3550 §6.4.1: A − LSR − DLSR.
-        let round_trip =
-            config.clock.compact(arrived).wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
+        let round_trip = clock.compact(arrived).wrapping_sub(block.last_sr).wrapping_sub(block.delay_since_last_sr);
         let rtt = match round_trip.cast_signed() {
             units if units < -ROUNDING => return,
             units => from_compact(units.max(0).cast_unsigned()),
@@ -242,9 +244,6 @@ impl Control {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::media::clock::NtpClock;
-    use crate::media::codec::Codec;
-    use crate::media::rtcp::SenderInfo;
 
     const OWN: u32 = 7;
 
@@ -253,10 +252,10 @@ mod tests {
     fn reports_of_a_relay_on_an_echoed_stream_count_and_our_own_that_come_back_do_not() {
         let at = Instant::now();
         let remote = SocketAddr::from(([127, 0, 0, 1], 4001));
-        let config = Config::new(Codec::Pcmu, remote, remote, NtpClock { at, ntp: 1_000 << 32 });
+        let clock = NtpClock { at, ntp: 1_000 << 32 };
         let (mut control, mut strays) = (Control::new(Seeded::new(1), at), Strays::default());
         control.own_times = [1_001 << 32, 0, 0, 0];
-        let last_sr = config.clock.compact(at + Duration::from_secs(1));
+        let last_sr = clock.compact(at + Duration::from_secs(1));
         let block = ReportBlock {
             ssrc: OWN,
             last_sr,
@@ -267,7 +266,7 @@ mod tests {
         for ntp in [1_001 << 32, 9_999 << 32] {
             let mut datagram = Vec::new();
             rtcp::sender_report(&mut datagram, OWN, &SenderInfo { ntp, ..SenderInfo::default() }, &[block]);
-            control.receive(&config, arrived, Some(remote), &datagram, OWN, &mut strays);
+            control.receive(&clock, (arrived, Some(remote)), &datagram, (OWN, None), &mut strays);
         }
         assert_eq!((strays.reflected, control.received), (1, 1));
         let rtt = control.rtt().expect("the relay's report names our SR");

@@ -16,6 +16,7 @@ mod seconds;
 mod send;
 #[cfg(test)]
 mod tests;
+mod video;
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -31,10 +32,11 @@ use super::{Heard, Source, rtcp};
 use crate::sip::sdp::Direction;
 use crate::sip::sdp::crypto::Keys;
 
-pub use config::Config;
+pub use config::{Config, Listen};
 pub use protection::Rejected;
 pub use report::{FarEnd, Report};
 pub use seconds::Second;
+pub use video::{VideoConfig, VideoReport, VideoSession, VideoSource};
 
 use control::Control;
 use hearing::Hearing;
@@ -206,7 +208,8 @@ impl Session {
             self.reception.set_clock_rate(codec.clock_rate());
         }
         let arrival = self.reception.add(arrived, &header, !event);
-        if let Some(codec) = codec.filter(|_| matches!(arrival, Arrival::Ahead(_) | Arrival::Restart)) {
+        let is_new = matches!(arrival, Arrival::Ahead(_) | Arrival::Restart);
+        if let Some(codec) = codec.filter(|_| is_new && self.config.listen == Listen::Full) {
             self.hear(arrived, codec, &header, payload);
         }
         // What is sent back has numbers of its own, so a copy would come back as a packet that nobody sent.
@@ -312,6 +315,11 @@ impl Session {
         }
     }
 
+    /// Another stream is sent and received over the same path, or is not any more: RTCP of its sources is not ours.
+    pub fn set_shared(&mut self, shared: bool) {
+        self.config.shared = shared;
+    }
+
     /// Stops sending and says goodbye in RTCP.
     pub fn close(&mut self, now: Instant) {
         self.advance(now);
@@ -356,7 +364,9 @@ impl Session {
     /// `from` is where RTCP goes from now on; `None` where it came with RTP.
     fn receive_rtcp(&mut self, arrived: Instant, from: Option<SocketAddr>, packet: &[u8]) {
         self.advance(arrived);
-        self.control.receive(&self.config, arrived, from, packet, self.outgoing.ssrc(), &mut self.strays);
+        let heard = if self.config.shared { self.reception.ssrc() } else { None };
+        let sources = (self.outgoing.ssrc(), heard);
+        self.control.receive(&self.config.clock, (arrived, from), packet, sources, &mut self.strays);
         if self.control.take_bye() {
             self.events.push_back(Event::Bye);
         }
@@ -439,7 +449,9 @@ impl Session {
             self.control.skip(self.now);
             return None;
         };
-        self.control.write(&self.config, self.now, &self.outgoing, &mut self.reception, buf);
+        let info = self.outgoing.info(&self.config, self.now);
+        let us = (self.outgoing.ssrc(), self.config.cname.as_str());
+        self.control.write(us, self.now, info, &mut self.reception, buf);
         Some(Output::Transmit { channel, to })
     }
 

@@ -61,10 +61,16 @@ pub(super) fn tables(summary: &Summary) -> Vec<Distributions> {
     let quality_note = "MOS is calculated from codec, loss and delay (ITU-T G.107), not judged by listeners.";
     let times = Figure::ALL.into_iter().filter(|figure| summary.latency.contains_key(figure));
     let quality = Figure::ALL.into_iter().filter(|figure| summary.quality.contains_key(figure));
-    vec![
+    let (video, voice): (Vec<Figure>, Vec<Figure>) = quality.partition(|figure| figure.is_of_video());
+    let mut tables = vec![
         table(summary, "Times", latency_note, times.collect(), &TIMES),
-        table(summary, "Voice quality", quality_note, quality.collect(), &QUALITY),
-    ]
+        table(summary, "Voice quality", quality_note, voice, &QUALITY),
+    ];
+    let video_note = "Frames are put together and not decoded: whether they look right is not judged.";
+    let video = table(summary, "Video", video_note, video, &QUALITY);
+    // Calls without it have nothing to say of it.
+    tables.extend(Some(video).filter(|video| !video.rows.is_empty()));
+    tables
 }
 
 fn table(

@@ -30,6 +30,10 @@ pub(super) fn figure(figure: Figure) -> (&'static str, &'static str, Unit) {
         Figure::LossPct => ("Packet loss", "Share of the audio packets that did not arrive", Unit::Percent),
         Figure::JitterMs => ("Jitter", "Variation of packet arrival (RFC 3550)", Unit::Millis),
         Figure::RttMs => ("Round trip", "To the next audio hop and back (RTCP)", Unit::Millis),
+        Figure::VideoFirstFrameMs => ("First picture", "Until the first frame that could be shown", Unit::Millis),
+        Figure::VideoFrozenMs => ("Picture stood still", "All freezes of a call together", Unit::Millis),
+        Figure::VideoFps => ("Frame rate", "Frames a second that came whole", Unit::PerSecond),
+        Figure::VideoLossPct => ("Packet loss", "Share of the video packets that did not arrive", Unit::Percent),
     }
 }
 
@@ -44,6 +48,8 @@ pub(super) enum Unit {
     Mos,
     /// Percent.
     Percent,
+    /// A rate.
+    PerSecond,
 }
 
 impl Unit {
@@ -54,6 +60,7 @@ impl Unit {
             Self::Seconds => "s",
             Self::Mos => "",
             Self::Percent => "%",
+            Self::PerSecond => "/s",
         }
     }
 
@@ -63,7 +70,7 @@ impl Unit {
             Self::Millis => short(value),
             Self::Seconds => short(value / 1000.0),
             Self::Mos => format!("{value:.2}"),
-            Self::Percent => short(value),
+            Self::Percent | Self::PerSecond => short(value),
         }
     }
 

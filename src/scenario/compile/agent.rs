@@ -44,6 +44,11 @@ pub(super) fn check(actor: &Actor, steps: &[StepFile], at: At<'_>, report: &mut 
     for (index, step) in actor.steps.iter().enumerate() {
         let Step::Disturb(Disturb { what, .. }) = step else { continue };
         let (at, name) = (at.key("steps").index(index), what.name());
+        let moves = matches!(what, Disturbance::NetworkChange { .. } | Disturbance::Offline);
+        if moves && actor.has_own_video() && actor.steps.len() == steps.len() {
+            let help = "give the target `media: { srtp: dtls }`, or leave the video out";
+            report.add(at, format!("`{name}` in a call whose video has sockets of its own"), help);
+        }
         // Steps with mistakes are left out: the places of the rest are not known.
         if !what.is_of_connection() || actor.steps.len() != steps.len() {
             continue;

@@ -6,12 +6,14 @@ use std::time::Duration;
 use super::Input;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
-use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::notify::{AlertsFile, ChatFile, NotifyFile, OnlyFile};
 use crate::scenario::file::scalar::Digits;
+use crate::scenario::watch::form::{Form, Mistake};
 use crate::scenario::watch::{Alerts, Chat, Heartbeat, How, LINK_WORDS, Notify, Only, Template};
 use crate::units::{Period, Secret};
 
+/// What the heartbeat is called among those who are told.
+const HEARTBEAT: &str = "heartbeat";
 /// How long a command may take where nothing is written.
 const COMMAND_TAKES: Duration = Duration::from_secs(30);
 
@@ -34,14 +36,32 @@ pub(super) fn compile(input: &Input<'_>, file: &AlertsFile, at: At<'_>, report: 
         percent / 100.0
     });
     let mut notify = Vec::new();
-    for (index, file) in file.notify.iter().enumerate() {
-        notify.extend(one(input, file, at.key("notify").index(index), report));
+    for ((index, file), name) in file.notify.iter().enumerate().zip(names(&file.notify, at.key("notify"), report)) {
+        notify.extend(one(input, file, name, at.key("notify").index(index), report));
     }
     let widespread_agents = file.widespread.agents.unwrap_or(default.widespread_agents);
     Alerts { window, widespread_agents, widespread_share: share, throttle, heartbeat, links, notify }
 }
 
-fn one(input: &Input<'_>, file: &NotifyFile, at: At<'_>, report: &mut Report) -> Option<Notify> {
+/// Names of those who are told, each once: as they are written, else `webhook`, `slack`, `webhook-2`.
+fn names(notify: &[NotifyFile], at: At<'_>, report: &mut Report) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for (index, file) in notify.iter().enumerate() {
+        let (word, written) = file.named();
+        let same = notify[..index].iter().filter(|other| other.named().0 == word).count();
+        let numbered = || if same == 0 { word.to_owned() } else { format!("{word}-{}", same + 1) };
+        let name = written.map_or_else(numbered, str::to_owned);
+        if name == HEARTBEAT || names.contains(&name) {
+            let at = at.index(index).key(word);
+            let at = if written.is_some() { at.key("name") } else { at };
+            report.add(at, format!("two who are told are called `{name}`"), "give each a `name:` of its own");
+        }
+        names.push(name);
+    }
+    names
+}
+
+fn one(input: &Input<'_>, file: &NotifyFile, name: String, at: At<'_>, report: &mut Report) -> Option<Notify> {
     let (how, only) = match file {
         NotifyFile::Webhook(file) => {
             let at = at.key("webhook");
@@ -103,7 +123,7 @@ fn one(input: &Input<'_>, file: &NotifyFile, at: At<'_>, report: &mut Report) ->
             (How::Command { run: file.run.clone(), time_out }, &file.only)
         }
     };
-    Some(Notify { how, only: self::only(only) })
+    Some(Notify { name, how, only: self::only(only) })
 }
 
 fn only(file: &OnlyFile) -> Only {
@@ -133,14 +153,14 @@ fn hidden(input: &Input<'_>, text: &Digits, at: At<'_>, report: &mut Report) -> 
     secret::resolve(input, &text.0, Rules::ReferenceOnly, at, report)
 }
 
-/// A template that can be read and parsed.
+/// A template that can be read, knows what a message has, and renders JSON.
 fn template(input: &Input<'_>, path: Option<&String>, at: At<'_>, report: &mut Report) -> Option<Template> {
     let (path, at) = (at.doc().beside(path?), at.key("template"));
     let text = super::doc::read(input, &path, at, report)?;
-    if let Err(error) = minijinja::Environment::new().template_from_named_str("template.json", &text) {
-        let line = error.line().map_or_else(String::new, |line| format!(":{line}"));
-        let what = error.detail().unwrap_or("it cannot be read");
-        report.add(at, format!("{}{line}: {what}", path.display()), "mend the template");
+    if let Err(Mistake { line, what, help }) = Form::json(&text).and_then(|form| form.try_as_body(&text)) {
+        let line = line.map_or_else(String::new, |line| format!(":{line}"));
+        let help = if help.is_empty() { "mend the template".to_owned() } else { help };
+        report.add(at, format!("{}{line}: {what}", path.display()), help);
         return None;
     }
     Some(Template { path, text })
@@ -153,16 +173,9 @@ fn links(file: &BTreeMap<String, String>, at: At<'_>, report: &mut Report) -> Ve
         if !["http://", "https://"].iter().any(|scheme| url.starts_with(scheme)) {
             report.add(at, "this is no address", "write http://HOST/PATH or https://HOST/PATH");
         }
-        for part in url.split("{{").skip(1) {
-            let word = part.split_once("}}").map(|(word, _)| word.trim());
-            if !word.is_some_and(|word| LINK_WORDS.contains(&word)) {
-                let word = word.unwrap_or(part);
-                report.add(
-                    at,
-                    format!("`{word}` is not known of an incident"),
-                    did_you_mean(word, "a word", &LINK_WORDS),
-                );
-            }
+        let tried = Form::address(url).and_then(|form| form.try_with_words(url, &LINK_WORDS));
+        if let Err(Mistake { what, help, .. }) = tried {
+            report.add(at, what, help);
         }
     }
     file.iter().map(|(name, url)| (name.clone(), url.clone())).collect()

@@ -80,6 +80,20 @@ fn expectation(file: &ExpectFile, searches: bool, at: At<'_>, report: &mut Repor
     Some(Expectation { text: text_of(file, at), kind })
 }
 
+/// What is expected where packets are counted only: nothing of what they hold.
+pub(super) fn without_listening(files: &[ExpectFile], at: At<'_>, report: &mut Report) {
+    for (index, file) in files.iter().enumerate() {
+        if let ExpectFile::Each(EachFile { audio: Some(_), .. }) = file {
+            let at = at.index(index).key("each").key("audio");
+            report.add(
+                at,
+                "nobody listens: `listen: packets` counts packets only",
+                "leave `audio` out, or write `listen: full`",
+            );
+        }
+    }
+}
+
 fn each(file: &EachFile) -> Each {
     let codes = file.code.as_ref().map(|codes| codes.as_slice()).unwrap_or_default();
     Each {
@@ -89,6 +103,7 @@ fn each(file: &EachFile) -> Each {
             OutcomeWord::Registered => WantedOutcome::Registered,
         }),
         audio: file.audio.map(|word| word.name().to_owned()),
+        video: file.video,
         code: codes.iter().map(|code| code.0).collect(),
         class: file.class,
     }

@@ -31,6 +31,7 @@ mod sites;
 mod srtp;
 mod steps;
 mod tls;
+mod video;
 mod watch;
 mod ways;
 mod websocket;
@@ -44,9 +45,10 @@ use self::doc::Report;
 pub(crate) use self::limits::accounts_at;
 pub use self::limits::{concurrency, concurrency_of};
 use super::diagnostic::Diagnostics;
+use super::file::scenario::ListenWord;
 use super::file::{LabFile, ScenarioFile, TargetFile, WatchFile};
 use super::lab::LabPlan;
-use super::plan::{Plan, Target};
+use super::plan::{Listen, Plan, Target};
 use super::schema::FileKind;
 use super::watch::Watch;
 
@@ -135,6 +137,9 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
     let warm_up = load::warm_up(file.load.as_ref(), &load, at, report);
     let abort_when = expect::aborts(&file.abort_when, warm_up, at.key("abort_when"), report);
     let expect = expect::compile(&file.expect, searches, at.key("expect"), report);
+    if file.listen == ListenWord::Packets {
+        expect::without_listening(&file.expect, at.key("expect"), report);
+    }
     let search = file.load.as_ref().and_then(|load| Some((load, load.find_limit.as_ref()?)));
     let scope = find_limit::Scope { sites: &sites, constants: &constants, actors: &actors, places: &places };
     let search = search.and_then(|(load, search)| find_limit::compile(load, search, &scope, at, report));
@@ -156,6 +161,10 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         honour_retry_after: search.is_none()
             && file.load.as_ref().and_then(|load| load.honour_retry_after).unwrap_or(true),
         mask_numbers: sites.mask_numbers(),
+        listen: match file.listen {
+            ListenWord::Full => Listen::Full,
+            ListenWord::Packets => Listen::Packets,
+        },
     };
     // With a mistake further up, figures of the whole would only confuse.
     if report.is_empty() {

@@ -14,7 +14,7 @@ pub(super) fn put(root: &mut Node, key: &str, value: &str, index: usize) -> Resu
     let mark = Mark { line: 0, col: index as u32, len: 1 };
     let value = parse_value(value, mark);
     let is_variable = root.get("variables").is_some_and(|variables| variables.get(key).is_some());
-    let top = ["description", "target", "variables", "caller", "actors", "load", "expect"];
+    let top = ["description", "target", "variables", "caller", "actors", "load", "expect", "listen"];
     if is_variable {
         return at_path(root, &["variables", key], value, mark).map_err(|message| (message, String::new()));
     }

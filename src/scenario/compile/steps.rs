@@ -6,7 +6,7 @@ use super::doc::{At, Report};
 use super::lab::reject;
 use super::session::{extensions, means};
 use super::site::{Site, check_trunk};
-use super::{Constants, Input, agent, headers, length, numbers, request};
+use super::{Constants, Input, agent, headers, length, numbers, request, video};
 use crate::record::Party;
 use crate::scenario::file::scalar::Digits;
 use crate::scenario::file::step::{
@@ -63,6 +63,7 @@ fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
             Step::Direct(Direct { direction, by: means(hold.by) })
         }
         StepFile::Resume(resume) => Step::Direct(Direct { direction: Direction::SendRecv, by: means(resume.by) }),
+        StepFile::Video(file) => video::step(file, at.key("video"), report),
         StepFile::Talk(talk) => {
             let at = at.key("talk").key("for");
             let duration = talk.duration.as_ref().map(|file| length::compile(file, at, report));
@@ -119,6 +120,7 @@ fn dial(file: &DialFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
         headers,
         raw: file.raw.as_ref().map(|file| Box::new(raw(file, scope.constants, at.key("raw"), report))),
         media: media(file.media),
+        video: video::of_call(file.video.as_ref(), file.media, at.key("video"), report),
         direction: direction(file.media),
         expect: file.expect.as_ref().map(outcome),
     })
@@ -169,6 +171,7 @@ fn answer(file: &AnswerFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report)
         after: answers_after(file, at, report),
         reject: file.reject.as_ref().map(reject),
         media: media(file.media),
+        video: video::of_call(file.video.as_ref(), file.media, at.key("video"), report),
         direction: direction(file.media),
     }
 }
@@ -246,6 +249,7 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
             StepFile::Talk(_) => ("talk", true),
             StepFile::Hold(_) => ("hold", true),
             StepFile::Resume(_) => ("resume", true),
+            StepFile::Video(_) => ("video", true),
             StepFile::Hangup => ("hangup", true),
             // A registration is held too.
             StepFile::HoldOpen if registered && call == Call::None => continue,

@@ -27,6 +27,8 @@ use crate::units::Period;
 const SHORTEST: u64 = 1;
 /// And no less often, seconds.
 const LONGEST: u64 = 24 * 3600;
+/// The token of a page has so many characters at least.
+const TOKEN: usize = 16;
 /// Tries to reproduce a failure where nothing is written.
 const REPRODUCE: u32 = 1;
 
@@ -103,6 +105,10 @@ pub(super) fn compile(input: &Input<'_>, file: &WatchFile, at: At<'_>, report: &
         let at = at.key("page");
         let token = page.token.as_ref();
         let token = token.map(|token| secret::resolve(input, token, Rules::ReferenceOnly, at.key("token"), report));
+        if token.iter().flatten().any(|token| token.reveal().chars().count() < TOKEN) {
+            let what = format!("a token of fewer than {TOKEN} characters is soon guessed");
+            report.add(at.key("token"), what, "write another, as `openssl rand -hex 16` makes one");
+        }
         let listen = listen(&page.listen, at.key("listen"), report)?;
         if !listen.ip().is_loopback() && token.is_none() {
             let help = "add `token: ${NAME}`, or listen at 127.0.0.1";

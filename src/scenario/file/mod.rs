@@ -14,6 +14,7 @@ pub mod scenario;
 pub mod session;
 pub mod step;
 pub mod target;
+pub mod video;
 pub mod watch;
 
 pub use lab::LabFile;

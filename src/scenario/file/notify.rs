@@ -73,6 +73,22 @@ pub enum NotifyFile {
     Command(CommandFile),
 }
 
+impl NotifyFile {
+    /// The word in the file, and the name that stands there.
+    pub fn named(&self) -> (&'static str, Option<&str>) {
+        let (word, name) = match self {
+            Self::Webhook(file) => ("webhook", &file.name),
+            Self::Alertmanager(file) => ("alertmanager", &file.name),
+            Self::Slack(file) => ("slack", &file.name),
+            Self::Teams(file) => ("teams", &file.name),
+            Self::Email(file) => ("email", &file.name),
+            Self::Pagerduty(file) => ("pagerduty", &file.name),
+            Self::Command(file) => ("command", &file.name),
+        };
+        (word, name.as_deref())
+    }
+}
+
 /// What of all is told; all fields given must hold.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -115,6 +131,10 @@ pub struct WebhookFile {
     /// What of all is told.
     #[serde(default)]
     pub only: OnlyFile,
+    /// What this one is called in messages of the watch, on its page and in its figures: letters, digits, `.`, `_` and `-`.
+    /// Default: its kind, with a number from the second of a kind on.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub name: Option<String>,
 }
 
 /// `alertmanager`.
@@ -128,6 +148,10 @@ pub struct AlertmanagerFile {
     /// What of all is told.
     #[serde(default)]
     pub only: OnlyFile,
+    /// What this one is called in messages of the watch, on its page and in its figures: letters, digits, `.`, `_` and `-`.
+    /// Default: its kind, with a number from the second of a kind on.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub name: Option<String>,
 }
 
 /// `slack` and `teams`.
@@ -142,6 +166,10 @@ pub struct ChatFile {
     /// What of all is told.
     #[serde(default)]
     pub only: OnlyFile,
+    /// What this one is called in messages of the watch, on its page and in its figures: letters, digits, `.`, `_` and `-`.
+    /// Default: its kind, with a number from the second of a kind on.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub name: Option<String>,
 }
 
 /// `email`.
@@ -162,6 +190,10 @@ pub struct EmailFile {
     /// What of all is told.
     #[serde(default)]
     pub only: OnlyFile,
+    /// What this one is called in messages of the watch, on its page and in its figures: letters, digits, `.`, `_` and `-`.
+    /// Default: its kind, with a number from the second of a kind on.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub name: Option<String>,
 }
 
 /// `pagerduty`.
@@ -176,6 +208,10 @@ pub struct PagerdutyFile {
     /// What of all is told.
     #[serde(default)]
     pub only: OnlyFile,
+    /// What this one is called in messages of the watch, on its page and in its figures: letters, digits, `.`, `_` and `-`.
+    /// Default: its kind, with a number from the second of a kind on.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub name: Option<String>,
 }
 
 /// `command`.
@@ -191,4 +227,8 @@ pub struct CommandFile {
     /// What of all is told.
     #[serde(default)]
     pub only: OnlyFile,
+    /// What this one is called in messages of the watch, on its page and in its figures: letters, digits, `.`, `_` and `-`.
+    /// Default: its kind, with a number from the second of a kind on.
+    #[schemars(regex(pattern = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"))]
+    pub name: Option<String>,
 }

@@ -32,6 +32,9 @@ pub struct ScenarioFile {
     pub caller: Option<ActorFile>,
     /// The parties by name, for scenarios of several.
     pub actors: Option<BTreeMap<String, ActorFile>>,
+    /// What is done with audio that arrives. Default: full.
+    #[serde(default)]
+    pub listen: ListenWord,
     /// When attempts start. Default: one attempt.
     pub load: Option<LoadFile>,
     /// What has to hold for the verdict to be pass.
@@ -41,6 +44,19 @@ pub struct ScenarioFile {
     /// and the verdict is fail. It is looked at once a second.
     #[serde(default)]
     pub abort_when: Vec<AbortFile>,
+}
+
+/// What is done with audio that arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "listen")]
+pub enum ListenWord {
+    /// It is decoded and listened to.
+    #[default]
+    Full,
+    /// Its packets are counted, which costs less: loss, jitter, delay, MOS and grade are known; whether anything is heard, how
+    /// loud and how late is not, and says so (`audio` unknown).
+    Packets,
 }
 
 /// What ends a run before its time, as `count(call.timeout) > 20`.
@@ -135,6 +151,8 @@ pub struct EachFile {
     pub outcome: Option<OutcomeWord>,
     /// What was heard.
     pub audio: Option<Audio>,
+    /// `true`: video came that could be shown. `false`: none did.
+    pub video: Option<bool>,
     /// The final SIP code, or one of a list.
     pub code: Option<OneOrMany<OutcomeCode>>,
     /// The failure class; `ok` when nothing was wrong.

@@ -10,6 +10,7 @@ use super::length::LengthFile;
 use super::request::RequestFile;
 use super::scalar::{Digits, OneOrMany};
 use super::session::{MeansWord, ReliableWord, SessionTimerFile};
+use super::video::{VideoFile, VideoStepFile};
 use crate::record::Class;
 use crate::units::Period;
 
@@ -41,6 +42,9 @@ pub enum StepFile {
     Hold(HoldFile),
     /// Take the far end off hold.
     Resume(ResumeFile),
+    /// Add video to the call, change what is sent of it, as when a screen is shared, or remove it: `video: true`,
+    /// `video: { size: 1920x1080, fps: 5 }`, `video: false`.
+    Video(VideoStepFile),
     /// End the call and wait for the response to the BYE.
     Hangup,
     /// Keep the call up, sending audio, until the load lets go.
@@ -139,6 +143,8 @@ pub struct DialFile {
     /// Default: audio.
     #[serde(default)]
     pub media: MediaWord,
+    /// Video that is offered beside audio: `true`, or `{ size: 1280x720, fps: 30 }`. Default: none.
+    pub video: Option<VideoFile>,
     /// Reliable provisional responses (RFC 3262). Default: as in the target's `sip:`.
     #[serde(rename = "100rel")]
     pub reliable: Option<ReliableWord>,
@@ -216,6 +222,9 @@ pub struct AnswerFile {
     /// `none`: audio is answered, but not one packet is sent. `recvonly`, `inactive`: what is answered without a microphone.
     /// Default: audio.
     pub media: MediaWord,
+    /// Video that is taken where it is offered, at once or in the middle of the call: `true`, or what is sent then. Default:
+    /// none, its line is refused.
+    pub video: Option<VideoFile>,
     /// Reliable provisional responses (RFC 3262). Default: as in the target's `sip:`.
     #[serde(rename = "100rel")]
     pub reliable: Option<ReliableWord>,

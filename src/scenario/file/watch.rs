@@ -223,6 +223,7 @@ pub struct PrometheusFile {
 pub struct PageFile {
     /// Address and port, as `127.0.0.1:8410`.
     pub listen: String,
-    /// What a reader has to show, `${NAME}` or `${file:PATH}`; needed where the address is not of this machine alone.
+    /// What a reader has to show, 16 characters or more, `${NAME}` or `${file:PATH}`; needed where the address is not of this
+    /// machine alone.
     pub token: Option<String>,
 }

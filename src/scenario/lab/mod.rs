@@ -18,7 +18,7 @@ use crate::sip::session::{Extensions, SessionTimer};
 use crate::units::Secret;
 
 /// A simulated PBX.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LabPlan {
     /// Domain of its addresses of record and realm of its challenges.
     pub domain: String,
@@ -64,7 +64,7 @@ pub struct LabApplication {
 }
 
 /// A number of the lab and what it does.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Extension {
     /// Name it has in the `numbers:` of the target `lab`.
     pub name: String,
@@ -122,7 +122,7 @@ pub enum Behaviour {
 
 /// A way out of the lab: numbers with its prefix count against its limit. The rest of the number is looked up among
 /// the extensions and accounts; where it is neither, an echo answers, as the outside world.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct LabTrunk {
     /// Its name in the `trunks:` of the target `lab`.
     pub name: String,

@@ -9,6 +9,8 @@ pub struct Each {
     pub outcome: Option<WantedOutcome>,
     /// `audio` of the record, as `two_way`.
     pub audio: Option<String>,
+    /// Whether video came that could be shown.
+    pub video: Option<bool>,
     /// One of these final codes.
     pub code: Vec<u16>,
     /// This class.
@@ -27,17 +29,25 @@ pub enum WantedOutcome {
 }
 
 impl Each {
-    /// A leg that only registers or pings has no call to expect anything of.
+    /// A leg that only registers or pings has no call to expect anything of, nor has one that might have been called, and
+    /// was not.
     pub fn concerns(&self, outcome: &Outcome) -> bool {
-        let of_a_call =
-            self.audio.is_some() || matches!(self.outcome, Some(wanted) if wanted != WantedOutcome::Registered);
-        !of_a_call || matches!(outcome.role, Role::Caller | Role::Callee)
+        let of_a_call = self.audio.is_some()
+            || self.video.is_some()
+            || matches!(self.outcome, Some(wanted) if wanted != WantedOutcome::Registered);
+        let has_one = match outcome.role {
+            Role::Caller => true,
+            Role::Callee => outcome.invited || outcome.class != Class::Ok,
+            _ => false,
+        };
+        !of_a_call || has_one
     }
 
     /// Whether an attempt that it concerns is what is wanted.
     pub fn holds(&self, outcome: &Outcome) -> bool {
         self.outcome_holds(outcome)
             && self.audio_holds(outcome)
+            && self.video_holds(outcome)
             && self.code_holds(outcome)
             && self.class_holds(outcome)
     }
@@ -52,6 +62,14 @@ impl Each {
         if let Some(wanted) = self.audio.as_ref().filter(|_| !self.audio_holds(outcome)) {
             return Some(format!("audio is {}, not {wanted}", outcome.audio));
         }
+        if let Some(wanted) = self.video.filter(|_| !self.video_holds(outcome)) {
+            let seen = match outcome.video {
+                None => "no video was agreed on",
+                Some(_) if wanted => "no video came that could be shown",
+                Some(_) => "video came",
+            };
+            return Some(seen.to_owned());
+        }
         if !self.code_holds(outcome) {
             return Some(format!("code is {}", seen()));
         }
@@ -65,6 +83,11 @@ impl Each {
 
     fn audio_holds(&self, outcome: &Outcome) -> bool {
         self.audio.as_ref().is_none_or(|wanted| wanted == outcome.audio.name())
+    }
+
+    fn video_holds(&self, outcome: &Outcome) -> bool {
+        let shown = outcome.video.is_some_and(|video| video.first_frame_ms.is_some());
+        self.video.is_none_or(|wanted| wanted == shown)
     }
 
     fn code_holds(&self, outcome: &Outcome) -> bool {

@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use crate::measure::threshold::Threshold;
 pub use crate::media::codec::opus::Wishes;
-pub use crate::media::{Codec, Source as Send};
+pub use crate::media::video::{Picture, Size, VideoCodec, Wish as VideoWish};
+pub use crate::media::{Codec, Listen, Source as Send};
 use crate::pace::{Length, Load, Mix};
 use crate::record::{Class, Finding};
 pub use crate::sip::flow::{PublicAddress, Transport};
@@ -36,7 +37,7 @@ pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersio
 pub use side::{Application, Base, Method, Reply, Request, Template, Via};
 
 /// One run's worth of work.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     /// Name of the scenario: a tag in every result.
     pub scenario: String,
@@ -66,6 +67,8 @@ pub struct Plan {
     pub honour_retry_after: bool,
     /// Telephone numbers are masked in every output.
     pub mask_numbers: bool,
+    /// What is done with audio that arrives.
+    pub listen: Listen,
 }
 
 impl Plan {
@@ -131,7 +134,7 @@ impl Plan {
 }
 
 /// Kinds of attempts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Kinds {
     /// How often each comes.
     pub mix: Mix,
@@ -147,7 +150,7 @@ impl Kinds {
 }
 
 /// What ends a run before its time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Abort {
     /// As it is written in the file, for reports.
     pub text: String,
@@ -158,7 +161,7 @@ pub struct Abort {
 }
 
 /// A party of each attempt.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Actor {
     /// `caller` for single-party scenarios, else the key in `actors:`.
     pub name: String,
@@ -218,7 +221,7 @@ pub enum ActorState {
 }
 
 /// Accounts that go round in turn.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Pool {
     /// Key in the target's `accounts:`.
     pub name: String,
@@ -230,7 +233,7 @@ pub struct Pool {
 }
 
 /// One SIP account.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Account {
     /// User part of the address of record.
     pub user: String,
@@ -247,7 +250,7 @@ pub struct Account {
 }
 
 /// A step of an actor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Step {
     /// Send REGISTER and wait for its final response.
     Register(Register),
@@ -261,6 +264,8 @@ pub enum Step {
     Wait(Length),
     /// Change what flows: hold and resume.
     Direct(Direct),
+    /// Add, change or remove video.
+    Video(Video),
     /// End the call and wait for the BYE's response.
     Hangup,
     /// Keep the call up, sending audio, until the load lets go.
@@ -278,7 +283,7 @@ pub enum Step {
 }
 
 /// `register`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Register {
     /// Expiry asked for, seconds 1–86400, default 300.
     pub expires: u32,
@@ -309,7 +314,7 @@ impl Retry {
 }
 
 /// `dial`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Dial {
     /// What is dialled.
     pub number: Number,
@@ -325,6 +330,8 @@ pub struct Dial {
     pub headers: Vec<(String, Text)>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
+    /// Video beside it.
+    pub video: Option<Box<VideoWish>>,
     /// What our description says of it.
     pub direction: Direction,
     /// What the INVITE gets wrong on purpose.
@@ -333,6 +340,59 @@ pub struct Dial {
     pub speaks: Extensions,
     /// What its outcome must be; by default that it is answered. With it, a refused call is the pass.
     pub expect: Option<Outcome>,
+}
+
+impl Actor {
+    /// Whether its calls may have video on sockets of its own. In WebRTC it shares those of audio.
+    pub fn has_own_video(&self) -> bool {
+        let has_video = |step: &Step| match step {
+            Step::Dial(dial) => dial.video.is_some(),
+            Step::Answer(answer) => answer.video.is_some(),
+            Step::Video(_) => true,
+            _ => false,
+        };
+        self.target.srtp.policy != Policy::Dtls && self.steps.iter().any(has_video)
+    }
+}
+
+/// `video` as a step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Video {
+    /// What is wanted; `None` removes the stream.
+    pub change: Option<VideoChange>,
+    /// With what it is asked for.
+    pub by: Means,
+}
+
+/// What a `video` step changes; `None` leaves it as it is, or as it is by default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VideoChange {
+    /// Codecs, best first.
+    pub codecs: Option<Vec<VideoCodec>>,
+    /// Size of what is sent.
+    pub size: Option<Size>,
+    /// Frames per second.
+    pub fps: Option<u16>,
+    /// Bit rate, kbit/s.
+    pub kbps: Option<u32>,
+    /// Whether offers have the profile RTP/AVPF.
+    pub avpf: Option<bool>,
+}
+
+impl VideoChange {
+    /// What `before` becomes.
+    pub fn applied_to(&self, before: &VideoWish) -> VideoWish {
+        let VideoWish { codecs, picture, avpf } = before;
+        VideoWish {
+            codecs: self.codecs.clone().unwrap_or_else(|| codecs.clone()),
+            picture: Picture {
+                size: self.size.unwrap_or(picture.size),
+                fps: self.fps.unwrap_or(picture.fps),
+                kbps: self.kbps.unwrap_or(picture.kbps),
+            },
+            avpf: self.avpf.unwrap_or(*avpf),
+        }
+    }
 }
 
 /// `hold` and `resume`.
@@ -374,7 +434,7 @@ impl RawText {
 }
 
 /// What a number is and where it came from.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Number {
     /// The text dialled: digits, `+ * #`, or a `sip:`/`tel:` URI.
     pub text: Text,
@@ -395,7 +455,7 @@ pub enum MediaMode {
 }
 
 /// `answer`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
     /// An inbound call must arrive within this time, default 60 s.
     pub within: Duration,
@@ -409,6 +469,8 @@ pub struct Answer {
     pub reject: Option<Reject>,
     /// Whether audio is sent and received.
     pub media: MediaMode,
+    /// Video that is taken where it is offered.
+    pub video: Option<Box<VideoWish>>,
     /// What our description says of it.
     pub direction: Direction,
     /// Extensions of SIP that it speaks.
@@ -443,7 +505,7 @@ impl Reject {
 }
 
 /// `talk`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Talk {
     /// How long; `None` lasts until the far end hangs up.
     pub duration: Option<Length>,
@@ -452,7 +514,7 @@ pub struct Talk {
 }
 
 /// `options`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// What its outcome must be; by default a 2xx.
     pub expect: Option<Outcome>,
@@ -484,7 +546,7 @@ pub enum Check {
 }
 
 /// What has to hold at the end of the run.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Expectation {
     /// As it is written in the file, for reports.
     pub text: String,
@@ -493,7 +555,7 @@ pub struct Expectation {
 }
 
 /// Kinds of expectation.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum ExpectationKind {
     /// Holds for every attempt. All fields given must hold.
     Each(Each),
@@ -506,7 +568,7 @@ pub enum ExpectationKind {
 }
 
 /// Where calls are sent, resolved as far as files can.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Its name, a tag in results.
     pub name: String,
@@ -629,7 +691,7 @@ impl Srtp {
 }
 
 /// A way out of (or into) the target.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trunk {
     /// Label, the tag `trunk`.
     pub name: String,

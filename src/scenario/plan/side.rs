@@ -10,7 +10,7 @@ use crate::scenario::text::{Text, Values};
 use crate::units::Secret;
 
 /// The application that agents work in, as a target names it.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Application {
     /// Where its paths begin.
     pub base: Base,
@@ -21,7 +21,7 @@ pub struct Application {
 }
 
 /// Where paths begin.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub enum Base {
     /// Nowhere: every URL is whole.
     #[default]
@@ -33,7 +33,7 @@ pub enum Base {
 }
 
 /// `request`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Request {
     /// Over what it goes.
     pub via: Via,
@@ -90,7 +90,7 @@ impl Method {
 }
 
 /// What an answer has to be.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
     /// One of these status codes; none: a 2xx.
     pub status: Vec<u16>,

@@ -19,7 +19,7 @@ pub struct Alerts {
     pub throttle: Duration,
     /// What is told that the watch is alive.
     pub heartbeat: Option<Heartbeat>,
-    /// Links in every message: their names, and addresses with `{{ … }}` in them ([`LINK_WORDS`]).
+    /// Links in every message: their names, and addresses with `{{ … }}` in them ([`LINK_WORDS`]), which can be read.
     pub links: Vec<(String, String)>,
     /// Who is told.
     pub notify: Vec<Notify>,
@@ -56,13 +56,15 @@ pub struct Heartbeat {
 pub struct Template {
     /// Its file, for messages.
     pub path: PathBuf,
-    /// What the file holds: it can be parsed.
+    /// What the file holds: it knows no name that a message has not, and renders JSON.
     pub text: String,
 }
 
 /// One who is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
+    /// What he is called where deliveries are told of; no other is called so. Messages that wait are for the one of this name.
+    pub name: String,
     /// How.
     pub how: How,
     /// What of all.

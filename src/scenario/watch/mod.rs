@@ -1,6 +1,7 @@
 //! What a watch file comes to once everything in it is checked and resolved.
 
 mod alerts;
+pub mod form;
 mod preview;
 
 use std::collections::BTreeMap;
@@ -128,6 +129,16 @@ impl Watch {
         let most = a_second.into_values().fold(1.0 / DAY.as_secs_f64(), f64::max);
         Duration::from_secs_f64(1.0 / most)
     }
+
+    /// How long it takes until every check has come once: the longest of their intervals, whoever calls. That of the agents
+    /// ([`Watch::interval`]) where every check comes by cron.
+    pub fn turn(&self) -> Duration {
+        let every = self.checks.iter().filter_map(|check| match &check.cadence {
+            Cadence::Every(every) => Some(*every),
+            Cadence::Cron(_) => None,
+        });
+        every.max().unwrap_or_else(|| self.interval())
+    }
 }
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -141,6 +152,12 @@ impl Check {
             Cadence::Every(every) => every.saturating_mul(turns).min(DAY),
             Cadence::Cron(_) => DAY,
         }
+    }
+
+    /// Whether what it calls with is that of another: the same name, scenario, target and accounts. How often it comes, its
+    /// labels and its controls may be others.
+    pub fn calls_as(&self, other: &Self) -> bool {
+        (&self.name, &self.plan, &self.lab) == (&other.name, &other.plan, &other.lab)
     }
 
     /// Its lines: one, or one for each account.

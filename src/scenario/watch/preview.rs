@@ -61,7 +61,7 @@ impl fmt::Display for Watch {
         if let Some(page) = &self.page {
             writeln!(f, "  page at           http://{}/", page.listen)?;
         }
-        let notify: Vec<&str> = self.alerts.notify.iter().map(|notify| notify.how.word()).collect();
+        let notify: Vec<&str> = self.alerts.notify.iter().map(|notify| notify.name.as_str()).collect();
         if !notify.is_empty() {
             let throttle = Period(self.alerts.throttle);
             writeln!(f, "  tells             {}, at most once in {throttle} about the same thing", notify.join(", "))?;

@@ -24,7 +24,7 @@ pub use alertmanager::{AGAIN, Alertmanager, Firing};
 
 use super::{Kept, KeptBecause};
 use crate::incident::{Change, Message, Severity, Sheet};
-use crate::scenario::watch::{How, Notify, Only, Severity as Least};
+use crate::scenario::watch::{How, Only, Severity as Least};
 use command::Command;
 use mail::Mail;
 use post::Post;
@@ -163,7 +163,7 @@ pub enum AlertError {
         /// What is wrong.
         what: String,
     },
-    /// A template renders no JSON.
+    /// A template cannot be read.
     #[error("{sink}: the template {path}: {what}")]
     Template {
         /// Who.
@@ -212,17 +212,6 @@ impl Sender {
             Self::Command(command) => command.deliver(alert).await,
         }
     }
-}
-
-/// Names of those who are told, each once: `webhook`, `slack`, `webhook-2`.
-pub fn names(notify: &[Notify]) -> Vec<String> {
-    let mut names: Vec<String> = Vec::new();
-    for one in notify {
-        let word = one.how.word();
-        let same = notify.iter().zip(&names).filter(|(other, _)| other.how.word() == word).count();
-        names.push(if same == 0 { word.to_owned() } else { format!("{word}-{}", same + 1) });
-    }
-    names
 }
 
 /// Posts JSON that is only true now, to `url`: a heartbeat.

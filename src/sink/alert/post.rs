@@ -8,6 +8,7 @@ use sha2::Sha256;
 use super::template::Body;
 use super::{Alert, AlertError, Outcome, words};
 use crate::net::clock;
+use crate::scenario::watch::form::Mistake;
 use crate::scenario::watch::{Chat, How};
 use crate::sink::http::{self, TimeOuts};
 use crate::sink::{Kept, KeptBecause};
@@ -38,7 +39,7 @@ impl Post {
     /// As `how` says, which is one by HTTP.
     pub(super) fn new(sink: &str, how: &How) -> Result<Self, AlertError> {
         let template = |text: &str, path: String, key: Option<Secret>| {
-            let wrong = |what| AlertError::Template { sink: sink.to_owned(), path, what };
+            let wrong = |what: Mistake| AlertError::Template { sink: sink.to_owned(), path, what: what.to_string() };
             Body::new(text, key).map(Some).map_err(wrong)
         };
         match how {

@@ -1,25 +1,22 @@
-//! Bodies from templates. Every value is put as JSON, with its quotes, so that no name of a trunk can break a body.
+//! Bodies from templates, with everything that they may put.
 
-use minijinja::value::{Serde, Value};
-use minijinja::{AutoEscape, Environment, UndefinedBehavior};
 use serde::Serialize;
 
 use super::{Alert, State};
 use crate::incident::Severity;
+use crate::scenario::watch::form::{Form, Mistake};
 use crate::units::Secret;
 
-/// Name of the only template of an environment.
-const BODY: &str = "body.json";
-
 /// A template of a body.
+#[derive(Debug)]
 pub(super) struct Body {
-    environment: Environment<'static>,
+    form: Form,
     routing_key: Option<Secret>,
 }
 
-/// What stands in templates beside the alert's own fields.
+/// What stands in templates: the alert's own fields, and what is made of them.
 #[derive(Serialize)]
-struct Context<'a> {
+pub(super) struct Context<'a> {
     #[serde(flatten)]
     alert: &'a Alert,
     /// `trunk cht`.
@@ -31,30 +28,10 @@ struct Context<'a> {
     routing_key: Option<&'a str>,
 }
 
-impl std::fmt::Debug for Body {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Body")
-    }
-}
-
-impl Body {
-    /// From a text. `Err` says what is wrong with it, tried with an incident that is open and one that is over.
-    pub(super) fn new(text: &str, routing_key: Option<Secret>) -> Result<Self, String> {
-        let mut environment = Environment::new();
-        environment.set_auto_escape_callback(|_| AutoEscape::Json);
-        environment.set_undefined_behavior(UndefinedBehavior::Strict);
-        environment.add_template_owned(BODY, text.to_owned()).map_err(|error| in_words(&error))?;
-        let body = Self { environment, routing_key };
-        for state in [State::Firing, State::Resolved] {
-            body.render(&Alert::example(state))?;
-        }
-        Ok(body)
-    }
-
-    /// The body of an alert, which is JSON.
-    pub(super) fn render(&self, alert: &Alert) -> Result<Vec<u8>, String> {
+impl<'a> Context<'a> {
+    pub(super) fn of(alert: &'a Alert, routing_key: Option<&'a Secret>) -> Self {
         let severity = alert.message.severity;
-        let context = Context {
+        Self {
             alert,
             place: alert.message.incident.place(),
             colour: match (alert.state, severity) {
@@ -69,18 +46,19 @@ impl Body {
                 Severity::Major => "error",
                 Severity::Critical => "critical",
             },
-            routing_key: self.routing_key.as_ref().map(Secret::reveal),
-        };
-        let template = self.environment.get_template(BODY).expect("it was added");
-        let text = template.render(Value::from(Serde(context))).map_err(|error| in_words(&error))?;
-        match serde_json::from_str::<serde_json::Value>(&text) {
-            Ok(_) => Ok(text.into_bytes()),
-            Err(error) => Err(format!("what it renders is no JSON: {error}")),
+            routing_key: routing_key.map(Secret::reveal),
         }
     }
 }
 
-fn in_words(error: &minijinja::Error) -> String {
-    let line = error.line().map_or_else(String::new, |line| format!(", line {line}"));
-    format!("{}{line}", error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
+impl Body {
+    /// From a text, which was tried when the file was read.
+    pub(super) fn new(text: &str, routing_key: Option<Secret>) -> Result<Self, Mistake> {
+        Ok(Self { form: Form::json(text)?, routing_key })
+    }
+
+    /// The body of an alert, which is JSON.
+    pub(super) fn render(&self, alert: &Alert) -> Result<Vec<u8>, Mistake> {
+        self.form.render(&Context::of(alert, self.routing_key.as_ref())).map(String::into_bytes)
+    }
 }

@@ -58,8 +58,10 @@ pub enum Answer {
     Srv(Vec<Srv>),
     /// To [`Query::Address`].
     Address(Vec<IpAddr>),
-    /// Nobody could say: no answer, a refusal, a chain of aliases without end.
+    /// Nobody could say: a refusal, a chain of aliases without end.
     Failed(String),
+    /// Nobody answered: it is our own name server that is away, or the way to it.
+    Unanswered(String),
 }
 
 /// Why a server has no place.
@@ -77,6 +79,9 @@ pub enum LocateError {
     /// The resolver failed.
     #[error("{0} cannot be resolved: {1}")]
     Failed(String, String),
+    /// No name server answers: that says nothing of the server.
+    #[error("{0} cannot be resolved, as no name server answers: {1}")]
+    Unanswered(String, String),
 }
 
 /// What the machine wants next.
@@ -156,7 +161,7 @@ impl Locator {
     /// What to do next. Asks the same again until it is answered.
     pub fn poll(&mut self) -> Step {
         // A resolver that fails for services may still know the host: a hosts file has nothing else.
-        let hopeful = matches!(self.trouble, None | Some(LocateError::Failed(..)));
+        let hopeful = matches!(self.trouble, None | Some(LocateError::Failed(..) | LocateError::Unanswered(..)));
         if self.tasks.is_empty() && self.found.is_empty() && self.plain && hopeful {
             self.plain = false;
             let default = if self.wanted.sips { Transport::Tls } else { Transport::Udp };
@@ -192,10 +197,14 @@ impl Locator {
                 }
             }
             // A domain may have no NAPTR and a resolver that says so by failing: the other ways are still open.
-            (Task::Naptr(_), Answer::Failed(_)) => self.guess_services(),
+            (Task::Naptr(_), Answer::Failed(_) | Answer::Unanswered(_)) => self.guess_services(),
             (_, Answer::Failed(text)) => {
                 let host = self.wanted.host.clone();
                 self.trouble.get_or_insert(LocateError::Failed(host, text));
+            }
+            (_, Answer::Unanswered(text)) => {
+                let host = self.wanted.host.clone();
+                self.trouble.get_or_insert(LocateError::Unanswered(host, text));
             }
             (task, _) => self.tasks.push_front(task),
         }

@@ -138,8 +138,11 @@ fn what_cannot_be_found_says_why() {
     let transport = Some(Transport::Udp);
     let no_service = Err(LocateError::NoService("_sip._udp.a.test".into()));
     assert_eq!(locate(Wanted { transport, ..wanted("a.test") }, 1, none).1, no_service);
-    let failed = |_: &Query| Answer::Failed("no answer".into());
-    assert_eq!(locate(wanted("a.test"), 1, failed).1, Err(LocateError::Failed("a.test".into(), "no answer".into())));
+    let failed = |_: &Query| Answer::Failed("refused".into());
+    assert_eq!(locate(wanted("a.test"), 1, failed).1, Err(LocateError::Failed("a.test".into(), "refused".into())));
+    let silent = |_: &Query| Answer::Unanswered("timed out".into());
+    let nobody = LocateError::Unanswered("a.test".into(), "timed out".into());
+    assert_eq!(locate(wanted("a.test"), 1, silent).1, Err(nobody));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use super::crypto::{Crypto, CryptoError, Keys, Policy};
 use super::description::{Connection, Format, Media, Sdp};
 use super::local::{Attributes, AudioCodec, Local, Mapped, Order, write_rejected};
 use super::peering::{Peering, Role};
+use super::video::{NegotiatedVideo, TakenVideo};
 
 /// What both sides agreed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,8 @@ pub struct Negotiated {
     pub dtls: Option<Role>,
     /// Which media line of the other side's description it is, from 0: that line has its [`Peering`].
     pub line: usize,
+    /// What was agreed on of video; `None` where there is none.
+    pub video: Option<NegotiatedVideo>,
 }
 
 /// Why an offer is not acceptable (488).
@@ -148,14 +151,16 @@ struct Taken<'o> {
 }
 
 impl<'s> Local<'s> {
-    /// Answers an offer: takes its first audio stream that we can speak and rejects all others. Appends the answer,
+    /// Answers an offer: takes its first audio stream that we can speak, the first of video where we have any, and rejects all others. Appends the answer,
     /// with each media line of the offer in its place; nothing when the offer is refused.
     pub fn answer(&self, offer: &Sdp<'_>, order: Order, out: &mut Vec<u8>) -> Result<Negotiated, Refused> {
         let mut refused = Refused::NoAudio;
         for (index, media) in offer.media.iter().enumerate().filter(|(_, media)| media.is_audio()) {
             match self.take(index, media, order) {
-                Ok(taken) => {
-                    self.write_answer(offer, index, &taken, out);
+                Ok(mut taken) => {
+                    let video = self.take_video(offer, &taken.negotiated);
+                    taken.negotiated.video = video.as_ref().map(|video| video.negotiated);
+                    self.write_answer(offer, index, &taken, video.as_ref(), out);
                     return Ok(taken.negotiated);
                 }
                 // A stream that is switched off says less than one that is not.
@@ -182,7 +187,8 @@ impl<'s> Local<'s> {
         let dtmf_pt = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
         let dtmf_pt = dtmf_pt.map(|event| event.payload_type);
         let agreed = self.agreed(media, *codec, format.payload_type, dtmf_pt).map_err(AnswerError::NoAddress)?;
-        Ok(Negotiated { srtp, dtls, line, rtcp_mux: agreed.rtcp_mux || dtls.is_some(), ..agreed })
+        let audio = Negotiated { srtp, dtls, line, rtcp_mux: agreed.rtcp_mux || dtls.is_some(), ..agreed };
+        Ok(Negotiated { video: self.negotiated_video(answer, &audio), ..audio })
     }
 
     /// What we are in DTLS by the answer to an offer of it; `None` where none was offered.
@@ -202,7 +208,7 @@ impl<'s> Local<'s> {
     }
 
     /// The keys that an answer comes to, which accepts one of those we offered under its tag (RFC 4568 §5.1.3).
-    fn keys_of(&self, media: &Media<'_>) -> Result<Option<Keys>, AnswerError> {
+    pub(super) fn keys_of(&self, media: &Media<'_>) -> Result<Option<Keys>, AnswerError> {
         let policy = self.protection.policy;
         if !(media.is_plain_rtp() || media.is_secure_rtp() && policy != Policy::Off) {
             return Err(AnswerError::Profile { wanted: shown(media.proto), offered: self.offered_profile() });
@@ -253,7 +259,7 @@ impl<'s> Local<'s> {
     }
 
     /// The first key of an offer whose suite we speak (RFC 4568 §5.1.2); `None` where audio goes in the clear.
-    fn accept<'o>(&self, media: &Media<'o>) -> Result<Option<(Crypto<'o>, Keys)>, Refused> {
+    pub(super) fn accept<'o>(&self, media: &Media<'o>) -> Result<Option<(Crypto<'o>, Keys)>, Refused> {
         let policy = self.protection.policy;
         let spoken = match policy {
             Policy::Off => "RTP/AVP",
@@ -328,17 +334,32 @@ impl<'s> Local<'s> {
             srtp: None,
             dtls: None,
             line: 0,
+            video: None,
         })
     }
 
-    /// Each media line of the offer in its place, all but one with port 0.
-    fn write_answer(&self, offer: &Sdp<'_>, index: usize, taken: &Taken<'_>, out: &mut Vec<u8>) {
+    /// Each media line of the offer in its place, all but those taken with port 0.
+    fn write_answer(
+        &self,
+        offer: &Sdp<'_>,
+        index: usize,
+        taken: &Taken<'_>,
+        video: Option<&TakenVideo<'_>>,
+        out: &mut Vec<u8>,
+    ) {
         let Negotiated { codec, direction, rtcp_mux, srtp, dtls, .. } = taken.negotiated;
         let (peering, mid) = (self.protection.peering.zip(dtls), offer.media[index].mid);
         // RFC 9143 §7.3.3: a line that was offered in a bundle stays in it.
-        let bundled = mid.filter(|mid| offer.bundle.is_some_and(|mids| mids.split(' ').any(|other| other == *mid)));
-        self.write_session(out, peering.map(|(ours, _)| ours), bundled);
+        let bundled = mid.filter(|_| offer.bundles(&[&offer.media[index]]));
+        let both =
+            bundled.zip(video.filter(|video| video.negotiated.bundled).and_then(|video| offer.media[video.line].mid));
+        let both = both.map(|(audio, video)| format!("{audio} {video}"));
+        self.write_session(out, peering.map(|(ours, _)| ours), both.as_deref().or(bundled));
         for (place, media) in offer.media.iter().enumerate() {
+            if let Some(video) = video.filter(|video| video.line == place) {
+                self.write_answered_video(out, media, video);
+                continue;
+            }
             if place != index {
                 write_rejected(out, media);
                 continue;
@@ -378,7 +399,7 @@ fn usable<'m, 'o>(media: &'m Media<'o>) -> Result<&'m Peering<'o>, Lack> {
 }
 
 /// RFC 3550 §11 and RFC 3605.
-fn rtcp_of(media: &Media<'_>, rtp: SocketAddr) -> Option<SocketAddr> {
+pub(super) fn rtcp_of(media: &Media<'_>, rtp: SocketAddr) -> Option<SocketAddr> {
     let port = media.rtcp_port.or_else(|| rtp.port().checked_add(1))?;
     let address = media.rtcp_address.filter(|address| !address.is_unspecified());
     Some(SocketAddr::new(address.unwrap_or_else(|| rtp.ip()), port))

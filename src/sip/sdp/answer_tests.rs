@@ -46,6 +46,7 @@ fn an_answer_mirrors_each_line_and_takes_one() {
         srtp: None,
         dtls: None,
         line: 1,
+        video: None,
     };
     assert_eq!(negotiated, expected);
 }

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 
 use super::Direction;
 use super::peering::Peering;
+use super::video::VideoFeedback;
 
 /// A session description. It borrows the message body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -45,6 +46,10 @@ pub struct Media<'a> {
     pub rtcp_address: Option<IpAddr>,
     /// RTP and RTCP may share the port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Requests for key frames that the writer takes, of whatever format.
+    pub feedback: VideoFeedback,
+    /// It is there in a bundle only, though its port is 0 (RFC 9143 §6).
+    pub bundle_only: bool,
     /// What stands after `a=crypto:`, in order; [`Crypto::parse`](super::crypto::Crypto::parse) reads it.
     pub crypto: SmallVec<[&'a str; 2]>,
     /// Its name in `a=mid` (RFC 5888).
@@ -90,6 +95,12 @@ impl<'a> Sdp<'a> {
         self.media.iter().filter(|media| media.is_audio())
     }
 
+    /// Whether all these lines share one transport.
+    pub fn bundles(&self, lines: &[&Media<'a>]) -> bool {
+        let named = |mid: &str| self.bundle.is_some_and(|mids| mids.split(' ').any(|other| other == mid));
+        lines.iter().all(|line| line.mid.is_some_and(named))
+    }
+
     /// Whether keys of audio are to come from DTLS.
     pub fn has_dtls(&self) -> bool {
         self.audio().any(Media::is_dtls_rtp)
@@ -107,9 +118,14 @@ impl<'a> Media<'a> {
         self.kind.eq_ignore_ascii_case("audio")
     }
 
-    /// Port 0: the stream is rejected or removed.
+    /// It is a video stream.
+    pub fn is_video(&self) -> bool {
+        self.kind.eq_ignore_ascii_case("video")
+    }
+
+    /// Port 0: the stream is rejected or removed, unless it has no port because another line has it.
     pub fn is_rejected(&self) -> bool {
-        self.port == 0
+        self.port == 0 && !self.bundle_only
     }
 
     /// The profile is plain RTP. `RTP/AVPF` only allows earlier RTCP (RFC 4585), so it is plain too.

@@ -7,6 +7,7 @@ use super::Direction;
 use super::crypto::{Crypto, Key, Policy, Protection};
 use super::description::{Encoding, Media};
 use super::peering::{LocalPeering, Setup};
+use super::video::LocalVideo;
 
 /// An audio codec as SDP describes it. The name is that of its RTP payload format (`PCMA`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,8 +92,10 @@ pub struct Local<'a> {
     pub ptime: Option<u16>,
     /// RTP and RTCP on one port: offered, and accepted where it is offered.
     pub rtcp_mux: bool,
-    /// Whether audio is encrypted, and our keys.
+    /// Whether audio is encrypted, and our keys. It holds for video too, with keys of its own.
     pub protection: Protection<'a>,
+    /// Our side of video, where the session ever had any.
+    pub video: Option<LocalVideo<'a>>,
     /// What we want to do. An answer allows no more than this.
     pub direction: Direction,
     /// Id of the session: the same in all descriptions of one dialog.
@@ -103,6 +106,8 @@ pub struct Local<'a> {
 
 /// Name of the audio line in offers that bundle.
 const MID: &str = "0";
+/// The same with that of the video line.
+const BOTH_MIDS: &str = "0 1";
 
 /// Payload type that telephone-event is offered with.
 const TELEPHONE_EVENT: u8 = 101;
@@ -120,6 +125,7 @@ impl<'a> Local<'a> {
             ptime: Some(20),
             rtcp_mux: false,
             protection: Protection::default(),
+            video: None,
             direction: Direction::SendRecv,
             session_id,
             version: 1,
@@ -129,7 +135,12 @@ impl<'a> Local<'a> {
     /// Appends an offer.
     pub fn write_offer(&self, out: &mut Vec<u8>) {
         let peering = self.protection.peering.filter(|_| self.protection.policy == Policy::Dtls);
-        self.write_session(out, peering, peering.map(|_| MID));
+        let with_video = self.video.is_some_and(|video| video.direction.is_some());
+        let bundled = if with_video { BOTH_MIDS } else { MID };
+        self.write_session(out, peering, peering.map(|_| bundled));
+        if let Some(video) = self.video.filter(|video| video.first) {
+            self.write_offered_video(out, &video);
+        }
         let codecs = self.codecs.iter().map(AudioCodec::mapped);
         // Most that can do both read keys in an offer of plain RTP as an offer to encrypt; RFC 5939, which was made for
         // it, is spoken by hardly anybody.
@@ -143,6 +154,9 @@ impl<'a> Local<'a> {
             peering: peering.map(|peering| (peering, Setup::ActPass)),
         };
         self.write_audio(out, proto, codecs.chain(self.events()), attributes, crypto);
+        if let Some(video) = self.video.filter(|video| !video.first) {
+            self.write_offered_video(out, &video);
+        }
     }
 
     /// RFC 4733 §2.1: events run on the clock of the audio, so each clock of the codecs has its own.
@@ -243,11 +257,11 @@ pub(super) fn write_rejected(out: &mut Vec<u8>, media: &Media<'_>) {
     line(out, format_args!("m={} 0 {} {}", media.kind, media.proto, media.format_list));
 }
 
-fn line(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
+pub(super) fn line(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
     write!(out, "{text}\r\n").expect(NEVER_FAILS);
 }
 
-const NEVER_FAILS: &str = "writing to a Vec does not fail";
+pub(super) const NEVER_FAILS: &str = "writing to a Vec does not fail";
 
 #[cfg(test)]
 mod tests {

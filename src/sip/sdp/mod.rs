@@ -1,4 +1,4 @@
-//! Session descriptions (RFC 8866) and offer/answer (RFC 3264) for one audio stream.
+//! Session descriptions (RFC 8866) and offer/answer (RFC 3264) for one audio stream, and one of video beside it.
 //!
 //! [`Sdp::parse`] reads what others write, without copying and leniently; [`Local`] is our side: it writes offers,
 //! makes answers and says what was negotiated. Hold and resume are the same description with the next version and
@@ -12,11 +12,13 @@ mod answer;
 mod description;
 mod local;
 mod parse;
+mod video;
 
 pub use answer::{AnswerError, Negotiated, NoAddress, Refused};
 pub use description::{Connection, Encoding, Format, Media, Sdp};
 pub use local::{AudioCodec, Local, Order};
 pub use parse::SdpError;
+pub use video::{LocalVideo, NegotiatedVideo, VideoFeedback, VideoFormat};
 
 use std::fmt;
 

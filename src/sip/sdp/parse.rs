@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::Direction;
 use super::description::{Connection, Encoding, Format, Media, Sdp};
 use super::peering::Peering;
+use super::video::VideoFeedback;
 
 /// Media lines in one description; more are refused.
 const MAX_MEDIA: usize = 16;
@@ -78,6 +79,8 @@ impl<'a> Media<'a> {
             rtcp_port: None,
             rtcp_address: None,
             rtcp_mux: false,
+            feedback: VideoFeedback::default(),
+            bundle_only: false,
             crypto: SmallVec::new(),
             mid: None,
             peering: None,
@@ -89,6 +92,8 @@ impl<'a> Media<'a> {
             "rtpmap" => self.set(value, |format, text| format.encoding = Encoding::parse(text).or(format.encoding)),
             "fmtp" => self.set(value, |format, text| format.fmtp = Some(text)),
             "rtcp-mux" => self.rtcp_mux = true,
+            "rtcp-fb" => self.feedback.take(value),
+            "bundle-only" => self.bundle_only = true,
             "crypto" if self.crypto.len() < MAX_CRYPTO => self.crypto.push(value),
             "mid" => self.mid = Some(value).filter(|mid| !mid.is_empty()),
             "rtcp" => {

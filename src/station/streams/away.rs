@@ -22,7 +22,7 @@ impl<O: Copy> Streams<O> {
     pub fn relocated(&mut self, now: Instant, port: PortId, there: impl FnOnce() -> (Relocation, Vec<RelayLink>)) {
         let seed = self.random.next_u64();
         let place = self.places.get_mut(port.0 as usize);
-        let Some(Place { peer: Some(peer), session, relays, generation, .. }) = place else { return };
+        let Some(Place { peer: Some(peer), session, video, relays, generation, .. }) = place else { return };
         let (there, links) = there();
         peer.relocate(now, there, seed);
         // Connections to servers were of the old network too.
@@ -41,6 +41,10 @@ impl<O: Copy> Streams<O> {
             session.set_remote(nowhere, nowhere, now);
             session.pause(now);
         }
+        if let Some(video) = video {
+            video.set_remote(SocketAddr::from(([0; 4], 0)), now);
+            video.pause(now);
+        }
         self.drain(port);
     }
 
@@ -56,6 +60,10 @@ impl<O: Copy> Streams<O> {
             if let Some(session) = &mut place.session {
                 session.handle_timeout(now);
                 session.pause(now);
+            }
+            if let Some(video) = &mut place.video {
+                video.handle_timeout(now);
+                video.pause(now);
             }
             self.drain(port);
         }

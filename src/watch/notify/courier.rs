@@ -12,7 +12,7 @@ use super::Shared;
 use super::desk::Desk;
 use crate::net::clock;
 use crate::sink::BackOff;
-use crate::sink::alert::{AGAIN, Alertmanager, Beat, Sender};
+use crate::sink::alert::{AGAIN, Alert, Beat, Outcome};
 
 /// The first wait after a failure, and the longest.
 const WAITS: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
@@ -35,8 +35,8 @@ impl Way {
         *self.stop.borrow()
     }
 
-    /// Messages, the oldest first.
-    pub(super) async fn carry(mut self, sender: Sender) {
+    /// Messages, the oldest first; `deliver` is one try.
+    pub(super) async fn carry(mut self, deliver: impl AsyncFn(&Alert) -> Outcome) {
         let mut back_off = BackOff::new(WAITS.0, WAITS.1);
         loop {
             let next = self.desk.borrow_mut().next(&self.name);
@@ -47,7 +47,7 @@ impl Way {
                 tokio::select! { () = self.more.notified() => {}, _ = self.stop.changed() => {} }
                 continue;
             };
-            let outcome = sender.deliver(&alert).await;
+            let outcome = deliver(&alert).await;
             let kept = self.desk.borrow_mut().settle(clock::timestamp(), &self.name, number, outcome);
             let Some(kept) = kept else {
                 back_off.succeeded();
@@ -66,14 +66,14 @@ impl Way {
         }
     }
 
-    /// What is open, each minute and after each change.
-    pub(super) async fn post(mut self, manager: Alertmanager) {
+    /// What is open, each minute and after each change; `post` is one try.
+    pub(super) async fn post(mut self, post: impl AsyncFn(Vec<u8>) -> Outcome) {
         let mut back_off = BackOff::new(WAITS.0, WAITS.1);
         loop {
             let body = self.desk.borrow_mut().body(clock::timestamp(), &self.name);
             let mut failed = None;
             if let Some((version, body)) = body {
-                let outcome = manager.post(body).await;
+                let outcome = post(body).await;
                 failed = self.desk.borrow_mut().posted(&self.name, version, outcome);
             }
             if self.stops() {
@@ -109,3 +109,7 @@ impl Way {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "courier_tests.rs"]
+mod tests;

@@ -37,7 +37,7 @@ use crate::net::clock;
 use crate::pace::calendar::Position;
 use crate::scenario::watch::{Alerts, How};
 use crate::serve::Deliveries;
-use crate::sink::alert::{Alert, AlertError, Alertmanager, Beat, Sender, names};
+use crate::sink::alert::{Alert, AlertError, Alertmanager, Beat, Sender};
 
 /// How often figures are published, and the disk is tried again.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -80,7 +80,8 @@ impl Senders {
     pub(super) fn new(alerts: &Alerts) -> Result<Self, AlertError> {
         let mut senders =
             Self { receivers: Receivers::default(), messages: Vec::new(), managers: Vec::new(), beat: None };
-        for (name, notify) in names(&alerts.notify).into_iter().zip(&alerts.notify) {
+        for notify in &alerts.notify {
+            let name = notify.name.clone();
             let receiver = Receiver { name: name.clone(), only: notify.only.clone() };
             if let How::Alertmanager(url) = &notify.how {
                 senders.managers.push((name.clone(), Alertmanager::new(&name, url)?));
@@ -253,10 +254,10 @@ impl Tasks {
             Way { desk: Rc::clone(desk), name: name.to_owned(), more: own, stop: stopped.clone() }
         };
         for (name, sender) in senders.messages {
-            tasks.spawn_local(way(&name).carry(sender));
+            tasks.spawn_local(way(&name).carry(async move |alert: &Alert| sender.deliver(alert).await));
         }
         for (name, manager) in senders.managers {
-            tasks.spawn_local(way(&name).post(manager));
+            tasks.spawn_local(way(&name).post(async move |body| manager.post(body).await));
         }
         if let Some((beat, every)) = senders.beat {
             tasks.spawn_local(way("heartbeat").beat(beat, every, Arc::clone(shared)));

@@ -88,7 +88,7 @@ fn answer(stream: TcpStream, got: &Got, answers: &Mutex<VecDeque<u16>>) -> std::
 
 fn alerts(url: Secret) -> Alerts {
     let how = How::Webhook { url, secret: Some(Secret::new("s3cret")), headers: Vec::new(), template: None };
-    Alerts { notify: vec![Notified { how, only: Only::default() }], ..Alerts::default() }
+    Alerts { notify: vec![Notified { name: "webhook".into(), how, only: Only::default() }], ..Alerts::default() }
 }
 
 fn start(path: &Path, alerts: &Alerts) -> Notifier {

@@ -30,6 +30,7 @@ impl Running<'_> {
                 }
             }
             GroupTold::Beat { progress, beat, .. } => {
+                self.heard = clock::now();
                 self.overflows = beat.health.send_overflows;
                 if let Some(shown) = &mut self.shown {
                     shown.in_progress = progress.in_progress;
@@ -168,7 +169,7 @@ impl Running<'_> {
         // Once, there is nothing to compare with.
         if !self.once {
             self.incidents.handle_result(clock::now(), &outcome.finished.record, outcome.purpose);
-            self.sheets.handle_result(&outcome.finished.record);
+            self.sheets.handle_result(outcome);
             if outcome.finished.record.is_failed() {
                 self.memory_due = self.memory_due.min(clock::now() + NOTE_MEMORY.0);
             }

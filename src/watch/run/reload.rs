@@ -1,5 +1,7 @@
 //! The file of a watch is read again while it runs.
 
+use std::sync::Arc;
+
 use rustc_hash::FxHashSet;
 
 use super::{Running, moment};
@@ -36,14 +38,21 @@ impl Running<'_> {
         {
             self.note("site, sinks and page are those of before until the watch is started again".to_owned());
         }
-        let before: Vec<MemberId> = self.lines.values().map(|line| line.member).collect();
+        let mut before: Vec<(Arc<Check>, MemberId)> =
+            self.lines.values().map(|line| (Arc::clone(&line.check), line.member)).collect();
+        before.sort_unstable_by_key(|(_, member)| *member);
+        before.dedup_by_key(|(_, member)| *member);
         let old = std::mem::replace(&mut self.watch, watch);
         let (lines, of_check) = (std::mem::take(&mut self.lines), std::mem::take(&mut self.of_check));
-        if let Err(error) = self.set_out() {
+        if let Err(error) = self.set_out(&before) {
             // Those that have joined leave; nothing was started yet.
-            let joined: FxHashSet<MemberId> = self.lines.values().map(|line| line.member).collect();
-            joined.into_iter().for_each(|member| self.stage.worker.leave(member));
+            let joined = self.own_members();
+            let new = joined.into_iter().filter(|it| before.iter().all(|(_, member)| member != it));
+            new.for_each(|member| self.stage.worker.leave(member));
             (self.watch, self.lines, self.of_check) = (old, lines, of_check);
+            for (check, member) in before {
+                self.members.entry(member).and_modify(|(of, _)| *of = check);
+            }
             if let Some(shown) = &mut self.shown {
                 shown.set_watch(&self.watch);
             }
@@ -55,14 +64,19 @@ impl Running<'_> {
         if let Some(notifier) = &self.notifier {
             notifier.replace(senders);
         }
-        let before: FxHashSet<MemberId> = before.into_iter().collect();
-        before.into_iter().for_each(|member| self.stage.worker.leave(member));
+        let stay = self.own_members();
+        before.iter().filter(|(_, member)| !stay.contains(member)).for_each(|(_, it)| self.stage.worker.leave(*it));
         let checks = self.recurring();
         self.calendar.replace(self.watch.zone.clone(), checks, moment());
         self.board.write(|figures| figures.reloads.0 += 1);
         self.show_trouble(TroubleOf::File, None);
         let (checks, lines) = (self.watch.checks.len(), self.lines.len());
         self.note(format!("the file is read again (checks: {checks}, lines: {lines})"));
+    }
+
+    /// Members that lines call from.
+    fn own_members(&self) -> FxHashSet<MemberId> {
+        self.lines.values().map(|line| line.member).collect()
     }
 
     pub(super) fn not_reloaded(&mut self, why: String) {

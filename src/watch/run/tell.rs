@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{NOTE_MEMORY, Running, Said};
+use super::{HANGS, NOTE_MEMORY, Running, Said};
 use crate::incident::Incident;
 use crate::net::clock;
 use crate::serve::Spooled;
@@ -24,13 +24,14 @@ impl Running<'_> {
             let point = IncidentPoint { time, site, change, incident: &incident };
             let trouble = self.results.incident(&point);
             message.add_links(links(&self.watch, &incident));
+            let sheet = self.sheets.of(&incident);
             if let Some(shown) = &mut self.shown {
-                shown.incident(change, &incident);
+                shown.incident(change, &incident, sheet.clone());
             }
             if is_told {
                 (self.say)(Said::Note(format!("{}\n{}", message.title, message.text)));
             }
-            let alert = Alert::new(&self.watch.name, site, time, message, self.sheets.of(&incident));
+            let alert = Alert::new(&self.watch.name, site, time, message, self.sheets.with_folder(sheet));
             told.push(Told { alert, is_message: is_told });
             self.note_trouble(trouble);
         }
@@ -41,6 +42,9 @@ impl Running<'_> {
 
     /// Tells readers that the watch is alive, how its lines are, and where its points are.
     pub(super) fn show(&mut self) {
+        let silent = clock::now().saturating_duration_since(self.heard);
+        let hangs = silent > HANGS;
+        let unknown = self.stage.unknown();
         let spooled = self.results.counts().map(|counts| Spooled {
             written: counts.written,
             waiting: counts.spooled,
@@ -56,17 +60,34 @@ impl Running<'_> {
             shown.trouble(TroubleOf::Disk, self.results.trouble(), now);
             shown.trouble(TroubleOf::Memory, told.unsaved.as_deref(), now);
             shown.trouble(TroubleOf::Alerts, told.away.as_deref(), now);
-            shown.open_incidents(self.incidents.open());
+            let names = unknown.join("; ");
+            shown.trouble(TroubleOf::Names, Some(names.as_str()).filter(|names| !names.is_empty()), now);
+            let worker = format!(
+                "what places the calls hangs: not a word of it for {} s, and nothing is called",
+                silent.as_secs()
+            );
+            shown.trouble(TroubleOf::Worker, Some(worker.as_str()).filter(|_| hangs), now);
+            shown.open_incidents(self.incidents.open(), &mut self.sheets);
             self.board.publish(shown.view(now, self.calendar.upcoming(), self.results.sinks()));
         }
+        let (names_unknown, disk_failing) = (unknown.len() as u64, self.results.trouble().is_some());
+        let left_out = self.results.left_out();
         self.board.write(|figures| {
             (figures.spooled, figures.datagrams_lost) = (spooled, lost);
             (figures.incidents, figures.throttled) = (incidents, self.incidents.throttled());
             (figures.alerts, figures.unsaved) = (told.deliveries, told.unsaved.is_some());
+            (figures.names_unknown, figures.disk_failing) = (names_unknown, disk_failing);
+            figures.results_left_out = left_out;
         });
+        // A watch whose calls are placed by nobody is not alive, whatever else it does.
+        if !hangs {
+            self.board.alive();
+        }
         if let Some(notifier) = &self.notifier {
             let (watch, site) = (self.watch.name.clone(), self.watch.site.clone());
-            notifier.pulse(Pulse { at: clock::now(), watch, site, lines, incidents_open });
+            if !hangs {
+                notifier.pulse(Pulse { at: clock::now(), watch, site, lines, incidents_open });
+            }
             notifier.take_notes().into_iter().for_each(|note| self.note(note));
         }
     }

@@ -53,6 +53,33 @@ fn an_echo_is_heard_and_proves_both_directions() {
 }
 
 #[test]
+fn a_leg_that_counts_packets_only_knows_all_of_them_and_nothing_of_what_they_hold() {
+    let listen = |side: usize, config: &mut Config| {
+        if side == 0 {
+            config.listen = Listen::Packets;
+        }
+    };
+    let lost = |number: u64| number % 10 == 3;
+    let mut pair = Pair::new([even(20), losing(lost)], listen);
+    let mut full = Pair::new([even(20), losing(lost)], |_, _| {});
+    pair.run(6 * SECOND);
+    full.run(6 * SECOND);
+    let (report, heard) = (pair.ends[0].report(pair.now), full.ends[0].report(full.now));
+    assert_eq!((report.audio_rx, report.audio_tx, report.audio), (Heard::Unknown, Heard::Unknown, Audio::Unknown));
+    assert_eq!((report.level_dbov, report.audio_loop_ms, report.first_audio_ms), (None, None, None));
+    assert_eq!((report.markers_heard, report.heard_id), (0, None));
+    assert!(heard.level_dbov.is_some() && heard.first_audio_ms.is_some(), "who listens knows them");
+    let figures =
+        |of: &Report| (of.rx_packets, of.loss_pct, of.jitter_ms, of.rtt_ms, of.mos_lq, of.mos_cq, of.gap_ms_max);
+    assert_eq!(figures(&report), figures(&heard));
+    assert!(report.loss_pct.is_some_and(|loss| loss > 9.0) && report.mos_cq.is_some(), "{report:?}");
+    // That nothing comes at all is known without listening.
+    let mut silent = Pair::new([even(20), losing(|_| true)], listen);
+    silent.run(3 * SECOND);
+    assert_eq!(silent.ends[0].report(silent.now).audio_rx, Heard::None);
+}
+
+#[test]
 fn two_talking_ends_tell_each_other_what_they_hear() {
     let mut pair = Pair::new([even(20), even(20)], |_, _| {});
     pair.run(4 * SECOND);
