@@ -458,14 +458,18 @@ impl Callers {
             let owned = actor.steps.iter().any(|step| matches!(step, Step::Register(_)));
             let other = actor.account_of.and_then(|other| place.legs.get(other.checked_sub(place.first.into())?));
             let account = match standing {
-                _ if actor.account_of.is_some() => other.and_then(|other| other.account),
+                _ if actor.account_of.is_some() => other.and_then(Leg::account),
                 Some(standing) => standing.take(pick),
                 None => pool.and_then(|pool| self.accounts[pool].acquire_as(owned, pick)),
             };
             // Each account has its address; a search goes out from the first.
             let source = if plan.load.search().is_some() { 0 } else { account.unwrap_or(n as usize) as u32 };
-            let mut leg =
-                Leg { account, source, registered: standing.is_some() && account.is_some(), ..Leg::default() };
+            let mut leg = Leg {
+                account: account.map(|index| index as u32),
+                source,
+                registered: standing.is_some() && account.is_some(),
+                ..Leg::default()
+            };
             leg.facts.moments.intended = Some(intended);
             if actor.pool.is_some() && account.is_none() {
                 match standing.as_ref().and_then(|standing| standing.failure.clone()) {
@@ -512,7 +516,7 @@ impl Callers {
         let slot = index.and_then(|index| place.legs.get_mut(index));
         let Some(slot) = slot.filter(|leg| leg.phase != Phase::Done) else { return false };
         let leg = slot;
-        let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
+        let held = leg.account().zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let login = leg.login.clone();
         let mut tools = Tools {
             now,

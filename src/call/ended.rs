@@ -114,7 +114,7 @@ impl Callers {
     /// Whose a leg is.
     pub(super) fn whose(&self, n: u64, actor: u8, leg: &Leg) -> Whose<'_> {
         let actor = usize::from(actor);
-        let account = leg.account.zip(self.pools[actor]).map(|(index, pool)| self.accounts[pool].get(index));
+        let account = leg.account().zip(self.pools[actor]).map(|(index, pool)| self.accounts[pool].get(index));
         Whose { config: &self.config, n, actor, account }
     }
 

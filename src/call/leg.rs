@@ -116,7 +116,7 @@ pub(super) struct Leg {
     pub(super) armed: Option<Instant>,
     /// When a second clock of the phase strikes: giving up a ringing call.
     pub(super) cancel_at: Option<Instant>,
-    pub(super) account: Option<usize>,
+    pub(super) account: Option<u32>,
     /// Which of the target's local addresses it goes out from, counted round.
     pub(super) source: u32,
     pub(super) flow: Option<Flow>,
@@ -144,7 +144,8 @@ pub(super) struct Leg {
     pub(super) offer_was_theirs: bool,
     pub(super) ping: Option<Handle>,
     pub(super) port: Option<PortId>,
-    pub(super) local_rtp: Option<SocketAddr>,
+    /// Where it is; boxed, as a load without media has many legs that have none.
+    pub(super) local_rtp: Option<Box<SocketAddr>>,
     /// What we want to flow, and how many descriptions said so.
     pub(super) direction: sdp::Direction,
     /// Video, where there ever was a line of it.
@@ -251,6 +252,11 @@ impl Tools<'_> {
 }
 
 impl Leg {
+    /// Index of its account in the pool of its actor.
+    pub(super) fn account(&self) -> Option<usize> {
+        self.account.map(|index| index as usize)
+    }
+
     /// Where this step wants to go on from: runs steps until one has to wait.
     pub(super) fn advance(&mut self, tools: &mut Tools<'_>) {
         let mut flowing = Flowing::Next;

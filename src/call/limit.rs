@@ -211,7 +211,7 @@ impl Callers {
         let whose = self.whose(number, at.first, leg);
         let attempt = Attempt {
             place,
-            account: leg.account,
+            account: leg.account(),
             user: whose.account.map(|account| account.user.clone()),
             call_id: whose.call_id(),
             state: State::Asked,
@@ -225,7 +225,7 @@ impl Callers {
     /// The attempt answers challenges wrongly.
     fn spoil_password(&mut self, place: u32) {
         let leg = &mut self.places[place as usize].legs[0];
-        let known = self.pools[0].zip(leg.account).and_then(|(pool, account)| self.accounts[pool].login(account));
+        let known = self.pools[0].zip(leg.account()).and_then(|(pool, account)| self.accounts[pool].login(account));
         leg.login = known.map(|login| {
             Arc::new(Login { user: login.user.clone(), password: Secret::new(WRONG_PASSWORD.to_owned()) })
         });

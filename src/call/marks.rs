@@ -23,7 +23,7 @@ pub(super) struct Marks {
     /// User that was called.
     pub(super) to: Option<SmolStr>,
     /// The step that dialled last.
-    pub(super) dial: Option<usize>,
+    pub(super) dial: Option<u32>,
     /// Call-IDs on the wire.
     pub(super) sip_call_ids: SmallVec<[Box<str>; 1]>,
     /// The other leg of the same call.
@@ -80,7 +80,7 @@ impl Whose<'_> {
             paired_with: marks.paired_with.map(String::from),
             ..Identity::default()
         };
-        if let Some(Step::Dial(step)) = marks.dial.and_then(|step| actor.steps.get(step)) {
+        if let Some(Step::Dial(step)) = marks.dial.and_then(|step| actor.steps.get(step as usize)) {
             let trunk = step.trunk.as_ref().and_then(|label| actor.target.trunks.get(label));
             identity.hotline = step.number.hotline.then(|| step.number.name.clone()).flatten();
             identity.trunk = step.trunk.clone();

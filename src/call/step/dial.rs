@@ -115,7 +115,7 @@ impl Leg {
         }
         self.marks.from = Some(user.as_str().into());
         if !self.is_recovering() {
-            self.marks.dial = Some(self.step);
+            self.marks.dial = Some(self.step as u32);
         }
         let sdp = self.write_offer(tools, NO_SOCKET);
         let Some(flow) = self.flow else { return Flowing::Over };

@@ -129,7 +129,7 @@ impl Leg {
         let public = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let Tools { key_source, hops, links, .. } = tools;
         let ice = &tools.actor.target.ice;
-        if let Some((port, local)) = self.port.zip(self.local_rtp) {
+        if let Some((port, local)) = self.port.zip(self.local_rtp.as_deref().copied()) {
             tools.streams.prepare(tools.now, port, || {
                 let (servers, connections) = ice_servers(ice, local, hops, links);
                 let config = webrtc::Config {
@@ -172,7 +172,7 @@ impl Leg {
     ) -> Local<'c> {
         let known = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let ip = known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let port = self.local_rtp.map_or(without, |local| local.port());
+        let port = self.local_rtp.as_ref().map_or(without, |local| local.port());
         let peer = self.port.and_then(|port| tools.streams.peer(port));
         let peering = peer.map(Peer::ours).or(self.peering.as_deref());
         let default = peer.and_then(Peer::default_address).unwrap_or_else(|| SocketAddr::new(ip, port));
