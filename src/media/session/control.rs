@@ -13,7 +13,8 @@ use crate::media::rtcp::{self, Compound, Packet, ReportBlock, Reports, SenderInf
 use crate::media::seed::Seeded;
 use crate::media::stats::{Reception, Samples};
 
-use super::Strays;
+use super::latch::reachable;
+use super::{Channel, Strays};
 
 const INTERVAL_S: f64 = 5.0;
 /// Second report, and answer to the first SR.
@@ -130,8 +131,18 @@ impl Control {
         (self.received, self.sent)
     }
 
-    pub(super) fn latched(&self) -> Option<SocketAddr> {
-        self.latched
+    /// How a report goes now: the way of RTP where both are muxed, else to where those of the far end come from, or where
+    /// it said; `None` where nothing is to be sent there.
+    pub(super) fn way(
+        &self,
+        muxed: bool,
+        rtp: Option<SocketAddr>,
+        signalled: SocketAddr,
+    ) -> Option<(Channel, SocketAddr)> {
+        if muxed {
+            return Some((Channel::Rtp, rtp?));
+        }
+        Some((Channel::Rtcp, reachable(self.latched.unwrap_or(signalled))?))
     }
 
     pub(super) fn unlatch(&mut self) {

@@ -12,8 +12,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use super::control::Control;
+use super::latch::Latch;
 use super::protection::Protection;
-use super::{Channel, Output, QUIET_BEFORE_CHANGE, Strays, reachable};
+use super::{Channel, Output, Strays};
 use crate::media::clock::NtpClock;
 use crate::media::rtcp::{self, Compound};
 use crate::media::rtp::{Header, Packet};
@@ -93,7 +94,7 @@ pub struct VideoSession {
     freezes: Freezes,
     strays: Strays,
     protection: Protection,
-    latched: Option<SocketAddr>,
+    latch: Latch,
     requests: Requests,
     received: Received,
     /// There is no such stream for now: nothing is sent, not even RTCP.
@@ -150,7 +151,7 @@ impl VideoSession {
             freezes: Freezes::default(),
             strays: Strays::default(),
             protection: Protection::new(config.srtp),
-            latched: None,
+            latch: Latch::default(),
             requests: Requests::default(),
             received,
             removed: false,
@@ -167,32 +168,24 @@ impl VideoSession {
 
     /// Takes a datagram from the RTP socket, `arrived` by the kernel's time stamp.
     pub fn handle_rtp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
-        if rtcp::is_rtcp(packet) {
-            return self.unprotected(Channel::Rtp, packet, |session, clear| session.receive_rtcp(arrived, None, clear));
+        if let Some(opened) = self.protection.open(Channel::Rtp, packet, self.config.bundled, &mut self.strays) {
+            self.receive_rtp(arrived, from, &opened);
+            self.protection.put_back(opened);
         }
-        self.unprotected(Channel::Rtp, packet, |session, clear| session.receive_rtp(arrived, from, clear));
     }
 
     /// Takes a datagram from the RTCP socket.
     pub fn handle_rtcp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
-        self.unprotected(Channel::Rtcp, packet, |session, clear| session.receive_rtcp(arrived, Some(from), clear));
-    }
-
-    fn unprotected(&mut self, channel: Channel, packet: &[u8], receive: impl FnOnce(&mut Self, &[u8])) {
-        if self.protection.suite().is_none() {
-            if self.config.bundled {
-                self.strays.early += 1;
-                return;
-            }
-            return receive(self, packet);
-        }
-        if let Some(clear) = self.protection.take_clear(channel, packet) {
-            receive(self, &clear);
-            self.protection.put_back(clear);
+        if let Some(opened) = self.protection.open(Channel::Rtcp, packet, self.config.bundled, &mut self.strays) {
+            self.receive_rtcp(arrived, Some(from), &opened);
+            self.protection.put_back(opened);
         }
     }
 
     fn receive_rtp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
+        if rtcp::is_rtcp(packet) {
+            return self.receive_rtcp(arrived, None, packet);
+        }
         self.now = self.now.max(arrived);
         let Ok(Packet { header, payload }) = Packet::parse(packet) else {
             self.strays.garbage += 1;
@@ -202,7 +195,9 @@ impl VideoSession {
             self.strays.payload_type += 1;
             return;
         };
-        if !self.latch(arrived, from, header.ssrc) {
+        // Where ICE finds the path, whatever comes over it counts.
+        if !self.config.bundled && !self.latch.takes(arrived, from, header.ssrc, &self.reception) {
+            self.strays.address += 1;
             return;
         }
         // The packets of a frame have one timestamp and follow each other: the first of them says what jitter is.
@@ -318,7 +313,7 @@ impl VideoSession {
         if (before.remote_rtp, before.remote_rtcp) != (self.config.remote_rtp, self.config.remote_rtcp)
             && !self.config.bundled
         {
-            self.latched = None;
+            self.latch.forget();
             self.control.unlatch();
         }
         if self.config.bundled {
@@ -374,7 +369,7 @@ impl VideoSession {
     pub fn set_remote(&mut self, remote: SocketAddr, now: Instant) {
         self.now = self.now.max(now);
         (self.config.remote_rtp, self.config.remote_rtcp) = (remote, remote);
-        self.latched = None;
+        self.latch.forget();
         self.control.unlatch();
     }
 
@@ -402,21 +397,6 @@ impl VideoSession {
         VideoReport::of(self, now.max(self.now))
     }
 
-    /// Whether a packet from here counts, as for audio.
-    fn latch(&mut self, arrived: Instant, from: SocketAddr, ssrc: u32) -> bool {
-        if self.latched == Some(from) || self.config.bundled {
-            return true;
-        }
-        let same_source = self.reception.ssrc() == Some(ssrc);
-        let quiet = self.reception.last().is_none_or(|last| arrived >= last + QUIET_BEFORE_CHANGE);
-        if self.latched.is_some() && !same_source && !quiet {
-            self.strays.address += 1;
-            return false;
-        }
-        self.latched = Some(from);
-        true
-    }
-
     fn poll_rtp(&mut self, buf: &mut Vec<u8>) -> Option<Output> {
         if self.closed {
             return None;
@@ -438,12 +418,8 @@ impl VideoSession {
             self.control.skip(self.now);
             return None;
         }
-        let (channel, to) = if self.config.rtcp_mux {
-            (Channel::Rtp, self.rtp_address())
-        } else {
-            (Channel::Rtcp, reachable(self.control.latched().unwrap_or(self.config.remote_rtcp)))
-        };
-        let Some(to) = to else {
+        let way = self.control.way(self.config.rtcp_mux, self.rtp_address(), self.config.remote_rtcp);
+        let Some((channel, to)) = way else {
             self.requests.due = false;
             self.control.skip(self.now);
             return None;
@@ -464,7 +440,7 @@ impl VideoSession {
     }
 
     fn rtp_address(&self) -> Option<SocketAddr> {
-        reachable(self.latched.unwrap_or(self.config.remote_rtp))
+        self.latch.remote(self.config.remote_rtp)
     }
 }
 
