@@ -60,14 +60,12 @@ impl VideoReport {
     pub(super) fn of(session: &VideoSession, now: Instant) -> Self {
         let VideoSession { config, outgoing, control, reception, frames, freezes, received, requests, .. } = session;
         let (tx_packets, tx_frames, tx_key_frames) = outgoing.counts();
-        let under_way = received.expected_since.map(|since| now.saturating_duration_since(since));
-        let flowing = received.flowing.as_secs_f64();
-        let per_second = |count: f64| (flowing > 0.0).then(|| count / flowing);
-        let shown = received.first_shown.is_some();
+        let shown = received.first_shown().is_some();
         let (count, total) = freezes.until(now);
+        let (key_frames_asked, key_frames_wanted) = requests.counts();
         Self {
             codec: config.codec.name(),
-            expected: received.expected + under_way.unwrap_or_default(),
+            expected: received.expected(now),
             tx_packets,
             tx_frames,
             tx_key_frames,
@@ -75,18 +73,17 @@ impl VideoReport {
             rx_frames: frames.whole(),
             rx_key_frames: frames.keys(),
             broken_frames: frames.broken(),
-            // The first frame of a stretch begins the time that is counted.
-            fps: per_second(received.frames.saturating_sub(received.stretches.into()) as f64),
-            kbps: per_second(received.bytes as f64 * 8.0 / 1_000.0),
+            fps: received.fps(),
+            kbps: received.kbps(),
             sizes: frames.sizes().to_vec(),
             freezes: shown.then_some(count),
             frozen_ms: shown.then(|| millis(total)),
-            first_frame_ms: received.first_shown.map(millis),
+            first_frame_ms: received.first_shown().map(millis),
             loss_pct: reception.loss_pct(),
             jitter_ms: reception.jitter_ms(),
             rtt_ms: control.median_rtt_ms(),
-            key_frames_asked: requests.asked,
-            key_frames_wanted: requests.got,
+            key_frames_asked,
+            key_frames_wanted,
             strays: session.strays,
             srtp_rejected: session.protection.rejected(),
         }
