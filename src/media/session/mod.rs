@@ -37,7 +37,7 @@ pub use config::{Config, Listen};
 pub use protection::Rejected;
 pub use report::{FarEnd, Report};
 pub use seconds::Second;
-pub use video::{VideoConfig, VideoReport, VideoSession, VideoSource};
+pub use video::{VideoConfig, VideoFigures, VideoReport, VideoSession, VideoSource};
 
 use control::Control;
 use hearing::Hearing;

@@ -27,7 +27,7 @@ use crate::sip::sdp::Direction;
 use crate::sip::sdp::crypto::Keys;
 
 pub use config::{VideoConfig, VideoSource};
-pub use report::VideoReport;
+pub use report::{VideoFigures, VideoReport};
 
 use received::Received;
 use requests::Requests;
