@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use super::args::Lab as Args;
 use super::exit;
 use super::load::{self, Overrides};
-use super::session::{HangUp, Interrupt};
+use super::signals::{HangUp, Interrupt};
 use crate::engine::Lab;
 use crate::scenario::compile;
 use crate::scenario::lab::LabPlan;

@@ -16,6 +16,7 @@ pub mod schema;
 mod screen;
 mod session;
 mod sheet;
+mod signals;
 mod watch;
 
 use std::io;
