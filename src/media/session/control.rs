@@ -16,6 +16,8 @@ use crate::media::stats::{Reception, Samples};
 use super::latch::reachable;
 use super::{Channel, Strays};
 
+/// Canonical name of all that we send: audio and video of a leg have the same one (RFC 3550 §6.5.1).
+const CNAME: &str = "ringfleet";
 const INTERVAL_S: f64 = 5.0;
 /// Second report, and answer to the first SR.
 const SOON_S: (f64, f64) = (0.5, 1.0);
@@ -164,7 +166,7 @@ impl Control {
     /// Writes the compound that is due.
     pub(super) fn write(
         &mut self,
-        (ssrc, cname): (u32, &str),
+        ssrc: u32,
         now: Instant,
         info: Option<SenderInfo>,
         reception: &mut Reception,
@@ -179,7 +181,7 @@ impl Control {
             }
             None => rtcp::receiver_report(buf, ssrc, block.as_slice()),
         }
-        rtcp::sdes(buf, ssrc, cname);
+        rtcp::sdes(buf, ssrc, CNAME);
         if self.goodbye {
             rtcp::bye(buf, ssrc);
         }

@@ -432,8 +432,7 @@ impl Session {
             return None;
         };
         let info = self.outgoing.info(&self.config, self.now);
-        let us = (self.outgoing.ssrc(), self.config.cname.as_str());
-        self.control.write(us, self.now, info, &mut self.reception, buf);
+        self.control.write(self.outgoing.ssrc(), self.now, info, &mut self.reception, buf);
         Some(Output::Transmit { channel, to })
     }
 

@@ -36,9 +36,6 @@ use send::Outgoing;
 /// Time between packets of one frame that says nothing: packets of a frame leave one after the other.
 const PACKET_TIME: Duration = Duration::from_millis(1);
 
-/// Canonical name in SDES: that of the leg's audio.
-const CNAME: &str = "ringfleet";
-
 /// The video of one leg.
 #[derive(Debug)]
 pub struct VideoSession {
@@ -314,7 +311,7 @@ impl VideoSession {
             return None;
         };
         let (ssrc, info) = (self.outgoing.ssrc(), self.outgoing.info(&self.config, self.now));
-        self.control.write((ssrc, CNAME), self.now, info, &mut self.reception, buf);
+        self.control.write(ssrc, self.now, info, &mut self.reception, buf);
         self.requests.write(self.now, self.config.feedback, ssrc, self.reception.ssrc(), buf);
         Some(Output::Transmit { channel, to })
     }
