@@ -10,7 +10,8 @@ use super::registering::STANDING_OWNER;
 use super::standing::{Failure, Seat};
 use super::step::sent_response;
 use crate::record::{
-    CallRecord, Direction, Facts, Identity, MediaFigures, Moments, Origin, RegistrationFacts, RegistrationRecord, Role,
+    CallRecord, Direction, Facts, Identity, MediaFigures, Moments, Origin, Outcome, RegistrationFacts,
+    RegistrationRecord, Role,
 };
 use crate::sip::endpoint::Event;
 use crate::sip::exchange::Cause;
@@ -133,7 +134,8 @@ impl Callers {
     }
 
     fn report_beside(&mut self, identity: Identity, facts: &Facts, owner: u64) {
-        let record = CallRecord::new(identity, facts, MediaFigures::default(), &self.config.anchor);
+        let outcome = Outcome::of(identity.role, facts, None);
+        let record = CallRecord::new(identity, facts, MediaFigures::default(), &outcome, &self.config.anchor);
         let registration = RegistrationRecord::of(&record, facts);
         let answered = self.hops.any_answered();
         let finished = Finished { record, registration, primary: false, beside: true, owner, answered };

@@ -100,10 +100,8 @@ impl Callers {
             }
             let identity = self.whose(n, actor, &leg).identity(leg.marks);
             let figures = leg.figures.map(|it| *it).unwrap_or_default();
-            let mut record = CallRecord::new(identity, &leg.facts, figures, &self.config.anchor);
-            record.warm_up = warm_up;
+            let mut record = CallRecord::new(identity, &leg.facts, figures, &outcome, &self.config.anchor);
             record.unmet = leg.unmet;
-            record.as_expected = leg.as_expected;
             let registration = RegistrationRecord::of(&record, &leg.facts);
             let answered = self.hops.any_answered();
             let finished = Finished { record, registration, primary, beside: false, owner, answered };

@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use crate::record::{Anchor, CallRecord, Class, Facts, Identity, MediaFigures, Origin, Role};
+use crate::record::{Anchor, CallRecord, Class, Facts, Identity, MediaFigures, Origin, Outcome, Role};
 
 /// A record in which nothing happened.
 pub(crate) fn nothing() -> CallRecord {
     #[expect(clippy::disallowed_methods, reason = "any moment serves")]
     let anchor = Anchor { instant: Instant::now(), timestamp: "2026-01-02T03:04:05Z".parse().expect("valid") };
     let identity = Identity { scenario: "sample".into(), target: "lab".into(), ..Identity::default() };
-    CallRecord::new(identity, &Facts::default(), MediaFigures::default(), &anchor)
+    let facts = Facts::default();
+    CallRecord::new(identity, &facts, MediaFigures::default(), &Outcome::of(Role::default(), &facts, None), &anchor)
 }
 
 /// A call that was answered, talked for ten seconds and ended by us.

@@ -59,7 +59,7 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::record::{Anchor, FinalResponse, MediaFigures, Origin, RegistrationFacts};
+    use crate::record::{Anchor, FinalResponse, MediaFigures, Origin, Outcome, RegistrationFacts};
 
     fn facts(code: u16, expires: Option<u32>) -> Facts {
         let response = FinalResponse { code, origin: Origin::Received, reason: String::new(), retry_after: None };
@@ -71,7 +71,8 @@ mod tests {
     fn of(facts: &Facts) -> Option<RegistrationRecord> {
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let anchor = Anchor { instant: Instant::now(), timestamp: Timestamp::UNIX_EPOCH };
-        let record = CallRecord::new(Identity::default(), facts, MediaFigures::default(), &anchor);
+        let outcome = Outcome::of(Role::default(), facts, None);
+        let record = CallRecord::new(Identity::default(), facts, MediaFigures::default(), &outcome, &anchor);
         RegistrationRecord::of(&record, facts)
     }
 

@@ -95,14 +95,13 @@ impl Anchor {
 }
 
 impl CallRecord {
-    /// The record of an attempt that has ended. `warm_up`, `unmet` and `as_expected` are left for the caller to fill:
-    /// they are of the plan and its steps, not facts.
-    pub fn new(identity: Identity, facts: &Facts, figures: MediaFigures, anchor: &Anchor) -> Self {
+    /// The record of an attempt that has ended, `outcome` being what these facts and figures come to. `unmet` is left for
+    /// the caller to fill: its text is of the steps, no fact.
+    pub fn new(identity: Identity, facts: &Facts, figures: MediaFigures, outcome: &Outcome, anchor: &Anchor) -> Self {
         let moments = &facts.moments;
         let nothing_opened = MediaFacts::default();
         let media = facts.media.as_deref().unwrap_or(&nothing_opened);
         let opened = facts.media.is_some();
-        let outcome = Outcome::of(identity.role, facts, Some(&figures));
         let peer = facts.peer.as_deref();
         let rungs = peer.map(|peer| peer.rungs).unwrap_or_default();
         let response = facts.response.as_ref().or_else(|| facts.registration.as_ref().map(|r| &r.response));
@@ -136,7 +135,7 @@ impl CallRecord {
             route_source: identity.route_source,
             link: identity.link,
             intended_start: anchor.timestamp_of(first_moment(moments).unwrap_or(anchor.instant)),
-            warm_up: false,
+            warm_up: outcome.warm_up,
             started_at: moments.started.map(|moment| anchor.timestamp_of(moment)),
             ended_at: anchor.timestamp_of(ended.or_else(|| first_moment(moments)).unwrap_or(anchor.instant)),
             late_ms: outcome.late_ms,
@@ -207,7 +206,7 @@ impl CallRecord {
             dtmf_sent: figures.dtmf_sent,
             dtmf_heard: figures.dtmf_heard,
             unmet: None,
-            as_expected: None,
+            as_expected: outcome.as_expected,
             paired_with: identity.paired_with,
             requests: facts.requests.to_vec(),
             evidence: identity.evidence,

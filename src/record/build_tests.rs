@@ -28,7 +28,8 @@ fn answered(anchor: &Anchor) -> Facts {
 }
 
 fn record(facts: &Facts, anchor: &Anchor) -> CallRecord {
-    CallRecord::new(Identity::default(), facts, MediaFigures::default(), anchor)
+    let outcome = Outcome::of(Role::default(), facts, None);
+    CallRecord::new(Identity::default(), facts, MediaFigures::default(), &outcome, anchor)
 }
 
 #[test]
