@@ -220,8 +220,9 @@ impl Leg {
         let Some(port) = self.port.filter(|_| self.local_rtp.is_some()) else { return };
         let far_end = if self.offer_was_theirs { audio::FAR_END } else { 0 };
         let marker = (tools.n as u16 & !audio::FAR_END) | far_end;
-        if agreed.remote_rtp.is_none() {
-            // On hold at address 0.0.0.0: nothing can be sent, and the old address stays for later.
+        if agreed.remote_rtp.is_none() && agreed.dtls.is_none() {
+            // On hold at address 0.0.0.0: nothing can be sent, and the old address stays for later. Of WebRTC that is no address
+            // at all (RFC 8839 §4.3.2): ICE finds it.
             let (now, direction) = (tools.now, agreed.direction);
             return tools.streams.with_session(port, |stream| stream.set_direction(direction, now));
         }
