@@ -6,7 +6,7 @@ use std::time::Instant;
 use rustc_hash::FxHashSet;
 
 use super::accounts::Pick;
-use super::callers::{spacing_of, Callers, NotBegun, Opening};
+use super::callers::{Callers, NotBegun, Opening, spacing_of};
 use super::start::share_of;
 use crate::pace::Schedule;
 use crate::record::Anchor;

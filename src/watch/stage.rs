@@ -83,11 +83,7 @@ struct Known {
 }
 
 impl Stage {
-    pub(super) fn new(
-        nameserver: Option<SocketAddr>,
-        run_id: String,
-        watched_legs: u32,
-    ) -> Result<Self, StageError> {
+    pub(super) fn new(nameserver: Option<SocketAddr>, run_id: String, watched_legs: u32) -> Result<Self, StageError> {
         Ok(Self {
             worker: GroupWorker::start()?,
             labs: Vec::new(),

@@ -273,7 +273,10 @@ fn the_command_lines_of_the_systemd_unit_and_of_the_pod_run_as_they_stand() {
     let (head, body) = get(page, "/healthz");
     assert!(head.starts_with("HTTP/1.1 200") && body == "ok\n", "{head}{body}");
     let call = watching.wait_for("-echo-000001");
-    assert!(call.contains("  ok 200") || call.contains("  media."), "how well it is heard is up to this machine: {call}");
+    assert!(
+        call.contains("  ok 200") || call.contains("  media."),
+        "how well it is heard is up to this machine: {call}"
+    );
     assert!(of_unit("ExecReload=").starts_with("/bin/kill -HUP "));
     watching.signal(Signal::SIGHUP);
     watching.wait_for("the file is read again (checks: 1, lines: 4)");

@@ -132,7 +132,8 @@ fn a_file_that_is_read_again_leaves_standing_registrations_as_they_are_unless_th
     watching.wait_for("the file is read again (checks: 1, lines: 3)");
     // It dials another number, which the target has now, and expects something: its agents stay registered all the same.
     desk.write("pbx.yaml", &pbx("busy: \"3486\", other: \"4486\""));
-    let other = standing.replace("number: busy", "number: other, answer_within: 9s") + "expect: [each: { class: call.callee_busy }]\n";
+    let other = standing.replace("number: busy", "number: other, answer_within: 9s")
+        + "expect: [each: { class: call.callee_busy }]\n";
     desk.write("standing.yaml", &other);
     watching.signal(Signal::SIGHUP);
     watching.wait_for("the file is read again (checks: 1, lines: 3)");

@@ -130,7 +130,8 @@ impl Plan {
     /// are reached in the same way, and as many of them at the same time. What they do then, and what is expected of it,
     /// may differ.
     pub fn registers_as(&self, other: &Self) -> bool {
-        let as_a_whole = |plan: &Self| (plan.actors.len(), plan.kinds.clone(), plan.load.clone(), plan.honour_retry_after);
+        let as_a_whole =
+            |plan: &Self| (plan.actors.len(), plan.kinds.clone(), plan.load.clone(), plan.honour_retry_after);
         let same = |(own, other): (&Actor, &Actor)| {
             let of = |actor: &Actor| (actor.registered, actor.expires, actor.account_of);
             of(own) == of(other) && own.pool == other.pool && own.target.registers_as(&other.target)

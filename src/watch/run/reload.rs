@@ -33,9 +33,7 @@ impl Running<'_> {
                 return;
             }
         };
-        if (&watch.influx, watch.metrics, &watch.page)
-            != (&self.watch.influx, self.watch.metrics, &self.watch.page)
-        {
+        if (&watch.influx, watch.metrics, &watch.page) != (&self.watch.influx, self.watch.metrics, &self.watch.page) {
             self.note("sinks and page are those of before until the watch is started again".to_owned());
         }
         let mut before: Vec<(Arc<Check>, MemberId)> =

@@ -86,7 +86,14 @@ impl Background {
     }
 
     /// A result, which is kept for a while. `on` are the faults that touch it.
-    pub(super) fn see(&mut self, call: Call, kind: Option<Kind>, class: usize, slow: Option<f64>, on: &[usize]) -> Seen {
+    pub(super) fn see(
+        &mut self,
+        call: Call,
+        kind: Option<Kind>,
+        class: usize,
+        slow: Option<f64>,
+        on: &[usize],
+    ) -> Seen {
         let at = call.at();
         // A slow call shows no class of failure.
         let kind = kind.filter(|kind| *kind != Kind::Latency);
