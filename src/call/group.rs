@@ -378,6 +378,11 @@ fn owner_in_group(id: MemberId, owner: u64) -> u64 {
     if owner == 0 { 0 } else { u64::from(id) << OWNER_BITS | owner }
 }
 
+/// The number of the actor in its plan whose leg an owner stands for.
+pub fn actor_of(owner: u64) -> usize {
+    (owner & 0xff) as usize
+}
+
 /// The attempt that an owner in a group stands for: its index, from 1.
 pub fn attempt_of(owner: u64) -> u64 {
     (owner & ((1 << OWNER_BITS) - 1)) >> 8

@@ -192,8 +192,17 @@ impl Station for Callers {
                         buffer.extend_from_slice(transmit.bytes);
                         Output::Sip { flow: transmit.flow, owner: transmit.owner }
                     }
-                    None => Output::Idle(self.endpoint.poll_timeout().into_iter().chain(self.removal_at()).min()),
+                    None => {
+                        let deadlines = [self.endpoint.poll_timeout(), self.removal_at(), self.streams.deadline()];
+                        Output::Idle(deadlines.into_iter().flatten().min())
+                    }
                 };
+            }
+            if let Some(at) = self.streams.farewell(now) {
+                return Output::Idle(Some(at));
+            }
+            if let Some(output) = self.streams.poll_output(buffer) {
+                return output;
             }
             self.closing = self.links.drain();
             return self.closing.pop().map_or(Output::Done, Output::CloseLink);

@@ -32,5 +32,5 @@ mod test_calls;
 
 pub use back_off::Pause;
 pub use callers::{Callers, Config, Counted, Finished, NotBegun, Progress, Report};
-pub use group::{Group, GroupReport, MemberId, attempt_of};
+pub use group::{Group, GroupReport, MemberId, actor_of, attempt_of};
 pub use limit::Found;

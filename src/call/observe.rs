@@ -72,6 +72,7 @@ pub(super) fn media(report: media::Report, listened: Duration, reference_expecte
         audio_tx: report.audio_tx,
         tx_packets: report.tx_packets,
         rx_packets: report.rx_packets,
+        foreign_packets: report.strays.payload_type,
         unauthenticated: report.srtp.map(|_| report.srtp_rejected.unauthenticated),
         loss_pct: report.loss_pct,
         level_dbov: report.level_dbov,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::args::{Answer as Args, Records};
+use super::bandwidth;
 use super::results::Results;
 use super::run::{NotStarted, influx_target, start_sink};
 use super::screen::Screen;
@@ -96,7 +97,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         watched_legs: watched_legs(influx.as_ref()),
         whole_every: Records::Sample.whole_every(plan.load.planned()),
     };
-    // The port first: where it is taken, no folder is left behind.
+    // The ports first: where one is taken, no folder is left behind.
+    let responder = match bandwidth::respond(args.bandwidth) {
+        Ok(responder) => responder,
+        Err(refused) => return Ok(refused.tell()),
+    };
     let workers = match Workers::prepare(&settings) {
         Ok(workers) => workers,
         Err(error) => return Ok(NotStarted::environment(error.to_string()).tell()),
@@ -115,6 +120,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     };
     if let Some(address) = workers.listening.filter(|_| !args.quiet) {
         println!("answering on {address} (udp, tcp, tls, ws, wss); end it with Ctrl-C");
+    }
+    if let Some(responder) = responder.as_ref().filter(|_| !args.quiet) {
+        println!("bandwidth is measured at {} (udp)", responder.address);
     }
     let screen = Screen::new(&plan, args.quiet);
     let results = Results::new(folder, collector);

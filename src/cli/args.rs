@@ -33,7 +33,7 @@ pub(super) enum Command {
     /// Show every mistake of files at once, else what they would do. Nothing is dialled.
     Check {
         /// Scenario, target, watch or lab files.
-        #[arg(required = true)]
+        #[arg(required_unless_present = "bandwidth")]
         files: Vec<PathBuf>,
         /// Target instead of the scenario's own: a name or a file.
         #[arg(long)]
@@ -45,6 +45,13 @@ pub(super) enum Command {
         /// Nothing is dialled. Exit code 4 where one is not reached.
         #[arg(long)]
         live: bool,
+        /// Measure the bandwidth to this responder of ours as well (`ringfleet answer --bandwidth` or `lab --bandwidth` there): a
+        /// burst of UDP each way for two seconds. Nobody else is sent one. Exit code 4 where less than --mbps comes through.
+        #[arg(long, value_name = "ADDR", requires = "live")]
+        bandwidth: Option<SocketAddr>,
+        /// How much bandwidth an agent needs, Mbit/s each way, 0.1 to 10.
+        #[arg(long, value_name = "N", default_value = "3", requires = "bandwidth", value_parser = super::bandwidth::mbps)]
+        mbps: f64,
     },
     /// Make the checks of a watch file again and again; SIGHUP reads the file anew.
     #[command(after_help = WATCH_CODES)]
@@ -206,6 +213,10 @@ pub(super) struct Answer {
     /// End after this time, as 10m.
     #[arg(long = "for", value_name = "PERIOD")]
     pub(super) period: Option<crate::units::Period>,
+    /// Measure bandwidth at this address (UDP) with who asks by `check --live --bandwidth`: one at a time, 10 Mbit/s for five
+    /// seconds at most.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) bandwidth: Option<SocketAddr>,
     /// Address that the outside knows us by, in Contact and SDP.
     #[arg(long, value_name = "IP")]
     pub(super) public_address: Option<std::net::IpAddr>,
@@ -241,4 +252,8 @@ pub(super) struct Lab {
     /// Write the CA of its TLS certificate, which is made at start, to this PEM file: targets name it as `ca`.
     #[arg(long, value_name = "FILE")]
     pub(super) write_ca: Option<PathBuf>,
+    /// Measure bandwidth at this address (UDP) with who asks by `check --live --bandwidth`: one at a time, 10 Mbit/s for five
+    /// seconds at most.
+    #[arg(long, value_name = "ADDR")]
+    pub(super) bandwidth: Option<SocketAddr>,
 }

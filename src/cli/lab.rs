@@ -5,9 +5,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 
 use super::args::Lab as Args;
-use super::exit;
 use super::load::{self, Overrides};
 use super::session::{HangUp, Interrupt};
+use super::{bandwidth, exit};
 use crate::engine::Lab;
 use crate::scenario::compile;
 use crate::scenario::lab::LabPlan;
@@ -23,6 +23,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
             eprintln!("{diagnostics}");
             return Ok(exit::USAGE);
         }
+    };
+    let responder = match bandwidth::respond(args.bandwidth) {
+        Ok(responder) => responder,
+        Err(refused) => return Ok(refused.tell()),
     };
     let interrupt = Interrupt::watch()?;
     let hang_up = HangUp::watch()?;
@@ -40,6 +44,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     println!("lab listens on {} (udp, tcp, tls, ws, wss); end it with Ctrl-C", lab.address);
     if let Some(application) = lab.application {
         println!("its application answers at http://{application}");
+    }
+    if let Some(responder) = &responder {
+        println!("bandwidth is measured at {} (udp)", responder.address);
     }
     print!("{about}");
     while !interrupt.waited(LOOK_EVERY) {

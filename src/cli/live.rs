@@ -260,11 +260,11 @@ fn attempt(settings: &Settings) -> Option<CallRecord> {
     record
 }
 
-fn passed(out: &mut impl Write, rung: &str, took_ms: f64, more: &str) -> io::Result<()> {
+pub(super) fn passed(out: &mut impl Write, rung: &str, took_ms: f64, more: &str) -> io::Result<()> {
     writeln!(out, "{}", format!("    {rung:<11} ok {took_ms:>9.1} ms  {more}").trim_end())
 }
 
-fn failed(out: &mut impl Write, rung: &str, class: &str, reason: &str) -> io::Result<bool> {
+pub(super) fn failed(out: &mut impl Write, rung: &str, class: &str, reason: &str) -> io::Result<bool> {
     writeln!(out, "    {rung:<11} FAILED: {class}: {reason}")?;
     Ok(false)
 }

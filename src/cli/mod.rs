@@ -2,6 +2,7 @@
 
 mod answer;
 mod args;
+mod bandwidth;
 pub mod check;
 mod evidence;
 pub mod exit;
@@ -40,9 +41,14 @@ pub fn main() -> ExitCode {
     start_log();
     let done = match args.command {
         Command::Run(run) => run::run(&run),
-        Command::Check { files, target, set, live } => {
-            let overrides = load::Overrides { target, set };
-            check::run(&files, &overrides, live, &mut io::stdout().lock()).map_err(Into::into)
+        Command::Check { files, target, set, live, bandwidth, mbps } => {
+            let (overrides, mut out) = (load::Overrides { target, set }, io::stdout().lock());
+            let checked = check::run(&files, &overrides, live, &mut out);
+            let measured = checked.and_then(|code| match bandwidth.filter(|_| code != exit::USAGE) {
+                Some(to) if !bandwidth::run(to, mbps, &mut out)? => Ok(exit::NOT_STARTED),
+                _ => Ok(code),
+            });
+            measured.map_err(Into::into)
         }
         Command::Watch(watch) => watch::run(&watch),
         Command::Answer(answer) => answer::run(&answer),

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use super::exit;
 use super::results::{Results, share_pct};
 use super::screen::Screen;
-use crate::call::{Counted, Finished, Found, NotBegun, Pause, Progress};
+use crate::call::{Counted, Finished, Found, NotBegun, Pause, Progress, actor_of};
 use crate::engine::{Beat, LookedUp, Told, Workers};
 use crate::evidence::File;
 use crate::measure::{BackOff, LatencyFrom, Tally, Totals, Window, WindowBuilder};
@@ -316,7 +316,7 @@ impl<'a> Session<'a> {
     }
 
     fn finish_attempt(&mut self, finished: Finished, files: Option<&[File]>) {
-        let Finished { record, registration, primary, beside, answered, .. } = finished;
+        let Finished { record, registration, primary, beside, answered, owner } = finished;
         self.screen.finished(&record);
         if beside {
             return self.results.beside(record, registration.as_ref(), files);
@@ -325,16 +325,18 @@ impl<'a> Session<'a> {
         self.add(&record.outcome(), primary);
         if !record.warm_up {
             self.checker.add(&record);
+            self.checker.note_called(actor_of(owner), &record.outcome());
         }
         self.results.attempt(record, registration.as_ref(), files);
     }
 
     /// An attempt of which the figures are enough.
     fn count_attempt(&mut self, counted: &Counted) {
-        let Counted { outcome, primary, .. } = counted;
+        let Counted { outcome, primary, owner } = counted;
         self.add(outcome, *primary);
         if !outcome.warm_up {
             self.checker.count(outcome);
+            self.checker.note_called(actor_of(*owner), outcome);
         }
         self.results.count_unwritten();
     }

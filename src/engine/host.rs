@@ -11,15 +11,12 @@ use rustix::time::{ClockId, clock_gettime};
 use crate::net::clock;
 use crate::net::tls::TlsError;
 use crate::reactor::{Health, Reactor, Turned, Wire};
-use crate::station::Station;
+use crate::station::{FAREWELL, Station};
 
 /// Between two beats.
 const BEAT: Duration = Duration::from_millis(100);
 /// How long a station that was told to stop may take to hang up.
 const PATIENCE: Duration = Duration::from_secs(34);
-
-/// How long the end of a thread may wait for peers to close the connections that it has closed.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Why a run could not start (exit code 4).
 #[derive(Debug, thiserror::Error)]

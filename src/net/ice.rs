@@ -14,6 +14,7 @@ use super::stream::{Advance, ReadState, Stream};
 use super::tls;
 use super::udp::{Buffers, Udp, local_address_towards};
 use crate::sip::flow::Transport;
+use crate::station::FAREWELL;
 use crate::webrtc::{Config, Credentials, Event, Identity, Output, Peer, Server, Via};
 
 const UDP: Token = Token(0);
@@ -36,8 +37,7 @@ pub fn ask(
     let mut look = Look::begin(server, (transport, dialer), identity, credentials, within).map_err(failed)?;
     while !look.turn().map_err(failed)? {}
     let took = clock::now().saturating_duration_since(begun);
-    look.peer.close();
-    look.send().map_err(failed)?;
+    look.see_off().map_err(failed)?;
     match look.peer.server_faults() {
         None => Ok(took),
         Some(faults) => Err(format!("{faults} ({address})")),
@@ -83,8 +83,27 @@ impl Look {
     /// Does what there is to do, and waits for more. True where the server has said all.
     fn turn(&mut self) -> io::Result<bool> {
         let Some(due) = self.send()? else { return Ok(true) };
+        self.wait(due.map(|at| at.saturating_duration_since(clock::now())))?;
+        Ok(false)
+    }
+
+    /// The server gets its relayed address back, if it takes it in time.
+    fn see_off(&mut self) -> io::Result<()> {
+        let until = clock::now() + FAREWELL;
+        self.peer.close(clock::now());
+        loop {
+            let due = self.send()?.flatten();
+            let left = until.saturating_duration_since(clock::now());
+            if self.peer.is_released() || left.is_zero() {
+                return Ok(());
+            }
+            self.wait(Some(due.map_or(left, |at| at.saturating_duration_since(clock::now()).min(left))))?;
+        }
+    }
+
+    /// Waits for something to arrive, and takes it.
+    fn wait(&mut self, wait: Option<Duration>) -> io::Result<()> {
         let mut events = Events::with_capacity(8);
-        let wait = due.map(|at| at.saturating_duration_since(clock::now()));
         match self.poll.poll(&mut events, wait) {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
             _ => {}
@@ -97,7 +116,7 @@ impl Look {
         }) {}
         self.read_stream();
         self.peer.handle_timeout(now);
-        Ok(false)
+        Ok(())
     }
 
     fn read_stream(&mut self) {

@@ -1,5 +1,6 @@
 //! **The** place of sockets and time.
 
+pub mod bandwidth;
 pub mod clock;
 pub mod dialer;
 pub mod drops;

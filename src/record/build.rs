@@ -168,7 +168,7 @@ impl CallRecord {
             ice_connected_ms: between(rungs.described, rungs.connected),
             dtls_done_ms: between(rungs.described, rungs.dtls_done),
             first_audio_ms: figures.first_audio_ms,
-            media_fault: peer.and_then(|peer| peer.fault.as_ref()).map(ToString::to_string),
+            media_fault: peer.and_then(|peer| peer.fault.as_ref()).map(ToString::to_string).or_else(|| foreign(facts)),
             media_path: peer.and_then(|peer| peer.relays).map(|relays| path_of(relays).to_owned()),
             ice_server_fault: peer.and_then(|peer| peer.servers.clone()),
             ice_hidden: peer.map(|peer| peer.hidden.clone()).unwrap_or_default(),
@@ -232,6 +232,12 @@ fn reason(facts: &Facts, response: Option<&FinalResponse>) -> Option<String> {
         (Some(phrase), Some(text)) if !phrase.eq_ignore_ascii_case(text) => Some(format!("{phrase}; {text}")),
         (phrase, text) => phrase.or(text).map(str::to_owned),
     }
+}
+
+/// Why most of what came was not heard, where its payload type is why.
+fn foreign(facts: &Facts) -> Option<String> {
+    let media = facts.media.as_ref().filter(|media| media.foreign_packets > media.rx_packets)?;
+    Some(format!("{} packets came with a payload type that was not agreed on", media.foreign_packets))
 }
 
 /// Which way media went: by a relay of ours, by one of the other side's.

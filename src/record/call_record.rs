@@ -155,7 +155,7 @@ pub struct CallRecord {
     /// From the other side's description to the keys of SRTP; `null` where DTLS came to none.
     #[serde(default)]
     pub dtls_done_ms: Option<f64>,
-    /// Why ICE or DTLS came to nothing.
+    /// Why ICE or DTLS came to nothing, or most of the packets that came could not be heard.
     #[serde(default)]
     pub media_fault: Option<String>,
     /// Which way media of WebRTC went: `direct`, by `our_relay` (TURN), by `their_relay` or by `both_relays`; `null` where

@@ -460,6 +460,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "A firewall or NAT blocks UDP media.",
             "The answer's SDP names an address that does not reach us.",
             "The far end sends nothing.",
+            "It sends with a payload type that was not agreed on: media_fault of the record says so.",
         ],
         next: [
             "Compare the media addresses in both SDPs (ladder) with the real ones; set public_address behind NAT.",

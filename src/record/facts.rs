@@ -318,6 +318,8 @@ pub struct MediaFacts {
     pub tx_packets: u64,
     /// RTP packets received.
     pub rx_packets: u64,
+    /// RTP packets with a payload type that was not negotiated; they are not heard, and in no other figure.
+    pub foreign_packets: u64,
     /// Packets that the far end's SRTP key does not prove; `None` for plain RTP.
     pub unauthenticated: Option<u64>,
     /// Packets lost over the call, percent; `None` where fewer than two packets arrived.

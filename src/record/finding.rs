@@ -117,6 +117,18 @@ findings! {
     /// The number of registrations that were accepted differs from round to round.
     RegLimitVaries = "reg.limit_varies", next: ["Search again when nobody logs in or out."];
 
+    /// Of an agent's several phones, as behind a pool of gateways, one is registered and never called, while calls enough came to the others.
+    RegPoolMemberUnused = "reg.pool_member_unused", next: [
+        "Call that phone alone, with the others logged out: where it does not ring, its gateway does not know the way to it.",
+        "Compare what the pool's gateways show as registered for this account, and which of them the calls come in by.",
+        "Where the pool is meant to use the others first, expect no calls of it: leave it out of `called`.",
+    ];
+    /// Less comes through to a responder of ours than an agent needs: `check --live --bandwidth`.
+    NetBandwidthLow = "net.bandwidth_low", next: [
+        "Measure again by cable, with everything else on this connection switched off.",
+        "Where it is still too little, show the connection's provider both figures; a loss one way only tells which way is narrow.",
+    ];
+
     /// Nothing is accepted, or all that was up is gone at once.
     LineDown = "line.down", next: ["Place one call by hand; then look at the trunk's registration and at the gateway."];
     /// Nothing that goes through this gateway works, over whichever of its trunks, while others do.

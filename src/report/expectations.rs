@@ -1,6 +1,6 @@
 //! What was expected of the run against what it came to.
 //!
-//! `each:` is checked record by record as attempts end, `run:`, `limit:` and `finding:` at the end. Three expectations
+//! `each:` is checked record by record as attempts end, `run:`, `called:`, `limit:` and `finding:` at the end. Three expectations
 //! are implied: every planned attempt was made, every expectation of a step was met, and, where the file expects
 //! nothing of the run, no attempt failed. What was not measured does not pass.
 
@@ -12,6 +12,7 @@ use crate::measure::Totals;
 use crate::record::{CallRecord, Finding, Outcome};
 use crate::scenario::plan::{Abort, Each, Expectation, ExpectationKind};
 
+use super::called::{self, Calls};
 use super::summary::Limit;
 
 /// One of `expectations` in `summary.json`.
@@ -60,6 +61,8 @@ pub struct Checker {
     expectations: Vec<Expectation>,
     /// One for each expectation; used by `each:` only.
     each: Vec<EachCount>,
+    /// By the number of the actor; used by `called:` only.
+    calls: Vec<Calls>,
     first_unmet: Option<String>,
     purpose: Purpose,
 }
@@ -86,7 +89,8 @@ impl Checker {
     /// A checker of a plan's expectations.
     pub fn new(expectations: &[Expectation]) -> Self {
         let each = vec![EachCount::default(); expectations.len()];
-        Self { expectations: expectations.to_vec(), each, first_unmet: None, purpose: Purpose::Calls }
+        let calls = Vec::new();
+        Self { expectations: expectations.to_vec(), each, calls, first_unmet: None, purpose: Purpose::Calls }
     }
 
     /// A checker of a far end that owes no attempt: nobody may have called it.
@@ -106,6 +110,14 @@ impl Checker {
                 count.add(each, outcome);
             }
         }
+    }
+
+    /// Notes whether the leg of an actor was called, beside what is checked of it.
+    pub fn note_called(&mut self, actor: usize, outcome: &Outcome) {
+        if self.calls.len() <= actor {
+            self.calls.resize(actor + 1, Calls::default());
+        }
+        self.calls[actor].add(outcome);
     }
 
     /// Checks one attempt; the first that is refused is named.
@@ -137,7 +149,7 @@ impl Checker {
             .expectations
             .iter()
             .zip(&self.each)
-            .map(|(expectation, count)| result(expectation, count, totals, limits))
+            .map(|(expectation, count)| result(expectation, (count, &self.calls), totals, limits))
             .collect();
         results.extend(shortfall(totals));
         results.extend(self.unmet(totals));
@@ -219,13 +231,19 @@ fn none_failed(totals: &Totals, serving: bool) -> ExpectationResult {
     ExpectationResult { text: "no attempt fails".to_owned(), actual, pass, note, implied: true }
 }
 
-fn result(expectation: &Expectation, count: &EachCount, totals: &Totals, limits: &[Limit]) -> ExpectationResult {
+fn result(
+    expectation: &Expectation,
+    (count, calls): (&EachCount, &[Calls]),
+    totals: &Totals,
+    limits: &[Limit],
+) -> ExpectationResult {
     let (actual, pass, note) = match &expectation.kind {
         ExpectationKind::Each(_) => count.result(),
         ExpectationKind::Run(threshold) => {
             let evaluation = threshold.evaluate(totals);
             (evaluation.actual.map(Actual::Number), evaluation.pass, None)
         }
+        ExpectationKind::Called(actors) => called::judge(actors, calls),
         ExpectationKind::Limit(wanted) => {
             let measured = limits.last().and_then(|limit| limit.measured);
             (measured.map(|measured| Actual::Number(measured as f64)), measured == Some(*wanted), None)

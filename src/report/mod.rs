@@ -2,6 +2,7 @@
 //!
 //! Strings out: who writes them, and where, is decided elsewhere.
 
+mod called;
 mod expectations;
 mod generator;
 mod headline;

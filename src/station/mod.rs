@@ -11,12 +11,16 @@ pub mod streams;
 use std::fmt;
 use std::iter::Sum;
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::record::Rungs;
 use crate::sip::flow::{Flow, Link, LinkId, Transport};
+
+/// How long the end of a station, and of its thread, may wait for others to take note of it: peers of connections that we have
+/// closed, and servers that have relayed for us.
+pub const FAREWELL: Duration = Duration::from_millis(500);
 
 /// A pair of media sockets, RTP and RTCP, by the number that the station gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

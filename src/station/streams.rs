@@ -3,6 +3,7 @@
 //! socket. Callers and the simulated PBX both use it; `O` is what a stream belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
 mod away;
+mod leaving;
 mod video;
 
 use std::collections::VecDeque;
@@ -37,6 +38,7 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
     Some(Config {
         payload_type: agreed.payload_type,
         received_as: agreed.codec.payload_type,
+        others: agreed.others,
         telephone_event: agreed.dtmf_pt,
         rtcp_mux: agreed.rtcp_mux,
         direction: agreed.direction,
@@ -86,6 +88,10 @@ pub struct Streams<O> {
     counts: Counts,
     /// Packets for a pair that is closed.
     stray: u64,
+    /// Streams that are over and whose servers have not taken their relayed addresses back.
+    leaving: usize,
+    /// When these are left behind, once the station has nothing else to do.
+    leave_by: Option<Instant>,
 }
 
 /// What the peer of a stream came to.
@@ -138,6 +144,8 @@ struct Place<O> {
     armed: Option<Instant>,
     /// Nothing goes out and nothing is taken in: its owner is cut off, or does not run.
     mute: bool,
+    /// It is over but for what its peer says to servers.
+    leaving: bool,
     /// When the last RTP packet arrived.
     last: Option<Instant>,
     /// RTP that arrives later than this is told.
@@ -177,6 +185,8 @@ impl<O: Copy> Streams<O> {
             room: watched,
             counts: Counts::default(),
             stray: 0,
+            leaving: 0,
+            leave_by: None,
         }
     }
 
@@ -193,6 +203,7 @@ impl<O: Copy> Streams<O> {
                 relays: ThinVec::new(),
                 armed: None,
                 mute: false,
+                leaving: false,
                 last: None,
                 awaited: None,
             });
@@ -330,8 +341,7 @@ impl<O: Copy> Streams<O> {
     pub fn run(&mut self, now: Instant, port: PortId, config: Config) {
         if self.is_running(port) {
             return self.with_session(port, |session| {
-                let Config { codec, payload_type, received_as, telephone_event, .. } = config;
-                session.set_codec(codec, payload_type, received_as, telephone_event, now);
+                session.set_codec(&config, now);
                 session.set_direction(config.direction, now);
                 if !config.dtls {
                     session.set_remote(config.remote_rtp, config.remote_rtcp, now);
@@ -370,17 +380,17 @@ impl<O: Copy> Streams<O> {
         self.places.get(port.0 as usize).is_some_and(|place| place.session.is_some())
     }
 
-    /// Ends a stream and gives its sockets back. `None` where it was never started.
+    /// Ends a stream and gives its sockets back, once servers that have relayed for it know that it is over. `None` where it was
+    /// never started.
     pub fn finish(&mut self, now: Instant, port: PortId) -> Option<Report> {
         // The goodbye of RTCP goes out before that of DTLS ends the association.
         self.with_session(port, |session| session.close(now));
         self.with_video(port, |video| video.close(now));
         if let Some(peer) = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut()) {
-            peer.close();
+            peer.close(now);
             self.drain(port);
         }
         let place = self.places.get_mut(port.0 as usize)?;
-        (place.peer, place.armed) = (None, None);
         for (_, link, _) in std::mem::take(&mut place.relays) {
             // One that was lost is closed.
             if self.relays.remove(&link).is_some() {
@@ -389,12 +399,10 @@ impl<O: Copy> Streams<O> {
         }
         let session = place.session.take();
         place.video = None;
-        place.generation += 1;
         self.room += u32::from(place.watched);
-        (place.owner, place.watched, place.armed) = (None, false, None);
+        (place.owner, place.watched) = (None, false);
         (place.mute, place.last, place.awaited) = (false, None, None);
-        self.free.push(port.0);
-        self.out.push_back(Pending::Close(port));
+        self.leave(port);
         session.map(|session| session.report(now))
     }
 
@@ -404,6 +412,9 @@ impl<O: Copy> Streams<O> {
         let place = self.places.get_mut(port.0 as usize);
         if place.as_ref().is_some_and(|place| place.mute) {
             return;
+        }
+        if place.as_ref().is_some_and(|place| place.leaving) {
+            return self.hear_leaving(packet);
         }
         let taken = place.is_some_and(|place| {
             let handled = match &mut place.peer {
@@ -495,6 +506,9 @@ impl<O: Copy> Streams<O> {
 
     fn drain(&mut self, port: PortId) {
         let peer = self.drain_peer(port);
+        if self.has_left(port) {
+            return self.vacate(port);
+        }
         let session = self.drain_session(port);
         let video = self.drain_video(port);
         let Some(at) = peer.into_iter().chain(session).chain(video).min() else { return };

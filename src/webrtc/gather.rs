@@ -177,6 +177,11 @@ impl Servers {
         self.until = None;
         self.clients.iter_mut().for_each(|client| client.release(now));
     }
+
+    /// Whether every server has taken its address back, or was asked often enough.
+    pub(super) fn are_released(&self) -> bool {
+        self.clients.iter().all(Client::is_released)
+    }
 }
 
 fn via(by: usize, client: &Client) -> Via {

@@ -27,6 +27,8 @@ pub use gather::Via;
 pub use identity::{Credentials, Identity, IdentityError};
 pub use peer::{Config, Event, Handled, Output, Peer, Relocation, Rungs};
 pub use remote::Remote;
+#[cfg(test)]
+pub(crate) use server::fake::Fake as FakeServer;
 pub use server::{Login, Server, ServerFault, Trouble};
 
 /// Whether a datagram is STUN (RFC 7983 §7): bytes 0–3 come first.

@@ -337,6 +337,12 @@ impl Peer {
 
     /// Takes a packet that came to our socket.
     pub fn handle_packet<'a>(&mut self, now: Instant, from: SocketAddr, packet: &'a [u8]) -> Handled<'a> {
+        if self.closed {
+            // Servers say what they make of the end; whatever else comes now is too late.
+            self.now = self.now.max(now);
+            let taken = matches!(self.servers.receive(now, from, packet), Some(None));
+            return if taken { Handled::Taken } else { Handled::Stray };
+        }
         if !self.is_over() {
             self.now = self.now.max(now);
             match self.servers.receive(now, from, packet) {
@@ -393,6 +399,9 @@ impl Peer {
     /// The moment of the last [`Output::Timeout`] has come, or a later one.
     pub fn handle_timeout(&mut self, now: Instant) {
         if self.is_over() {
+            if self.closed {
+                self.servers.handle_timeout(now);
+            }
             return;
         }
         self.now = self.now.max(now);
@@ -439,14 +448,16 @@ impl Peer {
             return Output::Transmit(via);
         }
         if self.is_over() {
-            return Output::Timeout(None);
+            return Output::Timeout(self.servers.due().filter(|_| self.closed));
         }
         let dtls = self.dtls.as_ref().and_then(|dtls| dtls.due());
         Output::Timeout([self.ice.due(), dtls, self.deadline, self.servers.due()].into_iter().flatten().min())
     }
 
-    /// Ends it: the other side is told that nothing more will come.
-    pub fn close(&mut self) {
+    /// Ends it: the other side is told that nothing more will come, and servers get their relayed addresses back. Until they
+    /// [have](Self::is_released), or were asked often enough, it is to be hosted on.
+    pub fn close(&mut self, now: Instant) {
+        self.now = self.now.max(now);
         if let Some(mut dtls) = self.dtls.take() {
             dtls.close();
             let (out, path) = (&mut self.out, self.path);
@@ -454,6 +465,11 @@ impl Peer {
         }
         self.servers.release(self.now);
         self.closed = true;
+    }
+
+    /// Whether it was closed and all is said.
+    pub fn is_released(&self) -> bool {
+        self.closed && self.out.is_empty() && self.servers.are_released()
     }
 
     fn is_over(&self) -> bool {

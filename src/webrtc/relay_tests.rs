@@ -196,9 +196,17 @@ fn a_relay_carries_ice_dtls_and_audio_where_nothing_passes_straight() {
         assert_eq!(world.peers[1].handle_packet(world.now, from, &bytes), Handled::Media(relayed, &packet));
         let (from, _, bytes) = world.fake.handle(world.address(1), relayed, &packet).remove(0);
         assert_eq!(world.peers[0].handle_packet(world.now, from, &bytes), Handled::Media(world.address(1), &packet));
-        world.peers[0].close();
+        // What says so is lost at first, and a packet of audio is too late.
+        world.deaf = true;
+        world.peers[0].close(world.now);
+        assert_eq!(world.peers[0].handle_packet(world.now, world.address(1), &packet), Handled::Stray);
+        world.run(Duration::from_millis(700));
+        assert!(!world.peers[0].is_released());
+        world.deaf = false;
         world.run(SECOND);
         assert_eq!(world.fake.allocations.len(), 0, "given back");
+        assert!(world.peers[0].is_released());
+        assert_eq!(world.peers[0].poll_output(&mut Vec::new()), Output::Timeout(None));
     }
 }
 

@@ -335,7 +335,7 @@ fn a_peer_that_is_closed_says_so_and_is_silent() {
     world.describe(|_, text| text);
     world.run(SECOND);
     let before = world.sent[CALLER];
-    world.peers[CALLER].close();
+    world.peers[CALLER].close(world.now);
     world.run(10 * SECOND);
     assert_eq!(world.sent[CALLER], before + 1);
     assert_eq!(world.timeout(CALLER), None);

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringfleet::measure::{BackOff, LatencyFrom, Tally, Totals};
 use ringfleet::pace::Schedule;
 use ringfleet::record::{Class, Heard};
-use ringfleet::report::{Checker, Generator, Health, all_hold};
+use ringfleet::report::{Actual, Checker, ExpectationResult, Generator, Health, all_hold};
 use ringfleet::scenario::compile::{self, Compiled, Input};
+use ringfleet::scenario::plan::Actor;
 
 use crate::scenarios::root;
 use crate::virtual_net::{Side, World};
@@ -27,9 +29,22 @@ fn shipped(name: &str) -> Compiled {
     compile::scenario(&input).unwrap_or_else(|mistakes| panic!("{mistakes}"))
 }
 
-/// Runs a scenario and judges it by its own expectations.
+/// Runs a scenario; it passes by its own expectations.
 fn passes(name: &str) -> (World, Totals) {
     let compiled = shipped(name);
+    let plan = compiled.plan.clone();
+    let (world, totals, expectations) = judged(compiled);
+    assert!(all_hold(&expectations), "{name}: {expectations:#?}");
+    assert!(!Generator::new(&totals, Health::default(), true).is_limited(), "{name}");
+    for abort in &plan.abort_when {
+        assert!(!abort.when.evaluate(&totals).pass, "{name}: {}", abort.text);
+    }
+    assert_eq!(world.open_ports_of(Side::Callers), 0, "{name}");
+    (world, totals)
+}
+
+/// Runs a scenario and judges it by its own expectations.
+fn judged(compiled: Compiled) -> (World, Totals, Vec<ExpectationResult>) {
     let plan = compiled.plan.clone();
     let mut world = World::new(compiled);
     world.run(Duration::from_secs(300));
@@ -39,6 +54,10 @@ fn passes(name: &str) -> (World, Totals) {
     for record in world.records.iter().filter(|record| !record.warm_up) {
         tally.add(&record.outcome());
         checker.add(record);
+        let of_actor = |actor: &Actor| record.call_id.ends_with(&format!("-{}", actor.name));
+        if let Some(actor) = plan.actors.iter().position(of_actor) {
+            checker.note_called(actor, &record.outcome());
+        }
     }
     let totals = Totals {
         tally,
@@ -54,13 +73,30 @@ fn passes(name: &str) -> (World, Totals) {
         elapsed: world.now - world.start,
     };
     let expectations = checker.finish(&totals, &[]);
-    assert!(all_hold(&expectations), "{name}: {expectations:#?}");
-    assert!(!Generator::new(&totals, Health::default(), true).is_limited(), "{name}");
-    for abort in &plan.abort_when {
-        assert!(!abort.when.evaluate(&totals).pass, "{name}: {}", abort.text);
-    }
-    assert_eq!(world.open_ports_of(Side::Callers), 0, "{name}");
-    (world, totals)
+    (world, totals, expectations)
+}
+
+#[test]
+fn agents_of_a_pool_are_called_at_either_phone_and_one_that_never_is_is_found() {
+    let (world, totals) = passes("agent-pool.yaml");
+    assert_eq!((totals.tally.legs().answered, world.records.len()), (16, 48));
+
+    // A server that calls who registered last never calls the first phone.
+    let mut compiled = shipped("agent-pool.yaml");
+    Arc::make_mut(compiled.lab.as_mut().expect("its own")).registrations.rings_any = false;
+    let (_, _, expectations) = judged(compiled);
+    let failed: Vec<&ExpectationResult> = expectations.iter().filter(|result| !result.pass).collect();
+    assert_eq!(failed.len(), 1, "{expectations:#?}");
+    assert_eq!(failed[0].text, "called: [first, second]");
+    assert_eq!(failed[0].actual, Some(Actual::Text("first 0, second 16 of 16 calls".into())));
+    assert_eq!(failed[0].note.as_deref(), Some("reg.pool_member_unused: never called: first (there 16 times)"));
+}
+
+#[test]
+fn an_agent_with_two_tabs_open_is_called_at_one_of_them() {
+    let (world, totals) = passes("second-tab.yaml");
+    let called = world.records.iter().filter(|record| record.call_id.ends_with("-tab") && record.invited).count();
+    assert_eq!((totals.tally.legs().answered, called), (1, 1));
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::media::clock::NtpClock;
 use crate::media::codec::{Codec, LISTENING_RATE};
 use crate::media::{Source, audio};
-use crate::sip::sdp::Direction;
 use crate::sip::sdp::crypto::Keys;
+use crate::sip::sdp::{Direction, PayloadTypes};
 
 /// What is done with audio that arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,6 +28,8 @@ pub struct Config {
     pub payload_type: u8,
     /// The payload type that it comes with: RFC 3264 §5.1 lets each side choose its own.
     pub received_as: u8,
+    /// Other payload types that may come, as negotiated: what they stand for is what it is in our offers. None by default.
+    pub others: PayloadTypes,
     /// Payload type of RFC 4733 packets, where negotiated; they are left out of jitter and not heard.
     pub telephone_event: Option<u8>,
     /// Where RTP goes until it is learned from what arrives.
@@ -70,6 +72,7 @@ impl Config {
             codec,
             payload_type: codec.payload_type(),
             received_as: codec.payload_type(),
+            others: PayloadTypes::default(),
             telephone_event: None,
             remote_rtp,
             remote_rtcp,
@@ -108,12 +111,13 @@ impl Config {
         self.phase = Duration::from_nanos(nanos as u64);
     }
 
-    /// The codec of a received packet. A far end may send any codec of the answer, so those of our offers are all taken.
+    /// The codec of a received packet; `None` of one whose payload type was not negotiated. A far end may send any codec of
+    /// the answer.
     pub(super) fn codec_of(&self, payload_type: u8) -> Option<Codec> {
         if payload_type == self.received_as {
             return Some(self.codec);
         }
-        Codec::from_payload_type(payload_type).filter(|_| self.telephone_event != Some(payload_type))
+        Codec::from_payload_type(payload_type).filter(|_| self.others.has(payload_type))
     }
 
     /// Samples in a packet, at the listening rate.

@@ -304,11 +304,16 @@ impl Session {
     }
 
     /// What a re-INVITE agreed on of codec and payload types, perhaps those of before.
-    pub fn set_codec(&mut self, codec: Codec, sent_as: u8, received_as: u8, event: Option<u8>, now: Instant) {
+    pub fn set_codec(&mut self, agreed: &Config, now: Instant) {
         self.advance(now);
+        let Config { codec, payload_type, received_as, mut others, telephone_event, .. } = *agreed;
         let changed = self.config.codec != codec;
-        (self.config.codec, self.config.payload_type, self.config.received_as) = (codec, sent_as, received_as);
-        self.config.telephone_event = event;
+        // RFC 3264 §8.3.2: what is under way is still of the codec of before.
+        if Codec::from_payload_type(self.config.received_as) == Some(self.config.codec) {
+            others = others.with(self.config.received_as);
+        }
+        (self.config.codec, self.config.payload_type, self.config.received_as) = (codec, payload_type, received_as);
+        (self.config.others, self.config.telephone_event) = (others, telephone_event);
         if changed {
             self.config.bound();
             self.outgoing.change_codec(&self.config);

@@ -7,12 +7,17 @@ use crate::measure::threshold::Threshold;
 use crate::record::Finding;
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::scenario::{AbortFile, EachFile, ExpectFile, OutcomeWord};
-use crate::scenario::plan::{Abort, Each, Expectation, ExpectationKind, WantedOutcome};
+use crate::scenario::plan::{Abort, Actor, Each, Expectation, ExpectationKind, Step, WantedOutcome};
 use crate::scenario::tree::{Node, Value};
 
 /// The expectations.
-pub(super) fn compile(files: &[ExpectFile], searches: bool, at: At<'_>, report: &mut Report) -> Vec<Expectation> {
-    let of = |(index, file)| expectation(file, searches, at.index(index), report);
+pub(super) fn compile(
+    files: &[ExpectFile],
+    (actors, searches): (&[Actor], bool),
+    at: At<'_>,
+    report: &mut Report,
+) -> Vec<Expectation> {
+    let of = |(index, file)| expectation(file, (actors, searches), at.index(index), report);
     files.iter().enumerate().filter_map(of).collect()
 }
 
@@ -46,7 +51,12 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-fn expectation(file: &ExpectFile, searches: bool, at: At<'_>, report: &mut Report) -> Option<Expectation> {
+fn expectation(
+    file: &ExpectFile,
+    (actors, searches): (&[Actor], bool),
+    at: At<'_>,
+    report: &mut Report,
+) -> Option<Expectation> {
     let searched = |at: At<'_>, report: &mut Report| {
         if !searches && !at.doc().lossy {
             report.add(at, "nothing looks for a limit", "it belongs to a load with `find_limit`");
@@ -61,6 +71,7 @@ fn expectation(file: &ExpectFile, searches: bool, at: At<'_>, report: &mut Repor
             ExpectationKind::Each(each)
         }
         ExpectFile::Run(text) => ExpectationKind::Run(threshold(text, at.key("run"), report)?),
+        ExpectFile::Called(names) => ExpectationKind::Called(called(names, actors, at.key("called"), report)?),
         ExpectFile::Limit(limit) => {
             searched(at.name("limit"), report);
             ExpectationKind::Limit(*limit)
@@ -78,6 +89,25 @@ fn expectation(file: &ExpectFile, searches: bool, at: At<'_>, report: &mut Repor
         }
     };
     Some(Expectation { text: text_of(file, at), kind })
+}
+
+/// The actors that are to be called; `None` where one cannot be.
+fn called(names: &[String], actors: &[Actor], at: At<'_>, report: &mut Report) -> Option<Vec<(usize, String)>> {
+    let answers = |actor: &&Actor| actor.steps.iter().any(|step| matches!(step, Step::Answer(_)));
+    let known: Vec<&str> = actors.iter().filter(answers).map(|actor| actor.name.as_str()).collect();
+    if names.len() < 2 {
+        report.add(at, "`called` names the actors that calls go to, two or more", "as called: [first, second]");
+        return None;
+    }
+    let found = names.iter().enumerate().map(|(index, name)| {
+        let actor = actors.iter().position(|actor| actor.name == *name && answers(&actor));
+        if actor.is_none() && !at.doc().lossy {
+            let hint = did_you_mean(name, "an actor that answers", &known);
+            report.add(at.index(index), format!("`{name}` is no actor that answers calls"), hint);
+        }
+        actor.map(|actor| (actor, name.clone()))
+    });
+    found.collect::<Vec<_>>().into_iter().collect()
 }
 
 /// What is expected where packets are counted only: nothing of what they hold.

@@ -136,7 +136,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
     let searches = file.load.as_ref().is_some_and(|load| load.find_limit.is_some());
     let warm_up = load::warm_up(file.load.as_ref(), &load, at, report);
     let abort_when = expect::aborts(&file.abort_when, warm_up, at.key("abort_when"), report);
-    let expect = expect::compile(&file.expect, searches, at.key("expect"), report);
+    let expect = expect::compile(&file.expect, (&actors, searches), at.key("expect"), report);
     if file.listen == ListenWord::Packets {
         expect::without_listening(&file.expect, at.key("expect"), report);
     }

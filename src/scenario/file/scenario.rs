@@ -136,6 +136,9 @@ pub enum ExpectFile {
     Each(EachFile),
     /// Holds for the totals of the run, as `p(99) of srd_ms < 500`, `asr >= 99%` or `count(call.timeout) == 0`.
     Run(String),
+    /// A call came to each of these actors, as `[first, second]`: the phones of an agent behind a pool of gateways. It takes calls
+    /// enough to tell that one is passed over by more than chance (of two phones 7, of three 12).
+    Called(Vec<String>),
     /// The limit search measured exactly this (with `find_limit`).
     Limit(u64),
     /// The run came to this finding (with `find_limit`).

@@ -574,6 +574,8 @@ pub enum ExpectationKind {
     Each(Each),
     /// Holds for the totals.
     Run(Threshold),
+    /// A call must have come to each of these actors, by number and name.
+    Called(Vec<(usize, String)>),
     /// The limit search must have measured exactly this.
     Limit(u64),
     /// The run must have come to this finding.

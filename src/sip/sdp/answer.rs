@@ -16,6 +16,8 @@ pub struct Negotiated {
     pub codec: AudioCodec,
     /// The payload type that we send it with. RFC 3264 §5.1 lets each side choose its own.
     pub payload_type: u8,
+    /// Others that audio may come with: codecs of our offer that the answer has as well (RFC 3264 §6.1), by our numbers.
+    pub others: PayloadTypes,
     /// Where RTP is sent; `None` while the other side is on hold at address 0.0.0.0.
     pub remote_rtp: Option<SocketAddr>,
     /// Where RTCP is sent: the RTP address when multiplexed, else that of `a=rtcp`, else the port above.
@@ -36,6 +38,30 @@ pub struct Negotiated {
     pub line: usize,
     /// What was agreed on of video; `None` where there is none.
     pub video: Option<NegotiatedVideo>,
+}
+
+/// A set of payload types.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PayloadTypes(u128);
+
+impl PayloadTypes {
+    /// Whether it has this one.
+    pub const fn has(self, payload_type: u8) -> bool {
+        payload_type < 128 && self.0 & 1 << payload_type != 0
+    }
+
+    /// The set with this one.
+    #[must_use]
+    pub fn with(self, payload_type: u8) -> Self {
+        Self(self.0 | [payload_type].into_iter().collect::<Self>().0)
+    }
+}
+
+impl FromIterator<u8> for PayloadTypes {
+    fn from_iter<I: IntoIterator<Item = u8>>(numbers: I) -> Self {
+        // RTP has seven bits for it.
+        Self(numbers.into_iter().filter(|number| *number < 128).fold(0, |all, number| all | 1 << number))
+    }
 }
 
 /// Why an offer is not acceptable (488).
@@ -187,7 +213,9 @@ impl<'s> Local<'s> {
         let dtmf_pt = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
         let dtmf_pt = dtmf_pt.map(|event| event.payload_type);
         let agreed = self.agreed(media, *codec, format.payload_type, dtmf_pt).map_err(AnswerError::NoAddress)?;
-        let audio = Negotiated { srtp, dtls, line, rtcp_mux: agreed.rtcp_mux || dtls.is_some(), ..agreed };
+        let others = media.formats.iter().filter_map(|format| self.codec_of(format)).map(|codec| codec.payload_type);
+        let others = others.filter(|number| *number != codec.payload_type).collect();
+        let audio = Negotiated { srtp, dtls, line, others, rtcp_mux: agreed.rtcp_mux || dtls.is_some(), ..agreed };
         Ok(Negotiated { video: self.negotiated_video(answer, &audio), ..audio })
     }
 
@@ -325,6 +353,7 @@ impl<'s> Local<'s> {
         Ok(Negotiated {
             codec,
             payload_type,
+            others: PayloadTypes::default(),
             remote_rtp,
             remote_rtcp,
             rtcp_mux,

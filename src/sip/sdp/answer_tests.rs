@@ -37,6 +37,7 @@ fn an_answer_mirrors_each_line_and_takes_one() {
     let expected = Negotiated {
         codec: PCMU,
         payload_type: 0,
+        others: PayloadTypes::default(),
         remote_rtp: Some(([198, 51, 100, 2], 4000).into()),
         remote_rtcp: Some(([198, 51, 100, 2], 4001).into()),
         rtcp_mux: false,
@@ -175,6 +176,19 @@ fn rtcp_goes_where_the_other_side_says() {
     assert_eq!(rtcp("a=rtcp:7001 IN IP6 2001:db8::3\n").as_deref(), Some("[2001:db8::3]:7001"));
     assert_eq!(rtcp("a=rtcp:7001\na=rtcp-mux\n").as_deref(), Some("[2001:db8::2]:65535"));
     assert_eq!(rtcp(""), None, "there is no port above 65535");
+}
+
+#[test]
+fn what_the_answer_has_besides_may_come_too_by_our_numbers() {
+    let codecs = [PCMA, PCMU, OPUS];
+    let ours = Local { codecs: &codecs, ..local() };
+    let answer = "v=0\r\no=- 1 1 IN IP4 192.0.2.9\r\ns=-\r\nc=IN IP4 192.0.2.9\r\nt=0 0\r\n\
+        m=audio 4000 RTP/AVP 8 96 18 101\r\na=rtpmap:96 opus/48000/2\r\na=rtpmap:101 telephone-event/8000\r\n";
+    let agreed = ours.negotiated(&parse(answer)).expect("usable");
+    let others: Vec<u8> = (0..=255).filter(|number| agreed.others.has(*number)).collect();
+    assert_eq!((agreed.codec.payload_type, others), (8, vec![111]));
+    let (agreed, _) = answered(&ours, answer, Order::Theirs);
+    assert_eq!(agreed.others, PayloadTypes::default(), "an answer of ours has one codec");
 }
 
 #[test]

@@ -13,34 +13,34 @@ use stun_types::message::{
 const REALM: &str = "ringfleet.test";
 
 /// What a server sends: from its own address or a relayed one, where to, and what.
-pub(in crate::webrtc) type Sent = (SocketAddr, SocketAddr, Vec<u8>);
+pub(crate) type Sent = (SocketAddr, SocketAddr, Vec<u8>);
 
 #[derive(Debug)]
-pub(in crate::webrtc) struct Allocation {
-    pub(in crate::webrtc) client: SocketAddr,
-    pub(in crate::webrtc) relayed: SocketAddr,
-    pub(in crate::webrtc) permitted: Vec<IpAddr>,
-    pub(in crate::webrtc) channels: Vec<(u16, SocketAddr)>,
+pub(crate) struct Allocation {
+    pub(crate) client: SocketAddr,
+    pub(crate) relayed: SocketAddr,
+    pub(crate) permitted: Vec<IpAddr>,
+    pub(crate) channels: Vec<(u16, SocketAddr)>,
 }
 
 /// The server.
 #[derive(Debug)]
-pub(in crate::webrtc) struct Fake {
-    pub(in crate::webrtc) address: SocketAddr,
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
     /// What it takes; `None` takes anybody.
-    pub(in crate::webrtc) password: Option<&'static str>,
+    pub(crate) password: Option<&'static str>,
     /// A number in its nonces: another one makes those before stale.
-    pub(in crate::webrtc) nonce: u32,
+    pub(crate) nonce: u32,
     /// What it refuses with this code: a method of STUN.
-    pub(in crate::webrtc) refuses: Option<(u16, u16)>,
-    pub(in crate::webrtc) lifetime: u32,
-    pub(in crate::webrtc) allocations: Vec<Allocation>,
+    pub(crate) refuses: Option<(u16, u16)>,
+    pub(crate) lifetime: u32,
+    pub(crate) allocations: Vec<Allocation>,
     /// Methods of requests, in order.
-    pub(in crate::webrtc) asked: Vec<u16>,
+    pub(crate) asked: Vec<u16>,
 }
 
 impl Fake {
-    pub(in crate::webrtc) fn new(address: SocketAddr) -> Self {
+    pub(crate) fn new(address: SocketAddr) -> Self {
         Self {
             address,
             password: Some("secret"),
@@ -53,7 +53,7 @@ impl Fake {
     }
 
     /// What it makes of a packet that came to its own address or to a relayed one.
-    pub(in crate::webrtc) fn handle(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> Vec<Sent> {
+    pub(crate) fn handle(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> Vec<Sent> {
         if to != self.address {
             return self.relay_in(from, to, bytes).into_iter().collect();
         }

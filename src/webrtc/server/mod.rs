@@ -2,7 +2,7 @@
 //! in use (RFC 8489, RFC 8656): credentials, permissions, channels, refreshes, its end.
 //!
 //! ```text
-//! asking ─► ready ─► released
+//! asking ─► ready ─► giving back ─► over
 //!    └─► in trouble ◄─┘
 //! ```
 //!
@@ -10,7 +10,7 @@
 //! tells only that an allocation failed and not why, and why is what a probe is there for.
 
 #[cfg(test)]
-pub(super) mod fake;
+pub(crate) mod fake;
 mod message;
 #[cfg(test)]
 mod tests;
@@ -299,10 +299,10 @@ impl Client {
 
     /// When [`handle_timeout`](Self::handle_timeout) is due.
     pub(super) fn due(&self) -> Option<Instant> {
-        if self.over || self.trouble.is_some() {
-            return None;
-        }
         let requests = self.requests.iter().map(|request| request.due);
+        if self.over || self.trouble.is_some() {
+            return requests.min();
+        }
         let permissions = self.permissions.iter().map(|kept| kept.renew_at);
         let channels = self.channels.iter().map(|kept| kept.renew_at);
         requests.chain(permissions).chain(channels).chain(self.refresh_at).min()
@@ -318,7 +318,7 @@ impl Client {
                 self.repeat(now, index);
             }
         }
-        if self.trouble.is_some() {
+        if self.over || self.trouble.is_some() {
             return;
         }
         if self.refresh_at.is_some_and(|at| at <= now) {
@@ -349,14 +349,33 @@ impl Client {
         self.out.pop_front()
     }
 
-    /// Gives the relayed address back. Its response is not waited for: an allocation that it does not reach ends by
-    /// itself.
+    /// Gives the relayed address back (RFC 8656 §8: a refresh with lifetime 0), also one that is only now asked for. Over UDP
+    /// that is repeated until it is answered, as any request; an allocation that it never reaches ends by itself. What
+    /// goes over a connection is not waited for.
     pub(super) fn release(&mut self, now: Instant) {
-        if self.relayed.is_some() && self.trouble.is_none() && !self.over {
-            self.ask(now, What::Release, 0);
+        if self.over {
+            return;
         }
         self.over = true;
-        self.requests.clear();
+        let reliable = self.server.reliable;
+        // One that waits for an old allocation to go was not sent yet.
+        let is_asked = |it: &Request| matches!(it.what, What::Allocate { .. }) && it.proved && it.left < SENDINGS;
+        self.requests.retain(|request| !reliable && is_asked(request));
+        if self.relayed.is_some() && self.trouble.is_none() {
+            self.give_back(now);
+        }
+    }
+
+    /// Whether nothing more is to be said to the server.
+    pub(super) fn is_released(&self) -> bool {
+        self.over && self.requests.is_empty() && self.out.is_empty()
+    }
+
+    fn give_back(&mut self, now: Instant) {
+        self.ask(now, What::Release, 0);
+        if self.server.reliable {
+            self.requests.clear();
+        }
     }
 
     fn begin(&mut self, now: Instant) {
@@ -390,7 +409,8 @@ impl Client {
             let request = self.requests.swap_remove(index);
             return match request.what {
                 // It is asked again when it is renewed, and what it carries shows whether it is there.
-                What::Permit(_) | What::Channel(..) => {}
+                What::Permit(_) | What::Channel(..) | What::Release => {}
+                _ if self.over => {}
                 What::Binding if self.mapped.is_some() => self.refresh_at = Some(now + KEEP_EVERY),
                 _ => self.fail(Trouble::Silent),
             };
@@ -439,6 +459,9 @@ impl Client {
             }
             What::Allocate { .. } => {
                 (self.mapped, self.relayed) = (granted.mapped, granted.relayed);
+                if self.over {
+                    return self.give_back(now);
+                }
                 self.refresh_at = Some(refresh);
                 if self.relayed.is_none() {
                     self.fail(Trouble::Nothing);
@@ -461,7 +484,8 @@ impl Client {
 
     fn take_refused(&mut self, now: Instant, request: &Request, refused: Refused) {
         let Refused { code, reason, realm, nonce, alternate } = refused;
-        let may_try = request.tries < TRIES;
+        // What is refused at the end leaves nothing to be given back.
+        let may_try = request.tries < TRIES && (!self.over || request.what == What::Release);
         match (code, nonce, realm, &self.server.login) {
             // The challenge to what was asked without credentials.
             (401, Some(nonce), Some(realm), Some(login)) if !request.proved && may_try => {
@@ -485,6 +509,7 @@ impl Client {
             What::Permit(peer) => self.forbidden = Some((peer, format!("{code} {reason}"))),
             What::Channel(_, peer) => self.forbidden = Some((peer.ip(), format!("{code} {reason}"))),
             What::Release => {}
+            _ if self.over => {}
             _ => self.fail(Trouble::Refused { code, reason, alternate, challenged: self.proof.is_some() }),
         }
     }

@@ -117,6 +117,71 @@ fn an_address_is_allocated_with_the_credentials_that_are_asked_for_and_refreshed
     assert_eq!(world.client.due(), None, "nothing more is done");
 }
 
+/// When the client sends, from now until it has nothing more to do; nobody hears it.
+fn sendings(world: &mut World) -> Vec<u128> {
+    let (mut sent, start) = (Vec::new(), world.now);
+    loop {
+        while world.client.poll_transmit().is_some() {
+            sent.push((world.now - start).as_millis());
+        }
+        let Some(due) = world.client.due() else { return sent };
+        world.now = due;
+        world.client.handle_timeout(due);
+    }
+}
+
+#[test]
+fn bug_the_end_of_an_allocation_is_repeated_until_it_is_answered() {
+    let mut world = World::new(Some("secret"), false);
+    world.run(ms(1));
+    world.client.permit(world.now, PEER.ip());
+    world.client.release(world.now);
+    world.client.release(world.now);
+    let permission = world.client.poll_transmit();
+    assert!(permission.is_some() && !world.client.is_released());
+    world.deaf = true;
+    world.run(ms(1_000));
+    assert!(!world.client.is_released(), "nobody has answered");
+    world.deaf = false;
+    // A server may have changed its nonce meanwhile.
+    world.fake.nonce = 2;
+    world.run(ms(1_000));
+    assert_eq!((&world.fake.asked[2..], world.fake.allocations.len()), (&[4, 4][..], 0));
+    assert!(world.client.is_released() && world.client.due().is_none() && world.fault() == "none");
+
+    let mut world = World::new(Some("secret"), false);
+    world.run(ms(1));
+    world.client.release(world.now);
+    assert_eq!(sendings(&mut world), [0, 250, 750, 1750, 3750, 7750], "an end to it, where nobody ever answers");
+    assert!(world.client.is_released());
+
+    let mut world = World::new(Some("secret"), true);
+    world.client.opened(world.now);
+    world.run(ms(1));
+    world.client.release(world.now);
+    assert_eq!(sendings(&mut world), [0], "a connection loses nothing");
+    assert!(world.client.is_released());
+}
+
+#[test]
+fn bug_an_allocation_whose_answer_is_under_way_at_the_end_is_given_back() {
+    let mut world = World::new(Some("secret"), false);
+    let first = world.client.poll_transmit().expect("it asks");
+    world.pass(&first);
+    world.client.release(world.now);
+    assert!(!world.client.is_released(), "what it has asked for is to be answered");
+    world.exchange();
+    assert_eq!((&world.fake.asked[..], world.fake.allocations.len()), (&[3, 3, 4][..], 0));
+    assert!(world.client.is_released());
+
+    let mut world = World::new(Some("secret"), false);
+    let first = world.client.poll_transmit().expect("it asks");
+    world.client.release(world.now);
+    world.pass(&first);
+    assert_eq!(world.client.poll_transmit(), None, "a challenge is not taken up any more");
+    assert!(world.client.is_released());
+}
+
 #[test]
 fn data_goes_both_ways_by_indications_and_then_by_a_channel() {
     for reliable in [false, true] {
@@ -240,18 +305,8 @@ fn a_peer_that_the_server_forbids_is_named() {
 #[test]
 fn requests_are_repeated_with_doubled_waits_and_silence_is_told() {
     let mut world = World::new(Some("secret"), false);
-    world.deaf = true;
-    let mut sent = Vec::new();
     let start = world.now;
-    loop {
-        while world.client.poll_transmit().is_some() {
-            sent.push((world.now - start).as_millis());
-        }
-        let Some(due) = world.client.due() else { break };
-        world.now = due;
-        world.client.handle_timeout(due);
-    }
-    assert_eq!(sent, [0, 250, 750, 1750, 3750, 7750]);
+    assert_eq!(sendings(&mut world), [0, 250, 750, 1750, 3750, 7750]);
     assert_eq!((world.now - start, world.fault()), (ms(11_750), format!("{NAME} did not answer")));
 }
 

@@ -70,13 +70,14 @@ def changed(state, value):
 
 # --- runs --------------------------------------------------------------------------------------------------------
 
-# Calls that are answered, busy and not found; seconds of media; registrations; windows; a limit. The lab answers: it sends
-# RTCP, without which there is no round trip and no conversational quality.
+# Calls that are answered, busy and not found; seconds of media; registrations; windows; a limit; agents that are disturbed. The
+# lab answers: it sends RTCP, without which there is no round trip and no conversational quality.
 influx = ["--influx", database.influx]
 runs = at_once([lambda: run("seconds", on=None, args=[*influx, "--target", "lab"]),
                 lambda: run("stored", out="busy", args=influx, **{"number": "3486", "load.calls": 5}),
                 lambda: run("stored", out="missing", args=influx, **{"number": "3404", "load.calls": 5}),
-                lambda: run("trunk-saturation", on=None, args=influx)])
+                lambda: run("trunk-saturation", on=None, args=influx),
+                lambda: run("agent-recovery", on=None, args=influx)])
 for finished in runs:
     sink = finished.summary.get("sinks", [{}])[0]
     checks.equal(sink.get("written"), sink.get("measured"), f"{finished.folder.name}: written")
@@ -101,7 +102,7 @@ checks.equal(stop(watch), 0, "exit code of the watch")
 
 # What Grafana puts in place of its variables: All, and a choice of several.
 EVERY = {name: ".*" for name in ("scenario", "target", "site", "trunk", "unit", "probe")}
-CHOSEN = {**EVERY, "scenario": "(seconds|stored|trunk-saturation|north|south)", "target": "(kamailio|lab|pbx)"}
+CHOSEN = {**EVERY, "scenario": "(seconds|stored|trunk-saturation|agent-recovery|north|south)", "target": "(kamailio|lab|pbx|agents)"}
 
 
 def filled(query, variables):

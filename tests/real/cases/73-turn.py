@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Media of WebRTC agents by a relay (coturn), over UDP, TCP and TLS, to `ringfleet answer` and through the PBX with its own
-ICE; and what is said of a relay that refuses, is full, or is not there."""
+ICE; through calls that are disturbed, over the end of their allocations; and what is said of a relay that refuses, is full, or
+is not there."""
 import os
 import re
 import signal
@@ -9,12 +10,14 @@ import sys
 from pathlib import Path
 
 from certificates import STAGE, certificate
-from check import CASE, HERE, Checks, figure, listens, passes, run, start, start_answer, stop, wait_until
+from check import (CASE, HERE, RINGFLEET, Checks, at_once, figure, listens, passes, run, start, start_answer, stop,
+                   wait_until)
 
 CALLS = 5
 checks = Checks()
 os.environ.update(TURN_PASSWORD="turn-not-a-secret", TURN_WRONG="turn-wrong")
-ports = subprocess.run([sys.executable, HERE / "ports.py", "TURN", "TLS", "FULL", "NONE", "BLOCK=400", "BLOCK2=40"],
+ports = subprocess.run([sys.executable, HERE / "ports.py", "TURN", "TLS", "FULL", "NONE", "BRIEF", "LAB", "BLOCK=400", "BLOCK2=40",
+                        "BLOCK3=100"],
                        stdout=subprocess.PIPE, text=True, check=True).stdout
 PORT = {name: int(port) for name, _, port in (line.partition("=") for line in ports.split())}
 
@@ -31,7 +34,7 @@ def coturn(name, port, block, size, *options):
     return process, log
 
 
-def target(name, servers, policy="relay", server="sip:127.0.0.1:" + os.environ["FAR_PORT"], within="3s"):
+def target(name, servers, policy="relay", server="sip:127.0.0.1:" + os.environ["FAR_PORT"], within="3s", more=""):
     """A target file of this case; `servers` are lines of YAML."""
     folder = CASE / "targets"
     folder.mkdir(exist_ok=True)
@@ -48,7 +51,7 @@ media:
 accounts: {{ agents: {{ users: "1001..1020", password: "${{PROBE_PASSWORD}}" }} }}
 numbers: {{ echo: "2000", encrypted: "8123" }}
 safety: {{ max_concurrent: 600, max_cps: 200 }}
-""")
+{more}""")
     return name
 
 
@@ -64,14 +67,20 @@ gathered = {}
 
 # Every way to the relay, and through the PBX, whose relay of media has an ICE of its own.
 pbx = "sip:127.0.0.1:" + os.environ["SIP_PORT"]
-for name, url, rest, to, number in (
+ways = (
     ("udp", f"turn:127.0.0.1:{PORT['TURN']}", "", None, "2000"),
     ("tcp", f"turn:127.0.0.1:{PORT['TURN']}?transport=tcp", "", None, "2000"),
     ("tls", f"turns:localhost:{PORT['TLS']}", f", ca: {ca}", None, "2000"),
     ("pbx", f"turn:127.0.0.1:{PORT['TURN']}", "", pbx, "8123"),
-):
-    on = target(f"by-{name}", [turn(url, rest=rest)], **({"server": to} if to else {}))
-    finished = run("encrypted", on=on, out=name, number=number)
+)
+
+
+def by(name, url, rest, to, number):
+    return run("encrypted", on=target(f"by-{name}", [turn(url, rest=rest)], **({"server": to} if to else {})), out=name,
+               number=number)
+
+
+for (name, *_), finished in zip(ways, at_once([lambda way=way: by(*way) for way in ways], limit=2)):
     passes(checks, finished, name)
     calls = finished.calls
     checks.equal(len(calls), CALLS, f"{name}: records")
@@ -85,6 +94,71 @@ for name, url, rest, to, number in (
 released = lambda: len(re.findall(r"refreshed.*lifetime=0", log.read_text(errors="replace")))
 wait_until(lambda: released() >= 4 * CALLS, "allocations are given back")
 checks.equal(released(), 4 * CALLS, "allocations that were given back")
+
+# Calls that are disturbed go on by the relay: from another address, after a reload, and after a time offline that their allocation
+# does not outlive. Those allocations last six seconds unless they are refreshed.
+brief, brief_log = coturn("brief", PORT["BRIEF"], PORT["BLOCK3"], 100, "--max-allocate-lifetime=6", "--no-tls")
+(CASE / "lab.yaml").write_text(f"""lab: relayed
+domain: pbx.test
+accounts: {{ users: "1001..1004", password: "${{PROBE_PASSWORD}}" }}
+media: {{ srtp: dtls }}
+connections: {{ keep_calls: 500ms }}
+""")
+lab = start("lab", RINGFLEET, "lab", CASE / "lab.yaml", "--listen", f"127.0.0.1:{PORT['LAB']}")
+wait_until(lambda: listens(PORT["LAB"], "tcp"), "the lab listens")
+target("disturbed", [turn(f"turn:127.0.0.1:{PORT['BRIEF']}")], server=f"sip:127.0.0.1:{PORT['LAB']}",
+       more=f'websocket: {{ url: "ws://127.0.0.1:{PORT["LAB"]}/" }}\n')
+(CASE / "disturbed.yaml").write_text("""scenario: disturbed
+target: disturbed
+actors:
+  roams:
+    transport: ws
+    account: agents
+    weight: 1
+    steps:
+      - register
+      - dial: { number: "2000", answer_within: 10s }
+      - talk: { for: 1s }
+      - network_change: { within: 5s }
+      - talk: { for: 8s }
+      - network_change: { reconnect: true, within: 5s }
+      - talk: { for: 1s }
+      - reload: { retry: 100ms, within: 10s }
+      - talk: { for: 1s }
+      - hangup
+  is-offline:
+    transport: ws
+    account: agents
+    weight: 1
+    steps:
+      - register
+      - dial: { number: "2000", answer_within: 10s }
+      - talk: { for: 1s }
+      - offline: { for: 8s, within: 5s }
+      - talk: { for: 1s }
+      - hangup
+load: { concurrent: 4, calls: 4 }
+expect:
+  - each: { outcome: answered, audio: two_way }
+  - run: "max of recovery_ms < 5000"
+""")
+finished = run(CASE / "disturbed.yaml", on="disturbed", out="disturbed")
+passes(checks, finished, "disturbed")
+calls = finished.calls
+checks.equal([call["media_path"] for call in calls], ["our_relay"] * 4, "disturbed: which way media went")
+checks.equal({(call["media_fault"], call["ice_server_fault"]) for call in calls}, {(None, None)}, "disturbed: faults")
+text = brief_log.read_text(errors="replace")
+new, refreshed, given_back = (len(re.findall(pattern, text)) for pattern in (
+    r"new, realm", r"refreshed.*lifetime=[1-9]", r"refreshed.*lifetime=0\b"))
+# Two calls had four allocations each (and one more for each try to call again that the lab refused), two had two.
+checks.that(new >= 12, f"disturbed: {new} allocations, wanted 12 or more")
+# Those of the eight seconds between two changes of the network.
+checks.that(refreshed >= 2, f"disturbed: {refreshed} refreshes of them, wanted 2 or more")
+checks.that(given_back >= 6, f"disturbed: {given_back} allocations were given back, wanted 6 or more")
+recovered = [call["recovery_ms"] for call in calls if call["recovery_ms"] is not None]
+checks.equal(len(recovered), 4, "disturbed: calls whose recovery was timed")
+stop(lab)
+stop(brief)
 
 # A wrong password is named with its code, and nothing is dialled.
 finished = run("encrypted", on=target("refused", [turn(f"turn:127.0.0.1:{PORT['TURN']}", "TURN_WRONG")]), out="refused",
@@ -120,5 +194,6 @@ for folder in ("udp", "refused"):
     checks.that(not any(os.environ[name] in text for name in ("TURN_PASSWORD", "TURN_WRONG")), f"{folder}: holds a password")
 checks.equal(stop(far, signal.SIGINT), 0, "answer: exit code")
 stop(server)
+figure(f"by a relay, disturbed: audio again after {max(recovered or [0]):.0f} ms at worst")
 figure("relay allocated after " + ", ".join(f"{ms:.0f} ms ({name})" for name, ms in gathered.items()) + ", medians")
 checks.end()

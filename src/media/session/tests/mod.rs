@@ -10,6 +10,7 @@ use std::time::Duration;
 use path::{Pair, Path, address, config, even, some_moment};
 
 use super::*;
+use crate::media::clock::NtpClock;
 use crate::media::grade::{By, Grade};
 use crate::media::{Audio, Event};
 use crate::sip::sdp::crypto::{Key, KeySource, Suite};
@@ -323,6 +324,21 @@ fn where_nothing_arrives_the_far_ends_report_says_what_was_lost() {
 }
 
 #[test]
+fn bug_a_payload_type_that_was_not_agreed_on_is_counted_and_not_heard() {
+    // G.711 of the A law was agreed on; of our offer the answer has the other law as well, but not Opus.
+    let mut pair = Pair::new([even(20), even(20)], |_, config| config.others = [0].into_iter().collect());
+    pair.run(SECOND);
+    let before = pair.ends[0].report(pair.now).rx_packets;
+    for (sequence, payload_type) in [(1, 111), (2, 9), (3, 0)] {
+        let header = Header { marker: false, payload_type, sequence, timestamp: 1, ssrc: 99 };
+        let packet = [header.to_bytes().as_slice(), &[0x55; 160]].concat();
+        pair.ends[0].handle_rtp(pair.now, address(1, Channel::Rtp), &packet);
+    }
+    let after = pair.ends[0].report(pair.now);
+    assert_eq!((after.strays.payload_type, after.rx_packets - before), (2, 1));
+}
+
+#[test]
 fn opus_is_stamped_and_reported_at_48_khz() {
     let mut pair = Pair::new([even(20), even(20)], |_, config| {
         (config.codec, config.payload_type, config.received_as) = (Codec::Opus, 111, 111);
@@ -348,7 +364,11 @@ fn a_change_of_the_codec_goes_on_in_time_and_is_heard() {
     pair.keep = true;
     pair.run(2 * SECOND);
     for session in &mut pair.ends {
-        session.set_codec(Codec::Opus, 111, 111, None, pair.now);
+        let (numbers, address) = ((111, 111), SocketAddr::from(([0; 4], 0)));
+        let clock = NtpClock::from_unix(pair.now, Duration::ZERO);
+        let mut agreed = Config::new(Codec::Opus, address, address, clock);
+        (agreed.payload_type, agreed.received_as) = numbers;
+        session.set_codec(&agreed, pair.now);
     }
     pair.run(3 * SECOND);
     let sent = pair.rtp(0);
