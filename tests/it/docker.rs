@@ -259,7 +259,7 @@ fn the_command_lines_of_the_systemd_unit_and_of_the_pod_run_as_they_stand() {
     for (name, text) in of_config_map(&kubernetes) {
         let here = text.replace("192.0.2.10:5060", &lab.address.to_string()).replace("0.0.0.0:8410", "127.0.0.1:0");
         let own = here.lines().filter(|line| !line.contains("influxdb") && *line != "sinks:");
-        let own: String = own.map(|line| line.replace("every: 60s", "every: 5s") + "\n").collect();
+        let own: String = own.map(|line| line.replace("every: 60s", "every: 40s") + "\n").collect();
         desk.write(&format!("etc/{name}"), &own);
     }
     let file = words[2].replace("/etc/ringfleet/", "etc/");
