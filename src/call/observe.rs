@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::media;
 use crate::media::grade::Grade;
-use crate::record::{Facts, FinalResponse, MediaFacts, MediaFigures, Origin, VideoRecord};
+use crate::record::{Facts, FinalResponse, MediaFacts, MediaFigures, Origin};
 use crate::sip::auth;
 use crate::sip::exchange::Cause;
 use crate::sip::header::{self, Name};
@@ -107,31 +107,6 @@ pub(super) fn media(report: media::Report, listened: Duration, reference_expecte
         dtmf_heard: None,
     };
     (facts, figures)
-}
-
-/// The video of a leg that has ended.
-pub(super) fn video(report: &media::session::VideoReport) -> VideoRecord {
-    VideoRecord {
-        codec: report.codec.to_owned(),
-        size: report.sizes.last().map(ToString::to_string),
-        fps: report.fps,
-        kbps: report.kbps,
-        tx_packets: report.tx_packets,
-        tx_frames: report.tx_frames,
-        tx_key_frames: report.tx_key_frames,
-        rx_packets: report.rx_packets,
-        rx_frames: report.rx_frames,
-        rx_key_frames: report.rx_key_frames,
-        broken_frames: report.broken_frames,
-        first_frame_ms: report.first_frame_ms,
-        freezes: report.freezes,
-        frozen_ms: report.frozen_ms,
-        loss_pct: report.loss_pct,
-        jitter_ms: report.jitter_ms,
-        rtt_ms: report.rtt_ms,
-        key_frames_asked: report.key_frames_asked,
-        key_frames_wanted: report.key_frames_wanted,
-    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use anyhow::Context as _;
 
 use super::args::Lab as Args;
 use super::load::{self, Overrides};
-use super::session::{HangUp, Interrupt};
+use super::signals::{HangUp, Interrupt};
 use super::{bandwidth, exit};
 use crate::engine::Lab;
 use crate::scenario::compile;

@@ -17,6 +17,7 @@ pub mod schema;
 mod screen;
 mod session;
 mod sheet;
+mod signals;
 mod watch;
 
 use std::io;

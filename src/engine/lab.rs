@@ -106,11 +106,6 @@ impl Lab {
         self.last.lock().map(|last| last.health.dismissed).unwrap_or_default()
     }
 
-    /// Ends every call, as the lab's own end.
-    pub fn ask_to_stop(&self) {
-        self.stop.ask();
-    }
-
     /// Waits for the lab's end.
     pub fn join(self) {
         let _ = self.thread.join();

@@ -4,12 +4,12 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::media::session::VideoFigures;
 use crate::units::millis;
 
 use super::call_record::{CallRecord, Direction, Retry, Role};
 use super::facts::{Facts, FinalResponse, LocalFailure, MediaFacts, Moments};
 use super::outcome::{Outcome, between};
-use super::video::VideoRecord;
 
 /// Who and where: what is known of an attempt without looking at what happened.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +68,7 @@ pub struct MediaFigures {
     pub audio_loop_ms: Option<f64>,
     pub first_packet_ms: Option<f64>,
     pub first_audio_ms: Option<f64>,
-    pub video: Option<Box<VideoRecord>>,
+    pub video: Option<Box<VideoFigures>>,
     pub dtmf_sent: Option<String>,
     pub dtmf_heard: Option<String>,
 }

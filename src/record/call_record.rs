@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::class::Class;
 use super::facts::{Heard, SideRequest};
-use super::video::VideoRecord;
+use crate::media::session::VideoFigures;
 
 /// Which way a call went, seen from the leg.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -218,7 +218,7 @@ pub struct CallRecord {
     pub gap_ms_max: Option<f64>,
     /// Video beside the audio; `null` where none was agreed on.
     #[serde(default)]
-    pub video: Option<Box<VideoRecord>>,
+    pub video: Option<Box<VideoFigures>>,
     pub dtmf_sent: Option<String>,
     pub dtmf_heard: Option<String>,
     /// The first expectation of a step that was not met, as text.

@@ -29,4 +29,4 @@ pub use facts::{
 };
 pub use finding::{Finding, UnknownFinding};
 pub use outcome::Outcome;
-pub use video::{VideoOutcome, VideoRecord};
+pub use video::VideoOutcome;

@@ -10,7 +10,7 @@ use super::call_record::{CallRecord, Origin, Role};
 use super::class::Class;
 use super::classify::classify;
 use super::facts::{Facts, Party};
-use super::video::{VideoOutcome, VideoRecord};
+use super::video::VideoOutcome;
 
 /// The figures of one attempt, under the names of [`CallRecord`]: milliseconds as fractions, `None` where unknown.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -91,7 +91,7 @@ impl Outcome {
             loss_pct: media.and_then(|media| media.loss_pct),
             jitter_ms: figures.and_then(|figures| figures.jitter_ms),
             rtt_ms: figures.and_then(|figures| figures.rtt_ms),
-            video: figures.and_then(|figures| figures.video.as_deref()).map(VideoRecord::outcome),
+            video: figures.and_then(|figures| figures.video.as_deref()).map(VideoOutcome::of),
         }
     }
 
@@ -140,7 +140,7 @@ impl CallRecord {
             loss_pct: self.loss_pct,
             jitter_ms: self.jitter_ms,
             rtt_ms: self.rtt_ms,
-            video: self.video.as_deref().map(VideoRecord::outcome),
+            video: self.video.as_deref().map(VideoOutcome::of),
         }
     }
 }

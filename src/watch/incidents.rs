@@ -88,7 +88,7 @@ impl Incidents {
         // A calendar that was set back does not say how long ago something was.
         let since = |at: Timestamp| Duration::try_from(wall.duration_since(at)).unwrap_or(Duration::ZERO);
         // There may be no such instant where the machine itself was started later.
-        let (then, away) = now.checked_sub(since(at)).map_or((now, since(at)), |then| (then, Duration::ZERO));
+        let (then, away) = now.checked_sub(since(at)).map_or_else(|| (now, since(at)), |then| (then, Duration::ZERO));
         let judge = Judge::restore(config(watch), judge, away, then);
         let mut own = Self { judge, throttle, held, due: now, look_at: now, prefixes: prefixes(watch) };
         for Noted { at, control, record } in results {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use ringfleet::record::{CallRecord, Class, VideoRecord};
+use ringfleet::media::session::VideoFigures;
+use ringfleet::record::{CallRecord, Class};
 use ringfleet::scenario::compile::Compiled;
 use ringfleet::scenario::plan::{Policy, Srtp};
 
@@ -28,7 +29,7 @@ fn ran(mut world: World) -> World {
     world
 }
 
-fn video_of(record: &CallRecord) -> &VideoRecord {
+fn video_of(record: &CallRecord) -> &VideoFigures {
     record.video.as_deref().unwrap_or_else(|| panic!("no video: {record:#?}"))
 }
 

@@ -231,18 +231,23 @@ def passes(checks, finished, what="the run"):
 
 
 def at_once(jobs, limit=8):
-    """Runs functions in threads, `limit` at a time; their results in order."""
-    results, gate = [None] * len(jobs), threading.Semaphore(limit)
+    """Runs functions in threads, `limit` at a time; their results in order. What one of them fails by, the caller does too."""
+    results, faults, gate = [None] * len(jobs), [], threading.Semaphore(limit)
 
     def work(i, job):
         with gate:
-            results[i] = job()
+            try:
+                results[i] = job()
+            except BaseException as fault:
+                faults.append(fault)
 
     threads = [threading.Thread(target=work, args=item) for item in enumerate(jobs)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    for fault in faults:
+        raise fault
     return results
 
 

@@ -6,10 +6,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use thin_vec::ThinVec;
 
 use crate::call::leg::{Flowing, Leg, Phase, Tools};
-use crate::call::observe;
 use crate::media::Source;
-use crate::media::session::VideoSource;
-use crate::record::VideoRecord;
+use crate::media::session::{VideoFigures, VideoSource};
 use crate::scenario::plan::{self, Step, VideoWish};
 use crate::sip::sdp::crypto::{Key, Policy, Suite};
 use crate::sip::sdp::{Direction, LocalVideo, NegotiatedVideo, Sdp, VideoFormat};
@@ -243,13 +241,13 @@ impl Leg {
     }
 
     /// Ends video and gives its sockets back; what is known of it.
-    pub(super) fn finish_video(&mut self, tools: &mut Tools<'_>) -> Option<Box<VideoRecord>> {
+    pub(super) fn finish_video(&mut self, tools: &mut Tools<'_>) -> Option<Box<VideoFigures>> {
         let video = self.video.take()?;
         let report = video.runs_on.and_then(|port| tools.streams.finish_video(tools.now, port));
         if let Some(port) = video.own {
             tools.streams.finish(tools.now, port);
         }
-        report.map(|report| Box::new(observe::video(&report)))
+        report.map(|report| Box::new(report.figures))
     }
 
     pub(in crate::call) fn begin_video(&mut self, tools: &mut Tools<'_>, step: &plan::Video) -> Flowing {

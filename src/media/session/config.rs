@@ -55,8 +55,6 @@ pub struct Config {
     pub marker_id: u16,
     /// Id that the far end's marker must have. `None` takes any id of the other role (caller or far end).
     pub expected_id: Option<u16>,
-    /// Canonical name in SDES.
-    pub cname: String,
     /// Time between packets, 10–60 ms in steps of 10, default 20 ms; always 20 ms of codecs other than G.711.
     pub ptime: Duration,
     /// Where in the packet time the send grid lies, counted from [`Config::clock`]'s moment; spreads legs.
@@ -85,7 +83,6 @@ impl Config {
             direction: Direction::SendRecv,
             marker_id: 0,
             expected_id: None,
-            cname: "ringfleet".into(),
             ptime: Duration::from_millis(20),
             phase: Duration::ZERO,
             clock,

@@ -13,8 +13,11 @@ use crate::media::rtcp::{self, Compound, Packet, ReportBlock, Reports, SenderInf
 use crate::media::seed::Seeded;
 use crate::media::stats::{Reception, Samples};
 
-use super::Strays;
+use super::latch::reachable;
+use super::{Channel, Strays};
 
+/// Canonical name of all that we send: audio and video of a leg have the same one (RFC 3550 §6.5.1).
+const CNAME: &str = "ringfleet";
 const INTERVAL_S: f64 = 5.0;
 /// Second report, and answer to the first SR.
 const SOON_S: (f64, f64) = (0.5, 1.0);
@@ -130,8 +133,18 @@ impl Control {
         (self.received, self.sent)
     }
 
-    pub(super) fn latched(&self) -> Option<SocketAddr> {
-        self.latched
+    /// How a report goes now: the way of RTP where both are muxed, else to where those of the far end come from, or where
+    /// it said; `None` where nothing is to be sent there.
+    pub(super) fn way(
+        &self,
+        muxed: bool,
+        rtp: Option<SocketAddr>,
+        signalled: SocketAddr,
+    ) -> Option<(Channel, SocketAddr)> {
+        if muxed {
+            return Some((Channel::Rtp, rtp?));
+        }
+        Some((Channel::Rtcp, reachable(self.latched.unwrap_or(signalled))?))
     }
 
     pub(super) fn unlatch(&mut self) {
@@ -153,7 +166,7 @@ impl Control {
     /// Writes the compound that is due.
     pub(super) fn write(
         &mut self,
-        (ssrc, cname): (u32, &str),
+        ssrc: u32,
         now: Instant,
         info: Option<SenderInfo>,
         reception: &mut Reception,
@@ -168,7 +181,7 @@ impl Control {
             }
             None => rtcp::receiver_report(buf, ssrc, block.as_slice()),
         }
-        rtcp::sdes(buf, ssrc, cname);
+        rtcp::sdes(buf, ssrc, CNAME);
         if self.goodbye {
             rtcp::bye(buf, ssrc);
         }

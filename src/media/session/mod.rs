@@ -10,6 +10,7 @@
 mod config;
 mod control;
 mod hearing;
+mod latch;
 mod protection;
 mod report;
 mod seconds;
@@ -36,18 +37,17 @@ pub use config::{Config, Listen};
 pub use protection::Rejected;
 pub use report::{FarEnd, Report};
 pub use seconds::Second;
-pub use video::{VideoConfig, VideoReport, VideoSession, VideoSource};
+pub use video::{VideoConfig, VideoFigures, VideoReport, VideoSession, VideoSource};
 
 use control::Control;
 use hearing::Hearing;
+use latch::Latch;
 use protection::Protection;
 use seconds::Seconds;
 use send::Outgoing;
 
 /// Comfort noise (RFC 3389), sent by some far ends during silence.
 const COMFORT_NOISE: u8 = 13;
-/// Another address may take over when nothing came from the current one for this long.
-const QUIET_BEFORE_CHANGE: Duration = Duration::from_millis(500);
 
 /// Which socket of the leg a packet goes out on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,8 +124,7 @@ pub struct Session {
     seconds: Seconds,
     strays: Strays,
     protection: Protection,
-    /// Where RTP really comes from, once it has come.
-    latched: Option<SocketAddr>,
+    latch: Latch,
     address_changes: u32,
     /// When the first packet came that was more than silence.
     first_audio: Option<Instant>,
@@ -152,7 +151,7 @@ impl Session {
             seconds: Seconds::new(now),
             strays: Strays::default(),
             protection: Protection::new(config.srtp),
-            latched: None,
+            latch: Latch::default(),
             address_changes: 0,
             first_audio: None,
             told: (Heard::Unknown, Heard::Unknown),
@@ -165,21 +164,9 @@ impl Session {
 
     /// Takes a datagram from the RTP socket, `arrived` by the kernel's time stamp.
     pub fn handle_rtp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
-        self.unprotected(Channel::Rtp, packet, |session, packet| session.receive_rtp(arrived, from, packet));
-    }
-
-    /// Lets `receive` have the packet once it is proved and decrypted, where the leg speaks SRTP.
-    fn unprotected(&mut self, channel: Channel, packet: &[u8], receive: impl FnOnce(&mut Self, &[u8])) {
-        if self.protection.suite().is_none() {
-            if self.config.dtls {
-                self.strays.early += 1;
-                return;
-            }
-            return receive(self, packet);
-        }
-        if let Some(clear) = self.protection.take_clear(channel, packet) {
-            receive(self, &clear);
-            self.protection.put_back(clear);
+        if let Some(opened) = self.protection.open(Channel::Rtp, packet, self.config.dtls, &mut self.strays) {
+            self.receive_rtp(arrived, from, &opened);
+            self.protection.put_back(opened);
         }
     }
 
@@ -198,7 +185,7 @@ impl Session {
             self.strays.payload_type += 1;
             return;
         }
-        if !self.latch(arrived, from, header.ssrc) {
+        if !self.counts(arrived, from, header.ssrc) {
             return;
         }
         if self.reception.first().is_none() {
@@ -225,7 +212,10 @@ impl Session {
 
     /// Takes a datagram from the RTCP socket.
     pub fn handle_rtcp(&mut self, arrived: Instant, from: SocketAddr, packet: &[u8]) {
-        self.unprotected(Channel::Rtcp, packet, |session, packet| session.receive_rtcp(arrived, Some(from), packet));
+        if let Some(opened) = self.protection.open(Channel::Rtcp, packet, self.config.dtls, &mut self.strays) {
+            self.receive_rtcp(arrived, Some(from), &opened);
+            self.protection.put_back(opened);
+        }
     }
 
     /// The moment of the last [`Output::Timeout`] has come, or a later one.
@@ -285,7 +275,7 @@ impl Session {
         self.advance(now);
         if (rtp, rtcp) != (self.config.remote_rtp, self.config.remote_rtcp) {
             (self.config.remote_rtp, self.config.remote_rtcp) = (rtp, rtcp);
-            self.latched = None;
+            self.latch.forget();
             self.control.unlatch();
         }
     }
@@ -377,21 +367,17 @@ impl Session {
         }
     }
 
-    /// Whether a packet from here counts; the first one shows where to send (symmetric RTP, RFC 4961).
-    fn latch(&mut self, arrived: Instant, from: SocketAddr, ssrc: u32) -> bool {
-        if self.latched == Some(from) || self.config.dtls {
+    /// Whether a packet from here counts. Where ICE finds the path, whatever comes over it does.
+    fn counts(&mut self, arrived: Instant, from: SocketAddr, ssrc: u32) -> bool {
+        if self.config.dtls {
             return true;
         }
-        // The same source from another address is a NAT that changed its mind.
-        let same_source = self.reception.ssrc() == Some(ssrc);
-        let quiet = self.reception.last().is_none_or(|last| arrived >= last + QUIET_BEFORE_CHANGE);
-        if self.latched.is_some() && !same_source && !quiet {
+        let before = self.rtp_address();
+        if !self.latch.takes(arrived, from, ssrc, &self.reception) {
             self.strays.address += 1;
             return false;
         }
-        let known = self.latched.unwrap_or(self.config.remote_rtp);
-        self.latched = Some(from);
-        if known != from {
+        if self.rtp_address() != before {
             self.address_changes += 1;
             self.events.push_back(Event::AddressChanged(from));
         }
@@ -445,27 +431,17 @@ impl Session {
         if !self.control.is_due(self.now) {
             return None;
         }
-        let (channel, to) = if self.config.rtcp_mux {
-            (Channel::Rtp, self.rtp_address())
-        } else {
-            (Channel::Rtcp, reachable(self.control.latched().unwrap_or(self.config.remote_rtcp)))
-        };
-        let Some(to) = to else {
+        let way = self.control.way(self.config.rtcp_mux, self.rtp_address(), self.config.remote_rtcp);
+        let Some((channel, to)) = way else {
             self.control.skip(self.now);
             return None;
         };
         let info = self.outgoing.info(&self.config, self.now);
-        let us = (self.outgoing.ssrc(), self.config.cname.as_str());
-        self.control.write(us, self.now, info, &mut self.reception, buf);
+        self.control.write(self.outgoing.ssrc(), self.now, info, &mut self.reception, buf);
         Some(Output::Transmit { channel, to })
     }
 
     fn rtp_address(&self) -> Option<SocketAddr> {
-        reachable(self.latched.unwrap_or(self.config.remote_rtp))
+        self.latch.remote(self.config.remote_rtp)
     }
-}
-
-/// An address of all zeros is the old way to hold a call (RFC 3264 §8.4); a port of 0 takes nothing.
-fn reachable(to: SocketAddr) -> Option<SocketAddr> {
-    (to.port() != 0 && !to.ip().is_unspecified()).then_some(to)
 }

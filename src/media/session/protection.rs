@@ -1,10 +1,12 @@
 //! SRTP of one leg: what is sent is protected, what arrives is proved before anything else looks at it.
 
+use std::borrow::Cow;
+
 use crate::media::rtcp;
 use crate::media::srtp::{Fault, Inbound, Outbound};
 use crate::sip::sdp::crypto::{Keys, Suite};
 
-use super::Channel;
+use super::{Channel, Strays};
 
 /// Packets of a leg's SRTP that were not let in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,10 +85,19 @@ impl Protection {
         protected.is_ok()
     }
 
-    /// The packet as its sender made it; `None` where it is not let in. Give its buffer back with
-    /// [`put_back`](Self::put_back).
-    pub(super) fn take_clear(&mut self, channel: Channel, packet: &[u8]) -> Option<Vec<u8>> {
-        let running = self.running.as_mut()?;
+    /// The packet as its sender made it; `None` where it is not let in, as before the keys that DTLS is to bring. Give it
+    /// back with [`put_back`](Self::put_back).
+    pub(super) fn open<'p>(
+        &mut self,
+        channel: Channel,
+        packet: &'p [u8],
+        by_dtls: bool,
+        strays: &mut Strays,
+    ) -> Option<Cow<'p, [u8]>> {
+        let Some(running) = &mut self.running else {
+            strays.early += u64::from(by_dtls);
+            return (!by_dtls).then_some(Cow::Borrowed(packet));
+        };
         let mut clear = std::mem::take(&mut self.clear);
         clear.clear();
         clear.extend_from_slice(packet);
@@ -96,7 +107,7 @@ impl Protection {
             running.inbound.unprotect_rtp(&mut clear)
         };
         let count = match proof {
-            Ok(()) => return Some(clear),
+            Ok(()) => return Some(Cow::Owned(clear)),
             Err(Fault::Truncated | Fault::Authentication) => &mut self.rejected.unauthenticated,
             Err(Fault::Replay) => &mut self.rejected.replayed,
             Err(Fault::Expired) => &mut self.rejected.expired,
@@ -107,7 +118,9 @@ impl Protection {
     }
 
     /// Keeps the buffer for the next packet.
-    pub(super) fn put_back(&mut self, clear: Vec<u8>) {
-        self.clear = clear;
+    pub(super) fn put_back(&mut self, opened: Cow<'_, [u8]>) {
+        if let Cow::Owned(clear) = opened {
+            self.clear = clear;
+        }
     }
 }

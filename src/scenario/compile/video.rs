@@ -3,9 +3,7 @@
 use super::doc::{At, Report};
 use super::session::means;
 use crate::scenario::file::step::MediaWord;
-use crate::scenario::file::video::{
-    PictureFile, ProfileWord, VideoChangeFile, VideoCodecWord, VideoFile, VideoStepFile,
-};
+use crate::scenario::file::video::{PictureFile, ProfileWord, VideoCodecWord, VideoFile};
 use crate::scenario::plan::{Size, Step, Video, VideoChange, VideoCodec, VideoWish};
 use crate::sip::session::Means;
 
@@ -19,16 +17,11 @@ pub(super) fn of_call(
     let wish = match file? {
         VideoFile::Plain(false) => return None,
         VideoFile::Plain(true) => VideoWish::default(),
-        VideoFile::Told(PictureFile { codecs, size, fps, kbps, profile }) => {
-            let file = VideoChangeFile {
-                codecs: codecs.clone(),
-                size: size.clone(),
-                fps: *fps,
-                kbps: *kbps,
-                profile: *profile,
-                ..VideoChangeFile::default()
-            };
-            change(&file, at, report).applied_to(&VideoWish::default())
+        VideoFile::Told(file) => {
+            if file.by.is_some() {
+                report.add(at.key("by"), "the call begins with its video, which nothing else asks for", "take it out");
+            }
+            change(file, at, report).applied_to(&VideoWish::default())
         }
     };
     if media == MediaWord::None {
@@ -38,14 +31,16 @@ pub(super) fn of_call(
 }
 
 /// `video` as a step.
-pub(super) fn step(file: &VideoStepFile, at: At<'_>, report: &mut Report) -> Step {
+pub(super) fn step(file: &VideoFile, at: At<'_>, report: &mut Report) -> Step {
     Step::Video(match file {
-        VideoStepFile::Plain(on) => Video { change: on.then(VideoChange::default), by: Means::Reinvite },
-        VideoStepFile::Told(file) => Video { change: Some(change(file, at, report)), by: means(file.by) },
+        VideoFile::Plain(on) => Video { change: on.then(VideoChange::default), by: Means::Reinvite },
+        VideoFile::Told(file) => {
+            Video { change: Some(change(file, at, report)), by: means(file.by.unwrap_or_default()) }
+        }
     })
 }
 
-fn change(file: &VideoChangeFile, at: At<'_>, report: &mut Report) -> VideoChange {
+fn change(file: &PictureFile, at: At<'_>, report: &mut Report) -> VideoChange {
     let codecs = file.codecs.as_ref().map(|words| {
         let mut codecs: Vec<VideoCodec> = Vec::new();
         for (index, word) in words.iter().enumerate() {

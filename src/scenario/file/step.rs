@@ -10,7 +10,7 @@ use super::length::LengthFile;
 use super::request::RequestFile;
 use super::scalar::{Digits, OneOrMany};
 use super::session::{MeansWord, ReliableWord, SessionTimerFile};
-use super::video::{VideoFile, VideoStepFile};
+use super::video::VideoFile;
 use crate::record::Class;
 use crate::units::Period;
 
@@ -44,7 +44,7 @@ pub enum StepFile {
     Resume(ResumeFile),
     /// Add video to the call, change what is sent of it, as when a screen is shared, or remove it: `video: true`,
     /// `video: { size: 1920x1080, fps: 5 }`, `video: false`.
-    Video(VideoStepFile),
+    Video(VideoFile),
     /// End the call and wait for the response to the BYE.
     Hangup,
     /// Keep the call up, sending audio, until the load lets go.

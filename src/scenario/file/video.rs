@@ -5,12 +5,12 @@ use serde::Deserialize;
 
 use super::session::MeansWord;
 
-/// Video beside audio: `true`, or what is sent, as `{ size: 1280x720, fps: 30 }`.
+/// Video: `true`, `false`, or what is sent, as `{ size: 1280x720, fps: 30 }`.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(untagged)]
 #[schemars(title = "video")]
 pub enum VideoFile {
-    /// With the defaults, or none.
+    /// With the defaults, or as it was before; or none.
     Plain(bool),
     /// What is sent.
     Told(PictureFile),
@@ -21,53 +21,22 @@ pub enum VideoFile {
 #[serde(deny_unknown_fields, default)]
 #[schemars(title = "video")]
 pub struct PictureFile {
-    /// Codecs in the order of preference. Default: VP8, then H264.
+    /// Codecs in the order of preference. Default: VP8, then H264; in a step `video` as before.
     pub codecs: Option<Vec<VideoCodecWord>>,
-    /// Width and height of the picture, even numbers from 16 to 4096. Default: 640x360.
+    /// Width and height of the picture, even numbers from 16 to 4096. Default: 640x360; in a step `video` as before.
     #[schemars(regex(pattern = "^[0-9]{2,4}x[0-9]{2,4}$"))]
     pub size: Option<String>,
-    /// Frames per second, 1 to 60, default 15.
+    /// Frames per second, 1 to 60. Default: 15; in a step `video` as before.
     #[schemars(range(min = 1, max = 60))]
     pub fps: Option<u16>,
-    /// Bit rate, kbit/s, 1 to 20000, default 300. Key frames come on top.
+    /// Bit rate, kbit/s, 1 to 20000. Default: 300; in a step `video` as before. Key frames come on top.
     #[schemars(range(min = 1, max = 20000))]
     pub kbps: Option<u32>,
     /// Profile of the line in offers, where video is not WebRTC's. Default: AVP, which most devices take with requests for
-    /// key frames all the same.
+    /// key frames all the same; in a step `video` as before.
     pub profile: Option<ProfileWord>,
-}
-
-/// `video` as a step: a re-INVITE adds video, changes what is sent, or, with `false`, removes it.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
-#[schemars(title = "video")]
-pub enum VideoStepFile {
-    /// Video as it was or by default, or none any more.
-    Plain(bool),
-    /// What is sent from now on.
-    Told(VideoChangeFile),
-}
-
-/// What changes; the rest stays as it was.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(title = "video")]
-pub struct VideoChangeFile {
-    /// Codecs in the order of preference. Default: as before, at first VP8, then H264.
-    pub codecs: Option<Vec<VideoCodecWord>>,
-    /// Width and height of the picture, even numbers from 16 to 4096. Default: as before, at first 640x360.
-    #[schemars(regex(pattern = "^[0-9]{2,4}x[0-9]{2,4}$"))]
-    pub size: Option<String>,
-    /// Frames per second, 1 to 60. Default: as before, at first 15.
-    #[schemars(range(min = 1, max = 60))]
-    pub fps: Option<u16>,
-    /// Bit rate, kbit/s, 1 to 20000. Default: as before, at first 300.
-    #[schemars(range(min = 1, max = 20000))]
-    pub kbps: Option<u32>,
-    /// Profile of the line in offers, where video is not WebRTC's. Default: as before, at first AVP.
-    pub profile: Option<ProfileWord>,
-    /// With what it is asked for. Default: reinvite.
-    pub by: MeansWord,
+    /// In a step `video`: with what it is asked for. Default: reinvite.
+    pub by: Option<MeansWord>,
 }
 
 /// A video codec.

@@ -2,25 +2,30 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 use super::VideoSession;
 use crate::media::session::{Rejected, Strays};
-use crate::media::video::Size;
 use crate::units::millis;
 
-/// Figures of the video of one leg from its opening on. `None` is not known.
-#[derive(Clone, Debug, PartialEq)]
-pub struct VideoReport {
-    /// Encoding name of the codec sent.
-    pub codec: &'static str,
-    /// For how long video was to be received.
-    pub expected: Duration,
+/// Figures of the video that both sides agreed on, as `video` of a record has them. `None` is not known.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct VideoFigures {
+    /// Encoding name of the codec that was sent.
+    pub codec: String,
+    /// Size of the pictures that came last, as `640x360`.
+    pub size: Option<String>,
+    /// Frames that came whole, a second, from the first packet to the last.
+    pub fps: Option<f64>,
+    /// Payload that came, kbit/s, from the first packet to the last.
+    pub kbps: Option<f64>,
     /// RTP packets sent.
     pub tx_packets: u64,
-    /// Frames sent, those of an echo by their marker bits.
+    /// Frames sent.
     pub tx_frames: u64,
-    /// Key frames of our own sent.
+    /// Of them, key frames of our own: an echo has none.
     pub tx_key_frames: u64,
-    /// RTP packets received, duplicates included.
+    /// RTP packets received.
     pub rx_packets: u64,
     /// Frames that came whole.
     pub rx_frames: u64,
@@ -28,28 +33,31 @@ pub struct VideoReport {
     pub rx_key_frames: u64,
     /// Frames of which something was missing.
     pub broken_frames: u64,
-    /// Frames that came whole, a second, from the first packet to the last.
-    pub fps: Option<f64>,
-    /// Payload received, kbit/s, from the first packet to the last.
-    pub kbps: Option<f64>,
-    /// Sizes of the pictures, the current one last.
-    pub sizes: Vec<Size>,
-    /// Times that the picture stood still; `None` where none was shown.
-    pub freezes: Option<u32>,
-    /// How long it did together, ms.
-    pub frozen_ms: Option<f64>,
-    /// From when video was to come to the first frame that could be shown, ms.
+    /// From when video was to come to the first frame that could be shown; `null` where none could.
     pub first_frame_ms: Option<f64>,
-    /// Lost packets, percent of expected ones; `None` where fewer than two were expected.
+    /// Times that the picture stood still (`freezeCount` of W3C's statistics); `null` where none was shown.
+    pub freezes: Option<u32>,
+    /// For how long together.
+    pub frozen_ms: Option<f64>,
+    /// Packets lost, percent; `null` where fewer than two were expected.
     pub loss_pct: Option<f64>,
-    /// Jitter at the end, ms, by the first packet of each frame.
+    /// Interarrival jitter (RFC 3550), by the first packet of each frame.
     pub jitter_ms: Option<f64>,
-    /// Median round-trip time, ms.
+    /// Round trip to the next RTP hop, by RTCP.
     pub rtt_ms: Option<f64>,
-    /// Key frames that we asked for.
+    /// Key frames that we asked for (PLI or FIR).
     pub key_frames_asked: u32,
     /// Key frames that the far end asked us for.
     pub key_frames_wanted: u32,
+}
+
+/// The video of one leg from its opening on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VideoReport {
+    /// What its record shows.
+    pub figures: VideoFigures,
+    /// For how long video was to be received.
+    pub expected: Duration,
     /// Datagrams that were not taken.
     pub strays: Strays,
     /// Packets that SRTP did not let in.
@@ -58,16 +66,27 @@ pub struct VideoReport {
 
 impl VideoReport {
     pub(super) fn of(session: &VideoSession, now: Instant) -> Self {
+        Self {
+            figures: VideoFigures::of(session, now),
+            expected: session.received.expected(now),
+            strays: session.strays,
+            srtp_rejected: session.protection.rejected(),
+        }
+    }
+}
+
+impl VideoFigures {
+    fn of(session: &VideoSession, now: Instant) -> Self {
         let VideoSession { config, outgoing, control, reception, frames, freezes, received, requests, .. } = session;
         let (tx_packets, tx_frames, tx_key_frames) = outgoing.counts();
-        let under_way = received.expected_since.map(|since| now.saturating_duration_since(since));
-        let flowing = received.flowing.as_secs_f64();
-        let per_second = |count: f64| (flowing > 0.0).then(|| count / flowing);
-        let shown = received.first_shown.is_some();
+        let shown = received.first_shown().is_some();
         let (count, total) = freezes.until(now);
+        let (key_frames_asked, key_frames_wanted) = requests.counts();
         Self {
-            codec: config.codec.name(),
-            expected: received.expected + under_way.unwrap_or_default(),
+            codec: config.codec.name().to_owned(),
+            size: frames.sizes().last().map(ToString::to_string),
+            fps: received.fps(),
+            kbps: received.kbps(),
             tx_packets,
             tx_frames,
             tx_key_frames,
@@ -75,20 +94,14 @@ impl VideoReport {
             rx_frames: frames.whole(),
             rx_key_frames: frames.keys(),
             broken_frames: frames.broken(),
-            // The first frame of a stretch begins the time that is counted.
-            fps: per_second(received.frames.saturating_sub(received.stretches.into()) as f64),
-            kbps: per_second(received.bytes as f64 * 8.0 / 1_000.0),
-            sizes: frames.sizes().to_vec(),
+            first_frame_ms: received.first_shown().map(millis),
             freezes: shown.then_some(count),
             frozen_ms: shown.then(|| millis(total)),
-            first_frame_ms: received.first_shown.map(millis),
             loss_pct: reception.loss_pct(),
             jitter_ms: reception.jitter_ms(),
             rtt_ms: control.median_rtt_ms(),
-            key_frames_asked: requests.asked,
-            key_frames_wanted: requests.got,
-            strays: session.strays,
-            srtp_rejected: session.protection.rejected(),
+            key_frames_asked,
+            key_frames_wanted,
         }
     }
 }
