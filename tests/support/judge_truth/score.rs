@@ -394,8 +394,8 @@ impl Score {
     /// The score as the rows of a table.
     pub(crate) fn table(&self) -> String {
         let pct = |share: f64| format!("{:.2} %", 100.0 * share);
-        let delays = |delays: &[f64]| {
-            [50.0, 90.0, 99.0, 100.0].map(|percent| format!("{:.2}", percentile(delays, percent))).join(" / ")
+        let delays = |of: &dyn Fn(f64) -> f64| {
+            [50.0, 90.0, 99.0, 100.0].map(|percent| format!("{:.2}", of(percent))).join(" / ")
         };
         let hindsight = share(in_time(&self.after_hindsight), self.after_hindsight.len() as u64);
         let rows = [
@@ -405,9 +405,13 @@ impl Score {
             ("recall", pct(self.recall()), String::new()),
             ("precision", pct(self.precision()), String::new()),
             ("detected ≤ 2 intervals after it can be known", pct(self.in_time()), "≥ 99 %".to_owned()),
-            ("delay p50 / p90 / p99 / max, intervals", delays(&self.delays), "p99 ≤ 2".to_owned()),
+            ("delay p50 / p90 / p99 / max, intervals", delays(&|percent| self.delay(percent)), "p99 ≤ 2".to_owned()),
             ("detected ≤ 2 intervals after an oracle with hindsight knows", pct(hindsight), String::new()),
-            ("that delay p50 / p90 / p99 / max, intervals", delays(&self.after_hindsight), String::new()),
+            (
+                "that delay p50 / p90 / p99 / max, intervals",
+                delays(&|percent| percentile(&self.after_hindsight, percent)),
+                String::new(),
+            ),
             ("scope right at the first page", pct(self.scope_accuracy()), "≥ 98 %".to_owned()),
             ("scope right then or later", pct(share(self.scope_right_later, self.found)), String::new()),
             (
