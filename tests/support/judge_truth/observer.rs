@@ -239,7 +239,7 @@ impl Hypothesis {
     }
 
     fn is_up(&self, at: u64) -> bool {
-        at >= self.begin && self.turn.is_none_or(|turn| (at - self.begin) / turn % 2 == 0)
+        at >= self.begin && self.turn.is_none_or(|turn| ((at - self.begin) / turn).is_multiple_of(2))
     }
 
     /// Bayes: times P(seen | fault) / P(seen | none).
