@@ -20,7 +20,7 @@ use super::step::{Beside, LegVideo, Recovering};
 use crate::media;
 use crate::pace::Length;
 use crate::record::{Facts, MediaFigures, Party, TransportFailure};
-use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
+use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Plan, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::{Flow, LinkId};
 use crate::sip::keep_alive::KeepAlives;
@@ -188,6 +188,8 @@ pub(super) struct Leg {
 pub(super) struct Tools<'a> {
     pub(super) now: Instant,
     pub(super) config: &'a Config,
+    /// The plan of the attempt.
+    pub(super) plan: &'a Plan,
     /// When what the leg is told happened: the arrival of the message, not the turn that treats it.
     pub(super) at: Instant,
     /// How a transport failed last.
@@ -233,7 +235,7 @@ pub(super) struct Tools<'a> {
 impl Tools<'_> {
     /// Whose the leg is.
     pub(super) fn whose(&self) -> Whose<'_> {
-        Whose { config: self.config, n: self.n, actor: self.me.actor.into(), account: self.account }
+        Whose { config: self.config, plan: self.plan, n: self.n, actor: self.me.actor.into(), account: self.account }
     }
 
     /// User part of our Contact, or its whole value where the registrar gave us a GRUU.

@@ -208,7 +208,7 @@ impl Callers {
         }
         let at = &self.places[place as usize];
         let leg = &at.legs[0];
-        let whose = self.whose(number, at.first, leg);
+        let whose = self.whose_at(LegRef { place, generation: at.generation, actor: at.first }, leg);
         let attempt = Attempt {
             place,
             account: leg.account(),

@@ -227,7 +227,7 @@ impl Leg {
             return tools.streams.with_session(port, |stream| stream.set_direction(direction, now));
         }
         let Some(config) = config_of(agreed, self.first_source(tools), marker, tools.clock) else { return };
-        let config = Config { listen: tools.config.plan.listen, ..config };
+        let config = Config { listen: tools.plan.listen, ..config };
         tools.streams.run(tools.now, port, config);
     }
 

@@ -126,6 +126,19 @@ impl Plan {
         }
     }
 
+    /// Whether its agents are registered as those of another plan are: the same actors with the same accounts, targets that
+    /// are reached in the same way, and as many of them at the same time. What they do then, and what is expected of it,
+    /// may differ.
+    pub fn registers_as(&self, other: &Self) -> bool {
+        let as_a_whole =
+            |plan: &Self| (plan.actors.len(), plan.kinds.clone(), plan.load.clone(), plan.honour_retry_after);
+        let same = |(own, other): (&Actor, &Actor)| {
+            let of = |actor: &Actor| (actor.registered, actor.expires, actor.account_of);
+            of(own) == of(other) && own.pool == other.pool && own.target.registers_as(&other.target)
+        };
+        as_a_whole(self) == as_a_whole(other) && self.actors.iter().zip(&other.actors).all(same)
+    }
+
     /// Whether an expectation speaks of audio heard: then the far end is one that sends our reference audio.
     pub fn expects_reference(&self) -> bool {
         let of_audio = |kind: &ExpectationKind| matches!(kind, ExpectationKind::Each(Each { audio: Some(_), .. }));
@@ -638,6 +651,26 @@ impl Target {
     /// Whether it is the same target, which actors may reach over different transports.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.name, &self.domain) == (&other.name, &other.domain)
+    }
+
+    /// Whether agents are registered there as at another one: all is the same but what only calls know.
+    fn registers_as(&self, other: &Self) -> bool {
+        let servers = |target: &Self| target.servers().cloned().collect::<Vec<_>>();
+        // Field by field of the rest: one that comes later is compared.
+        let apart_from_calls = |target: &Self| Self {
+            trunks: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            licence: None,
+            codecs: Vec::new(),
+            opus: Wishes::default(),
+            rtp_ports: None,
+            speaks: Extensions::default(),
+            pairing_header: None,
+            safety: Arc::default(),
+            ..target.clone()
+        };
+        servers(self) == servers(other) && apart_from_calls(self) == apart_from_calls(other)
     }
 
     /// What the user part of the Request-URI is for a number (rendered) over a trunk: the trunk's prefix comes first.
