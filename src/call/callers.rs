@@ -278,6 +278,8 @@ pub(super) struct Place {
     pub(super) generation: u32,
     /// Index of the attempt, from 1; 0 where the place is free.
     pub(super) n: u64,
+    /// The plan that the attempt began with, to its end; `None` where the place is free.
+    pub(super) plan: Option<Arc<Plan>>,
     /// The actor of the first leg.
     pub(super) first: u8,
     pub(super) legs: Vec<Leg>,
@@ -297,7 +299,7 @@ impl Callers {
         let endpoint = endpoint::Config { fails_over: config.fail_over, ..endpoint };
         let (first, step) = (config.share.0 as usize, config.share.1 as usize);
         let (accounts, pools) = Accounts::of_plan(&config.plan, first, step);
-        let spacing = Duration::from_secs_f64(step as f64 / config.plan.safety.max_cps.max(1e-3));
+        let spacing = spacing_of(&config.plan, config.share);
         let registrars = config.plan.actors.iter().map(|actor| Arc::new(registrar_of(&actor.target))).collect();
         let watched = share_of(config.watched_legs.into(), config.share) as u32;
         Self {
@@ -458,14 +460,18 @@ impl Callers {
             let owned = actor.steps.iter().any(|step| matches!(step, Step::Register(_)));
             let other = actor.account_of.and_then(|other| place.legs.get(other.checked_sub(place.first.into())?));
             let account = match standing {
-                _ if actor.account_of.is_some() => other.and_then(|other| other.account),
+                _ if actor.account_of.is_some() => other.and_then(Leg::account),
                 Some(standing) => standing.take(pick),
                 None => pool.and_then(|pool| self.accounts[pool].acquire_as(owned, pick)),
             };
             // Each account has its address; a search goes out from the first.
             let source = if plan.load.search().is_some() { 0 } else { account.unwrap_or(n as usize) as u32 };
-            let mut leg =
-                Leg { account, source, registered: standing.is_some() && account.is_some(), ..Leg::default() };
+            let mut leg = Leg {
+                account: account.map(|index| index as u32),
+                source,
+                registered: standing.is_some() && account.is_some(),
+                ..Leg::default()
+            };
             leg.facts.moments.intended = Some(intended);
             if actor.pool.is_some() && account.is_none() {
                 match standing.as_ref().and_then(|standing| standing.failure.clone()) {
@@ -479,6 +485,7 @@ impl Callers {
             let drawn = account.filter(|_| actor.account_of.is_none());
             place.accounts_held.push(drawn.map(|account| account as u32));
         }
+        place.plan = Some(plan);
         self.progress.started += 1;
         self.progress.in_progress += 1;
         self.progress.peak = self.progress.peak.max(self.progress.in_progress);
@@ -486,10 +493,11 @@ impl Callers {
     }
 
     pub(super) fn begin_legs(&mut self, now: Instant, place: u32) {
-        let Place { generation, first, ref legs, .. } = self.places[place as usize];
+        let Place { generation, first, ref legs, ref plan, .. } = self.places[place as usize];
+        let plan = Arc::clone(plan.as_ref().unwrap_or(&self.config.plan));
         for actor in usize::from(first)..usize::from(first) + legs.len() {
             let leg = LegRef { place, generation, actor: actor as u8 };
-            let waits = self.config.plan.actors[actor].when.is_some();
+            let waits = plan.actors[actor].when.is_some();
             self.with_leg(now, leg, |leg, tools| {
                 // No account, or none whose standing registration was accepted.
                 let hopeless = leg.facts.local_failure.is_some() || leg.facts.registration.is_some();
@@ -512,15 +520,17 @@ impl Callers {
         let slot = index.and_then(|index| place.legs.get_mut(index));
         let Some(slot) = slot.filter(|leg| leg.phase != Phase::Done) else { return false };
         let leg = slot;
-        let held = leg.account.zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
+        let plan = place.plan.as_deref().unwrap_or(&self.config.plan);
+        let held = leg.account().zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let login = leg.login.clone();
         let mut tools = Tools {
             now,
             config: &self.config,
+            plan,
             at: self.arrived.unwrap_or(now),
             fault: &self.fault,
             reference_expected: self.reference_expected,
-            actor: &self.config.plan.actors[usize::from(me.actor)],
+            actor: &plan.actors[usize::from(me.actor)],
             registrar: &self.registrars[usize::from(me.actor)],
             back_off: &mut self.back_off,
             endpoint: &mut self.endpoint,
@@ -546,9 +556,9 @@ impl Callers {
             key_source: &mut self.key_source,
             me,
             pool: self.pools[usize::from(me.actor)].unwrap_or(0),
-            tab: tab_of(&self.config.plan, me.actor),
+            tab: tab_of(plan, me.actor),
             n: place.n,
-            seed: self.config.plan.seed,
+            seed: plan.seed,
             letting_go: self.letting_go,
             owner: owner_of(place.n, me.actor),
         };
@@ -585,12 +595,9 @@ impl Callers {
     /// Actors that wait for another one's state begin when it is reached, or never.
     pub(super) fn wake_waiting(&mut self, now: Instant, place: u32) {
         use crate::scenario::plan::ActorState;
-        let plan = Arc::clone(&self.config.plan);
-        let Place { generation, first, ref legs, .. } = self.places[place as usize];
+        let Place { generation, first, ref legs, ref plan, .. } = self.places[place as usize];
         let (first, parties) = (usize::from(first), legs.len());
-        if parties < 2 {
-            return;
-        }
+        let Some(plan) = plan.clone().filter(|_| parties >= 2) else { return };
         for (index, actor) in plan.actors.iter().enumerate().skip(first).take(parties) {
             let Some(when) = &actor.when else { continue };
             let legs = &self.places[place as usize].legs;
@@ -641,6 +648,11 @@ impl Callers {
             })
             .collect()
     }
+}
+
+/// Between two registrations of a worker's share, no faster than calls may start.
+pub(super) fn spacing_of(plan: &Plan, share: (u64, u64)) -> Duration {
+    Duration::from_secs_f64(share.1 as f64 / plan.safety.max_cps.max(1e-3))
 }
 
 /// Attempts that start in one turn at most.

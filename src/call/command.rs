@@ -1,12 +1,16 @@
 //! Attempts that start on command, where a calendar and not a load says when.
 
+use std::sync::Arc;
 use std::time::Instant;
 
+use rustc_hash::FxHashSet;
+
 use super::accounts::Pick;
-use super::callers::{Callers, NotBegun, Opening};
+use super::callers::{Callers, NotBegun, Opening, spacing_of};
 use super::start::share_of;
 use crate::pace::Schedule;
 use crate::record::Anchor;
+use crate::scenario::plan::Plan;
 
 /// An attempt that was asked for and has not started.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +32,16 @@ impl Callers {
             self.next_start = Some(now);
         }
         n
+    }
+
+    /// Another plan from now on, whose agents are registered as those of the plan before
+    /// ([`Plan::registers_as`]): their registrations stay, and attempts that
+    /// are under way end as they began.
+    pub fn revise(&mut self, plan: Arc<Plan>) {
+        self.seats.spacing = spacing_of(&plan, self.config.share);
+        self.reference_expected = plan.expects_reference();
+        self.permitted.iter_mut().for_each(FxHashSet::clear);
+        self.config.plan = plan;
     }
 
     /// No command will come any more: the station is done once what was asked for has ended.

@@ -142,8 +142,7 @@ impl Callers {
             let leg = self.leg(*me)?;
             let target = &self.config.plan.actors[usize::from(me.actor)].target;
             let name = target.pairing_header.as_deref();
-            let score = match (name.and_then(|name| invite.header_by_name(name)), self.whose(0, me.actor, leg).account)
-            {
+            let score = match (name.and_then(|name| invite.header_by_name(name)), self.whose_at(*me, leg).account) {
                 (Some(paired), _) if self.attempt_of(paired) == Some(self.places[me.place as usize].n) => 2,
                 (Some(_), _) => 0,
                 // Of several devices of the account the one that was called is at the other end of the connection.

@@ -9,12 +9,14 @@
 
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
 use super::callers::{Callers, Progress, Report};
 use crate::record::Anchor;
+use crate::scenario::plan::Plan;
 use crate::sip::flow::{Flow, Hop, LinkId};
 use crate::station::side::Told;
 use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
@@ -105,6 +107,13 @@ impl Group {
         let n = self.members.get_mut(&id)?.callers.command(now, intended, account, anchor);
         self.wake(id);
         Some(n)
+    }
+
+    /// Another plan of a member from now on; its registrations stay ([`Callers::revise`]).
+    pub fn revise(&mut self, id: MemberId, plan: Arc<Plan>) {
+        if let Some(member) = self.members.get_mut(&id) {
+            member.callers.revise(plan);
+        }
     }
 
     /// A member starts nothing more, and is gone once what is under way has ended.

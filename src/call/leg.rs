@@ -20,7 +20,7 @@ use super::step::{Beside, LegVideo, Recovering};
 use crate::media;
 use crate::pace::Length;
 use crate::record::{Facts, MediaFigures, Party, TransportFailure};
-use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Step};
+use crate::scenario::plan::{Account, Actor, ActorState, Outcome, Plan, Step};
 use crate::sip::endpoint::Endpoint;
 use crate::sip::flow::{Flow, LinkId};
 use crate::sip::keep_alive::KeepAlives;
@@ -116,7 +116,7 @@ pub(super) struct Leg {
     pub(super) armed: Option<Instant>,
     /// When a second clock of the phase strikes: giving up a ringing call.
     pub(super) cancel_at: Option<Instant>,
-    pub(super) account: Option<usize>,
+    pub(super) account: Option<u32>,
     /// Which of the target's local addresses it goes out from, counted round.
     pub(super) source: u32,
     pub(super) flow: Option<Flow>,
@@ -144,7 +144,8 @@ pub(super) struct Leg {
     pub(super) offer_was_theirs: bool,
     pub(super) ping: Option<Handle>,
     pub(super) port: Option<PortId>,
-    pub(super) local_rtp: Option<SocketAddr>,
+    /// Where it is; boxed, as a load without media has many legs that have none.
+    pub(super) local_rtp: Option<Box<SocketAddr>>,
     /// What we want to flow, and how many descriptions said so.
     pub(super) direction: sdp::Direction,
     /// Video, where there ever was a line of it.
@@ -187,6 +188,8 @@ pub(super) struct Leg {
 pub(super) struct Tools<'a> {
     pub(super) now: Instant,
     pub(super) config: &'a Config,
+    /// The plan of the attempt.
+    pub(super) plan: &'a Plan,
     /// When what the leg is told happened: the arrival of the message, not the turn that treats it.
     pub(super) at: Instant,
     /// How a transport failed last.
@@ -232,7 +235,7 @@ pub(super) struct Tools<'a> {
 impl Tools<'_> {
     /// Whose the leg is.
     pub(super) fn whose(&self) -> Whose<'_> {
-        Whose { config: self.config, n: self.n, actor: self.me.actor.into(), account: self.account }
+        Whose { config: self.config, plan: self.plan, n: self.n, actor: self.me.actor.into(), account: self.account }
     }
 
     /// User part of our Contact, or its whole value where the registrar gave us a GRUU.
@@ -251,6 +254,11 @@ impl Tools<'_> {
 }
 
 impl Leg {
+    /// Index of its account in the pool of its actor.
+    pub(super) fn account(&self) -> Option<usize> {
+        self.account.map(|index| index as usize)
+    }
+
     /// Where this step wants to go on from: runs steps until one has to wait.
     pub(super) fn advance(&mut self, tools: &mut Tools<'_>) {
         let mut flowing = Flowing::Next;

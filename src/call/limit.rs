@@ -208,10 +208,10 @@ impl Callers {
         }
         let at = &self.places[place as usize];
         let leg = &at.legs[0];
-        let whose = self.whose(number, at.first, leg);
+        let whose = self.whose_at(LegRef { place, generation: at.generation, actor: at.first }, leg);
         let attempt = Attempt {
             place,
-            account: leg.account,
+            account: leg.account(),
             user: whose.account.map(|account| account.user.clone()),
             call_id: whose.call_id(),
             state: State::Asked,
@@ -225,7 +225,7 @@ impl Callers {
     /// The attempt answers challenges wrongly.
     fn spoil_password(&mut self, place: u32) {
         let leg = &mut self.places[place as usize].legs[0];
-        let known = self.pools[0].zip(leg.account).and_then(|(pool, account)| self.accounts[pool].login(account));
+        let known = self.pools[0].zip(leg.account()).and_then(|(pool, account)| self.accounts[pool].login(account));
         leg.login = known.map(|login| {
             Arc::new(Login { user: login.user.clone(), password: Secret::new(WRONG_PASSWORD.to_owned()) })
         });

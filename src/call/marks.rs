@@ -8,7 +8,7 @@ use smol_str::SmolStr;
 
 use super::callers::Config;
 use crate::record::{Direction, Identity, Role};
-use crate::scenario::plan::{Account, Actor, Step};
+use crate::scenario::plan::{Account, Actor, Plan, Step};
 use crate::sip::flow::Transport;
 
 /// What tells one leg from another.
@@ -23,7 +23,7 @@ pub(super) struct Marks {
     /// User that was called.
     pub(super) to: Option<SmolStr>,
     /// The step that dialled last.
-    pub(super) dial: Option<usize>,
+    pub(super) dial: Option<u32>,
     /// Call-IDs on the wire.
     pub(super) sip_call_ids: SmallVec<[Box<str>; 1]>,
     /// The other leg of the same call.
@@ -34,6 +34,8 @@ pub(super) struct Marks {
 #[derive(Clone, Copy)]
 pub(super) struct Whose<'a> {
     pub(super) config: &'a Config,
+    /// The plan of its attempt.
+    pub(super) plan: &'a Plan,
     /// Index of the attempt, from 1.
     pub(super) n: u64,
     /// Index of the actor.
@@ -44,10 +46,9 @@ pub(super) struct Whose<'a> {
 impl Whose<'_> {
     /// `call_id` of the leg's record.
     pub(super) fn call_id(&self) -> String {
-        let Self { config, n, actor, .. } = *self;
-        let plan = &config.plan;
+        let Self { config, plan, n, actor, .. } = *self;
         if plan.cast(n).len() > 1 || plan.control().contains(&actor) || plan.kinds.is_some() {
-            format!("{}-{n:06}-{}", config.run_id, config.plan.actors[actor].name)
+            format!("{}-{n:06}-{}", config.run_id, plan.actors[actor].name)
         } else {
             format!("{}-{n:06}", config.run_id)
         }
@@ -55,12 +56,12 @@ impl Whose<'_> {
 
     /// Who the leg with these marks is.
     pub(super) fn identity(&self, marks: Marks) -> Identity {
-        let Self { config, account, .. } = *self;
-        let actor = &config.plan.actors[self.actor];
+        let Self { config, plan, account, .. } = *self;
+        let actor = &plan.actors[self.actor];
         let (role, direction) = role_of(actor);
         let mut identity = Identity {
             call_id: self.call_id(),
-            scenario: config.plan.scenario.clone(),
+            scenario: plan.scenario.clone(),
             target: actor.target.name.clone(),
             site: config.site.clone(),
             probe: config.probe.clone(),
@@ -80,7 +81,7 @@ impl Whose<'_> {
             paired_with: marks.paired_with.map(String::from),
             ..Identity::default()
         };
-        if let Some(Step::Dial(step)) = marks.dial.and_then(|step| actor.steps.get(step)) {
+        if let Some(Step::Dial(step)) = marks.dial.and_then(|step| actor.steps.get(step as usize)) {
             let trunk = step.trunk.as_ref().and_then(|label| actor.target.trunks.get(label));
             identity.hotline = step.number.hotline.then(|| step.number.name.clone()).flatten();
             identity.trunk = step.trunk.clone();

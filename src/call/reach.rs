@@ -70,7 +70,7 @@ impl Leg {
         let Some(server) = tools.hops.server(way.server()) else { return Reach::Nowhere };
         (self.marks.transport, self.marks.next_hop) = (Some(hop.transport), Some(hop.address));
         self.facts.hops_tried = Some(way.count());
-        let holder = Holder { pool: tools.pool, account: self.account.unwrap_or(0), tab: tools.tab };
+        let holder = Holder { pool: tools.pool, account: self.account.unwrap_or(0) as usize, tab: tools.tab };
         let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, holder, self.source);
         match tools.links.access(purpose, hop.address) {
             Access::Open(flow) => return Reach::Open(flow),

@@ -79,7 +79,7 @@ impl Leg {
             kept.unserved = None;
             return tools.endpoint.give_up(tools.now, entry, code, cause);
         };
-        let holder = Holder { pool: tools.pool, account: self.account.unwrap_or(0), tab: tools.tab };
+        let holder = Holder { pool: tools.pool, account: self.account.unwrap_or(0) as usize, tab: tools.tab };
         let purpose = Purpose::new(hop, (kept.way.server(), server), &tools.actor.target, holder, self.source);
         match tools.links.access(purpose, hop.address) {
             Access::Open(flow) => {

@@ -85,7 +85,7 @@ impl Callers {
         let plan = Arc::clone(&self.config.plan);
         let (actor, pool) = (&plan.actors[0], self.pools[0]?);
         let (called, caller) = (self.leg_of(of)?, self.leg_of(by)?);
-        let account = |leg: Option<&super::leg::Leg>| leg.and_then(|leg| leg.account);
+        let account = |leg: Option<&super::leg::Leg>| leg.and_then(super::leg::Leg::account);
         let (called, caller) =
             (account(self.leg(called))?, account(self.leg(caller).filter(|leg| leg.registration.is_some()))?);
         let (called, login) = (self.accounts[pool].get(called), self.accounts[pool].login(caller));

@@ -98,6 +98,7 @@ enum Order {
     Server(Box<Dialer>),
     Join(MemberId, Box<(Config, endpoint::Config, Vec<u16>)>),
     Start { member: MemberId, intended: Instant, account: Option<usize>, anchor: Anchor },
+    Revise(MemberId, Arc<Plan>),
     Leave(MemberId),
     Places(u16, Vec<Hop>),
     Unanswered(u16),
@@ -208,6 +209,13 @@ impl GroupWorker {
         self.order(Order::Start { member, intended, account, anchor });
     }
 
+    /// Another plan of a member from now on, whose agents are registered as those of the plan before
+    /// ([`Plan::registers_as`]): their registrations stay, and attempts that are under way end as they began.
+    pub fn revise(&self, member: MemberId, plan: Arc<Plan>) {
+        prepare_audio(&plan);
+        self.order(Order::Revise(member, plan));
+    }
+
     /// A member starts nothing more; what is under way ends by itself.
     pub fn leave(&self, member: MemberId) {
         self.order(Order::Leave(member));
@@ -295,6 +303,10 @@ fn work(
                 }
                 Order::Start { member, intended, account, anchor } => {
                     reactor.station.command(now, member, (intended, account), anchor);
+                }
+                Order::Revise(id, plan) => {
+                    masks.borrow_mut().insert(id, plan.mask_numbers);
+                    reactor.station.revise(id, plan);
                 }
                 Order::Leave(id) => reactor.station.leave(now, id),
                 Order::Places(server, hops) => reactor.station.handle_places(server, &hops),

@@ -55,10 +55,27 @@ impl Timer {
     }
 }
 
-/// Sleeps until the next whole millisecond after `origin`, at most one, and returns that moment.
-pub fn sleep_to_tick(origin: Instant, now: Instant) -> Instant {
-    let into = (now - origin).subsec_nanos() % 1_000_000;
-    let left = Duration::from_nanos(u64::from(1_000_000 - into));
+/// Sleeps until the next whole `tick` after `origin`, at most one, and returns that moment. `tick` divides a second.
+pub fn sleep_to_tick(origin: Instant, now: Instant, tick: Duration) -> Instant {
+    let left = left_of_tick(now - origin, tick);
     std::thread::sleep(left);
     now + left
+}
+
+/// From the middle of a tick to its end; a whole one from where two meet.
+fn left_of_tick(since: Duration, tick: Duration) -> Duration {
+    let tick = tick.subsec_nanos();
+    Duration::from_nanos(u64::from(tick - since.subsec_nanos() % tick))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_left_to_its_end_and_never_for_no_time() {
+        let left = |nanos, tick| left_of_tick(Duration::from_nanos(nanos), Duration::from_millis(tick)).as_nanos();
+        assert_eq!([left(0, 1), left(1, 1), left(999_999, 1), left(1_000_000, 1)], [1_000_000, 999_999, 1, 1_000_000]);
+        assert_eq!([left(1_500_000, 2), left(3_000_000_000, 2)], [500_000, 2_000_000]);
+    }
 }

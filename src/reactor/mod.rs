@@ -1,7 +1,7 @@
 //! One worker's turn: take what is ready, let the station act, do what it wants done.
 //!
-//! *Quiet*: woken per packet. *Busy* (many packets or streams): sleep to the next 1 ms tick, then take what is ready,
-//! so that the cost of waking is shared. A plain thread; nothing here blocks but the wait itself.
+//! *Quiet*: woken per packet. *Busy* (many packets or streams): sleep to the next tick of 1 ms, or of 2 ms where no media
+//! runs, then take what is ready, so that the cost of waking is shared. A plain thread; nothing here blocks but the wait itself.
 
 mod accepted;
 mod act;
@@ -268,8 +268,8 @@ impl<S: Station> Reactor<S> {
         let mut patience = Some(Duration::ZERO);
         if !self.left.is_empty() {
             self.due = Some(before);
-        } else if self.pace.is_busy(self.sockets.streams()) {
-            self.due = Some(sleep_to_tick(self.origin, before));
+        } else if let Some(tick) = self.pace.tick(self.sockets.streams()) {
+            self.due = Some(sleep_to_tick(self.origin, before, tick));
         } else {
             self.timer.arm(self.idle_until, before)?;
             // What became due during the last turn is no fault of the wait.

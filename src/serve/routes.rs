@@ -9,7 +9,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Path, Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{Next, from_fn_with_state, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -27,6 +27,8 @@ const PLAIN: &str = "text/plain; charset=utf-8";
 const WRONG_TOKEN_WAITS: Duration = Duration::from_secs(1);
 /// Most bytes of the form.
 const FORM: usize = 4096;
+/// Most checks that a reader unfolds.
+const UNFOLDED: usize = 100;
 /// Most bytes of a file of evidence that is shown.
 const EVIDENCE: u64 = 8 << 20;
 
@@ -127,13 +129,16 @@ async fn metrics(State(board): State<Board>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, METRICS)], text)
 }
 
-async fn shown(State(board): State<Board>) -> impl IntoResponse {
+async fn shown(State(board): State<Board>, uri: Uri) -> impl IntoResponse {
+    let query = form_urlencoded::parse(uri.query().unwrap_or("").as_bytes());
+    let unfolded: Vec<String> =
+        query.filter(|(name, _)| name == "unfold").map(|(_, check)| check.into_owned()).take(UNFOLDED).collect();
     let published = board.published();
-    let silent = board.silent_for();
-    let text = if silent <= ALIVE_WITHIN {
-        published.page.get_or_init(|| page::render(&published.view, None)).clone()
+    let silent = Some(board.silent_for()).filter(|silent| *silent > ALIVE_WITHIN);
+    let text = if silent.is_none() && unfolded.is_empty() {
+        published.page.get_or_init(|| page::render(&published.view, None, &[])).clone()
     } else {
-        page::render(&published.view, Some(silent))
+        page::render(&published.view, silent, &unfolded)
     };
     ([(header::CONTENT_TYPE, HTML)], text)
 }

@@ -269,10 +269,30 @@ fn the_page_says_it_in_words_and_lets_nothing_of_others_through() {
 
 #[test]
 fn a_page_without_a_line_and_a_watch_that_stands_still_are_said_plainly() {
-    let empty = page::render(&View::default(), None);
+    let empty = page::render(&View::default(), None, &[]);
     assert!(empty.contains("<h1>There is no line.</h1>") && empty.contains("There is no line.</p>"), "{empty}");
-    let old = page::render(&view(), Some(Duration::from_secs(75)));
+    let old = page::render(&view(), Some(Duration::from_secs(75)), &[]);
     assert!(old.contains("The watch stands still, for 1 min: all of this is old."), "{old}");
+}
+
+#[test]
+fn lines_of_a_check_with_many_come_when_it_is_unfolded() {
+    let line = |check: &str, n: usize| Line { name: format!("{check}/{n}"), check: check.into(), ..Line::default() };
+    let lines = (0..1000).map(|n| line("all agents", n)).chain((0..3).map(|n| line("desk", n))).collect();
+    let many = View { lines, ..View::default() };
+    let folded = page::render(&many, None, &[]);
+    let rows = |page: &str| page.matches("<th scope=\"row\">").count();
+    assert_eq!(rows(&folded), 3, "{folded}");
+    assert!(folded.len() < 20_000, "{} bytes", folded.len());
+    let link = "<a href=\"&#x2f;?unfold=all+agents#check-all agents\">Show all 1\u{202f}000 lines</a>";
+    assert!(folded.contains(link), "{folded}");
+    let unfolded = page::render(&many, None, &["all agents".to_owned()]);
+    assert_eq!(rows(&unfolded), 1003);
+    assert!(!unfolded.contains("Show all"), "nothing is left to unfold");
+    // What is asked for as an address.
+    let folder = folder();
+    let server = serve(None, folder.path());
+    assert!(get(&server, "/?unfold=agents&unfold=desk").0.starts_with("HTTP/1.1 200 OK"));
 }
 
 #[test]

@@ -40,6 +40,22 @@ pub(super) struct Memory {
     at: Timestamp,
 }
 
+/// A result that a memory does not have yet.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Noted {
+    at: Timestamp,
+    control: bool,
+    record: CallRecord,
+}
+
+impl Noted {
+    /// A result that came at this time; `None` for one that is not judged by itself.
+    pub(super) fn new(at: Timestamp, record: &CallRecord, purpose: Purpose) -> Option<Self> {
+        let control = purpose == Purpose::Control;
+        (purpose != Purpose::Reproduction).then(|| Self { at, control, record: record.clone() })
+    }
+}
+
 /// An incident has changed.
 #[derive(Debug)]
 pub(super) struct News {
@@ -63,15 +79,25 @@ impl Incidents {
         }
     }
 
-    /// One that goes on from where another stopped.
-    pub(super) fn restored(watch: &Watch, memory: Memory, now: Instant, wall: Timestamp) -> Self {
+    /// One that goes on from where another stopped: results that came after its memory was written are judged first, each
+    /// at the time at which it came.
+    pub(super) fn restored(watch: &Watch, memory: Memory, results: &[Noted], now: Instant, wall: Timestamp) -> Self {
         let Memory { judge, throttle, held, at } = memory;
-        // A calendar that was set back does not say how long nobody judged.
-        let away = Duration::try_from(wall.duration_since(at)).unwrap_or(Duration::ZERO);
         let mut throttle = throttle.restored(watch.alerts.throttle);
         throttle.resume(now, wall);
-        let judge = Judge::restore(config(watch), judge, away, now);
-        Self { judge, throttle, held, due: now, look_at: now, prefixes: prefixes(watch) }
+        // A calendar that was set back does not say how long ago something was.
+        let since = |at: Timestamp| Duration::try_from(wall.duration_since(at)).unwrap_or(Duration::ZERO);
+        // There may be no such instant where the machine itself was started later.
+        let (then, away) = now.checked_sub(since(at)).map_or_else(|| (now, since(at)), |then| (then, Duration::ZERO));
+        let judge = Judge::restore(config(watch), judge, away, then);
+        let mut own = Self { judge, throttle, held, due: now, look_at: now, prefixes: prefixes(watch) };
+        for Noted { at, control, record } in results {
+            let then = now.checked_sub(since(*at)).unwrap_or(now);
+            own.judge.handle_timeout(then);
+            own.handle_result(then, record, if *control { Purpose::Control } else { Purpose::Scheduled });
+        }
+        own.due = now;
+        own
     }
 
     /// All that is known, to be stored.
@@ -83,7 +109,7 @@ impl Incidents {
     /// Another file holds: what it says of windows, periods and trunks does, from now on.
     pub(super) fn replace(&mut self, watch: &Watch, now: Instant, wall: Timestamp) {
         let suppressed = self.throttle.suppressed;
-        *self = Self::restored(watch, self.memory(wall), now, wall);
+        *self = Self::restored(watch, self.memory(wall), &[], now, wall);
         self.throttle.suppressed = suppressed;
     }
 
@@ -325,7 +351,7 @@ pub(super) mod tests {
         let memory: Memory = serde_json::from_str(&text).expect("reads back");
         // Two minutes nobody was there.
         let now = begin + Duration::from_secs(17 * 60);
-        let mut incidents = Incidents::restored(&watch(), memory, now, wall(17 * 60));
+        let mut incidents = Incidents::restored(&watch(), memory, &[], now, wall(17 * 60));
         assert_eq!(incidents.open().count(), 1);
         assert_eq!(told(&mut incidents, begin, 17..25, true), [""; 0]);
         let news: Vec<News> = (25..45).flat_map(|it| minute(&mut incidents, begin, it, false)).collect();

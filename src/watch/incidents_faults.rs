@@ -20,6 +20,8 @@ struct Desk {
     base: CallRecord,
     /// What was told: title and dedup key.
     told: Vec<(String, String)>,
+    /// What a watch would have on disk.
+    noted: Vec<Noted>,
 }
 
 impl Desk {
@@ -32,7 +34,7 @@ impl Desk {
         let text = include_str!("../../tests/data/influx/record.json");
         let base: CallRecord = serde_json::from_str(text).expect("valid");
         let incidents = Incidents::new(&watch(), begin);
-        Self { begin, second: 0, set_by: 0, incidents, base, told: Vec::new() }
+        Self { begin, second: 0, set_by: 0, incidents, base, told: Vec::new(), noted: Vec::new() }
     }
 
     fn now(&self) -> Instant {
@@ -61,6 +63,7 @@ impl Desk {
             ended_at: self.wall(),
             ..self.base.clone()
         };
+        self.noted.extend(Noted::new(self.wall(), &record, Purpose::Scheduled));
         self.incidents.handle_result(self.now(), &record, Purpose::Scheduled);
     }
 
@@ -142,6 +145,36 @@ fn ten_thousand_calls_that_hold_at_once_tell_nobody_anything() {
     }
     desk.minutes(10, false);
     assert_eq!(desk.titles(), [""; 0]);
+}
+
+#[test]
+fn what_came_after_the_memory_was_written_is_judged_again_after_a_kill() {
+    let mut desk = Desk::new();
+    desk.minutes(10, false);
+    let text = serde_json::to_string(&desk.incidents.memory(desk.wall())).expect("serialises");
+    desk.noted.clear();
+    // A minute of it, of which a trunk refuses half: too little to tell anybody.
+    desk.minutes_of(1, |agent| if agent < 4 && agent.is_multiple_of(2) { Class::CallNetworkFailed } else { Class::Ok });
+    assert_eq!(desk.titles(), [""; 0]);
+    // Killed here; back after 20 s.
+    let noted = serde_json::to_string(&desk.noted).expect("serialises");
+    let before = desk.incidents.memory(desk.wall());
+    let memory: Memory = serde_json::from_str(&text).expect("reads back");
+    let noted: Vec<Noted> = serde_json::from_str(&noted).expect("reads back");
+    assert_eq!(noted.len(), 20);
+    desk.second += 20;
+    let (now, wall) = (desk.now(), desk.wall());
+    desk.incidents = Incidents::restored(&watch(), memory, &noted, now, wall);
+    let learnt = |memory: &Memory| {
+        let judge = serde_json::to_value(&memory.judge).expect("serialises");
+        let failures = judge["log"]["failures"].as_array().expect("a list").clone();
+        (judge["values"].clone(), failures)
+    };
+    let after = desk.incidents.memory(wall);
+    assert_eq!(learnt(&before), learnt(&after), "baselines, counts and suspicions are those of before the kill");
+    assert_eq!(learnt(&after).1.len(), 4, "two that failed, and the repetition of each");
+    desk.minutes(5, true);
+    assert_eq!(desk.titles(), ["[critical] widespread: trunk cht line.down opened"]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::RecvTimeoutError;
 use rustc_hash::FxHashMap;
 
-use super::incidents::{Incidents, Memory};
+use super::incidents::{Incidents, Memory, Noted};
 use super::job::Job;
 use super::notify::{Notifier, Senders};
 use super::once::Verdicts;
@@ -42,8 +42,11 @@ const TICK: Duration = Duration::from_millis(200);
 const SHOW: Duration = Duration::from_secs(1);
 /// Between two times that the calendar's position is written, and that the database is told how we are.
 const NOTE_POSITION: Duration = Duration::from_secs(10);
-/// What the judge knows is written with each change of an incident, and so often: soon where something failed.
-const NOTE_MEMORY: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(60));
+/// What the judge knows is written with each change of an incident, and so often, or after so many results.
+const NOTE_MEMORY: (Duration, usize) = (Duration::from_secs(60), 5_000);
+/// The results that came since are written so long after the first of them, and sooner where something failed: that much of
+/// them a kill forgets.
+const NOTE_RESULTS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(1));
 /// How long messages may be delivered after the end; those that are left are delivered by the next watch.
 const LAST_MESSAGES: Duration = Duration::from_secs(5);
 /// What places calls is heard of ten times a second. After so long without a word it hangs: nothing is called any more.
@@ -141,6 +144,10 @@ struct Running<'a> {
     sheets: Sheets,
     /// When what is known is written next, without a change.
     memory_due: Instant,
+    /// Results since it was written that are to be written themselves, how many there were, and when that is due.
+    noted: Vec<Noted>,
+    noted_count: usize,
+    noted_due: Option<Instant>,
     board: Board,
     /// What there is to be seen.
     shown: Option<Shown>,
@@ -172,12 +179,12 @@ pub enum WatchError {
 /// [`WatchError`]: nothing was dialled.
 pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMut(Said)) -> Result<Ended, WatchError> {
     let senders = Senders::new(&watch.alerts)?;
-    let stage = Stage::new(options.nameserver, options.run_id, watch.site.clone(), options.watched_legs)?;
+    let stage = Stage::new(options.nameserver, options.run_id, options.watched_legs)?;
     let now = clock::now();
     let position: Position = options.store.as_ref().and_then(|store| store.get("position")).unwrap_or_default();
-    let memory: Option<Memory> = options.store.as_ref().and_then(|store| store.get("memory"));
+    let memory: Option<(Memory, Vec<Noted>)> = options.store.as_ref().and_then(Store::memory);
     let incidents = match memory {
-        Some(memory) => Incidents::restored(&watch, memory, now, clock::timestamp()),
+        Some((memory, results)) => Incidents::restored(&watch, memory, &results, now, clock::timestamp()),
         None => Incidents::new(&watch, now),
     };
     let open: Vec<Incident> = incidents.open().cloned().collect();
@@ -202,7 +209,10 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         verdicts: Verdicts::default(),
         stopping: false,
         notifier: options.store.map(start).transpose()?,
-        memory_due: now + NOTE_MEMORY.1,
+        memory_due: now + NOTE_MEMORY.0,
+        noted: Vec::new(),
+        noted_count: 0,
+        noted_due: None,
         board: options.board,
         // Once, nobody looks.
         shown: (!options.once).then(|| Shown::new(watch.zone.clone(), clock::timestamp())),
@@ -215,6 +225,8 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         running.note(format!("{} is still open: {} since {}", incident.id, incident.place(), incident.since));
     }
     running.set_out(&[])?;
+    // What is noted from now on is added to this.
+    running.keep_memory();
     let checks = running.recurring();
     let zone = running.watch.zone.clone();
     running.calendar = Calendar::new(zone, checks, position, moment());
@@ -294,6 +306,8 @@ impl Running<'_> {
             }
             if now >= self.memory_due {
                 self.keep_memory();
+            } else if self.noted_due.is_some_and(|due| now >= due) {
+                self.keep_results();
             }
         }
         self.keep_position();
@@ -305,17 +319,22 @@ impl Running<'_> {
         ended
     }
 
-    /// Lets every check join, with its lines; one of `standing` that calls as before stays the member that it is, with its
-    /// registrations and the calls that it has under way.
+    /// Lets every check join, with its lines; one of `standing` that calls as before, or whose agents are registered as
+    /// before, stays the member that it is, with its registrations and the calls that it has under way.
     fn set_out(&mut self, standing: &[(Arc<Check>, MemberId)]) -> Result<(), StageError> {
         self.lines.clear();
         self.of_check.clear();
         let checks: Vec<Arc<Check>> = self.watch.checks.iter().cloned().map(Arc::new).collect();
         for check in checks {
             let say = &mut *self.say;
-            let member = match standing.iter().find(|(before, _)| before.calls_as(&check)) {
-                Some((_, member)) => *member,
-                None => self.stage.join(&check, &mut |text| say(Said::Note(text)))?,
+            let like = |same: fn(&Check, &Check) -> bool| standing.iter().find(|(before, _)| same(before, &check));
+            let member = if let Some((_, member)) = like(Check::calls_as) {
+                *member
+            } else if let Some((_, member)) = like(Check::registers_as) {
+                self.stage.revise(*member, &check)?;
+                *member
+            } else {
+                self.stage.join(&check, &mut |text| say(Said::Note(text)))?
             };
             self.members.entry(member).or_insert_with(|| (Arc::clone(&check), 0)).0 = Arc::clone(&check);
             let mut names = VecDeque::new();

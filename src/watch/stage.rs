@@ -11,7 +11,7 @@ use crate::net::clock;
 use crate::net::dialer::Dialer;
 use crate::net::resolve::{Located, locate};
 use crate::net::tls::TlsError;
-use crate::scenario::plan::Server;
+use crate::scenario::plan::{Plan, Server};
 use crate::scenario::watch::Check;
 use crate::sip::flow::Hop;
 use crate::sip::locate::LocateError;
@@ -46,7 +46,6 @@ pub(super) struct Stage {
     renewal: Option<Renewal>,
     nameserver: Option<SocketAddr>,
     run_id: String,
-    site: Option<String>,
     watched_legs: u32,
     reproductions: u64,
     looked_up: Arc<Mutex<Renewed>>,
@@ -84,12 +83,7 @@ struct Known {
 }
 
 impl Stage {
-    pub(super) fn new(
-        nameserver: Option<SocketAddr>,
-        run_id: String,
-        site: Option<String>,
-        watched_legs: u32,
-    ) -> Result<Self, StageError> {
+    pub(super) fn new(nameserver: Option<SocketAddr>, run_id: String, watched_legs: u32) -> Result<Self, StageError> {
         Ok(Self {
             worker: GroupWorker::start()?,
             labs: Vec::new(),
@@ -97,7 +91,6 @@ impl Stage {
             renewal: None,
             nameserver,
             run_id,
-            site,
             watched_legs,
             reproductions: 0,
             looked_up: Arc::default(),
@@ -119,6 +112,13 @@ impl Stage {
         self.worker.begin(member, clock::now(), account);
         self.worker.leave(member);
         Ok(member)
+    }
+
+    /// A member calls as another check says from now on; its agents stay registered.
+    pub(super) fn revise(&mut self, member: MemberId, check: &Check) -> Result<(), StageError> {
+        let lab = self.lab_of(check)?;
+        self.worker.revise(member, self.plan_of(check, lab));
+        Ok(())
     }
 
     fn let_join(&mut self, joining: Joining) -> MemberId {
@@ -177,12 +177,18 @@ impl Stage {
                 servers.push((server.clone(), known.number, known.hops.clone()));
             }
         }
+        let plan = self.plan_of(check, lab);
+        Ok(Joining { plan, servers, run_id, site: check.site.clone(), watched_legs: self.watched_legs })
+    }
+
+    /// The plan of a check, with the application that its lab serves.
+    fn plan_of(&self, check: &Check, lab: Option<usize>) -> Arc<Plan> {
         let mut plan = Arc::clone(&check.plan);
         let application = lab.and_then(|index| self.labs.get(index)).and_then(|(_, lab)| lab.application);
         if let Some(application) = application {
             Arc::make_mut(&mut plan).serve_application(&format!("http://{application}"));
         }
-        Ok(Joining { plan, servers, run_id, site: self.site.clone(), watched_legs: self.watched_legs })
+        plan
     }
 
     /// The lab of a check: equal ones are one.

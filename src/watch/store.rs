@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `state` | by name: the judge with its incidents and baselines, the throttle, the calendar's position, what Alertmanager is to know |
 //! | `outbox` | by number: messages on their way |
+//! | `results` | by number: results since what the judge knows was written |
 //!
 //! What cannot be written is kept in memory and written with what comes next.
 
@@ -21,6 +22,9 @@ use serde::de::DeserializeOwned;
 
 const STATE: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("state");
 const OUTBOX: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("outbox");
+const RESULTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("results");
+/// Under this name in `state`.
+const MEMORY: &str = "memory";
 /// Memory for pages of the file, bytes.
 const CACHE: usize = 4 << 20;
 
@@ -54,9 +58,25 @@ pub struct Store {
 pub(super) struct Batch {
     state: BTreeMap<String, Vec<u8>>,
     outbox: BTreeMap<u64, Option<Vec<u8>>>,
+    /// Those of before are in what is known now.
+    known: bool,
+    /// And those that came since.
+    results: Vec<Vec<u8>>,
 }
 
 impl Batch {
+    /// All that is known, with every result so far.
+    pub(super) fn memory(&mut self, memory: &impl Serialize) {
+        self.put(MEMORY, memory);
+        self.known = true;
+        self.results.clear();
+    }
+
+    /// A result that what is known does not have yet.
+    pub(super) fn result(&mut self, result: &impl Serialize) {
+        self.results.push(packed(result));
+    }
+
     /// A value under a name.
     pub(super) fn put(&mut self, name: &str, value: &impl Serialize) {
         self.state.insert(name.to_owned(), packed(value));
@@ -68,7 +88,7 @@ impl Batch {
     }
 
     fn is_empty(&self) -> bool {
-        self.state.is_empty() && self.outbox.is_empty()
+        self.state.is_empty() && self.outbox.is_empty() && self.results.is_empty()
     }
 }
 
@@ -107,11 +127,21 @@ impl Store {
         unpacked(value.value())
     }
 
+    /// What was known, and the results that came after it was written.
+    pub(super) fn memory<M: DeserializeOwned, R: DeserializeOwned>(&self) -> Option<(M, Vec<R>)> {
+        let results = self.numbered(RESULTS).into_iter().map(|(_, result)| result);
+        Some((self.get(MEMORY)?, results.collect()))
+    }
+
     /// Messages on their way, in the order in which they came.
     pub(super) fn messages<T: DeserializeOwned>(&self) -> Vec<(u64, T)> {
+        self.numbered(OUTBOX)
+    }
+
+    fn numbered<T: DeserializeOwned>(&self, table: TableDefinition<'_, u64, &'static [u8]>) -> Vec<(u64, T)> {
         let read = || -> Option<Vec<(u64, T)>> {
             let read = self.database.as_ref()?.begin_read().ok()?;
-            let table = read.open_table(OUTBOX).ok()?;
+            let table = read.open_table(table).ok()?;
             let entries = table.iter().ok()?.filter_map(Result::ok);
             Some(entries.filter_map(|(number, value)| Some((number.value(), unpacked(value.value())?))).collect())
         };
@@ -123,9 +153,14 @@ impl Store {
     /// # Errors
     /// [`StoreError`]: it is written with what comes next.
     pub(super) fn write(&mut self, batch: Batch) -> Result<(), StoreError> {
-        let Batch { state, outbox } = batch;
+        let Batch { state, outbox, known, results } = batch;
         self.waiting.state.extend(state);
         self.waiting.outbox.extend(outbox);
+        if known {
+            self.waiting.known = true;
+            self.waiting.results.clear();
+        }
+        self.waiting.results.extend(results);
         if self.waiting.is_empty() {
             return Ok(());
         }
@@ -178,6 +213,14 @@ fn write(database: &Database, batch: &Batch) -> Result<(), redb::Error> {
                 None => drop(outbox.remove(number)?),
             }
         }
+        let mut results = transaction.open_table(RESULTS)?;
+        if batch.known {
+            results.retain(|_, _| false)?;
+        }
+        let next = results.last()?.map_or(0, |(number, _)| number.value() + 1);
+        for (number, result) in (next..).zip(&batch.results) {
+            results.insert(number, result.as_slice())?;
+        }
     }
     transaction.commit()?;
     Ok(())
@@ -225,6 +268,38 @@ mod tests {
             let left = open(&copy);
             assert_eq!((left.get("count"), left.messages::<String>().len()), (Some(n), n as usize));
         }
+    }
+
+    #[test]
+    fn results_are_there_after_a_kill_until_what_is_known_has_them() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let (path, copy) = (dir.path().join("w.redb"), dir.path().join("copy.redb"));
+        let mut store = open(&path);
+        let mut after_a_kill = |batch: Batch| {
+            store.write(batch).expect("written");
+            std::fs::copy(&path, &copy).expect("copied");
+            open(&copy).memory::<u64, u64>()
+        };
+        let noted = |memory: Option<u64>, results: &[u64]| {
+            let mut batch = Batch::default();
+            memory.iter().for_each(|memory| batch.memory(memory));
+            results.iter().for_each(|result| batch.result(result));
+            batch
+        };
+        assert_eq!(after_a_kill(noted(None, &[1, 2])), None, "nothing is known that they would be added to");
+        assert_eq!(after_a_kill(noted(Some(2), &[])), Some((2, vec![])));
+        assert_eq!(after_a_kill(noted(None, &[3, 4])), Some((2, vec![3, 4])));
+        assert_eq!(after_a_kill(noted(None, &[5])), Some((2, vec![3, 4, 5])));
+        assert_eq!(after_a_kill(noted(Some(5), &[6])), Some((5, vec![6])));
+        // What waits for a disk is put together in the same way.
+        store.waiting = noted(None, &[7]);
+        assert_eq!(
+            {
+                store.write(noted(Some(7), &[8])).expect("written");
+                store.memory::<u64, u64>()
+            },
+            Some((7, vec![8]))
+        );
     }
 
     #[test]

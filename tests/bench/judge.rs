@@ -36,7 +36,8 @@ fn main() -> ExitCode {
     for note in all.notes.iter().chain(&quiet.notes) {
         println!("{note}");
     }
-    let held = all.scope_accuracy() >= 0.98
+    let held = all.in_time() >= 0.99
+        && all.scope_accuracy() >= 0.98
         && all.told_once() >= 0.99
         && all.false_pages_of_ten_million() <= 1.0
         && pages <= 1.0

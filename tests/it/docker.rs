@@ -4,11 +4,15 @@ use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use nix::sys::signal::Signal;
 use ringfleet::scenario::compile::{self, Input};
 
 use crate::cli::{Desk, records};
 use crate::scenarios::root;
+use crate::watch::get;
+use crate::watching::Watching;
 
 fn text(path: &str) -> String {
     fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -239,4 +243,43 @@ fn the_command_lines_of_the_containers_run_as_they_stand() {
     let _ = watching.kill();
     let _ = watching.wait();
     assert!(!healthy(&port), "one that is gone is not");
+}
+
+/// The command line of the systemd unit, with the files of the ConfigMap in /etc/ringfleet: what the pod runs, too.
+#[test]
+fn the_command_lines_of_the_systemd_unit_and_of_the_pod_run_as_they_stand() {
+    let desk = Desk::new();
+    let (unit, kubernetes) = (text("docker/systemd/ringfleet-watch.service"), text("docker/kubernetes/ringfleet.yaml"));
+    let of_unit = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).expect("it is there");
+    let words: Vec<&str> = of_unit("ExecStart=").split(' ').collect();
+    assert_eq!(words[0], "/usr/local/bin/ringfleet");
+    assert!(kubernetes.contains(&format!("args: [{}]\n", words[1..].join(", "))), "the pod runs something else");
+    assert!(kubernetes.contains("mountPath: /etc/ringfleet,"));
+    let lab = desk.listen(&["lab", "--listen", "127.0.0.1:0"]);
+    for (name, text) in of_config_map(&kubernetes) {
+        let here = text.replace("192.0.2.10:5060", &lab.address.to_string()).replace("0.0.0.0:8410", "127.0.0.1:0");
+        let own = here.lines().filter(|line| !line.contains("influxdb") && *line != "sinks:");
+        let own: String = own.map(|line| line.replace("every: 60s", "every: 40s") + "\n").collect();
+        desk.write(&format!("etc/{name}"), &own);
+    }
+    let file = words[2].replace("/etc/ringfleet/", "etc/");
+    let mut command = desk.command(&[words[1], &file]);
+    command.env("PAGE_TOKEN", "a-token-of-many-letters");
+    let watching = Watching::of(command, Duration::from_secs(90));
+    let page = watching.wait_for("page at http://");
+    let page = page.split("http://").nth(1).and_then(|rest| rest.split('/').next()).expect("an address");
+    // The probes of the pod ask there.
+    assert!(kubernetes.contains("httpGet: { path: /healthz, port: page }"));
+    let (head, body) = get(page, "/healthz");
+    assert!(head.starts_with("HTTP/1.1 200") && body == "ok\n", "{head}{body}");
+    let call = watching.wait_for("-echo-000001");
+    assert!(
+        call.contains("  ok 200") || call.contains("  media."),
+        "how well it is heard is up to this machine: {call}"
+    );
+    assert!(of_unit("ExecReload=").starts_with("/bin/kill -HUP "));
+    watching.signal(Signal::SIGHUP);
+    watching.wait_for("the file is read again (checks: 1, lines: 4)");
+    // SIGTERM is how both end it.
+    assert_eq!(watching.end(), Some(0));
 }

@@ -270,6 +270,30 @@ fn a_call_that_is_over_is_kept_in_700_bytes_while_its_answer_may_come_again() {
 }
 
 #[test]
+fn a_call_that_is_held_keeps_its_ack_for_32_s_and_leaves_nothing_once_it_is_over() {
+    let mut pair = Pair::new(Network::default(), Transport::Udp);
+    let calls: Vec<Handle> = (0..100).map(|_| dial(&mut pair)).collect();
+    let answer = |pair: &mut Pair, end: usize, event: Event| {
+        if let Event::Invited { session } = event {
+            pair.ends[end].respond(pair.now, session, &OK);
+        }
+    };
+    pair.run(Duration::from_secs(30), answer);
+    let mut after = |seconds| {
+        pair.now += Duration::from_secs(seconds);
+        allocation_counter::measure(|| pair.ends[0].handle_timeout(pair.now)).bytes_current
+    };
+    assert_eq!(after(1), 0, "Timer M runs for 32 s");
+    let freed = -after(2);
+    assert!((30_000..60_000).contains(&freed), "an ACK and what it goes over are some 400 bytes: {freed}");
+    assert_eq!(pair.ends[0].poll_timeout(), None);
+    let now = pair.now;
+    calls.into_iter().for_each(|session| pair.ends[0].bye(now, session, None));
+    pair.run(Duration::from_secs(34), answer);
+    assert!(pair.ends[0].is_empty());
+}
+
+#[test]
 fn an_answer_to_what_is_acknowledged_already_is_not_sent() {
     let mut pair = Pair::new(Network::default(), Transport::Udp);
     dial(&mut pair);

@@ -91,17 +91,17 @@ fn answer(request: &str, seen: &Mutex<Seen>) -> Option<String> {
 }
 
 #[test]
-fn a_file_that_is_read_again_leaves_standing_registrations_of_unchanged_checks_as_they_are() {
+fn a_file_that_is_read_again_leaves_standing_registrations_as_they_are_unless_they_are_others_now() {
     let (desk, registrar) = (Desk::new(), Registrar::start());
-    desk.write(
-        "pbx.yaml",
-        &format!(
-            "target: pbx\nsip: {{ server: \"sip:{}\", domain: pbx.test }}\nnumbers: {{ busy: \"3486\" }}\n\
+    let pbx = |numbers: &str| {
+        format!(
+            "target: pbx\nsip: {{ server: \"sip:{}\", domain: pbx.test }}\nnumbers: {{ {numbers} }}\n\
              accounts: {{ agents: {{ users: \"1001..1003\", password: \"${{PROBE_PASSWORD}}\" }} }}\n\
              safety: {{ max_calls: 10000000 }}\n",
             registrar.address
-        ),
-    );
+        )
+    };
+    desk.write("pbx.yaml", &pbx("busy: \"3486\""));
     let standing = "scenario: standing\ntarget: pbx.yaml\ncaller: { account: agents, registered: standing, \
                     expires: 3600, steps: [{ dial: { number: busy, media: none } }] }\n";
     desk.write("standing.yaml", standing);
@@ -130,12 +130,23 @@ fn a_file_that_is_read_again_leaves_standing_registrations_of_unchanged_checks_a
     desk.write("watch.yaml", &watch("2s", ""));
     watching.signal(Signal::SIGHUP);
     watching.wait_for("the file is read again (checks: 1, lines: 3)");
-    // Another scenario is another check: its agents are registered anew, and those of before are not any more.
-    desk.write("standing.yaml", &standing.replace("media: none", "media: none, answer_within: 9s"));
+    // It dials another number, which the target has now, and expects something: its agents stay registered all the same.
+    desk.write("pbx.yaml", &pbx("busy: \"3486\", other: \"4486\""));
+    let other = standing.replace("number: busy", "number: other, answer_within: 9s")
+        + "expect: [each: { class: call.callee_busy }]\n";
+    desk.write("standing.yaml", &other);
     watching.signal(Signal::SIGHUP);
     watching.wait_for("the file is read again (checks: 1, lines: 3)");
     for _ in 0..4 {
-        watching.wait_for("call.callee_busy 486");
+        watching.wait_for("4486");
+    }
+    assert_eq!(registrar.counts(), (registered, registered - 3), "nobody is registered anew");
+    // Another registration is: those of before are given back.
+    desk.write("standing.yaml", &other.replace("expires: 3600", "expires: 1800"));
+    watching.signal(Signal::SIGHUP);
+    watching.wait_for("the file is read again (checks: 1, lines: 3)");
+    for _ in 0..4 {
+        watching.wait_for("4486");
     }
     assert_eq!(registrar.counts().0, registered + 3);
     assert_eq!(watching.end(), Some(0));
@@ -249,4 +260,41 @@ fn a_site_whose_dns_is_gone_says_so_of_itself_and_nothing_of_its_targets() {
         .map(|line| serde_json::from_str::<serde_json::Value>(line).expect("JSON")["scope"].to_string())
         .collect();
     assert_eq!(scopes, BTreeSet::from(["\"probe_site\"".to_owned()]));
+}
+
+#[test]
+fn a_kill_after_the_results_are_written_and_before_what_the_judge_knows_is_forgets_no_failure() {
+    let desk = Desk::new();
+    desk.write(
+        "lab.yaml",
+        "lab: lines\naccounts: { users: \"1001..1004\", password: secret }\nextensions:\n  \
+         fine: { number: 2000, does: { echo: { answer_after: 10ms } } }\n  gone: { number: 3404, does: { reject: { code: 503 } } }\n",
+    );
+    for name in ["fine", "gone"] {
+        let steps = format!("[{{ dial: {{ number: {name}, media: none }} }}, hangup]");
+        let text = format!("scenario: {name}\ntarget: lab.yaml\ncaller: {{ account: agents, steps: {steps} }}\n");
+        desk.write(&format!("{name}.yaml"), &text);
+    }
+    desk.write(
+        "watch.yaml",
+        "watch: w\nchecks:\n  - { scenario: fine.yaml, target: lab.yaml, every: 1s }\n  \
+         - { scenario: gone.yaml, target: lab.yaml, every: 5s, reproduce: 0 }\n",
+    );
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
+    let first = watching.wait_for("-gone-000001");
+    assert!(first.contains(" 503"), "{first}");
+    let first = first.split_whitespace().find(|word| word.ends_with("-gone-000001")).expect("its id").to_owned();
+    // The results are written a second after a failure, what the judge knows within a minute.
+    for _ in 0..3 {
+        watching.wait_for("  ok 200");
+    }
+    watching.kill();
+    let told = std::fs::read_to_string(desk.path("out/incidents.jsonl")).unwrap_or_default();
+    assert_eq!(told, "", "nothing was told yet");
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
+    watching.wait_for(" opened");
+    assert_eq!(watching.end(), Some(0));
+    let changes = std::fs::read_to_string(desk.path("out/incidents.jsonl")).expect("there");
+    let opened: serde_json::Value = serde_json::from_str(changes.lines().next().expect("a change")).expect("JSON");
+    assert_eq!((&opened["change"], &opened["first_call"]["call_id"]), (&"opened".into(), &first.into()), "{opened}");
 }

@@ -1,7 +1,7 @@
 //! A `ringfleet watch` that runs, for the tests that look at what it says and whom it tells.
 
 use std::io::{BufRead as _, BufReader};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Duration;
 
@@ -20,7 +20,11 @@ pub(crate) struct Watching {
 
 impl Watching {
     pub(crate) fn start(desk: &Desk, arguments: &[&str], patience: Duration) -> Self {
-        let mut child = desk.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        Self::of(desk.command(arguments), patience)
+    }
+
+    pub(crate) fn of(mut command: Command, patience: Duration) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
         let (sender, lines) = sync_channel(100_000);
         let (out, err) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
         let other = sender.clone();

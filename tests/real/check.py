@@ -2,6 +2,7 @@
 import atexit
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -61,6 +62,25 @@ class Checks:
 def figure(text):
     """A line that the stage shows below the case."""
     print(f"# {text}", flush=True)
+
+
+# Exit code of a case that this machine cannot run.
+LEFT_OUT = 77
+
+
+def leave_out(why):
+    """Ends the case: this machine cannot run it, which is no success."""
+    figure(f"left out: {why}")
+    sys.exit(LEFT_OUT)
+
+
+def mount_namespace():
+    """Words before a command that then may mount what others do not see."""
+    for words in (["unshare", "--mount"], ["unshare", "--mount", "--map-root-user"]):
+        mounts = [*words, "mount", "-t", "tmpfs", "tmpfs", CASE]
+        if shutil.which("unshare") and subprocess.run(mounts, capture_output=True).returncode == 0:
+            return words
+    return leave_out("no mount namespace can be made here")
 
 
 # --- processes ---------------------------------------------------------------------------------------------------

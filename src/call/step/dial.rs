@@ -73,7 +73,7 @@ impl Leg {
     fn place_call(&mut self, tools: &mut Tools<'_>, step: &Dial) -> Flowing {
         let target = &tools.actor.target;
         let trunk = step.trunk.as_ref().and_then(|label| target.trunks.get(label));
-        let others = tools.cast.accounts(&tools.config.plan);
+        let others = tools.cast.accounts(tools.plan);
         let has = |name: &str| others.iter().any(|(other, account)| *other == name && account.is_some());
         if let Some((name, _)) = step.number.text.other_fields().find(|(name, _)| !has(name)) {
             self.unmet.get_or_insert_with(|| format!("dial: {name} has no account in this attempt"));
@@ -115,7 +115,7 @@ impl Leg {
         }
         self.marks.from = Some(user.as_str().into());
         if !self.is_recovering() {
-            self.marks.dial = Some(self.step);
+            self.marks.dial = Some(self.step as u32);
         }
         let sdp = self.write_offer(tools, NO_SOCKET);
         let Some(flow) = self.flow else { return Flowing::Over };

@@ -129,7 +129,7 @@ impl Leg {
         let public = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let Tools { key_source, hops, links, .. } = tools;
         let ice = &tools.actor.target.ice;
-        if let Some((port, local)) = self.port.zip(self.local_rtp) {
+        if let Some((port, local)) = self.port.zip(self.local_rtp.as_deref().copied()) {
             tools.streams.prepare(tools.now, port, || {
                 let (servers, connections) = ice_servers(ice, local, hops, links);
                 let config = webrtc::Config {
@@ -172,7 +172,7 @@ impl Leg {
     ) -> Local<'c> {
         let known = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
         let ip = known.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        let port = self.local_rtp.map_or(without, |local| local.port());
+        let port = self.local_rtp.as_ref().map_or(without, |local| local.port());
         let peer = self.port.and_then(|port| tools.streams.peer(port));
         let peering = peer.map(Peer::ours).or(self.peering.as_deref());
         let default = peer.and_then(Peer::default_address).unwrap_or_else(|| SocketAddr::new(ip, port));
@@ -220,13 +220,14 @@ impl Leg {
         let Some(port) = self.port.filter(|_| self.local_rtp.is_some()) else { return };
         let far_end = if self.offer_was_theirs { audio::FAR_END } else { 0 };
         let marker = (tools.n as u16 & !audio::FAR_END) | far_end;
-        if agreed.remote_rtp.is_none() {
-            // On hold at address 0.0.0.0: nothing can be sent, and the old address stays for later.
+        if agreed.remote_rtp.is_none() && agreed.dtls.is_none() {
+            // On hold at address 0.0.0.0: nothing can be sent, and the old address stays for later. Of WebRTC that is no address
+            // at all (RFC 8839 §4.3.2): ICE finds it.
             let (now, direction) = (tools.now, agreed.direction);
             return tools.streams.with_session(port, |stream| stream.set_direction(direction, now));
         }
         let Some(config) = config_of(agreed, self.first_source(tools), marker, tools.clock) else { return };
-        let config = Config { listen: tools.config.plan.listen, ..config };
+        let config = Config { listen: tools.plan.listen, ..config };
         tools.streams.run(tools.now, port, config);
     }
 

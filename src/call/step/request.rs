@@ -43,7 +43,7 @@ impl Leg {
     }
 
     pub(in crate::call) fn begin_request(&mut self, tools: &mut Tools<'_>, step: &Request) -> Flowing {
-        let others = tools.cast.accounts(&tools.config.plan);
+        let others = tools.cast.accounts(tools.plan);
         let values = self.values(tools, &others);
         let secret = |text: &Text| Secret::new(text.render(&values));
         let request = side::Request {
@@ -167,7 +167,7 @@ impl Leg {
 
     /// Looks at an answer, and keeps what is to be captured of it where all is as expected.
     fn judge(&mut self, tools: &Tools<'_>, step: &Request, json: &Value) -> Result<(), String> {
-        let others = tools.cast.accounts(&tools.config.plan);
+        let others = tools.cast.accounts(tools.plan);
         let values = self.values(tools, &others);
         for (pointer, wanted) in &step.expect.json {
             let (rendered, found) = (wanted.render(&values), json.pointer(pointer));

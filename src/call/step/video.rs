@@ -93,7 +93,7 @@ impl Leg {
     pub(in crate::call) fn handle_port_opened(&mut self, tools: &mut Tools<'_>, port: PortId, local: SocketAddr) {
         let of_video = self.video.as_mut().is_some_and(|video| video.takes_port(port, local));
         if !of_video {
-            self.local_rtp = Some(local);
+            self.local_rtp = Some(Box::new(local));
         }
         if let Some((offer, invite)) = self.video.as_mut().and_then(|video| video.waiting.take()) {
             return self.answer_offer_within(tools, &offer, invite);

@@ -86,6 +86,7 @@ pub(super) fn compile(input: &Input<'_>, file: &WatchFile, at: At<'_>, report: &
             maintenance,
             per_day: check.budget.per_day.into_iter().chain(file.budget.per_day).min(),
             per_number: check.budget.per_number.into_iter().chain(file.budget.per_number).min(),
+            site: check.site.clone().or_else(|| file.site.clone()),
             labels: labels(check),
             reproduce: check.reproduce.unwrap_or(REPRODUCE),
             controls: Vec::new(),

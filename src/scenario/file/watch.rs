@@ -74,6 +74,9 @@ pub struct CheckFile {
     /// What becomes of starts that were missed: nobody ran, the machine slept, the clock was set. Default: none.
     #[serde(default)]
     pub catch_up: CatchUpWord,
+    /// Name of the site that its calls go out from, where one probe stands at several: behind two uplinks, say, each a
+    /// target with `local_addresses` of its own. Default: the `site` of the watch.
+    pub site: Option<String>,
     /// Labels of its results where the call itself does not say them.
     #[serde(default)]
     pub labels: LabelsFile,

@@ -70,6 +70,8 @@ pub struct Check {
     pub per_day: Option<u32>,
     /// Calls to the same number on one day, those of all checks together.
     pub per_number: Option<u32>,
+    /// `site` of its results.
+    pub site: Option<String>,
     /// Labels of its results where the call does not say them.
     pub labels: Labels,
     /// How often a failure is tried again before it counts.
@@ -154,10 +156,17 @@ impl Check {
         }
     }
 
-    /// Whether what it calls with is that of another: the same name, scenario, target and accounts. How often it comes, its
+    /// Whether what it calls with is that of another: the same name, site, scenario, target and accounts. How often it comes, its
     /// labels and its controls may be others.
     pub fn calls_as(&self, other: &Self) -> bool {
-        (&self.name, &self.plan, &self.lab) == (&other.name, &other.plan, &other.lab)
+        (&self.name, &self.site, &self.plan, &self.lab) == (&other.name, &other.site, &other.plan, &other.lab)
+    }
+
+    /// Whether its agents stay registered as those of another are: then what differs is what they do.
+    pub fn registers_as(&self, other: &Self) -> bool {
+        let stands = self.plan.actors.iter().any(|actor| actor.registered.stands());
+        let of = |check: &Self| (check.name.clone(), check.site.clone(), check.lab.clone());
+        stands && of(self) == of(other) && self.plan.registers_as(&other.plan)
     }
 
     /// Its lines: one, or one for each account.

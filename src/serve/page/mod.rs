@@ -13,9 +13,10 @@ use minijinja::{AutoEscape, Environment, context};
 use super::view::View;
 use words::Page;
 
-/// The page of a view; `silent` says for how long nothing was heard of the watch, where that is too long.
-pub(super) fn render(view: &View, silent: Option<Duration>) -> String {
-    write("page", Value::from(Serde(Page::new(view, silent))))
+/// The page of a view; `silent` says for how long nothing was heard of the watch, where that is too long. Of checks with
+/// many lines those that `unfolded` names stand there with their lines.
+pub(super) fn render(view: &View, silent: Option<Duration>, unfolded: &[String]) -> String {
+    write("page", Value::from(Serde(Page::new(view, silent, unfolded))))
 }
 
 /// What asks for the token.

@@ -8,6 +8,8 @@
   const headline = () => document.querySelector("h1").textContent;
   let paused = false;
   let lostAt = null;
+  // Checks with many lines whose lines are shown.
+  const unfolded = new Set(new URLSearchParams(location.search).getAll("unfold"));
 
   const showButtons = () => {
     // A browser copies on this machine and over HTTPS only.
@@ -28,10 +30,11 @@
     return selection && !selection.isCollapsed && part.contains(selection.anchorNode);
   };
 
-  const bring = (page) => {
+  const bring = (page, only) => {
     document.title = page.title;
     const before = headline();
     for (const fresh of page.querySelectorAll("[data-part]")) {
+      if (only && fresh.dataset.part !== only) continue;
       const part = document.querySelector(`[data-part="${CSS.escape(fresh.dataset.part)}"]`);
       // Another set of checks: the file was read again.
       if (!part) return location.reload();
@@ -55,13 +58,15 @@
   };
   const at = (part, places) => places.reduce((one, place) => one?.children[place], part);
 
-  const refresh = async () => {
-    if (paused || document.hidden) return;
+  // All of it, or one part alone, which is brought while updates are paused, too.
+  const refresh = async (only) => {
+    if ((paused && !only) || document.hidden) return;
     try {
-      const answer = await fetch("/", { headers: { accept: "text/html" }, signal: AbortSignal.timeout(every) });
+      const query = new URLSearchParams([...unfolded].map((check) => ["unfold", check]));
+      const answer = await fetch(unfolded.size ? `/?${query}` : "/", { headers: { accept: "text/html" }, signal: AbortSignal.timeout(every) });
       if (answer.status === 401) return location.reload();
       if (!answer.ok) throw new Error(String(answer.status));
-      bring(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      bring(new DOMParser().parseFromString(await answer.text(), "text/html"), only);
       lostAt = null;
       connection.hidden = true;
     } catch {
@@ -85,7 +90,17 @@
     said.textContent = "The sheet is copied.";
     button.textContent = "Copied";
   });
-  document.addEventListener("visibilitychange", refresh);
+  // Lines of a check that stands folded up come once somebody unfolds it.
+  document.addEventListener("toggle", (event) => {
+    const { check, part } = event.target.dataset ?? {};
+    if (!check) return;
+    if (!event.target.open) unfolded.delete(check);
+    else if (event.target.querySelector(".unfold")) {
+      unfolded.add(check);
+      refresh(part);
+    }
+  }, true);
+  document.addEventListener("visibilitychange", () => refresh());
   showButtons();
-  setInterval(refresh, every);
+  setInterval(() => refresh(), every);
 })();

@@ -14,7 +14,7 @@ const FAILING: usize = 50;
 const FAILURES: usize = 25;
 /// Starts that are shown.
 const UPCOMING: usize = 10;
-/// A check of more lines than this is folded up, and so are all where there are more lines than this together.
+/// A check of more lines than this is folded up, and its lines come when they are asked for.
 const OPEN_UP_TO: usize = 40;
 /// What is older than this is written with its day.
 const TODAY: SignedDuration = SignedDuration::from_hours(20);
@@ -110,6 +110,10 @@ struct Group<'a> {
     mood: &'static str,
     mark: &'static str,
     open: bool,
+    /// Where it stands with its lines, for who has no script.
+    unfold: String,
+    lines: String,
+    /// Only where it is open: a thousand lines that nobody sees are no part of what is painted first.
     rows: Vec<Row<'a>>,
 }
 
@@ -143,7 +147,8 @@ struct SinkRow<'a> {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn new(view: &'a View, silent: Option<Duration>) -> Self {
+    /// `unfolded` are checks of many lines whose lines are asked for.
+    pub(super) fn new(view: &'a View, silent: Option<Duration>, unfolded: &[String]) -> Self {
         let View { status, lines, failures, incidents, zone } = view;
         let write = Writer { now: status.at, zone: zone.clone().unwrap_or(TimeZone::UTC) };
         let shown = &failures[..failures.len().min(FAILURES)];
@@ -177,7 +182,7 @@ impl<'a> Page<'a> {
             past: cards(false),
             failing_left_out: failing.len().saturating_sub(FAILING),
             failing: failing.into_iter().take(FAILING).map(row).collect(),
-            groups: groups(lines, row),
+            groups: groups(lines, row, unfolded),
             failures: shown.iter().map(|failure| write.failure(failure)).collect(),
             upcoming: view
                 .upcoming(UPCOMING)
@@ -339,7 +344,7 @@ fn mark(mood: &str) -> &'static str {
 }
 
 /// Lines by their check, in the order of the file.
-fn groups<'a>(lines: &'a [Line], row: impl Fn(&'a Line) -> Row<'a>) -> Vec<Group<'a>> {
+fn groups<'a>(lines: &'a [Line], row: impl Fn(&'a Line) -> Row<'a>, unfolded: &[String]) -> Vec<Group<'a>> {
     let of_check = lines.chunk_by(|one, other| one.check == other.check);
     of_check
         .map(|lines| {
@@ -357,14 +362,19 @@ fn groups<'a>(lines: &'a [Line], row: impl Fn(&'a Line) -> Row<'a>) -> Vec<Group
             };
             let words: Vec<String> =
                 all.iter().filter(|(count, _)| *count > 0).map(|(count, word)| format!("{count} {word}")).collect();
+            let check = &lines[0].check;
+            let open = lines.len() <= OPEN_UP_TO || unfolded.contains(check);
+            let query: String = form_urlencoded::byte_serialize(check.as_bytes()).collect();
             Group {
-                check: &lines[0].check,
+                check,
                 target: &lines[0].target,
                 words: words.join(", "),
                 mood,
                 mark: mark(mood),
-                open: lines.len() <= OPEN_UP_TO,
-                rows: lines.iter().map(&row).collect(),
+                open,
+                unfold: format!("/?unfold={query}"),
+                lines: grouped(lines.len() as u64),
+                rows: lines.iter().filter(|_| open).map(&row).collect(),
             }
         })
         .collect()

@@ -259,7 +259,7 @@ impl Session {
                     State::Answering | State::Up if served.accepted => {
                         self.state = State::Up;
                         context.tell(Event::NotAcknowledged { session: context.handle });
-                        let reason = self.bye_after_ack.take().flatten();
+                        let reason = self.bye_after_ack.take().and_then(|reason| *reason);
                         self.send_bye(context, reason.as_deref());
                     }
                     State::Refusing => self.end(None),

@@ -1,6 +1,7 @@
 //! The calling half of a session: our INVITE, what comes back, ACK and CANCEL (RFC 3261 §9.1, §13.2, §17.1.1;
 //! RFC 6026 §7.2).
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::fork::Acknowledged;
@@ -100,6 +101,7 @@ impl Session {
         let dialog = Dialog::new(&texts, 1);
         let offers = !call.sdp.is_empty();
         let invite = Inviting { client, flow: call.flow, cseq: 1, rounds: Rounds::default(), raises: 0, offers };
+        let largest = call.largest_datagram.and_then(|bytes| NonZeroU32::new(u32::try_from(bytes).unwrap_or(u32::MAX)));
         let mut session = Self {
             raw: call.raw.cloned(),
             owner: call.owner,
@@ -110,7 +112,7 @@ impl Session {
             offer: if offers { Offer::Ours } else { Offer::Settled },
             sdp: call.sdp.into(),
             next_number: 2,
-            largest_datagram: call.largest_datagram.filter(|_| call.raw.is_none()),
+            largest_datagram: largest.filter(|_| call.raw.is_none()),
             ..Self::new(call.flow, dialog, State::Calling)
         };
         if !session.holds_back(context) {

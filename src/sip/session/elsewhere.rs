@@ -57,7 +57,7 @@ impl Session {
     pub(super) fn holds_back(&mut self, context: &mut Context<'_>) -> bool {
         let Some(largest) = self.largest_datagram else { return false };
         let too_large = |invite: &mut Box<Inviting>| {
-            exchange::is_too_large(context, invite.flow, invite.client.bytes().len(), Some(largest))
+            exchange::is_too_large(context, invite.flow, invite.client.bytes().len(), Some(largest.get() as usize))
         };
         let Some(mut invite) = self.invite.take_if(too_large) else { return false };
         invite.client.stop();

@@ -2,6 +2,7 @@
 //! (RFC 3261 §12.1, §13.2.2.4; RFC 6026 §7.2).
 
 use std::hash::BuildHasher;
+use std::time::Instant;
 
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
@@ -106,6 +107,22 @@ impl Session {
             self.end_fork(context, response, (number, left.unwrap_or(self.flow)));
         }
         true
+    }
+
+    /// When the ACK to the 2xx need not be kept any more: that does not come again then (RFC 6026 §8.4, Timer M). A call
+    /// that is held is up for much longer.
+    pub(super) fn forget_at(&self) -> Option<Instant> {
+        let (accepted, until) = self.accepted.filter(|_| self.state == State::Up)?;
+        self.acknowledged.iter().any(|ack| ack.number <= accepted).then_some(until)
+    }
+
+    pub(super) fn forget_acknowledged(&mut self, now: Instant) {
+        if self.forget_at().is_some_and(|at| at <= now) {
+            let accepted = self.accepted.map_or(0, |(number, _)| number);
+            // What was refused since keeps its own ACK.
+            self.acknowledged.retain(|ack| ack.number > accepted);
+            self.acknowledged.shrink_to_fit();
+        }
     }
 
     fn end_fork(&mut self, context: &mut Context<'_>, response: &Message<'_>, (number, over): (u32, Flow)) {

@@ -29,6 +29,7 @@ mod remnant;
 mod timer;
 mod within;
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -91,7 +92,7 @@ pub struct Session {
     /// The INVITE that was not served where it went: it waits for another place.
     unserved: Option<Box<Unserved>>,
     /// The INVITE that makes the call goes as a datagram up to this size, bytes.
-    largest_datagram: Option<usize>,
+    largest_datagram: Option<NonZeroU32>,
     /// INVITEs that went to another place without an answer.
     left: ThinVec<Left>,
     challenged: bool,
@@ -119,8 +120,8 @@ pub struct Session {
     updates: bool,
     /// Our last description.
     sdp: Box<[u8]>,
-    /// BYE goes out once our 2xx is acknowledged (§15): with this Reason.
-    bye_after_ack: Option<Option<Box<str>>>,
+    /// BYE goes out once our 2xx is acknowledged (§15): with this Reason. Boxed, as few sessions ever have one.
+    bye_after_ack: Option<Box<Option<Box<str>>>>,
     /// Under which the endpoint finds copies of the INVITE that made the session.
     invited_key: Option<u64>,
     next_number: u32,
@@ -274,8 +275,8 @@ impl Session {
         let served = self.served.as_ref().and_then(|served| served.timer.as_ref()).and_then(Server::deadline);
         let change = self.changes.first().and_then(Change::retry_at);
         let refresh = self.refresh.as_ref().filter(|_| self.state == State::Up).map(|refresh| refresh.at);
-        let others =
-            [requests, served, self.provisionals.deadline(), change, refresh, self.linger_until, self.lost_until];
+        let (provisional, forget) = (self.provisionals.deadline(), self.forget_at());
+        let others = [requests, served, provisional, change, refresh, forget, self.linger_until, self.lost_until];
         others.into_iter().fold(invite, soonest)
     }
 
@@ -284,7 +285,7 @@ impl Session {
     pub fn bye(&mut self, context: &mut Context<'_>, reason: Option<&str>) {
         match self.state {
             State::Up => self.send_bye(context, reason),
-            State::Answering => self.bye_after_ack = Some(reason.map(Box::from)),
+            State::Answering => self.bye_after_ack = Some(Box::new(reason.map(Box::from))),
             _ => {}
         }
     }
@@ -394,6 +395,7 @@ impl Session {
             self.end(None);
             return context.tell(Event::LinkLost { session: context.handle });
         }
+        self.forget_acknowledged(context.now);
         self.handle_invite_timeout(context);
         self.handle_request_timeouts(context);
         self.handle_served_timeout(context);

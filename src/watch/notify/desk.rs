@@ -19,7 +19,7 @@ use crate::scenario::watch::Only;
 use crate::serve::Deliveries;
 use crate::sink::Kept;
 use crate::sink::alert::{Alert, Firing, Outcome, State, is_wanted};
-use crate::watch::incidents::Memory;
+use crate::watch::incidents::{Memory, Noted};
 use crate::watch::store::{Batch, Store};
 
 /// Most bytes of the file with messages that nobody took.
@@ -152,13 +152,20 @@ impl Desk {
             batch.put("firing", &self.firing());
         }
         if let Some(memory) = memory {
-            batch.put("memory", memory);
+            batch.memory(memory);
         }
         if let Some(position) = position {
             batch.put("position", position);
         }
         self.save(written, batch);
         refused.into_iter().for_each(|refused| self.refuse(now, refused));
+    }
+
+    /// Takes results that what is known does not have yet.
+    pub(super) fn note(&mut self, results: &[Noted]) {
+        let mut batch = Batch::default();
+        results.iter().for_each(|result| batch.result(result));
+        self.save(Vec::new(), batch);
     }
 
     fn firing(&self) -> BTreeMap<&String, &Firing> {

@@ -8,7 +8,8 @@
 //!
 //! What has happened and what the judge and the throttle knew then are written together, before anybody is told. So a
 //! kill at any moment leaves either both or none: what was not written is found again, what was is told, and a message
-//! whose answer the kill cut off is sent once more with the same id.
+//! whose answer the kill cut off is sent once more with the same id. Results that came since are written every few seconds,
+//! and judged again after a kill.
 
 mod courier;
 mod desk;
@@ -30,7 +31,7 @@ use tokio::time::{sleep, timeout};
 use self::courier::Way;
 use self::desk::{Desk, Receivers};
 use self::outbox::Receiver;
-use super::incidents::Memory;
+use super::incidents::{Memory, Noted};
 use super::store::Store;
 use crate::incident::Incident;
 use crate::net::clock;
@@ -111,6 +112,8 @@ pub(super) struct Shared {
 struct Inbox {
     told: Vec<Told>,
     memory: Option<Memory>,
+    /// Results since.
+    results: Vec<Noted>,
     position: Option<Position>,
     senders: Option<Senders>,
     pulse: Option<Pulse>,
@@ -195,7 +198,14 @@ impl Notifier {
             }
         }
         inbox.memory = Some(memory);
+        inbox.results.clear();
         drop(inbox);
+        self.shared.wake.notify_one();
+    }
+
+    /// Hands over results that came since.
+    pub(super) fn note(&self, results: Vec<Noted>) {
+        self.shared.inbox().results.extend(results);
         self.shared.wake.notify_one();
     }
 
@@ -289,6 +299,9 @@ async fn work(shared: Arc<Shared>, desk: Desk, senders: Senders) {
         };
         let now = clock::timestamp();
         take(&desk, now, inbox.told, inbox.memory.as_ref(), inbox.position.as_ref());
+        if !inbox.results.is_empty() {
+            desk.borrow_mut().note(&inbox.results);
+        }
         if inbox.overflow > 0 {
             tracing::error!(changes = inbox.overflow, "changes of incidents found no room and are told to nobody");
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::starts::FAR_SIDE_RESTS;
-use super::{NOTE_MEMORY, Running, Said, moment};
+use super::{Running, Said, moment};
 use crate::call::{Finished, MemberId, NotBegun, Pause};
 use crate::engine::GroupTold;
 use crate::evidence::File;
@@ -170,9 +170,7 @@ impl Running<'_> {
         if !self.once {
             self.incidents.handle_result(clock::now(), &outcome.finished.record, outcome.purpose);
             self.sheets.handle_result(outcome);
-            if outcome.finished.record.is_failed() {
-                self.memory_due = self.memory_due.min(clock::now() + NOTE_MEMORY.0);
-            }
+            self.note_result(record, outcome.purpose);
         }
     }
 

@@ -33,10 +33,8 @@ impl Running<'_> {
                 return;
             }
         };
-        if (&watch.influx, watch.metrics, &watch.page, &watch.site)
-            != (&self.watch.influx, self.watch.metrics, &self.watch.page, &self.watch.site)
-        {
-            self.note("site, sinks and page are those of before until the watch is started again".to_owned());
+        if (&watch.influx, watch.metrics, &watch.page) != (&self.watch.influx, self.watch.metrics, &self.watch.page) {
+            self.note("sinks and page are those of before until the watch is started again".to_owned());
         }
         let mut before: Vec<(Arc<Check>, MemberId)> =
             self.lines.values().map(|line| (Arc::clone(&line.check), line.member)).collect();
@@ -51,6 +49,8 @@ impl Running<'_> {
             new.for_each(|member| self.stage.worker.leave(member));
             (self.watch, self.lines, self.of_check) = (old, lines, of_check);
             for (check, member) in before {
+                // Some may call by the new file already; their labs stand, as they did before.
+                let _ = self.stage.revise(member, &check);
                 self.members.entry(member).and_modify(|(of, _)| *of = check);
             }
             if let Some(shown) = &mut self.shown {

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{HANGS, NOTE_MEMORY, Running, Said};
+use super::{HANGS, NOTE_MEMORY, NOTE_RESULTS, Running, Said};
 use crate::incident::Incident;
 use crate::net::clock;
+use crate::record::CallRecord;
 use crate::serve::Spooled;
 use crate::sink::alert::Alert;
 use crate::sink::{IncidentPoint, ProbeHealth, ProbePoint};
-use crate::watch::incidents::News;
+use crate::watch::incidents::{News, Noted};
+use crate::watch::job::Purpose;
 use crate::watch::notify::{Notifier, Pulse, Told};
 use crate::watch::sheets::links;
 use crate::watch::shown::{Shown, TroubleOf};
@@ -35,8 +37,17 @@ impl Running<'_> {
             told.push(Told { alert, is_message: is_told });
             self.note_trouble(trouble);
         }
-        if let Some(notifier) = self.notifier.as_ref().filter(|_| !told.is_empty()) {
-            notifier.hand_over(told, self.incidents.memory(time));
+        if !told.is_empty() {
+            self.hand_over(told);
+        }
+    }
+
+    /// What has happened, and all that is known after it, are written together.
+    fn hand_over(&mut self, told: Vec<Told>) {
+        self.memory_due = clock::now() + NOTE_MEMORY.0;
+        (self.noted, self.noted_count, self.noted_due) = (Vec::new(), 0, None);
+        if let Some(notifier) = &self.notifier {
+            notifier.hand_over(told, self.incidents.memory(clock::timestamp()));
         }
     }
 
@@ -123,9 +134,28 @@ impl Running<'_> {
 
     /// What is known is written without a change: baselines, suspicions, counts.
     pub(super) fn keep_memory(&mut self) {
-        self.memory_due = clock::now() + NOTE_MEMORY.1;
+        self.hand_over(Vec::new());
+    }
+
+    /// A result was judged: after a kill it is judged again.
+    pub(super) fn note_result(&mut self, record: &CallRecord, purpose: Purpose) {
+        let noted = Noted::new(clock::timestamp(), record, purpose);
+        let Some(noted) = noted.filter(|_| self.notifier.is_some()) else { return };
+        self.noted.push(noted);
+        self.noted_count += 1;
+        let now = clock::now();
+        let due = now + if record.is_failed() { NOTE_RESULTS.1 } else { NOTE_RESULTS.0 };
+        self.noted_due = Some(self.noted_due.map_or(due, |before| before.min(due)));
+        if self.noted_count >= NOTE_MEMORY.1 {
+            self.memory_due = now;
+        }
+    }
+
+    /// Results are written that what is known does not have yet.
+    pub(super) fn keep_results(&mut self) {
+        self.noted_due = None;
         if let Some(notifier) = &self.notifier {
-            notifier.hand_over(Vec::new(), self.incidents.memory(clock::timestamp()));
+            notifier.note(std::mem::take(&mut self.noted));
         }
     }
 }

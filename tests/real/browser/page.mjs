@@ -13,7 +13,8 @@ const views = [
   { name: "dark", viewport: { width: 1280, height: 900 }, colorScheme: "dark" },
   { name: "phone", viewport: { width: 390, height: 844 }, colorScheme: "light", deviceScaleFactor: 1 },
 ];
-const found = { errors: [], foreign: [], violations: [], painted_ms: [], line_painted_ms: [], wide: [], focus: [], script_free: "" };
+const found = { errors: [], foreign: [], violations: [], painted_ms: [], unfolded_painted_ms: [], line_painted_ms: [],
+  unfolded: null, wide: [], focus: [], script_free: "" };
 
 for (const { name: kind, ...options } of views) {
   // The policy of the page forbids what axe does; pictures and errors are of the page as it is.
@@ -59,6 +60,25 @@ for (const { name: kind, ...options } of views) {
   await checked.close();
 }
 
+// A check with many lines has them once it is unfolded, by keyboard too, and the page asks on for them.
+const unfolding = await browser.newContext({ viewport: { width: 1280, height: 900 } });
+const reader = await unfolding.newPage();
+await reader.goto(url, { waitUntil: "load" });
+const folded = await reader.$$eval("details[data-check]:not([open])", (all) => all.map((one) => one.dataset.check));
+if (folded.length > 0) {
+  const group = reader.locator(`details[data-check="${folded[0]}"]`);
+  await group.locator("summary").focus();
+  await reader.keyboard.press("Enter");
+  await group.locator("tbody tr").first().waitFor();
+  const rows = await group.locator("tbody tr").count();
+  await reader.waitForTimeout(6000);
+  const later = await group.locator("tbody tr").count();
+  const focused = await reader.evaluate(() => document.activeElement.tagName);
+  await reader.screenshot({ path: `${folder}/${name}-unfolded.png` });
+  found.unfolded = { check: folded[0], rows, later, focused };
+}
+await unfolding.close();
+
 const plain = await browser.newContext({ javaScriptEnabled: false });
 const still = await plain.newPage();
 await still.goto(url, { waitUntil: "load" });
@@ -76,6 +96,8 @@ const painted = async (address) => {
 };
 for (let load = 0; load < Number(loads); load += 1) {
   found.painted_ms.push(await painted(url));
+  // With the lines of every check that stands folded up.
+  found.unfolded_painted_ms.push(await painted(new URL(`/?${new URLSearchParams(folded.map((check) => ["unfold", check]))}`, url).href));
   // What the browser itself takes on this machine: a line of plain text of the same server.
   found.line_painted_ms.push(await painted(new URL("/healthz", url).href));
 }

@@ -4,20 +4,18 @@ of each, on its page and in its figures; when they are back each hears of the fa
 is in virtual time (`cargo test courier`); here the sockets are real and the time is short.
 """
 import email
-import json
 import os
-import re
 import signal
 import socketserver
 import subprocess
 import sys
 import threading
 import time
-import urllib.request
 
 from alertmanager import Alertmanager, Receiver
 from check import CASE, HERE, RINGFLEET, Checks, figure, records, start, stop, wait_until
 from database import TOKEN, Database
+from two_checks import Shown, calls_that_held, log, write_files, write_lab
 
 os.environ["INFLUX_TOKEN"] = TOKEN
 PATIENCE = 120
@@ -61,51 +59,16 @@ class Mail(socketserver.ThreadingTCPServer):
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
 
-def write_lab(code):
-    gone = f"{{ reject: {{ code: {code} }} }}" if code else "{ echo: { answer_after: 10ms } }"
-    (CASE / "lab.yaml").write_text(
-        'lab: lines\naccounts: { users: "1001..1004", password: secret }\nextensions:\n'
-        f"  fine: {{ number: 2000, does: {{ echo: {{ answer_after: 10ms }} }} }}\n  gone: {{ number: 3404, does: {gone} }}\n")
-
-
 database = Database()
 own = Receiver()
 alertmanager = Alertmanager(own.url, manager_port)
-write_lab(None)
-for name in ("fine", "gone"):
-    (CASE / f"{name}.yaml").write_text(
-        f"scenario: {name}\ntarget: lab.yaml\ncaller:\n  account: agents\n  steps:\n    - dial: {{ number: {name}, media: none }}\n"
-        "    - hangup\n")
-(CASE / "watch.yaml").write_text(
-    "watch: taipei\nsite: desk\nchecks:\n"
-    "  - { scenario: fine.yaml, target: lab.yaml, agents: each, every: 2s }\n"
-    "  - { scenario: gone.yaml, target: lab.yaml, agents: each, every: 2s, reproduce: 0 }\n"
-    "alerts:\n  throttle: 60m\n  notify:\n"
-    f"    - webhook: {{ name: hook, url: 'http://127.0.0.1:{hook_port}/hook' }}\n"
-    f"    - alertmanager: {{ name: manager, url: '{alertmanager.url}' }}\n"
-    f"    - email: {{ name: mail, server: 'smtp://127.0.0.1:{mail_port}', from: a@b.example, to: [c@d.example] }}\n"
-    f"sinks:\n  - influxdb: {{ url: '{database.front}', org: o, bucket: b }}\n  - prometheus: {{ listen: '127.0.0.1:0' }}\n"
-    "page: { listen: '127.0.0.1:0' }\n")
+write_files(database, f"webhook: {{ name: hook, url: 'http://127.0.0.1:{hook_port}/hook' }}",
+            f"alertmanager: {{ name: manager, url: '{alertmanager.url}' }}",
+            f"email: {{ name: mail, server: 'smtp://127.0.0.1:{mail_port}', from: a@b.example, to: [c@d.example] }}")
 watch = start("watch", RINGFLEET, "watch", "watch.yaml", "--out", "out")
-log = lambda: (CASE / "watch.log").read_text(errors="replace")
-wait_until(lambda: "page at http://" in log(), "the watch serves its page", 30)
-page = re.search(r"page at (http://\S+)/", log()).group(1)
-figures_at = re.search(r"figures at (http://\S+)", log()).group(1)
-
-
-def ask(url):
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        return answer.read().decode()
-
-
-def value(name, sink=None):
-    label = f'[^}}]*sink="{sink}"' if sink else "[^}]*"
-    found = re.search(rf"^ringfleet_watch_{name}{{{label}[^}}]*}} (\S+)$", ask(figures_at), re.M)
-    return float(found.group(1)) if found else None
-
-
-status = lambda: json.loads(ask(f"{page}/api/v1/status"))
-wait_until(lambda: len(log().split("  ok 200")) > 20, "calls hold", PATIENCE)
+shown = Shown()
+value = shown.value
+wait_until(lambda: calls_that_held() >= 20, "calls hold", PATIENCE)
 database.kill()
 write_lab(503)
 watch.send_signal(signal.SIGHUP)
@@ -113,11 +76,10 @@ for name in ("hook", "manager", "mail"):
     wait_until(lambda: f"{name} takes no messages: " in log(), f"{name} is said to be away", PATIENCE)
 away = time.monotonic()
 wait_until(lambda: value("database_up") == 0.0, "figures say that the database is away", 60)
-said = lambda: " ".join(it["what"] for it in status()["troubles"])
 for name in ("hook", "manager", "mail"):
-    wait_until(lambda: f"{name} takes no messages" in said(), f"the page says that {name} is away", 30)
+    wait_until(lambda: f"{name} takes no messages" in shown.troubles(), f"the page says that {name} is away", 30)
     wait_until(lambda: (value("alerts_waiting", name) or 0) >= 1, f"figures say that messages wait for {name}", 30)
-wait_until(lambda: not status()["sinks"][0]["up"], "the page says that the database is away", 30)
+wait_until(lambda: not shown.status()["sinks"][0]["up"], "the page says that the database is away", 30)
 time.sleep(max(0, AWAY - (time.monotonic() - away)))
 checks.that(value("alert_tries_failed_total", "hook") <= 30, "the one who is away is stormed")
 
@@ -132,7 +94,7 @@ figure(f"all three had heard {time.monotonic() - back:.0f} s after they were bac
 wait_until(lambda: value("database_up") == 1.0 and value("points_waiting") <= 200, "the database takes points again", PATIENCE)
 for name in ("hook", "manager", "mail"):
     wait_until(lambda: f"{name} takes messages again" in log(), f"{name} is said to be back", PATIENCE)
-write_lab(None)
+write_lab()
 watch.send_signal(signal.SIGHUP)
 wait_until(lambda: not alertmanager.alerts(alertname="RingfleetIncident"), "it is over at Alertmanager", PATIENCE)
 keys = lambda state: {it["dedup_key"] for it in hook.at("/hook") if it["state"] == state}

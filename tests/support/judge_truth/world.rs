@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use ringfleet::incident::{Label, Labels, Sample};
 use ringfleet::record::{Class, Retry};
 
+use super::observer::{Background, Observer};
+
 pub(crate) const AGENTS: usize = 200;
 pub(crate) const INTERVAL_MS: u64 = 60_000;
 const MINUTE: u64 = 60_000;
@@ -28,8 +30,30 @@ const QUIET: u64 = 60 * MINUTE;
 const DAY: u64 = 24 * 60 * MINUTE;
 /// The same place fails again only so long after: sooner it would be the same incident.
 const APART: u64 = 60 * MINUTE;
-/// The oracle is sure at 10^7 to 1: 0.999 against a prior of 1 in 10,000.
+/// The oracle with hindsight is sure at 10^7 to 1: 0.999 against a prior of 1 in 10,000.
 const SURE: f64 = 16.1;
+/// How long an interruption lasts, ms, and which share of the background failures begins one.
+pub(super) const INTERRUPTION: u64 = 20_000;
+pub(super) const INTERRUPTIONS: f64 = 0.1;
+/// What background failures are of.
+const MIX: [Kind; 10] = [
+    Kind::Line,
+    Kind::Line,
+    Kind::Line,
+    Kind::Line,
+    Kind::Capacity,
+    Kind::Number,
+    Kind::Audio,
+    Kind::Quality,
+    Kind::Quality,
+    Kind::Identity,
+];
+/// Severities of faults that are not total, and the share of those that are.
+const PARTIAL: (f64, f64) = (0.5, 0.85);
+const TOTAL: f64 = 0.7;
+/// Delays are log-normal, with this standard deviation of the logarithm; slow calls take so many times as long.
+const SPREAD: f64 = 0.2;
+const SLOW: f64 = 5.0;
 
 /// A generator of its own (xorshift64*, Vigna 2016).
 pub(crate) struct Dice(u64);
@@ -76,7 +100,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Self; 7] =
+    pub(super) const ALL: [Self; 7] =
         [Self::Line, Self::Identity, Self::Capacity, Self::Number, Self::Audio, Self::Quality, Self::Latency];
 
     /// The name that the judge's families have in JSON.
@@ -97,6 +121,23 @@ impl Kind {
         }
     }
 
+    pub(super) fn class_count(self) -> usize {
+        self.classes().len()
+    }
+
+    /// The share of the background failures that are of it.
+    pub(super) fn share_of_noise(self) -> f64 {
+        MIX.iter().filter(|kind| **kind == self).count() as f64 / MIX.len() as f64
+    }
+
+    /// How severe faults of it are, in six steps, each with its probability.
+    pub(super) fn severities(self) -> [(f64, f64); 6] {
+        let total = if self == Self::Latency { 0.0 } else { TOTAL };
+        let partial = |step: f64| PARTIAL.0 + (PARTIAL.1 - PARTIAL.0) * (step + 0.5) / 5.0;
+        let of = |step| (partial(step), (1.0 - total) / 5.0);
+        [(1.0, total), of(0.0), of(1.0), of(2.0), of(3.0), of(4.0)]
+    }
+
     /// Whether the call is set up all the same.
     fn sets_up(self) -> bool {
         matches!(self, Self::Audio | Self::Quality | Self::Latency)
@@ -111,7 +152,7 @@ type Set = Vec<u64>;
 const TYPICAL: usize = 20_032;
 
 /// One call as it is placed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call {
     at: u64,
     pub(crate) agent: usize,
@@ -120,6 +161,12 @@ pub(crate) struct Call {
     codec: usize,
     /// The repetition that it is, and whether it goes on in the agent's round.
     reproduces: Option<u64>,
+}
+
+impl Call {
+    pub(super) fn at(&self) -> u64 {
+        self.at
+    }
 }
 
 /// A fault that was put in.
@@ -136,9 +183,15 @@ pub(crate) struct Fault {
     /// look like a third one: which of them it is cannot be known.
     pub(crate) nested: bool,
     class: usize,
+    /// The places that the very same calls have, its own included.
+    pub(super) same: Vec<Spot>,
     /// What an oracle has seen that knows everything but whether the fault is there.
     evidence: f64,
     agents: Vec<usize>,
+    observer: Observer,
+    /// When that oracle knew, with hindsight.
+    pub(crate) by_hindsight: Option<u64>,
+    /// When it could be known.
     pub(crate) knowable: Option<u64>,
 }
 
@@ -167,6 +220,8 @@ pub(crate) struct World {
     round: Vec<u64>,
     /// Brief interruptions: each agent's calls fail until then, and how.
     interrupted: Vec<(u64, Kind)>,
+    /// What can be known of the background.
+    background: Background,
     next_fault: u64,
     every: f64,
     pub(crate) faults: Vec<Fault>,
@@ -196,6 +251,7 @@ impl World {
             queue,
             round: vec![0; AGENTS],
             interrupted: vec![(0, Kind::Line); AGENTS],
+            background: Background::new(AGENTS, every.unwrap_or(60.0) * MINUTE as f64),
             next_fault: QUIET,
             every: every.unwrap_or(60.0) * MINUTE as f64,
             faults: Vec::new(),
@@ -308,6 +364,7 @@ impl World {
         if at >= self.noise_until {
             self.noise = self.dice.between(0.005, 0.02);
             self.noise_until = at + 60 * MINUTE;
+            self.background.forget_rate();
         }
         self.active.retain(|fault| at < self.faults[*fault].end);
         if !self.quiet && at >= self.next_fault {
@@ -331,8 +388,8 @@ impl World {
         if recent.clone().any(|fault| same.contains(&fault.spot) && fault.end + APART > at) {
             return;
         }
-        let total = kind != Kind::Latency && self.dice.unit() < 0.7;
-        let severity = if total { 1.0 } else { self.dice.between(0.5, 0.85) };
+        let total = kind != Kind::Latency && self.dice.unit() < TOTAL;
+        let severity = if total { 1.0 } else { self.dice.between(PARTIAL.0, PARTIAL.1) };
         let flaps = (self.dice.unit() < 0.05).then(|| (self.dice.between(1.5, 2.5) * INTERVAL_MS as f64) as u64);
         let end = at + (self.dice.between(10.0, 30.0) * INTERVAL_MS as f64) as u64;
         let nested = self.nests(spot, kind);
@@ -350,8 +407,11 @@ impl World {
             flaps,
             nested: nested.is_some(),
             class,
+            same,
             evidence: 0.0,
             agents: Vec::new(),
+            observer: Observer::default(),
+            by_hindsight: None,
             knowable: None,
         });
     }
@@ -400,35 +460,47 @@ impl World {
         let mos = if bad { self.dice.between(1.5, 2.9) } else { 4.35 - (0.05 * self.dice.normal()).abs() };
         let hour = (at / (60 * MINUTE) % 24) as f64;
         let busy = 1.0 + 0.4 * (std::f64::consts::TAU * hour / 24.0).sin();
-        let slow = if kind == Some(Kind::Latency) { 5.0 } else { 1.0 };
-        let srd = 200.0 * busy * slow * (0.2 * self.dice.normal()).exp();
+        let slow = if kind == Some(Kind::Latency) { SLOW } else { 1.0 };
+        let srd = 200.0 * busy * slow * (SPREAD * self.dice.normal()).exp();
+        if !self.quiet {
+            let off = (srd / (200.0 * busy)).ln();
+            let slow = (off * SLOW.ln() - SLOW.ln().powi(2) / 2.0) / SPREAD.powi(2);
+            self.observe(call, hit, up.then_some(slow), &on);
+        }
         Result { at, call, class, code, mos: up.then_some(mos), srd: up.then_some(srd) }
     }
 
     /// Transient failures, a tenth of them an interruption that hits the repetition as well.
     fn noise_of(&mut self, call: &Call) -> Option<Kind> {
-        const MIX: [Kind; 10] = [
-            Kind::Line,
-            Kind::Line,
-            Kind::Line,
-            Kind::Line,
-            Kind::Capacity,
-            Kind::Number,
-            Kind::Audio,
-            Kind::Quality,
-            Kind::Quality,
-            Kind::Identity,
-        ];
         let (until, kind) = self.interrupted[call.agent];
         if call.at < until {
             return Some(kind);
         }
         let kind = MIX[self.dice.below(MIX.len())];
         let fails = self.dice.unit() < self.noise;
-        if fails && self.dice.unit() < 0.1 {
-            self.interrupted[call.agent] = (call.at + 20_000, kind);
+        if fails && self.dice.unit() < INTERRUPTIONS {
+            self.interrupted[call.agent] = (call.at + INTERRUPTION, kind);
         }
         fails.then_some(kind)
+    }
+
+    /// What whoever knows the law of this world can learn of its faults.
+    fn observe(&mut self, call: Call, shown: Option<(Kind, usize)>, slow: Option<f64>, on: &[usize]) {
+        let (kind, class) = shown.map_or((None, 0), |(kind, class)| (Some(kind), class));
+        let seen = self.background.see(call, kind, class, slow, on);
+        for at in &self.active {
+            let fault = &mut self.faults[*at];
+            // Calls that another fault touches say nothing.
+            if fault.nested || fault.knowable.is_some() || on.iter().any(|other| other != at) {
+                continue;
+            }
+            let mut observer = std::mem::take(&mut fault.observer);
+            if observer.see(*at, fault, &seen, &self.background) {
+                fault.knowable = Some(call.at);
+            } else {
+                fault.observer = observer;
+            }
+        }
     }
 
     /// What an oracle learns that knows places, severities and the noise: the likelihood ratio of *it is there* against *only
@@ -436,7 +508,7 @@ impl World {
     fn learn(&mut self, call: &Call, on: &[usize], hit: Option<Kind>) {
         let [fault] = on else { return };
         let fault = &mut self.faults[*fault];
-        if fault.knowable.is_some() {
+        if fault.by_hindsight.is_some() {
             return;
         }
         let severity = fault.severity.min(0.99);
@@ -453,9 +525,27 @@ impl World {
         }
         let several = fault.agents.len() >= 2 || fault.spot.0 == Label::Agent || values_of_agents(fault.spot) == 1;
         if fault.evidence >= SURE && several {
-            fault.knowable = Some(call.at);
+            fault.by_hindsight = Some(call.at);
         }
     }
+}
+
+/// The share of all faults that are of a kind and at a place.
+pub(super) fn share_of_faults((label, _): Spot, kind: Kind) -> f64 {
+    let of = |kind: Kind| if kind == Kind::Line { 0.4 } else { 0.1 };
+    let share = match (label, kind) {
+        // A codec is not known before the call is set up.
+        (Label::Codec, Kind::Audio) => Kind::ALL.into_iter().filter(|kind| !kind.sets_up()).map(of).sum::<f64>() + 0.1,
+        (Label::Codec, kind) if !kind.sets_up() => 0.0,
+        (_, kind) => of(kind),
+    };
+    share / Label::ALL.len() as f64 / values(label) as f64
+}
+
+/// The places that a call has.
+pub(super) fn spots_of(call: &Call) -> impl Iterator<Item = Spot> + use<> {
+    let call = *call;
+    Label::ALL.iter().map(move |label| (*label, value_of(&call, *label)))
 }
 
 /// How many agents a place has.
@@ -465,7 +555,7 @@ fn values_of_agents(spot: Spot) -> usize {
         .count()
 }
 
-fn spots() -> impl Iterator<Item = Spot> {
+pub(super) fn spots() -> impl Iterator<Item = Spot> {
     Label::ALL.iter().flat_map(|label| (0..values(*label)).map(|at| (*label, at)))
 }
 
@@ -522,7 +612,7 @@ fn value_of(call: &Call, label: Label) -> usize {
     }
 }
 
-fn covers(spot: Spot, call: &Call) -> bool {
+pub(super) fn covers(spot: Spot, call: &Call) -> bool {
     value_of(call, spot.0) == spot.1
 }
 

@@ -138,7 +138,7 @@ impl Leg {
             _ => None,
         };
         match tools.actor.steps.get(self.step) {
-            Some(Step::Disturb(_)) => step(self.marks.dial?),
+            Some(Step::Disturb(_)) => step(self.marks.dial? as usize),
             _ => step(self.step),
         }
     }
