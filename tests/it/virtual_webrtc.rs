@@ -106,6 +106,16 @@ fn an_answer_without_ice_or_without_a_fingerprint_says_so_in_its_class() {
 }
 
 #[test]
+fn bug_an_answer_at_address_0_0_0_0_is_no_hold_where_ice_finds_the_address() {
+    let record = call_with_answer(|sdp| {
+        let nowhere =
+            |line: &str| if line.starts_with("c=") { "c=IN IP4 0.0.0.0\r\n".to_owned() } else { line.to_owned() };
+        sdp.split_inclusive("\r\n").map(nowhere).collect()
+    });
+    assert_eq!((record.class, record.audio.as_str()), (Class::Ok, "two_way"), "{record:#?}");
+}
+
+#[test]
 fn a_certificate_with_another_fingerprint_is_not_believed() {
     let record = call_with_answer(|sdp| {
         let (before, rest) = sdp.split_once("a=fingerprint:sha-256 ").expect("a fingerprint");

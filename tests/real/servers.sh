@@ -2,7 +2,7 @@
 # shellcheck shell=bash
 
 readonly PACKAGES=(kamailio:kamailio rtpengine:rtpengine-daemon sipp:sip-tester influxd:influxdb python3:python3 openssl:openssl turnserver:coturn)
-declare -A server_pid=()
+declare -A server_pid=() server_command=() server_port=()
 TLS_CA=
 
 # Installs what is missing. Debian starts a service when it installs one: policy-rc.d forbids that, for this while.
@@ -31,11 +31,30 @@ start() {
   shift
   "$@" >"$work/$name.log" 2>&1 </dev/null &
   server_pid[$name]=$!
+  server_command[$name]=${*@Q}
+}
+
+# Starts each server anew that has ended by itself, and says so: the cases after it must not fail for that.
+revive_servers() {
+  local name
+  for name in "${!server_pid[@]}"; do
+    ! kill -0 "${server_pid[$name]}" 2>/dev/null || continue
+    echo "ENDED BY ITSELF: $name, which is started anew; the end of its log:"
+    tail -n 5 "$work/$name.log" | sed 's/^/     | /'
+    mv "$work/$name.log" "$work/$name.ended.$SECONDS.log"
+    KEEP=1
+    # The robots find what they play here.
+    cd "$work"
+    eval "start $name ${server_command[$name]}"
+    cd "$here"
+    wait_udp "$name" "${server_port[$name]}"
+  done
 }
 
 # Waits until the process listens on a UDP port, or fails with its log. A process that died is no longer asked for.
 wait_udp() {
   local name=$1 port=$2 hex
+  server_port[$name]=$port
   hex=$(printf ':%04X ' "$port")
   for _ in $(seq 100); do
     grep -qi "$hex" /proc/net/udp && return 0

@@ -33,7 +33,9 @@
   const bring = (page, only) => {
     document.title = page.title;
     const before = headline();
-    for (const fresh of page.querySelectorAll("[data-part]")) {
+    // Those that are shown leave `page`.
+    const parts = page.querySelectorAll("[data-part]");
+    for (const fresh of parts) {
       if (only && fresh.dataset.part !== only) continue;
       const part = document.querySelector(`[data-part="${CSS.escape(fresh.dataset.part)}"]`);
       // Another set of checks: the file was read again.
@@ -45,7 +47,7 @@
       part.replaceWith(fresh);
       if (focused) at(fresh, focused)?.focus({ preventScroll: true });
     }
-    if (document.querySelectorAll("[data-part]").length !== page.querySelectorAll("[data-part]").length) location.reload();
+    if (document.querySelectorAll("[data-part]").length !== parts.length) location.reload();
     // Said aloud only when it is another.
     if (headline() !== before) said.textContent = headline();
   };
