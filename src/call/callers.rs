@@ -597,7 +597,7 @@ impl Callers {
         use crate::scenario::plan::ActorState;
         let Place { generation, first, ref legs, ref plan, .. } = self.places[place as usize];
         let (first, parties) = (usize::from(first), legs.len());
-        let Some(plan) = plan.clone().filter(|_| parties >= 2) else { return };
+        let Some(plan) = plan.as_ref().filter(|_| parties >= 2).cloned() else { return };
         for (index, actor) in plan.actors.iter().enumerate().skip(first).take(parties) {
             let Some(when) = &actor.when else { continue };
             let legs = &self.places[place as usize].legs;

@@ -139,8 +139,10 @@ impl Running<'_> {
 
     /// A result was judged: after a kill it is judged again.
     pub(super) fn note_result(&mut self, record: &CallRecord, purpose: Purpose) {
-        let noted = Noted::new(clock::timestamp(), record, purpose);
-        let Some(noted) = noted.filter(|_| self.notifier.is_some()) else { return };
+        if self.notifier.is_none() {
+            return;
+        }
+        let Some(noted) = Noted::new(clock::timestamp(), record, purpose) else { return };
         self.noted.push(noted);
         self.noted_count += 1;
         let now = clock::now();
