@@ -232,7 +232,8 @@ impl Workers {
 
 /// Codes what calls of the plan send before the first of them, not in the middle of others.
 pub(super) fn prepare_audio(plan: &Plan) {
-    plan.actors.iter().flat_map(|actor| &actor.target.codecs).for_each(|codec| audio::prepare(*codec));
+    let speaking = plan.actors.iter().filter(|actor| actor.has_audio());
+    speaking.flat_map(|actor| &actor.target.codecs).for_each(|codec| audio::prepare(*codec));
 }
 
 /// Workers that the plan can use: each needs an attempt of its own at the same time, and an account of each pool.

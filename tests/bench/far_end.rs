@@ -1,7 +1,8 @@
 //! The least far end that answers calls over UDP, for benches: 180 and 200 to INVITE, 200 to everything else but ACK.
 //!
 //! It keeps nothing of a call and waits for nothing, so both callers that a bench compares have the same far end and it
-//! is never the limit. No crate: `rustc -O tests/bench/far_end.rs && ./far_end 127.0.0.1:5060`
+//! is never the limit. No crate: `rustc -O tests/bench/far_end.rs && ./far_end 127.0.0.1:5060 [AUDIO_PORT]`. Audio goes to the
+//! port said, by default 9.
 
 use std::ffi::{c_int, c_void};
 use std::net::{SocketAddr, UdpSocket};
@@ -20,6 +21,8 @@ const REPEATED: [&[u8]; 5] = [b"Via:", b"From:", b"Call-ID:", b"CSeq:", b"Record
 
 fn main() {
     let address: SocketAddr = std::env::args().nth(1).and_then(|text| text.parse().ok()).expect("an ADDRESS:PORT");
+    let audio = std::env::args().nth(2).unwrap_or_else(|| "9".into());
+    let sdp = format!("v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio {audio} RTP/AVP 8 0\r\n");
     let socket = UdpSocket::bind(address).expect("the address is free");
     const SOL_SOCKET: c_int = 1;
     const SO_RCVBUF: c_int = 8;
@@ -36,13 +39,14 @@ fn main() {
         }
         for code in if invite { &["180 Ringing", "200 OK"][..] } else { &["200 OK"][..] } {
             response.clear();
-            answer(&mut response, request, code, &contact, invite && code.starts_with('2'));
+            let sdp = if invite && code.starts_with('2') { &sdp } else { "" };
+            answer(&mut response, request, code, &contact, sdp);
             let _ = socket.send_to(&response, from);
         }
     }
 }
 
-fn answer(arena: &mut Vec<u8>, request: &[u8], code: &str, contact: &str, with_sdp: bool) {
+fn answer(arena: &mut Vec<u8>, request: &[u8], code: &str, contact: &str, sdp: &str) {
     arena.extend_from_slice(b"SIP/2.0 ");
     arena.extend_from_slice(code.as_bytes());
     arena.extend_from_slice(b"\r\n");
@@ -63,14 +67,9 @@ fn answer(arena: &mut Vec<u8>, request: &[u8], code: &str, contact: &str, with_s
         arena.extend_from_slice(b"\r\n");
     }
     arena.extend_from_slice(contact.as_bytes());
-    let sdp: &[u8] = if with_sdp {
-        b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 8 0\r\n"
-    } else {
-        b""
-    };
-    if with_sdp {
+    if !sdp.is_empty() {
         arena.extend_from_slice(b"Content-Type: application/sdp\r\n");
     }
     arena.extend_from_slice(format!("Content-Length: {}\r\n\r\n", sdp.len()).as_bytes());
-    arena.extend_from_slice(sdp);
+    arena.extend_from_slice(sdp.as_bytes());
 }

@@ -199,6 +199,15 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// Whether its calls send audio and hear it.
+    pub fn has_audio(&self) -> bool {
+        self.steps.iter().any(|step| match step {
+            Step::Dial(dial) => dial.media == MediaMode::Audio,
+            Step::Answer(answer) => answer.media == MediaMode::Audio,
+            _ => false,
+        })
+    }
+
     /// Whether its calls may have video on sockets of its own. In WebRTC it shares those of audio.
     pub fn has_own_video(&self) -> bool {
         let has_video = |step: &Step| match step {
