@@ -138,8 +138,8 @@ episode("one gateway", [f"{{ trunks: [south_1, south_2], does: {DOWN} }}"], [("g
 episode("two agents for different reasons",
         [f'{{ accounts: "1003", does: {REFUSED} }}', '{ accounts: "1015", does: silence }'],
         [("single_agent", "1003", False), ("single_agent", "1015", False)])
-episode("one site", [f'{{ accounts: "{SITES["branch"]}", does: no_response }}'], [("probe_site", "branch", True)])
-episode("everything", ["{ does: no_response }"], [("platform", "pbx", True)])
+episode("one site", [f'{{ accounts: "{SITES["branch"]}", does: {DOWN} }}'], [("probe_site", "branch", True)])
+episode("everything", [f"{{ does: {DOWN} }}"], [("platform", "pbx", True)])
 
 # It comes and goes: within the throttle nobody is told again that it is open.
 since = len(told())
