@@ -273,13 +273,13 @@ impl Opening {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Place {
     pub(super) generation: u32,
     /// Index of the attempt, from 1; 0 where the place is free.
     pub(super) n: u64,
-    /// The plan that the attempt began with, to its end; `None` where the place is free.
-    pub(super) plan: Option<Arc<Plan>>,
+    /// The plan that the attempt began with, to its end; where the place is free, the newest as it became so.
+    pub(super) plan: Arc<Plan>,
     /// The actor of the first leg.
     pub(super) first: u8,
     pub(super) legs: Vec<Leg>,
@@ -287,6 +287,10 @@ pub(super) struct Place {
 }
 
 impl Place {
+    fn free(plan: Arc<Plan>) -> Self {
+        Self { generation: 0, n: 0, plan, first: 0, legs: Vec::new(), accounts_held: SmallVec::new() }
+    }
+
     /// The leg of an actor.
     pub(super) fn index_of(&self, actor: u8) -> Option<usize> {
         actor.checked_sub(self.first).map(usize::from)
@@ -445,11 +449,11 @@ impl Callers {
     /// A place for an attempt, with its legs and their accounts.
     pub(super) fn open_place(&mut self, opening: &Opening) -> u32 {
         let Opening { n, intended, pick, control } = *opening;
+        let plan = Arc::clone(&self.config.plan);
         let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
+            self.places.push(Place::free(Arc::clone(&plan)));
             self.places.len() as u32 - 1
         });
-        let plan = Arc::clone(&self.config.plan);
         let cast = if control { plan.control() } else { plan.cast(n) };
         let place = &mut self.places[index as usize];
         place.generation += 1;
@@ -485,7 +489,7 @@ impl Callers {
             let drawn = account.filter(|_| actor.account_of.is_none());
             place.accounts_held.push(drawn.map(|account| account as u32));
         }
-        place.plan = Some(plan);
+        place.plan = plan;
         self.progress.started += 1;
         self.progress.in_progress += 1;
         self.progress.peak = self.progress.peak.max(self.progress.in_progress);
@@ -494,7 +498,7 @@ impl Callers {
 
     pub(super) fn begin_legs(&mut self, now: Instant, place: u32) {
         let Place { generation, first, ref legs, ref plan, .. } = self.places[place as usize];
-        let plan = Arc::clone(plan.as_ref().unwrap_or(&self.config.plan));
+        let plan = Arc::clone(plan);
         for actor in usize::from(first)..usize::from(first) + legs.len() {
             let leg = LegRef { place, generation, actor: actor as u8 };
             let waits = plan.actors[actor].when.is_some();
@@ -520,7 +524,7 @@ impl Callers {
         let slot = index.and_then(|index| place.legs.get_mut(index));
         let Some(slot) = slot.filter(|leg| leg.phase != Phase::Done) else { return false };
         let leg = slot;
-        let plan = place.plan.as_deref().unwrap_or(&self.config.plan);
+        let plan = &*place.plan;
         let held = leg.account().zip(self.pools[usize::from(me.actor)].map(|pool| &self.accounts[pool]));
         let login = leg.login.clone();
         let mut tools = Tools {
@@ -597,7 +601,10 @@ impl Callers {
         use crate::scenario::plan::ActorState;
         let Place { generation, first, ref legs, ref plan, .. } = self.places[place as usize];
         let (first, parties) = (usize::from(first), legs.len());
-        let Some(plan) = plan.as_ref().filter(|_| parties >= 2).cloned() else { return };
+        if parties < 2 {
+            return;
+        }
+        let plan = Arc::clone(plan);
         for (index, actor) in plan.actors.iter().enumerate().skip(first).take(parties) {
             let Some(when) = &actor.when else { continue };
             let legs = &self.places[place as usize].legs;

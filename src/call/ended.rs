@@ -47,7 +47,7 @@ impl Callers {
         let mut legs = std::mem::take(&mut place.legs);
         let held = std::mem::take(&mut place.accounts_held);
         let first = usize::from(place.first);
-        let plan = place.plan.take().unwrap_or_else(|| Arc::clone(&self.config.plan));
+        let plan = std::mem::replace(&mut place.plan, Arc::clone(&self.config.plan));
         for ((pool, standing), account) in self.pools.iter().zip(&mut self.standing).skip(first).zip(held) {
             match (standing, pool, account) {
                 (Some(standing), _, Some(account)) => standing.give_back(account as usize),
@@ -114,7 +114,7 @@ impl Callers {
     /// Whose a leg is that stands at its place.
     pub(super) fn whose_at<'a>(&'a self, me: LegRef, leg: &Leg) -> Whose<'a> {
         let place = &self.places[me.place as usize];
-        self.whose(place.plan.as_ref().unwrap_or(&self.config.plan), (place.n, me.actor), leg)
+        self.whose(&place.plan, (place.n, me.actor), leg)
     }
 
     /// Whose a leg of a plan is: of this attempt and actor.

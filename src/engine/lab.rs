@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::application::Served;
 use super::host::{self, StartError, Stop};
+use super::preflight;
 use crossbeam_channel::Sender;
 
 use crate::media::clock::NtpClock;
@@ -41,6 +42,7 @@ impl Lab {
     /// # Errors
     /// [`StartError`].
     pub fn start(plan: LabPlan, address: SocketAddr) -> Result<Self, StartError> {
+        preflight::raise_descriptors();
         let signed = SelfSigned::new(&plan.domain, address.ip()).map_err(StartError::Tls)?;
         let (ca, security) = (signed.ca, Security { acceptor: Some(signed.acceptor), servers: Vec::new() });
         let served = plan.application.map(|application| Served::start(&plan, application)).transpose()?;
