@@ -26,7 +26,8 @@ pub struct Sample<'a> {
     pub code: Option<u16>,
     /// Cause of Q.850.
     pub q850: Option<u16>,
-    /// Whether the grade is poor or unusable; `None` where there is no grade.
+    /// Whether the grade is poor or unusable; `None` where there is no grade, or our own worker stood still meanwhile, as with
+    /// the figures below.
     pub poor: Option<bool>,
     /// MOS-CQ, else MOS-LQ, 1–5.
     pub mos: Option<f64>,
@@ -67,6 +68,9 @@ impl<'a> Sample<'a> {
             .with(Label::Transport, record.transport.as_deref())
             .with(Label::Site, record.site.as_deref())
             .with(Label::Platform, record.target.as_str());
+        // How long something took and how it sounded may then be our own doing; what failed by it is `probe.stalled`.
+        let measured = record.stalled_ms.is_none();
+        let poor = record.grade.as_deref().map(|grade| matches!(grade, "poor" | "unusable"));
         Self {
             at: record.ended_at,
             took: record.started_at.map_or(Duration::ZERO, |began| {
@@ -79,11 +83,11 @@ impl<'a> Sample<'a> {
             failed: record.is_failed(),
             code: record.code,
             q850: record.q850,
-            poor: record.grade.as_deref().map(|grade| matches!(grade, "poor" | "unusable")),
-            mos: record.mos_cq.or(record.mos_lq),
+            poor: poor.filter(|_| measured),
+            mos: record.mos_cq.or(record.mos_lq).filter(|_| measured),
             heard: record.audio != "unknown",
-            srd_ms: record.srd_ms,
-            setup_ms: record.setup_ms,
+            srd_ms: record.srd_ms.filter(|_| measured),
+            setup_ms: record.setup_ms.filter(|_| measured),
             retry: record.retry,
             reproduces: None,
             control: false,
@@ -110,6 +114,17 @@ mod tests {
         assert_eq!(sample.labels.get(Label::Platform), Some(record.target.as_str()));
         assert_eq!(sample.labels.get(Label::Destination), record.to.as_deref());
         assert_eq!((sample.failed, sample.call_id), (record.is_failed(), record.call_id.as_str()));
+    }
+
+    #[test]
+    fn a_call_in_which_our_own_worker_stood_still_says_nothing_of_latency_or_quality() {
+        let text = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(text).expect("valid");
+        (record.grade, record.mos_cq, record.srd_ms) = (Some("poor".into()), Some(3.5), Some(900.0));
+        let figures = |sample: Sample<'_>| (sample.poor, sample.mos, sample.srd_ms, sample.setup_ms);
+        assert_eq!(figures(Sample::of(&record)), (Some(true), Some(3.5), Some(900.0), record.setup_ms));
+        record.stalled_ms = Some(140.0);
+        assert_eq!(figures(Sample::of(&record)), (None, None, None, None));
     }
 
     #[test]
