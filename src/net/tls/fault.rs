@@ -9,10 +9,28 @@ use rustls::{AlertDescription, CertificateError, Error};
 #[error("the peer closed the connection during the TLS handshake: perhaps the port does not speak TLS")]
 pub(super) struct ClosedInHandshake;
 
+/// The server ended the handshake after it had shown its own certificate. RFC 5246 §7.4.6: so a server of TLS 1.2 does, OpenSSL
+/// among them, that wants a certificate and is shown none, or one that it does not take.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the server ended TLS with the alert HandshakeFailure after the certificates: it may want a client certificate, or \
+     another one (cert and key of the target)"
+)]
+pub(super) struct FailedAfterCertificates;
+
+impl FailedAfterCertificates {
+    /// Whether this error is that, of a connection to a server that has shown its certificate or not.
+    pub(super) fn is(error: &Error, has_shown: bool) -> bool {
+        has_shown && *error == Error::AlertReceived(AlertDescription::HandshakeFailure)
+    }
+}
+
 /// Whether an error of a connection is one of TLS.
 pub fn is_tls(error: &io::Error) -> bool {
     let inner = error.get_ref();
-    inner.is_some_and(|inner| inner.is::<Error>() || inner.is::<ClosedInHandshake>())
+    inner.is_some_and(|inner| {
+        inner.is::<Error>() || inner.is::<ClosedInHandshake>() || inner.is::<FailedAfterCertificates>()
+    })
 }
 
 /// An error of a connection as a text.

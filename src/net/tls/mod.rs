@@ -60,8 +60,16 @@ impl Session {
         let processed = if read { self.0.process_new_packets().map(drop) } else { Ok(()) };
         // The alert that says what is wrong goes out before the connection is dropped.
         let flushed = self.flush(socket, &mut Vec::new());
-        processed.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        processed.map_err(|error| self.failed(error))?;
         flushed.map(|()| read)
+    }
+
+    fn failed(&self, error: rustls::Error) -> io::Error {
+        let has_shown = matches!(self.0, Connection::Client(_)) && self.0.peer_certificates().is_some();
+        if fault::FailedAfterCertificates::is(&error, has_shown) {
+            return io::Error::new(io::ErrorKind::InvalidData, fault::FailedAfterCertificates);
+        }
+        io::Error::new(io::ErrorKind::InvalidData, error)
     }
 
     /// Reads what the peer said; 0 where it said that it says no more.
