@@ -101,6 +101,30 @@ fn a_websocket_that_is_closed_in_each_state_of_a_call_has_its_class_and_its_code
 }
 
 #[test]
+fn a_websocket_that_is_closed_before_a_register_or_a_bye_is_answered_has_its_class() {
+    const CLOSED: &str = "the peer closed the WebSocket: 1001 (going away)";
+    for (steps, silent_from, registered) in [
+        ("[register, { dial: { number: echo } }, hangup]", 0, false),
+        ("[{ dial: { number: echo } }, { talk: { for: 2s } }, hangup]", 2, true),
+    ] {
+        let mut world = caller_over("ws", steps);
+        world.pass(Duration::from_secs(silent_from));
+        world.mute = true;
+        world.pass(Duration::from_secs(1));
+        world.break_links_by(LinkFault::WebClosed, CLOSED);
+        world.run(Duration::from_secs(120));
+        let record = world.record();
+        assert_eq!(
+            (record.class, record.is_answered()),
+            (Class::TransportWsClosed, registered),
+            "{steps}: {record:#?}"
+        );
+        assert!(record.reason.as_ref().is_some_and(|reason| reason.contains(CLOSED)), "{:?}", record.reason);
+        assert_eq!((world.open_ports(), world.done), (0, true));
+    }
+}
+
+#[test]
 fn a_server_that_leaves_a_ping_unanswered_has_failed_with_the_first_one() {
     let steps = "[{ dial: { number: echo, media: none } }, { wait: 10m }, hangup]";
     let text = format!(
