@@ -21,17 +21,18 @@ use ringfleet::sip::framing::{Frame, Framer, FramingError};
 use ringfleet::sip::header;
 use ringfleet::sip::message::Message;
 use ringfleet::sip::sdp::crypto::{Key, KeySource, Suite};
+use ringfleet::sip::sdp::peering::Role;
 use ringfleet::sip::sdp::{AudioCodec, Local, Order, Sdp};
 use ringfleet::sip::uri::{NameAddr, Uri, unescape};
 use ringfleet::sip::validity;
 use ringfleet::units::Secret;
-use ringfleet::webrtc::{self, Identity, Login, Peer, Server};
+use ringfleet::webrtc::{self, Identity, Login, Peer, Remote, Server};
 
 /// What reads bytes, with its name: that of its target and of its folder in the corpus.
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub const ALL: [Entry; 12] = [
+pub const ALL: [Entry; 13] = [
     ("message", message),
     ("uri", uri),
     ("sdp", sdp),
@@ -44,6 +45,7 @@ pub const ALL: [Entry; 12] = [
     ("srtp", srtp),
     ("websocket", websocket),
     ("turn", turn),
+    ("ice", ice),
 ];
 
 fn address(text: &str) -> SocketAddr {
@@ -247,12 +249,48 @@ pub fn turn(bytes: &[u8]) {
         } else {
             peer.handle_bytes(now, 2, piece, |_, _| {});
         }
-        let mut out = Vec::new();
-        let mut sent = 0;
-        while !matches!(peer.poll_output(&mut out), webrtc::Output::Timeout(_)) {
-            sent += 1;
-            assert!(sent < 100, "it goes on for ever");
-        }
+        drain(&mut peer);
+    }
+}
+
+fn drain(peer: &mut Peer) {
+    let (mut out, mut sent) = (Vec::new(), 0);
+    while !matches!(peer.poll_output(&mut out), webrtc::Output::Timeout(_)) {
+        sent += 1;
+        assert!(sent < 100, "it goes on for ever");
+    }
+}
+
+/// The other side of a WebRTC call, whose checks of ICE, DTLS and media come as packets, each behind its length in two bytes; the
+/// first byte says what we are.
+pub fn ice(bytes: &[u8]) {
+    const THEIRS: &[u8] = b"v=0\r\no=- 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\n\
+        m=audio 4000 UDP/TLS/RTP/SAVPF 8\r\na=ice-ufrag:them\r\na=ice-pwd:0123456789012345678901\r\n\
+        a=fingerprint:sha-256 00:11\r\na=setup:actpass\r\na=rtcp-mux\r\n\
+        a=candidate:1 1 udp 2130706431 192.0.2.2 4000 typ host\r\n";
+    let Some((how, mut rest)) = bytes.split_first() else { return };
+    let (now, there) = (clock::now(), address("192.0.2.2:4000"));
+    let theirs = Sdp::parse(THEIRS).expect("a description");
+    let role = if how & 1 == 0 { Role::Client } else { Role::Server };
+    let remote = Remote::of(&theirs.media[0], role).expect("credentials of ICE");
+    let credentials = webrtc::Credentials::of(&KeySource::new([7; 32]).next(Suite::AesCm128Sha1_80));
+    let config = webrtc::Config {
+        lite: how & 2 != 0,
+        ..webrtc::Config::new(address("192.0.2.7:4000"), how & 4 != 0, credentials)
+    };
+    let mut peer = Peer::new(config, Arc::clone(&IDENTITY), 7, now);
+    peer.set_remote(now, &remote);
+    drain(&mut peer);
+    while let [high, low, later @ ..] = rest {
+        let length = usize::from(u16::from_be_bytes([*high, *low]));
+        let (packet, later) = later.split_at(later.len().min(length));
+        let _ = peer.handle_packet(now, there, packet);
+        drain(&mut peer);
+        rest = later;
+    }
+    for seconds in [1, 11, 30] {
+        peer.handle_timeout(now + Duration::from_secs(seconds));
+        drain(&mut peer);
     }
 }
 
