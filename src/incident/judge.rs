@@ -255,11 +255,13 @@ impl Judge {
         }
         self.state.stamp = sample.at;
         let families = verdict.failed.iter().flatten().map(|symptom| symptom.family());
-        self.state.log.seen.push_back(Seen::new(now, ids, verdict.passed, families));
+        let seen = Seen::new(now, now.saturating_sub(ms(sample.took)), ids, verdict.passed, families);
+        self.state.log.put_before_failures(&seen);
+        self.state.log.seen.push_back(seen);
         if self.state.log.seen.len() > self.config.max_results {
             self.state.log.seen.pop_front();
         }
-        self.passed(now, &ids, &verdict, sample);
+        self.passed(now, &seen, &verdict, sample);
         for symptom in verdict.failed.into_iter().flatten() {
             self.failed(now, &ids, symptom, sample, sample.reproduces.is_some());
             if sample.retry == Retry::Reproduced {
@@ -336,7 +338,8 @@ impl Judge {
         verdict
     }
 
-    fn passed(&mut self, now: u64, ids: &Ids, verdict: &Verdict, sample: &Sample<'_>) {
+    fn passed(&mut self, now: u64, seen: &Seen, verdict: &Verdict, sample: &Sample<'_>) {
+        let ids = &seen.ids;
         let hour = hour_of(sample.at);
         // The attempt's own retry passed: that is a result, too.
         let retried =
@@ -347,7 +350,9 @@ impl Judge {
                 continue;
             }
             self.state.values.pass(ids, stage, hour);
-            for fault in self.state.faults.iter_mut().filter(|fault| fault.stage() == stage && fault.covers(ids)) {
+            let faults = self.state.faults.iter_mut().filter(|fault| fault.stage() == stage && fault.covers(ids));
+            // A call that was under way when the fault began says nothing of it.
+            for fault in faults.filter(|fault| seen.began >= fault.onset) {
                 let failed = verdict.failed.iter().flatten().any(|symptom| symptom.family() == fault.family);
                 if !failed {
                     fault.pass(now);

@@ -1,5 +1,7 @@
 //! One result as the judge sees it.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
 use super::labels::{Label, Labels};
@@ -10,6 +12,8 @@ use crate::record::{CallRecord, Class, Direction, Retry};
 pub struct Sample<'a> {
     /// When the attempt ended, for stamps and the time of day. Never compared with `now`.
     pub at: Timestamp,
+    /// How long before that the attempt began: a call that passes shows how things were when it began. 0 where unknown.
+    pub took: Duration,
     /// What it shares with other results.
     pub labels: Labels<'a>,
     /// The unit (department, customer) that the agent belongs to.
@@ -65,6 +69,10 @@ impl<'a> Sample<'a> {
             .with(Label::Platform, record.target.as_str());
         Self {
             at: record.ended_at,
+            took: record.started_at.map_or(Duration::ZERO, |began| {
+                // A calendar that was set back in between does not say.
+                Duration::try_from(record.ended_at.duration_since(began)).unwrap_or_default()
+            }),
             labels,
             unit: record.unit.as_deref(),
             class: record.class,
@@ -97,6 +105,7 @@ mod tests {
         (record.direction, record.trunk) = (Direction::Outbound, Some("cht".into()));
         let sample = Sample::of(&record);
         assert_eq!((sample.poor, sample.mos), (Some(true), Some(3.5)));
+        assert_eq!(sample.took, Duration::from_nanos(10_122_456_789));
         assert_eq!(sample.labels.get(Label::Trunk), Some("cht"));
         assert_eq!(sample.labels.get(Label::Platform), Some(record.target.as_str()));
         assert_eq!(sample.labels.get(Label::Destination), record.to.as_deref());

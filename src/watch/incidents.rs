@@ -292,6 +292,7 @@ pub(super) mod tests {
                 retry: if failed { Retry::Reproduced } else { Retry::None },
                 unmet: None,
                 as_expected: None,
+                started_at: Some(wall(seconds)),
                 ended_at: wall(seconds),
                 ..base.clone()
             };

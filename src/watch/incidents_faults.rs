@@ -60,6 +60,7 @@ impl Desk {
             retry: if failed { Retry::Reproduced } else { Retry::None },
             unmet: None,
             as_expected: None,
+            started_at: Some(self.wall()),
             ended_at: self.wall(),
             ..self.base.clone()
         };
@@ -250,6 +251,7 @@ fn two_numbers_of_a_trunk_that_are_called_every_two_seconds_are_told_as_the_trun
                     retry: if failed { Retry::Reproduced } else { Retry::None },
                     unmet: None,
                     as_expected: None,
+                    started_at: Some(desk.wall()),
                     ended_at: desk.wall(),
                     ..desk.base.clone()
                 };

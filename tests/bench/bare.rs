@@ -4,6 +4,7 @@
 //! No crate: `rustc -O tests/bench/bare.rs`
 //! - `bare calls OWN_PORT THEIR_PORT RATE CALLS`: INVITE, ACK and BYE to the far end; prints the calls that were answered to their end.
 //! - `bare rtp OWN_FIRST_PORT THEIR_FIRST_PORT STREAMS SECONDS`: two of them are each other's far end; prints the packets received.
+//! - `bare send OWN_FIRST_PORT THEIR_PORT STREAMS SECONDS`: the same, all to one port.
 //!
 //! Both wake every millisecond.
 
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 const PACKET: [u8; 172] = [0x80; 172];
 /// Ticks from one packet of a stream to its next.
 const PTIME: usize = 20;
+/// Of a packet.
+const SAMPLES: u64 = 160;
 const SDP: &str = "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 9 RTP/AVP 8 0\r\n";
 
 fn main() {
@@ -22,8 +25,9 @@ fn main() {
     let numbers: Vec<u64> = words.iter().skip(1).filter_map(|text| text.parse().ok()).collect();
     let done = match (words.first().map(String::as_str), &numbers[..]) {
         (Some("calls"), &[own, theirs, rate, count]) => calls(own as u16, theirs as u16, rate, count),
-        (Some("rtp"), &[own, theirs, streams, seconds]) => rtp(own, theirs, streams, seconds),
-        _ => panic!("calls OWN_PORT THEIR_PORT RATE CALLS | rtp OWN_FIRST_PORT THEIR_FIRST_PORT STREAMS SECONDS"),
+        (Some("rtp"), &[own, theirs, streams, seconds]) => rtp(own, theirs..theirs + streams, seconds),
+        (Some("send"), &[own, theirs, streams, seconds]) => rtp(own, std::iter::repeat_n(theirs, streams as usize), seconds),
+        _ => panic!("calls OWN_PORT THEIR_PORT RATE CALLS | rtp|send OWN_FIRST_PORT THEIR_PORT STREAMS SECONDS"),
     };
     println!("{done}");
 }
@@ -80,14 +84,16 @@ fn calls(own: u16, theirs: u16, rate: u64, count: u64) -> u64 {
     ended
 }
 
-fn rtp(own: u64, theirs: u64, streams: u64, seconds: u64) -> u64 {
-    let sockets: Vec<_> = (0..streams).map(|stream| (open((own + stream) as u16), (theirs + stream) as u16)).collect();
-    let (begun, mut read, mut received) = (Instant::now(), [0; 2048], 0);
+fn rtp(own: u64, theirs: impl IntoIterator<Item = u64>, seconds: u64) -> u64 {
+    let sockets: Vec<_> = (own..).zip(theirs).map(|(own, theirs)| (open(own as u16), theirs as u16)).collect();
+    let (begun, mut read, mut received, mut packet) = (Instant::now(), [0; 2048], 0, PACKET);
     for tick in 0..seconds * 1000 {
         wait(begun, tick);
+        let timestamp = (tick / PTIME as u64 * SAMPLES) as u32;
+        packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
         for (socket, remote) in sockets.iter().skip(tick as usize % PTIME).step_by(PTIME) {
             received += u64::from(socket.recv_from(&mut read).is_ok());
-            let _ = socket.send_to(&PACKET, (Ipv4Addr::LOCALHOST, *remote));
+            let _ = socket.send_to(&packet, (Ipv4Addr::LOCALHOST, *remote));
         }
     }
     received

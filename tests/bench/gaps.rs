@@ -12,7 +12,8 @@ use std::ptr;
 use std::time::Duration;
 
 const SOL_SOCKET: c_int = 1;
-const SO_RCVBUF: c_int = 8;
+/// As root, beyond what the system grants (`SO_RCVBUFFORCE`).
+const SO_RCVBUFFORCE: c_int = 33;
 /// Names the option and the control message of it.
 const SO_TIMESTAMPNS: c_int = 35;
 const BUFFER: c_int = 64 << 20;
@@ -63,7 +64,7 @@ struct Stream {
 fn main() {
     let port = std::env::args().nth(1).and_then(|text| text.parse().ok()).expect("a PORT");
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)).expect("the port is free");
-    for (name, value) in [(SO_RCVBUF, BUFFER), (SO_TIMESTAMPNS, 1)] {
+    for (name, value) in [(SO_RCVBUFFORCE, BUFFER), (SO_TIMESTAMPNS, 1)] {
         // SAFETY: the value is an int that lives through the call, and its length is said.
         unsafe { setsockopt(socket.as_raw_fd(), SOL_SOCKET, name, ptr::from_ref(&value).cast(), size_of::<c_int>() as u32) };
     }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::Failure;
+use super::evidence::{Failure, Seen};
 use super::explain::{Failed, PRICE, Pick, Q_LEAST, Set, Tally, Window, gain, posterior};
 use super::fault::Fault;
 use super::values::{Ids, NONE, Values};
@@ -34,9 +34,9 @@ const NEARLY_ALL: f64 = 0.9;
 const MOST_FAILURES: usize = 256;
 /// Labels of so many new failures are looked at; a storm has them all in its last ones.
 const NEWEST: usize = 32;
-/// Calls of a site that must have failed before one says that everything fails from there, and which part of them is left
-/// out: the first may have been background.
-const EVERYTHING: (usize, usize) = (32, 4);
+/// Calls of a site that must have failed before one says that everything fails from there, which part of them is left out (the
+/// first may have been background), and how many must have passed before one says that not everything does.
+const EVERYTHING: (usize, usize, usize) = (32, 4, 3);
 /// Explanations that are e^-4 (1 in 50) as likely as the best one are named as candidates.
 const CLOSE: f64 = 4.0;
 const MOST_CANDIDATES: usize = 3;
@@ -114,9 +114,16 @@ impl Judge {
         };
         let first = pending.map_or(now, |pending| pending.first);
         *pending = Some(Pending { first, since });
-        if self.decide(now, family, since, now >= first + ms(self.config.patience)) {
+        if self.decide(now, family, since, self.is_patience_over(now, first)) {
             self.state.pending[family.index()] = None;
         }
+    }
+
+    /// Whether it was waited long enough for what is likely since a moment. Calls that were under way then tell nothing.
+    fn is_patience_over(&self, now: u64, first: u64) -> bool {
+        let patience = ms(self.config.patience);
+        let waited = now.saturating_sub(first);
+        waited >= patience && waited >= patience + self.state.log.longest_since(first).min(patience)
     }
 
     /// How likely a failure is, given the faults that are known.
@@ -196,12 +203,12 @@ impl Judge {
                 tally.widens |= wider[tally.label.index()] == tally.id;
             });
         }
-        for seen in state.log.seen_since(since).filter(|seen| seen.passed(family)) {
+        for seen in state.log.begun_since(since).filter(|seen| seen.passed(family)) {
             window.passed += 1;
             for id in seen.ids.into_iter().filter(|id| *id != NONE) {
                 let place = usize::from(scratch[id as usize]);
                 if let Some(tally) = window.tallies.get_mut(place)
-                    && seen.at >= begun[place]
+                    && seen.began >= begun[place]
                 {
                     tally.passed += 1;
                 }
@@ -301,7 +308,8 @@ impl Judge {
         if tally.label == Label::Agent && !shown {
             return Readiness::Wait;
         }
-        if tally.label == Label::Site && tally.failed.len() < EVERYTHING.0 && !patient {
+        let times: Vec<u64> = own.iter().rev().map(|failure| failure.at).collect();
+        if tally.label == Label::Site && !patient && self.may_be_everything(tally.id, &times) {
             return Readiness::Wait;
         }
         let twins = self.state.values.twins(tally.id);
@@ -409,16 +417,33 @@ impl Judge {
         true
     }
 
-    /// Whether everything fails from a site: not one call has passed since the first failures.
+    /// Whether everything fails from a site: no call that began after the first failures has passed.
     fn is_everything(&self, tally: &Tally, fault: &Fault) -> bool {
         let heard_badly = matches!(fault.family, Family::Quality | Family::Latency);
         let own = self.state.log.failures.iter().filter(|it| it.at >= fault.onset && !it.done && fault.explains(it));
         let own: Vec<u64> = own.map(|failure| failure.at).collect();
-        // The first one may have been background.
-        let since = own.get(own.len() / EVERYTHING.1).copied().unwrap_or(0);
-        let passed = self.state.log.seen_since(since).any(|seen| fault.covers(&seen.ids) && seen.is_well());
-        tally.label == Label::Site && !heard_badly && !passed
+        tally.label == Label::Site && !heard_badly && self.passed_all_the_same(fault.id, &own).next().is_none()
     }
+
+    /// Whether it does not show yet if everything fails from a site: few of its calls failed, or those that began since may
+    /// be under way, and hardly any of them passed.
+    fn may_be_everything(&self, site: u32, failures: &[u64]) -> bool {
+        let since = everything_since(failures);
+        let under_way = || self.state.now < since + self.state.log.longest_since(since);
+        let early = failures.len() < EVERYTHING.0 || under_way();
+        early && self.passed_all_the_same(site, failures).nth(EVERYTHING.2 - 1).is_none()
+    }
+
+    /// Calls of a site that passed though they began after the first failures.
+    fn passed_all_the_same(&self, site: u32, failures: &[u64]) -> impl Iterator<Item = &Seen> {
+        let begun = self.state.log.begun_since(everything_since(failures));
+        begun.filter(move |seen| seen.ids[Label::Site.index()] == site && seen.is_well())
+    }
+}
+
+/// Since when everything may have failed.
+fn everything_since(failures: &[u64]) -> u64 {
+    failures.get(failures.len() / EVERYTHING.1).copied().unwrap_or(0)
 }
 
 fn believed(label: Label) -> f64 {

@@ -57,7 +57,10 @@ pub(super) fn agent_of(ids: &Ids) -> u32 {
 /// Any result, as short as can be.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Seen {
+    /// When it came, ms.
     pub(super) at: u64,
+    /// When its call began, ms: a pass is evidence of that time.
+    pub(super) began: u64,
     pub(super) ids: Ids,
     /// A bit for each stage that it came to.
     came_to: u8,
@@ -66,9 +69,15 @@ pub(super) struct Seen {
 }
 
 impl Seen {
-    pub(super) fn new(at: u64, ids: Ids, passed: [bool; STAGES], families: impl Iterator<Item = Family>) -> Self {
+    pub(super) fn new(
+        at: u64,
+        began: u64,
+        ids: Ids,
+        passed: [bool; STAGES],
+        families: impl Iterator<Item = Family>,
+    ) -> Self {
         let bits = passed.iter().enumerate().fold(0, |bits, (stage, passed)| bits | u8::from(*passed) << stage);
-        let seen = Self { at, ids, came_to: bits, failed: 0 };
+        let seen = Self { at, began, ids, came_to: bits, failed: 0 };
         families.fold(seen, |seen, family| Self {
             came_to: seen.came_to | 1 << family.stage() as u8,
             failed: seen.failed | 1 << family.index(),
@@ -106,8 +115,27 @@ impl Log {
         self.count - self.failures.len() as u64
     }
 
-    /// Results since a moment, the newest first.
+    /// Results that came since a moment, the newest first.
     pub(super) fn seen_since(&self, since: u64) -> impl Iterator<Item = &Seen> {
         self.seen.iter().rev().take_while(move |seen| seen.at >= since)
+    }
+
+    /// Results of calls that began since a moment, the newest first.
+    pub(super) fn begun_since(&self, since: u64) -> impl Iterator<Item = &Seen> {
+        self.seen_since(since).filter(move |seen| seen.began >= since)
+    }
+
+    /// The longest time that a call took of those that ended since a moment, ms.
+    pub(super) fn longest_since(&self, since: u64) -> u64 {
+        self.seen_since(since).map(|seen| seen.at - seen.began).max().unwrap_or(0)
+    }
+
+    /// Takes a result for one from before the failures that came while its call was under way.
+    pub(super) fn put_before_failures(&mut self, seen: &Seen) {
+        let under_way = self.failures.iter_mut().rev().take_while(|failure| failure.at > seen.began);
+        for failure in under_way.filter(|failure| seen.passed(failure.family)) {
+            let labels = failure.ids.iter().zip(seen.ids).zip(&mut failure.passed);
+            labels.filter(|((own, id), _)| **own == *id && *id != NONE).for_each(|(_, passed)| *passed += 1);
+        }
     }
 }

@@ -366,7 +366,7 @@ impl Judge {
             if seen.failed(fault.family) {
                 failing.insert(agent);
                 tested.insert(agent);
-            } else if seen.passed(fault.family) {
+            } else if seen.began >= since && seen.passed(fault.family) {
                 tested.insert(agent);
             }
         }

@@ -19,6 +19,7 @@ struct Attempt {
     gateway: String,
     site: String,
     srd_ms: f64,
+    took: Duration,
     reproduces: Option<u64>,
 }
 
@@ -79,6 +80,7 @@ impl Desk {
             class,
             failed: class != Class::Ok,
             srd_ms: (class == Class::Ok).then_some(attempt.srd_ms),
+            took: attempt.took,
             reproduces: attempt.reproduces,
             ..sample(at, labels, &id)
         };
@@ -106,6 +108,7 @@ impl Desk {
                         gateway: of(Label::Gateway),
                         site: of(Label::Site),
                         srd_ms: 100.0,
+                        took: Duration::ZERO,
                         reproduces: Some(again.id),
                     });
                 }
@@ -130,6 +133,7 @@ fn attempt(at: u64, agent: usize, trunk: usize) -> Attempt {
         gateway: format!("g{}", GATEWAYS[trunk]),
         site: format!("s{}", agent % 3),
         srd_ms: 100.0 + (at % 13) as f64,
+        took: Duration::ZERO,
         reproduces: None,
     }
 }
@@ -148,6 +152,7 @@ fn labels(attempt: &Attempt) -> Labels<'_> {
 fn sample<'a>(at: Timestamp, labels: Labels<'a>, id: &'a str) -> Sample<'a> {
     Sample {
         at,
+        took: Duration::ZERO,
         labels,
         unit: Some("support"),
         class: Class::Ok,
@@ -238,6 +243,30 @@ fn everything_that_fails_from_one_site_only_is_the_probes_own_site() {
     desk.minutes(10, &well);
     desk.minutes(8, &|it| if it.site == "s1" { Class::TransportUnreachable } else { Class::Ok });
     assert_eq!(desk.told(), [(Change::Opened, "probe_site s1".to_owned())]);
+}
+
+#[test]
+fn calls_under_way_when_their_site_went_away_do_not_make_it_one_that_fails_in_part() {
+    let mut desk = Desk::new();
+    desk.minutes(10, &well);
+    let gone = |it: &Attempt| if it.site == "s1" { Class::TransportUnreachable } else { Class::Ok };
+    desk.minutes(1, &gone);
+    for agent in [1, 4, 7, 10] {
+        let long = Attempt { took: Duration::from_secs(75), ..attempt(desk.second, agent, agent % 5) };
+        assert_eq!(long.site, "s1");
+        desk.place(long, &well);
+    }
+    desk.minutes(7, &gone);
+    assert_eq!(desk.told(), [(Change::Opened, "probe_site s1".to_owned())]);
+}
+
+#[test]
+fn a_site_from_which_calls_pass_that_began_since_is_not_the_probes_own() {
+    let mut desk = Desk::new();
+    desk.minutes(10, &well);
+    let half = |it: &Attempt| if it.site == "s1" && it.at % 8 < 4 { Class::TransportUnreachable } else { Class::Ok };
+    desk.minutes(8, &half);
+    assert_eq!(desk.told(), [(Change::Opened, "site s1".to_owned())]);
 }
 
 #[test]

@@ -314,6 +314,7 @@ impl World {
         let up = result.mos.is_some();
         Sample {
             at: Timestamp::from_millisecond(1_700_000_000_000 + result.at as i64).expect("in range"),
+            took: std::time::Duration::ZERO,
             labels,
             unit: Some(["sales", "support"][result.call.agent % 2]),
             class: result.class,
