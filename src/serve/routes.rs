@@ -52,7 +52,6 @@ pub(super) fn router(board: Board, shows: Shows) -> Router {
     let login = post(login).layer(DefaultBodyLimit::max(FORM)).with_state(access);
     let open = Router::new()
         .route("/login", login)
-        .route("/assets/page.css", get(|| asset("text/css; charset=utf-8", include_str!("page/page.css"))))
         .route("/assets/page.js", get(|| asset("text/javascript; charset=utf-8", include_str!("page/page.js"))))
         .route("/assets/icon.svg", get(|| asset("image/svg+xml", include_str!("page/icon.svg"))));
     router.merge(guarded.merge(open).layer(map_response(with_headers)))
@@ -60,8 +59,8 @@ pub(super) fn router(board: Board, shows: Shows) -> Router {
 
 /// Headers of every answer of the page; what the answer itself says stays.
 async fn with_headers(mut response: Response) -> Response {
-    for (name, value) in HEADERS {
-        response.headers_mut().entry(name).or_insert(value);
+    for (name, value) in HEADERS.iter() {
+        response.headers_mut().entry(name).or_insert_with(|| value.clone());
     }
     response
 }

@@ -211,6 +211,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_server_that_is_away_for_an_hour_is_not_stormed_and_gets_each_point_once_when_it_is_back() {
+        /// Away for an hour; what it took then, and how often it was asked before.
+        struct Away {
+            until: Instant,
+            asked: u32,
+            took: Vec<String>,
+        }
+        impl Sink for Away {
+            async fn deliver(&mut self, lines: &[&[u8]]) -> Delivery {
+                if Instant::now() < self.until {
+                    self.asked += 1;
+                    return Delivery { kept: Some(kept(KeptBecause::Unavailable, None)), ..Delivery::default() };
+                }
+                self.took.extend(lines.iter().map(|line| String::from_utf8_lossy(line).trim_end().to_owned()));
+                Delivery { accepted: lines.len(), ..Delivery::default() }
+            }
+        }
+        const HOUR: u64 = 3600;
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let spools = [RefCell::new(Spool::open(dir.path(), 1 << 24).expect("opens"))];
+        let begun = Instant::now();
+        let sink = Away { until: begun + Duration::from_secs(HOUR), asked: 0, took: Vec::new() };
+        let mut courier = Courier::new(sink, "http://db".into(), Settings::default());
+        let signals = Signals::default();
+        let write = async {
+            for second in 0..HOUR + 60 {
+                let line = format!("call f=1 {second}\n");
+                spools[0].borrow_mut().store(line.as_bytes(), 1).expect("stored");
+                signals.wake();
+                sleep(Duration::from_secs(1)).await;
+                if second == HOUR / 2 {
+                    assert_eq!(signals.trouble().as_deref(), Some("no"), "it is said as long as it lasts");
+                }
+            }
+            assert_eq!(signals.trouble(), None, "and no longer: the longest wait is half a minute");
+            signals.close();
+        };
+        tokio::join!(write, courier.run(&spools, &signals));
+        let wanted: Vec<String> = (0..HOUR + 60).map(|second| format!("call f=1 {second}")).collect();
+        assert_eq!(courier.sink.took, wanted, "each once, the oldest first");
+        // Waits of 15 to 30 s each, after the first few.
+        assert!((HOUR / 30..=HOUR / 15 + 8).contains(&u64::from(courier.sink.asked)), "{}", courier.sink.asked);
+        assert!(spools[0].borrow().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_wait_that_the_server_asks_for_is_kept_even_at_the_end() {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let spools = spool(&dir);

@@ -256,6 +256,8 @@ impl Shown {
         upcoming: impl Iterator<Item = (&'a str, Timestamp)>,
         sinks: Vec<Sink>,
     ) -> View {
+        // A clock that was set back must not keep it until it is as late again.
+        self.machine = self.machine.map(|last| last.min(now));
         if self.machine.is_some_and(|last| now.duration_since(last) > MACHINE_RESTS) {
             self.machine = None;
             self.troubles.remove(&TroubleOf::Machine);
@@ -407,6 +409,22 @@ mod tests {
         assert_eq!(why, Some("the call says nothing of the line: probe.stalled"));
         assert!(then.status.troubles[0].what.starts_with("our own machine was the limit (probe.stalled)"));
         assert_eq!(view(&mut shown, 5).status.troubles, [], "it kept up for two minutes");
+    }
+
+    #[test]
+    fn a_clock_that_is_set_by_an_hour_keeps_no_trouble_of_our_own_machine_and_no_line() {
+        for set_by in [-60, 60] {
+            let mut shown = shown(&watch(false, ""));
+            shown.concluded("call/1001", &[outcome(Class::Ok, Retry::None, Purpose::Scheduled, 100)]);
+            shown.concluded("call/1001", &[outcome(Class::ProbeStalled, Retry::None, Purpose::Scheduled, 101)]);
+            assert_eq!(view(&mut shown, 101).status.troubles.len(), 1);
+            view(&mut shown, 102 + set_by);
+            assert_eq!(view(&mut shown, 105 + set_by).status.troubles, [], "it kept up for two minutes: {set_by}");
+            shown.concluded("call/1001", &[outcome(Class::Ok, Retry::None, Purpose::Scheduled, 106 + set_by)]);
+            let line = &view(&mut shown, 107 + set_by).lines[0];
+            assert_eq!((line.state, &line.left_out), (LineState::Ok, &None), "{set_by}");
+            assert_eq!((line.hour.success_pct, line.hour.passed), (Some(100.0), line.hour.tested), "{set_by}");
+        }
     }
 
     #[test]

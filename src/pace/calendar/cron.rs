@@ -136,11 +136,13 @@ impl Cron {
     /// The first minute after a moment, in a time zone. `None` only at the end of time.
     pub fn next_after(&self, after: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
         let minute = after.as_second().div_euclid(60) + 1;
-        let mut from = Timestamp::from_second(minute * 60).ok()?;
+        let first = Timestamp::from_second(minute * 60).ok()?;
+        // A change may come with that minute itself: what it leaves out is asked for by the offset before it.
+        let mut from = after;
         let mut not_again = self.repeated_until(from, zone);
         for _ in 0..CHANGES {
             let offset = zone.to_offset(from);
-            let civil = offset.to_datetime(from);
+            let civil = offset.to_datetime(from.max(first));
             let found = self.next_civil(not_again.map_or(civil, |until| until.max(civil)))?;
             let at = offset.to_timestamp(found).ok()?;
             let Some(change) = zone.following(from).next().filter(|change| at >= change.timestamp()) else {
@@ -276,6 +278,23 @@ mod tests {
             starts("*/30 * * * *", &zone, "2026-03-29T00:20:00Z", 3),
             ["03-29 01:30+01", "03-29 03:00+02", "03-29 03:30+02"]
         );
+    }
+
+    #[test]
+    fn what_a_clock_change_leaves_out_comes_at_its_end_though_it_was_asked_for_in_the_minute_before() {
+        let zone = berlin();
+        for second in ["00", "01", "30", "59"] {
+            let asked = format!("2026-03-29T00:59:{second}Z");
+            assert_eq!(starts("30 2 * * *", &zone, &asked, 2), ["03-29 03:00+02", "03-30 02:30+02"], "{asked}");
+            assert_eq!(starts("0 3 * * *", &zone, &asked, 2), ["03-29 03:00+02", "03-30 03:00+02"], "{asked}");
+            assert_eq!(starts("15 3 * * *", &zone, &asked, 1), ["03-29 03:15+02"], "{asked}");
+            // And in autumn in the minute before the hour that comes again.
+            let asked = format!("2026-10-25T00:59:{second}Z");
+            assert_eq!(starts("0 2 * * *", &zone, &asked, 1), ["10-26 02:00+01"], "{asked}");
+            assert_eq!(starts("0 3 * * *", &zone, &asked, 1), ["10-25 03:00+01"], "{asked}");
+            assert_eq!(starts("0 * * * *", &zone, &asked, 2), ["10-25 02:00+01", "10-25 03:00+01"], "{asked}");
+        }
+        assert_eq!(starts("30 2 * * *", &zone, "2026-03-29T01:00:00Z", 1), ["03-30 02:30+02"], "it was then");
     }
 
     #[test]

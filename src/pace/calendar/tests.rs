@@ -223,6 +223,25 @@ fn a_maintenance_covers_its_first_moment_and_not_its_last() {
 }
 
 #[test]
+fn a_maintenance_in_the_night_of_a_clock_change_comes_once_and_lasts_as_long_as_it_says() {
+    let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").expect("valid");
+    let when = When::Recurring("0 2 * * *".parse().expect("valid"), Duration::from_secs(3600));
+    let maintenance = Maintenance { when, reason: None };
+    for (day, begins) in [
+        // There is no two o'clock: it begins at three.
+        ("2026-03-28T23:00:00Z", "2026-03-29T01:00:00Z"),
+        // There are two: it begins at the first.
+        ("2026-10-24T22:00:00Z", "2026-10-25T00:00:00Z"),
+    ] {
+        let (day, begins): (Timestamp, Timestamp) = (day.parse().expect("valid"), begins.parse().expect("valid"));
+        let minutes = (0..24 * 60).map(|minute| day + SignedDuration::from_mins(minute));
+        let covered: Vec<Timestamp> = minutes.filter(|at| maintenance.covers(*at, &zone)).collect();
+        assert_eq!((covered.first(), covered.len()), (Some(&begins), 60));
+        assert_eq!(covered.last(), Some(&(begins + SignedDuration::from_mins(59))), "in one piece");
+    }
+}
+
+#[test]
 fn the_budget_of_a_day_and_of_a_number_is_kept_by_all_checks_together_and_is_new_the_next_day() {
     let numbers = vec![Arc::from("2000")];
     let a = Check { per_day: Some(3), numbers: numbers.clone(), ..every("a", 3600) };

@@ -13,6 +13,9 @@ use minijinja::{AutoEscape, Environment, context};
 use super::view::View;
 use words::Page;
 
+/// How the page looks. It is written into it: what is asked for first is painted first.
+pub(super) const STYLE: &str = include_str!("page.css");
+
 /// The page of a view; `silent` says for how long nothing was heard of the watch, where that is too long. Of checks with
 /// many lines those that `unfolded` names stand there with their lines.
 pub(super) fn render(view: &View, silent: Option<Duration>, unfolded: &[String]) -> String {
@@ -30,6 +33,7 @@ fn write(name: &str, values: Value) -> String {
         environment.set_auto_escape_callback(|_| AutoEscape::Html);
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.expect("the usual delimiters are valid"));
+        environment.add_global("style", Value::from_safe_string(STYLE.to_owned()));
         for (name, text) in [("page", include_str!("page.html.j2")), ("login", include_str!("login.html.j2"))] {
             environment.add_template(name, text).expect("the template is part of the program, and tests render it");
         }

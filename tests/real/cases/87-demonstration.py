@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """Who is hit: a watch calls a PBX with faults, and who is told is counted.
 
-Twenty agents call over four trunks of two gateways and two carriers, each every two seconds. One agent is refused, then
-one trunk, then a gateway, then two agents for different reasons. Everything is real: the lab, the watch, InfluxDB with
-the v2 front before it, Alertmanager, and a webhook whose log is the proof.
+Twenty agents at two sites call over four trunks of two gateways and two carriers, each every two seconds. One agent is refused,
+then one trunk, then a gateway, then two agents for different reasons; then one site loses its way out, and then nothing works
+for anybody. Everything is real: the lab, the watch, InfluxDB with the v2 front before it, Alertmanager, and a webhook whose
+log is the proof.
 
 Looked at: one message when each begins and one when it is over, with the right scope; nothing else, and nothing
-widespread but the trunk and the gateway; the same in InfluxDB and at Alertmanager.
+widespread but trunk, gateway, site and platform; the same in InfluxDB and at Alertmanager.
 """
 import json
 import os
@@ -19,8 +20,12 @@ from database import TOKEN, Database
 
 os.environ["INFLUX_TOKEN"] = TOKEN
 checks = Checks()
-TRUNKS = {"north_1": ("91", "north", "cht"), "north_2": ("92", "north", "fet"),
-          "south_1": ("93", "south", "cht"), "south_2": ("94", "south", "fet")}
+# Prefix, gateway, carrier and the number that is called. Each number goes over both gateways and both carriers, so that it is no
+# other name of one of them, nor of the whole.
+TRUNKS = {"north_1": ("91", "north", "cht", "2000"), "north_2": ("92", "north", "fet", "2001"),
+          "south_1": ("93", "south", "cht", "2001"), "south_2": ("94", "south", "fet", "2000")}
+# Their agents: the probe stands at two sites, behind an uplink each.
+SITES = {"desk": "1001..1010", "branch": "1011..1020"}
 LAB_PORT = int(os.environ["LAB_PORT"])
 THROTTLE = 60
 
@@ -44,7 +49,7 @@ def told(since=0):
 def write_lab(faults):
     """The lab's file, with what is out of order now."""
     lines = ["lab: pbx", "domain: pbx.test", 'accounts: { users: "1001..1020", password: "${PROBE_PASSWORD}" }',
-             "extensions:", "  echo: { number: 2000, does: echo }", "trunks:"]
+             "extensions:", "  echo: { number: 2000, does: echo }", "  other: { number: 2001, does: echo }", "trunks:"]
     lines += [f"  {name}: {{ prefix: {prefix} }}" for name, (prefix, *_) in TRUNKS.items()]
     if faults:
         lines += ["faults:", *(f"  - {fault}" for fault in faults)]
@@ -53,17 +58,19 @@ def write_lab(faults):
 
 def write_files():
     trunks = [f"  {name}: {{ gateway: {gateway}, carrier: {carrier}, select: {{ prefix: {prefix} }} }}"
-              for name, (prefix, gateway, carrier) in TRUNKS.items()]
+              for name, (prefix, gateway, carrier, _) in TRUNKS.items()]
     (CASE / "pbx.yaml").write_text("\n".join([
         "target: pbx", f'sip: {{ server: "sip:127.0.0.1:{LAB_PORT}", domain: pbx.test }}',
         'environment: { name: Demonstration, login_url: "http://127.0.0.1/" }', "accounts:",
-        '  agents: { users: "1001..1020", password: "${PROBE_PASSWORD}" }', "trunks:", *trunks,
-        'safety: { allow: ["(9[1-4])?2000"], max_calls: 10000000, max_concurrent: 100, max_cps: 100 }']) + "\n")
+        *(f'  {site}: {{ users: "{users}", password: "${{PROBE_PASSWORD}}" }}' for site, users in SITES.items()),
+        "trunks:", *trunks,
+        'safety: { allow: ["(9[1-4])?200[01]"], max_calls: 10000000, max_concurrent: 100, max_cps: 100 }']) + "\n")
     (CASE / "call.yaml").write_text((HERE / "watch" / "call.yaml").read_text())
-    check = ("  - {{ name: {0}, scenario: call.yaml, target: pbx.yaml, agents: each, every: 8s, "
-             "set: {{ caller.steps.0.dial.trunk: {0} }} }}")
+    check = ("  - {{ name: {0}-{1}, site: {0}, scenario: call.yaml, target: pbx.yaml, agents: each, every: 8s, "
+             'set: {{ caller.account: {0}, caller.steps.0.dial.trunk: {1}, caller.steps.0.dial.number: "{2}" }} }}')
     (CASE / "watch.yaml").write_text("\n".join([
-        "watch: demonstration", "site: desk", "checks:", *(check.format(name) for name in TRUNKS), "alerts:",
+        "watch: demonstration", "checks:",
+        *(check.format(site, trunk, number) for site in SITES for trunk, (*_, number) in TRUNKS.items()), "alerts:",
         "  window: 20s", f"  throttle: {THROTTLE}s", "  notify:",
         f'    - webhook: {{ url: "{receiver.url}/watch" }}', f'    - alertmanager: {{ url: "{alertmanager.url}" }}',
         "sinks:",
@@ -87,7 +94,7 @@ def closed(since, wanted, within):
     wait_until(lambda: len([it for it in told(since) if it["change"] == "closed"]) >= wanted, f"{wanted} closed", within)
 
 
-def episode(name, faults, places, lasts=10, within=60):
+def episode(name, faults, places, lasts=5, within=60):
     """Something is out of order for a while. Its messages: one for each place when it begins and one when it is over."""
     since, begun = len(told()), time.monotonic()
     meet(faults)
@@ -101,8 +108,8 @@ def episode(name, faults, places, lasts=10, within=60):
     over = time.monotonic()
     closed(since, len(places), within)
     ended = time.monotonic() - over
-    # What is not over, or not wanted, would come now.
-    time.sleep(10)
+    # What is not over, or not wanted, would come now, or in the next episode, where it is wrong as well.
+    time.sleep(6)
     got = [(it["change"], it["incident"]["scope"], it["incident"]["value"], it["incident"]["widespread"])
            for it in told(since)]
     wanted = [(change, *place) for change in ("opened", "closed") for place in places]
@@ -131,6 +138,8 @@ episode("one gateway", [f"{{ trunks: [south_1, south_2], does: {DOWN} }}"], [("g
 episode("two agents for different reasons",
         [f'{{ accounts: "1003", does: {REFUSED} }}', '{ accounts: "1015", does: silence }'],
         [("single_agent", "1003", False), ("single_agent", "1015", False)])
+episode("one site", [f'{{ accounts: "{SITES["branch"]}", does: {DOWN} }}'], [("probe_site", "branch", True)])
+episode("everything", [f"{{ does: {DOWN} }}"], [("platform", "pbx", True)])
 
 # It comes and goes: within the throttle nobody is told again that it is open.
 since = len(told())
