@@ -8,12 +8,15 @@
 //!
 //! | state of a fault | becomes | when |
 //! |---|---|---|
-//! | suspected | known | score ≥ 8 and probability of its scope ≥ 0.98, or [`Config::patience`] is over (then undetermined) |
+//! | suspected | known | score ≥ 9.5 and probability of its scope ≥ 0.98, or [`Config::patience`] is over (then undetermined) |
 //! | known | over | Page's sum of its results ≥ 9.21 |
-//! | over | known | its failures come back |
+//! | over | known | its failures come back, and no other fault explains them better |
 //! | over | closed | it stayed over for the hold; if it was reopened, longer |
 
+mod again;
+mod config;
 mod decide;
+mod everything;
 mod evidence;
 mod explain;
 mod fault;
@@ -32,81 +35,14 @@ use super::labels::Label;
 use super::sample::Sample;
 use super::snapshot::{Change, Incident};
 use crate::record::{Class, Retry};
+use again::Echoes;
+pub use config::Config;
 use decide::Pending;
 use evidence::{Failure, Log, Seen};
 use fault::Fault;
 use shape::{Ended, Tracked};
-use usual::Figure;
-use values::{Ids, NONE, Values, hour_of};
-
-/// What the judge can be told.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Config {
-    /// The rolling window: agents are counted in it. Default 5 min; failures are remembered six times as long.
-    pub window: Duration,
-    /// Distinct agents that make an incident widespread. At least 2, default 2.
-    pub widespread_agents: u32,
-    /// The share of the agents tested that makes it so, too. 0–1, default 0.3.
-    pub widespread_share: f64,
-    /// How long calls must pass before an incident is closed. Default 3 min; up to four times that after it came back.
-    pub hold: Duration,
-    /// How long an incident that came back is still the same one. Default 30 min.
-    pub comes_back: Duration,
-    /// How long to wait for results that tell scopes apart. Default 90 s.
-    pub patience: Duration,
-    /// How long to wait after a failure for those that belong to it. Default 3 s.
-    pub settle: Duration,
-    /// How long a brief interruption lasts: failures of one agent within it are one moment. Default 20 s.
-    pub interruption: Duration,
-    /// Most repetitions asked for in a minute. Default 20.
-    pub reproduce_per_minute: u32,
-    /// MOS below this is low quality whatever is usual. Default 3.1: "nearly all users dissatisfied" lies below R = 60, which
-    /// is MOS 3.1 (G.107 Annex B).
-    pub mos_least: f64,
-    /// Most values of labels. Default 10,000; further ones are counted and not followed.
-    pub max_values: usize,
-    /// Most results remembered. Default 8,192.
-    pub max_results: usize,
-    /// Most failures remembered. Default 2,048.
-    pub max_failures: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            window: Duration::from_secs(300),
-            widespread_agents: 2,
-            widespread_share: 0.3,
-            hold: Duration::from_secs(180),
-            comes_back: Duration::from_secs(1800),
-            patience: Duration::from_secs(90),
-            settle: Duration::from_secs(3),
-            interruption: Duration::from_secs(20),
-            reproduce_per_minute: 20,
-            mos_least: 3.1,
-            max_values: 10_000,
-            max_results: 8_192,
-            max_failures: 2_048,
-        }
-    }
-}
-
-impl Config {
-    /// For agents that call once in `interval`. The times of [`Config::default`] are for a minute; results that come more
-    /// often tell the same in less time, and results that come less often do not tell it any later than they come.
-    pub fn for_interval(interval: Duration) -> Self {
-        let default = Self::default();
-        let part = (interval.as_secs_f64() / 60.0).clamp(1.0 / 60.0, 1.0);
-        let times = |time: Duration| time.mul_f64(part);
-        Self {
-            hold: times(default.hold),
-            patience: times(default.patience),
-            settle: times(default.settle),
-            interruption: times(default.interruption),
-            ..default
-        }
-    }
-}
+use usual::{Compared, Figure};
+use values::{CAUTION, Ids, NONE, Values, hour_of};
 
 /// A call to be placed again on a fresh transport, before its failure is believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +89,7 @@ pub struct State {
     next_again: u64,
     /// The minute in which repetitions are counted, and how many.
     asked: (u64, u32),
+    echoes: Echoes,
     look_at: Option<u64>,
     tidy_at: u64,
     renew_at: u64,
@@ -172,7 +109,20 @@ pub struct Judge {
 /// What one result says: stages passed, symptoms.
 struct Verdict {
     passed: [bool; STAGES],
-    failed: [Option<Symptom>; 2],
+    failed: [Option<Shown>; 2],
+}
+
+/// A symptom, and how likely it was by what is usual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Shown {
+    symptom: Symptom,
+    chance: f64,
+}
+
+impl Shown {
+    fn family(self) -> Family {
+        self.symptom.family()
+    }
 }
 
 const MINUTE: u64 = 60_000;
@@ -180,12 +130,6 @@ const MINUTE: u64 = 60_000;
 const GENERATION: u64 = 12 * 60 * MINUTE;
 /// A value or a fault without a result for so long is forgotten.
 const STALE: u64 = 24 * 60 * MINUTE;
-/// How likely an agent fails again at the moment at which it failed: brief interruptions do that.
-const ECHO: f64 = 0.3;
-/// A second repetition is placed so many interruptions after the first has failed.
-const LATER: f64 = 1.1;
-/// An agent's calls are repeated once in so many interruptions, but for the second repetition.
-const BETWEEN_REPETITIONS: f64 = 2.5;
 
 pub(super) fn ms(duration: Duration) -> u64 {
     duration.as_millis().try_into().unwrap_or(u64::MAX)
@@ -207,6 +151,7 @@ impl Judge {
             next_incident: 1,
             next_again: 1,
             asked: (0, 0),
+            echoes: Echoes::default(),
             look_at: None,
             tidy_at: MINUTE,
             renew_at: GENERATION,
@@ -254,7 +199,7 @@ impl Judge {
             return;
         }
         self.state.stamp = sample.at;
-        let families = verdict.failed.iter().flatten().map(|symptom| symptom.family());
+        let families = verdict.failed.iter().flatten().map(|shown| shown.family());
         let seen = Seen::new(now, now.saturating_sub(ms(sample.took)), ids, verdict.passed, families);
         self.state.log.put_before_failures(&seen);
         self.state.log.seen.push_back(seen);
@@ -262,12 +207,13 @@ impl Judge {
             self.state.log.seen.pop_front();
         }
         self.passed(now, &seen, &verdict, sample);
-        for symptom in verdict.failed.into_iter().flatten() {
-            self.failed(now, &ids, symptom, sample, sample.reproduces.is_some());
+        for shown in verdict.failed.into_iter().flatten() {
+            self.failed(now, &ids, shown, sample, sample.reproduces.is_some());
             if sample.retry == Retry::Reproduced {
-                self.failed(now, &ids, symptom, sample, true);
+                self.failed(now, &ids, shown, sample, true);
             }
         }
+        self.end_moment(now, &seen, sample);
     }
 
     /// The moment of the last [`Output::Timeout`] has come, or any other.
@@ -306,7 +252,7 @@ impl Judge {
             if Family::of(sample.class).is_none() && sample.class != Class::Ok {
                 return verdict;
             }
-            verdict.failed[0] = Some(symptom);
+            verdict.failed[0] = Some(Shown { symptom, chance: 0.0 });
             // A call that is heard badly was set up well.
             verdict.passed[Stage::Call as usize] = symptom.family().stage() != Stage::Call;
             return verdict;
@@ -317,24 +263,25 @@ impl Judge {
         verdict.passed[Stage::Call as usize] = true;
         let hour = hour_of(sample.at);
         let usual = self.state.values.usual(ids);
-        let mut off = [None; 3];
+        let mut compared = [None; 3];
         if let Some(usual) = usual {
             let figures = [(Figure::Srd, sample.srd_ms), (Figure::Setup, sample.setup_ms), (Figure::Mos, sample.mos)];
             for (figure, value) in figures {
-                off[figure as usize] = value.and_then(|value| usual.is_off(figure, value, hour));
+                compared[figure as usize] = value.and_then(|value| usual.compare(figure, value, hour));
             }
         }
-        let low = off[Figure::Mos as usize] == Some(true) || sample.mos.is_some_and(|mos| mos < self.config.mos_least);
-        if sample.poor == Some(true) || low {
-            verdict.failed[0] = Some(Symptom::LowQuality);
+        let [srd, setup, mos] = compared;
+        let poor = sample.poor == Some(true) || sample.mos.is_some_and(|mos| mos < self.config.mos_least);
+        let low = if poor { Some(0.0) } else { mos.and_then(Compared::chance) };
+        if let Some(chance) = low {
+            verdict.failed[0] = Some(Shown { symptom: Symptom::LowQuality, chance });
         } else {
             verdict.passed[Stage::Media as usize] = sample.heard || sample.poor.is_some() || sample.mos.is_some();
         }
-        match off[..2] {
-            [Some(true), _] | [_, Some(true)] => verdict.failed[1] = Some(Symptom::Slow),
-            [None, None] => {}
-            _ => verdict.passed[Stage::Pace as usize] = true,
-        }
+        // One delay is part of the other: the one that is further out says it.
+        let slow = [srd, setup].into_iter().flatten().filter_map(Compared::chance).reduce(f64::min);
+        verdict.failed[1] = slow.map(|chance| Shown { symptom: Symptom::Slow, chance });
+        verdict.passed[Stage::Pace as usize] = slow.is_none() && (srd.is_some() || setup.is_some());
         verdict
     }
 
@@ -353,7 +300,7 @@ impl Judge {
             let faults = self.state.faults.iter_mut().filter(|fault| fault.stage() == stage && fault.covers(ids));
             // A call that was under way when the fault began says nothing of it.
             for fault in faults.filter(|fault| seen.began >= fault.onset) {
-                let failed = verdict.failed.iter().flatten().any(|symptom| symptom.family() == fault.family);
+                let failed = verdict.failed.iter().flatten().any(|shown| shown.family() == fault.family);
                 if !failed {
                     fault.pass(now);
                     fault.passed_again += u32::from(sample.reproduces.is_some());
@@ -366,9 +313,11 @@ impl Judge {
         }
     }
 
-    fn failed(&mut self, now: u64, ids: &Ids, symptom: Symptom, sample: &Sample<'_>, again: bool) {
+    fn failed(&mut self, now: u64, ids: &Ids, shown: Shown, sample: &Sample<'_>, again: bool) {
+        let Shown { symptom, chance } = shown;
         let family = symptom.family();
-        let echo = self.is_echo(now, ids, family);
+        let background = (chance + self.state.values.background(ids, family, hour_of(sample.at))).min(0.5);
+        let (background, echo) = self.at_a_moment(now, ids, family, background);
         let values = &self.state.values;
         let failure = Failure {
             at: now,
@@ -377,7 +326,8 @@ impl Judge {
             symptom,
             ids: *ids,
             passed: ids.map(|id| if id == NONE { 0 } else { values.of(id).passed(family) }),
-            background: values.background(ids, family, hour_of(sample.at)).max(if echo { ECHO } else { 0.0 }),
+            background,
+            chance,
             again,
             echo,
             explained: false,
@@ -387,7 +337,6 @@ impl Judge {
             call_id: sample.call_id.to_owned(),
             sip_call_id: sample.sip_call_id.map(str::to_owned),
         };
-        self.state.values.fail(ids, family);
         let explained = self.attribute(now, &failure);
         self.state.log.failures.push_back(Failure { explained, ..failure });
         self.state.log.count += 1;
@@ -395,7 +344,7 @@ impl Judge {
             self.drop_oldest_failure();
         }
         if !explained && !sample.control && family != Family::Probe {
-            self.ask_again(now, ids, sample, again && echo);
+            self.ask_again(now, ids, sample, family, again && echo);
         }
         let at = now + ms(self.config.settle);
         self.state.look_at = Some(self.state.look_at.map_or(at, |look| look.min(at)));
@@ -431,49 +380,18 @@ impl Judge {
         explained
     }
 
-    /// Whether an agent has failed in the same way at this moment before.
-    fn is_echo(&mut self, now: u64, ids: &Ids, family: Family) -> bool {
-        let agent = evidence::agent_of(ids);
-        if agent == NONE {
-            return false;
-        }
-        let moment = ms(self.config.interruption);
-        let failing = &mut self.state.values.of_mut(agent).failing;
-        let echo = failing.is_some_and(|(at, of)| of == family && now < at + moment);
-        if !echo {
-            *failing = Some((now, family));
-        }
-        echo
-    }
-
-    fn ask_again(&mut self, now: u64, ids: &Ids, sample: &Sample<'_>, second: bool) {
-        let agent = evidence::agent_of(ids);
-        let (minute, asked) = self.state.asked;
-        let asked = if minute == now / MINUTE { asked } else { 0 };
-        if agent == NONE || asked >= self.config.reproduce_per_minute {
-            return;
-        }
-        let between = ms(self.config.interruption.mul_f64(BETWEEN_REPETITIONS));
-        let last = &mut self.state.values.of_mut(agent).asked;
-        if !second && (sample.reproduces.is_some() || last.is_some_and(|at| now < at + between)) {
-            return;
-        }
-        *last = Some(now);
-        self.state.asked = (now / MINUTE, asked + 1);
-        let id = self.state.next_again;
-        self.state.next_again += 1;
-        let labels = Label::ALL.iter().filter_map(|label| Some((*label, sample.labels.get(*label)?.to_owned())));
-        let after = if second { self.config.interruption.mul_f64(LATER) } else { Duration::ZERO };
-        let what = Reproduce { id, call_id: sample.call_id.to_owned(), after, labels: labels.collect() };
-        self.out.push_back(Output::Reproduce(what));
-    }
-
     /// What no incident has explained by now was background.
     fn drop_oldest_failure(&mut self) {
         if let Some(failure) = self.state.log.failures.pop_front()
             && !failure.explained
         {
-            self.state.values.learn(&failure.ids, failure.family, hour_of(failure.stamp));
+            // What the tail of the usual values makes is no background beside it.
+            let rate = (failure.background - failure.chance) / CAUTION;
+            let weight = rate / (rate + failure.chance);
+            self.state.values.learn(&failure.ids, failure.family, hour_of(failure.stamp), weight as f32);
+            if failure.again && failure.echo {
+                self.state.echoes.learn(true);
+            }
         }
     }
 

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Failure, Seen};
-use super::explain::{Failed, PRICE, Pick, Q_LEAST, Set, Tally, Window, gain, posterior};
+use super::evidence::Failure;
+use super::explain::{Failed, HALF_A_PRICE, PRICE, Pick, Q_LEAST, Set, Tally, Window, gain, posterior};
 use super::fault::Fault;
 use super::values::{Ids, NONE, Values};
 use super::{Judge, ms};
@@ -13,8 +13,10 @@ use crate::incident::snapshot::{Change, Undecided};
 
 /// The score (log of posterior odds) from which a fault is believed: 13,000 to 1, as every result is looked at anew.
 const BELIEVED: f64 = 9.5;
-/// The same for one agent: three moments without a pass, with the repetitions of two of them.
+/// The same for one agent.
 const BELIEVED_OF_AN_AGENT: f64 = 7.0;
+/// Moments at which an agent must have failed if a repetition failed, and if none did.
+const MOMENTS: (usize, usize) = (2, 4);
 /// The probability that a scope must have among all explanations.
 const SURE: f64 = 0.98;
 /// By how much another explanation must be better before a known fault gets another scope: 150 to 1, beside its price.
@@ -34,9 +36,6 @@ const NEARLY_ALL: f64 = 0.9;
 const MOST_FAILURES: usize = 256;
 /// Labels of so many new failures are looked at; a storm has them all in its last ones.
 const NEWEST: usize = 32;
-/// Calls of a site that must have failed before one says that everything fails from there, which part of them is left out (the
-/// first may have been background), and how many must have passed before one says that not everything does.
-const EVERYTHING: (usize, usize, usize) = (32, 4, 3);
 /// Explanations that are e^-4 (1 in 50) as likely as the best one are named as candidates.
 const CLOSE: f64 = 4.0;
 const MOST_CANDIDATES: usize = 3;
@@ -62,6 +61,7 @@ enum Readiness {
 impl Judge {
     /// Looks at everything that is new.
     pub(super) fn look(&mut self, now: u64) {
+        self.take_back();
         let families: Vec<Family> = Family::ALL.iter().copied().filter(|family| self.is_due(*family)).collect();
         for family in families {
             self.look_for_faults(now, family);
@@ -72,6 +72,17 @@ impl Judge {
         if self.state.pending.iter().any(Option::is_some) || !self.state.faults.is_empty() {
             let at = now + ms(self.config.settle).max(LEAST_BETWEEN_LOOKS) * 2;
             self.state.look_at = Some(self.state.look_at.map_or(at, |look| look.min(at)));
+        }
+    }
+
+    /// Takes faults back that were over and whose calls fail again, if no other fault explains that better.
+    fn take_back(&mut self) {
+        let back = self.state.faults.iter().filter(|fault| fault.may_be_back());
+        for (id, family, since) in back.map(|fault| (fault.id, fault.family, fault.top)).collect::<Vec<_>>() {
+            let sets = self.window(family, since, |_| false).explanations();
+            if posterior(&sets, id) >= SURE {
+                self.come_back(id, family);
+            }
         }
     }
 
@@ -127,7 +138,7 @@ impl Judge {
     }
 
     /// How likely a failure is, given the faults that are known.
-    fn likely(&self, at: usize) -> f64 {
+    pub(super) fn likely(&self, at: usize) -> f64 {
         let failure = &self.state.log.failures[at];
         let known = self.state.faults.iter().filter(|fault| fault.explains(failure));
         1.0 - known.fold(1.0 - failure.background, |passes, fault| passes * (1.0 - fault.q))
@@ -135,7 +146,13 @@ impl Judge {
 
     /// The best score that a fault on a value could have, over all moments at which it may have begun, and the failure that
     /// it then began with.
-    fn profile(&self, label: Label, id: u32, family: Family, likely: &[(usize, f64, f64)]) -> Option<(f64, u64)> {
+    pub(super) fn profile(
+        &self,
+        label: Label,
+        id: u32,
+        family: Family,
+        likely: &[(usize, f64, f64)],
+    ) -> Option<(f64, u64)> {
         let passed_now = self.state.values.of(id).passed(family);
         let (mut count, mut sum, mut logs) = (0.0, 0.0, 0.0);
         let (mut agent, mut several) = (None, label == Label::Agent);
@@ -188,20 +205,25 @@ impl Judge {
                     } else {
                         *place = window.tallies.len() as u16;
                         begun.push(known.map_or(0, |fault| fault.onset.max(fault.top)));
-                        let (known, widens) = (known.is_some(), false);
-                        window.tallies.push(Tally { id, label: *label, failed: Vec::new(), passed: 0, known, widens });
+                        let price = match known {
+                            None => PRICE,
+                            Some(fault) if fault.over.is_some() => HALF_A_PRICE,
+                            Some(_) => 0.0,
+                        };
+                        let (failed, known) = (Vec::new(), known.is_some());
+                        window.tallies.push(Tally { id, label: *label, failed, passed: 0, known, price });
                     }
                 }
-                if *place < u16::MAX - 1 {
+                // What came before a fault could be back is none of its own, like the passes before.
+                if *place < u16::MAX - 1 && failure.at >= begun[usize::from(*place)] {
                     window.tallies[usize::from(*place)].failed.push(index);
                 }
             }
         }
         for fault in anew.iter().filter(|fault| fault.over.is_none()) {
             let wider = self.wholes(fault);
-            window.tallies.iter_mut().filter(|tally| tally.id != fault.id).for_each(|tally| {
-                tally.widens |= wider[tally.label.index()] == tally.id;
-            });
+            let whole = |tally: &&mut Tally| tally.id != fault.id && wider[tally.label.index()] == tally.id;
+            window.tallies.iter_mut().filter(whole).for_each(|tally| tally.price = tally.price.min(HALF_A_PRICE));
         }
         for seen in state.log.begun_since(since).filter(|seen| seen.passed(family)) {
             window.passed += 1;
@@ -266,8 +288,9 @@ impl Judge {
             let absorbed = self.absorbed(now, family, best, tally);
             let least = if tally.label == Label::Agent { 3 } else { 5 };
             let full = self.state.faults.len() >= MOST_FAULTS;
-            if absorbed.is_empty() && (full || self.unexplained(family, tally, since) < least) {
-                // It would explain what is explained by now.
+            let full = absorbed.is_empty() && full;
+            // Else it would explain what is explained by now, or be a wider one for a failure or two.
+            if full || (absorbed.len() < 2 && self.unexplained(family, tally, since) < least) {
                 continue;
             }
             let mut fault = Fault::new(tally.label, pick.id, family, 0, onset, now);
@@ -302,11 +325,13 @@ impl Judge {
         let log = self.state.log.failures.iter().rev().take_while(|failure| failure.at >= since);
         let own = log.filter(|failure| failure.family == family && failure.on(tally.label, tally.id));
         let own: Vec<&Failure> = own.collect();
-        let moments = own.iter().filter(|failure| !failure.echo).count();
-        // Reproduce first: a brief interruption hits a call and its repetition alike.
-        let shown = moments >= 4 || (moments == 3 && own.iter().any(|failure| failure.again));
-        if tally.label == Label::Agent && !shown {
-            return Readiness::Wait;
+        if tally.label == Label::Agent {
+            // Reproduce first: a brief interruption hits a call and its repetition alike.
+            let moments = own.iter().filter(|failure| !failure.echo).count();
+            let shown = moments >= MOMENTS.1 || (moments >= MOMENTS.0 && own.iter().any(|failure| failure.again));
+            if !shown || !(patient || window.is_apart(tally)) {
+                return Readiness::Wait;
+            }
         }
         let times: Vec<u64> = own.iter().rev().map(|failure| failure.at).collect();
         if tally.label == Label::Site && !patient && self.may_be_everything(tally.id, &times) {
@@ -416,34 +441,6 @@ impl Judge {
         self.replace(now, at, parts);
         true
     }
-
-    /// Whether everything fails from a site: no call that began after the first failures has passed.
-    fn is_everything(&self, tally: &Tally, fault: &Fault) -> bool {
-        let heard_badly = matches!(fault.family, Family::Quality | Family::Latency);
-        let own = self.state.log.failures.iter().filter(|it| it.at >= fault.onset && !it.done && fault.explains(it));
-        let own: Vec<u64> = own.map(|failure| failure.at).collect();
-        tally.label == Label::Site && !heard_badly && self.passed_all_the_same(fault.id, &own).next().is_none()
-    }
-
-    /// Whether it does not show yet if everything fails from a site: few of its calls failed, or those that began since may
-    /// be under way, and hardly any of them passed.
-    fn may_be_everything(&self, site: u32, failures: &[u64]) -> bool {
-        let since = everything_since(failures);
-        let under_way = || self.state.now < since + self.state.log.longest_since(since);
-        let early = failures.len() < EVERYTHING.0 || under_way();
-        early && self.passed_all_the_same(site, failures).nth(EVERYTHING.2 - 1).is_none()
-    }
-
-    /// Calls of a site that passed though they began after the first failures.
-    fn passed_all_the_same(&self, site: u32, failures: &[u64]) -> impl Iterator<Item = &Seen> {
-        let begun = self.state.log.begun_since(everything_since(failures));
-        begun.filter(move |seen| seen.ids[Label::Site.index()] == site && seen.is_well())
-    }
-}
-
-/// Since when everything may have failed.
-fn everything_since(failures: &[u64]) -> u64 {
-    failures.get(failures.len() / EVERYTHING.1).copied().unwrap_or(0)
 }
 
 fn believed(label: Label) -> f64 {

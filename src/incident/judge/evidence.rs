@@ -23,6 +23,8 @@ pub(super) struct Failure {
     pub(super) passed: [u64; LABELS],
     /// How likely it was without any fault.
     pub(super) background: f64,
+    /// How likely it was by what is usual: the part of the background that is no failure.
+    pub(super) chance: f64,
     /// It was a repetition.
     pub(super) again: bool,
     /// The same agent had failed in the same way just before.
@@ -62,8 +64,8 @@ pub(super) struct Seen {
     /// When its call began, ms: a pass is evidence of that time.
     pub(super) began: u64,
     pub(super) ids: Ids,
-    /// A bit for each stage that it came to.
-    came_to: u8,
+    /// A bit for each stage that it passed.
+    passed: u8,
     /// A bit for each family that it failed of.
     failed: u16,
 }
@@ -77,17 +79,13 @@ impl Seen {
         families: impl Iterator<Item = Family>,
     ) -> Self {
         let bits = passed.iter().enumerate().fold(0, |bits, (stage, passed)| bits | u8::from(*passed) << stage);
-        let seen = Self { at, began, ids, came_to: bits, failed: 0 };
-        families.fold(seen, |seen, family| Self {
-            came_to: seen.came_to | 1 << family.stage() as u8,
-            failed: seen.failed | 1 << family.index(),
-            ..seen
-        })
+        let seen = Self { at, began, ids, passed: bits, failed: 0 };
+        families.fold(seen, |seen, family| Self { failed: seen.failed | 1 << family.index(), ..seen })
     }
 
-    /// Whether it could have failed of a family and did not.
+    /// Whether it passed where it could have failed of a family. One that failed of another family there shows nothing of this.
     pub(super) fn passed(&self, family: Family) -> bool {
-        self.came_to & 1 << family.stage() as u8 != 0 && !self.failed(family)
+        self.passed & 1 << family.stage() as u8 != 0
     }
 
     /// Whether nothing was wrong with it.

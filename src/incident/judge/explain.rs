@@ -13,9 +13,11 @@ pub(super) const Q_MOST: f64 = 0.98;
 pub(super) const Q_LEAST: f64 = 0.15;
 /// The price of a fault: ln(1/prior), with a prior of 1 in 10,000 for each value of a label at any moment.
 pub(super) const PRICE: f64 = 9.21;
-/// The price where a known fault turns out to be part of a wider one: two faults at once on two parts of one thing are
-/// less likely than one on the whole.
-const PRICE_OF_WIDENING: f64 = PRICE / 2.0;
+/// The price where a known fault turns out to be part of a wider one (two faults at once on two parts of one thing are less
+/// likely than one on the whole), and of one that was over: it is likelier to come back than another to begin, no more.
+pub(super) const HALF_A_PRICE: f64 = PRICE / 2.0;
+/// A value is told apart from another at such odds (the logarithm): 49 to 1, or 98 %.
+const APART: f64 = 3.89;
 /// A set has at most so many faults.
 const MOST_PICKS: usize = 6;
 /// So many single faults are tried as the first of a set.
@@ -39,8 +41,8 @@ pub(super) struct Tally {
     pub(super) passed: u32,
     /// A fault on it is known.
     pub(super) known: bool,
-    /// A known fault that began lately may have been the first of one on it.
-    pub(super) widens: bool,
+    /// What a fault on it costs: ln(1/prior).
+    pub(super) price: f64,
 }
 
 /// Failures of one family since a moment, and every value that they carry.
@@ -86,9 +88,8 @@ pub(super) fn gain(failed: f64, mean: f64, logs: f64, passed: f64, least: f64) -
 impl Window {
     /// Explanations, the best first, each set of faults once.
     pub(super) fn explanations(&self) -> Vec<Set> {
-        let prices = self.prices();
         let likely = self.likely();
-        let single = |at: usize| Some((at, self.score(at, &likely, prices[at])?.score));
+        let single = |at: usize| Some((at, self.score(at, &likely)?.score));
         let mut starts: Vec<(usize, f64)> = (0..self.tallies.len()).filter_map(single).collect();
         starts.sort_by(|a, b| b.1.total_cmp(&a.1));
         let known = |at: usize| self.tallies[at].known;
@@ -96,7 +97,7 @@ impl Window {
         let starts = first.iter().chain(rest.iter().filter(|(at, _)| known(*at)));
         let mut sets: Vec<Set> = Vec::new();
         for (start, _) in starts {
-            let set = self.grow(*start, &prices);
+            let set = self.grow(*start);
             let same =
                 |other: &Set| other.picks.len() == set.picks.len() && set.picks.iter().all(|pick| other.has(pick.id));
             match sets.iter_mut().find(|other| same(other)) {
@@ -114,10 +115,10 @@ impl Window {
         self.failures.iter().map(|failure| (failure.background, failure.background.ln())).collect()
     }
 
-    fn grow(&self, start: usize, prices: &[f64]) -> Set {
+    fn grow(&self, start: usize) -> Set {
         let mut likely = self.likely();
         let mut set = Set { picks: Vec::new(), total: 0.0 };
-        let mut next = self.score(start, &likely, prices[start]).map(|pick| (start, pick));
+        let mut next = self.score(start, &likely).map(|pick| (start, pick));
         while let Some((at, pick)) = next {
             set.total += pick.score;
             set.picks.push(pick);
@@ -130,15 +131,22 @@ impl Window {
                 break;
             }
             let others = (0..self.tallies.len()).filter(|at| !set.has(self.tallies[*at].id));
-            let scored = others.filter_map(|at| Some((at, self.score(at, &likely, prices[at])?)));
+            let scored = others.filter_map(|at| Some((at, self.score(at, &likely)?)));
             next = scored.filter(|(_, pick)| pick.score > 0.0).max_by(|a, b| a.1.score.total_cmp(&b.1.score));
         }
         set
     }
 
     /// What a fault on a value would explain, given how likely each failure already is (and the logarithm of that).
-    fn score(&self, at: usize, likely: &[(f64, f64)], price: f64) -> Option<Pick> {
+    fn score(&self, at: usize, likely: &[(f64, f64)]) -> Option<Pick> {
         let tally = &self.tallies[at];
+        let (pick, several) = self.score_of_any(tally, likely)?;
+        // One agent never shows more than itself.
+        (several || tally.known || tally.label == Label::Agent).then_some(pick)
+    }
+
+    /// The same, and whether several agents failed.
+    fn score_of_any(&self, tally: &Tally, likely: &[(f64, f64)]) -> Option<(Pick, bool)> {
         let (mut count, mut sum, mut logs) = (0.0, 0.0, 0.0);
         let (mut agent, mut several) = (None, false);
         let counts = |at: &usize| likely[*at].0 < 0.5;
@@ -150,22 +158,22 @@ impl Window {
             several |= agent.is_some_and(|agent| agent != who);
             agent = Some(who);
         }
-        // One agent never shows more than itself.
-        if count == 0.0 || (tally.label != Label::Agent && !several && !tally.known) {
+        if count == 0.0 {
             return None;
         }
         let least = if tally.known { 0.0 } else { Q_LEAST };
         let (q, gain) = gain(count, sum / count, logs, f64::from(tally.passed), least)?;
-        Some(Pick { id: tally.id, q, score: gain - price })
+        Some((Pick { id: tally.id, q, score: gain - tally.price }, several))
     }
 
-    fn prices(&self) -> Vec<f64> {
-        let price = |tally: &Tally| match (tally.known, tally.widens) {
-            (true, _) => 0.0,
-            (_, true) => PRICE_OF_WIDENING,
-            _ => PRICE,
-        };
-        self.tallies.iter().map(price).collect()
+    /// Whether passes tell an agent apart from all else that each of its failures carries.
+    pub(super) fn is_apart(&self, agent: &Tally) -> bool {
+        let likely = self.likely();
+        let score = |tally: &Tally| self.score_of_any(tally, &likely).map_or(f64::MIN, |(pick, _)| pick.score);
+        let carry = |other: &&Tally| agent.failed.iter().all(|failure| other.failed.contains(failure));
+        let others = self.tallies.iter().filter(|other| other.id != agent.id).filter(carry);
+        let own = score(agent);
+        others.into_iter().all(|other| score(other) <= own - APART)
     }
 }
 
@@ -191,7 +199,7 @@ mod tests {
             failed: failed.to_vec(),
             passed: *passed,
             known: false,
-            widens: false,
+            price: PRICE,
         };
         Window {
             failures: (0..failures).map(failed).collect(),

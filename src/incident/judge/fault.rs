@@ -130,7 +130,19 @@ impl Fault {
         if self.walk == 2.0 * RECOVERED {
             self.top = now;
         }
-        self.over = if self.walk < RECOVERED { None } else { self.over.or(Some(now)) };
+        if self.walk >= RECOVERED {
+            self.over = self.over.or(Some(now));
+        }
+    }
+
+    /// Whether it was over and its calls fail again: it may be back, or another fault that touches them has begun.
+    pub(super) fn may_be_back(&self) -> bool {
+        self.over.is_some() && self.walk < RECOVERED
+    }
+
+    /// It was not over.
+    pub(super) fn come_back(&mut self) {
+        self.over = None;
     }
 }
 
@@ -142,7 +154,8 @@ fn share(failed: f64, tested: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::incident::judge::values::BACKGROUND;
+
+    const BACKGROUND: f64 = 0.01;
 
     fn fault() -> Fault {
         let mut fault = Fault::new(Label::Trunk, 1, Family::Line, 0, 0, 100);
@@ -167,7 +180,10 @@ mod tests {
         (2..9).for_each(|at| fault.pass(at * 100));
         fault.fail(900, BACKGROUND);
         assert_eq!(fault.over, Some(400));
+        assert!(!fault.may_be_back());
         (10..14).for_each(|at| fault.fail(at * 100, BACKGROUND));
+        assert!(fault.may_be_back());
+        fault.come_back();
         assert_eq!(fault.over, None);
     }
 
@@ -176,6 +192,6 @@ mod tests {
         let mut fault = fault();
         (2..9).for_each(|at| fault.pass(at * 100));
         (9..200).for_each(|at| fault.fail(at * 100, 0.98));
-        assert_eq!(fault.over, Some(400));
+        assert!(!fault.may_be_back());
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::{Failure, agent_of};
 use super::fault::Fault;
 use super::values::{Ids, NONE};
-use super::{Judge, Output, STALE, ms};
+use super::{Judge, Output, STALE, State, ms};
 use crate::incident::family::{Family, Symptom};
 use crate::incident::labels::{LABELS, Label, Scope};
 use crate::incident::snapshot::{Call, Change, Incident, Place, Undecided};
@@ -164,22 +164,38 @@ impl Judge {
         self.state.next_incident += 1;
     }
 
-    /// Puts a fault in, and counts the failures that it explains and that no incident had.
+    /// Puts a fault in that was not known.
     fn adopt(&mut self, mut fault: Fault) {
-        let tracked = self.state.incidents.iter_mut().find(|tracked| tracked.number == fault.incident);
-        let mut new = Vec::new();
-        for failure in self.state.log.failures.iter_mut().filter(|failure| !failure.done) {
-            if fault.explains(failure) {
-                fault.failed_again += u32::from(failure.again);
-                if !std::mem::replace(&mut failure.explained, true) {
-                    new.push(failure.clone());
-                }
+        let others = self.state.log.failures.iter().filter(|failure| failure.explained && !failure.done);
+        let again = others.filter(|failure| failure.again && fault.explains(failure));
+        fault.failed_again += again.count() as u32;
+        self.put_in(fault);
+    }
+
+    /// Puts a fault in, and counts the failures that it explains and that no incident had.
+    fn put_in(&mut self, mut fault: Fault) {
+        let State { log, incidents, faults, .. } = &mut self.state;
+        let mut tracked = incidents.iter_mut().find(|tracked| tracked.number == fault.incident);
+        let new = |failure: &&mut Failure| !failure.done && !failure.explained && fault.explains(failure);
+        let mut again = 0;
+        for failure in log.failures.iter_mut().filter(new) {
+            failure.explained = true;
+            again += u32::from(failure.again);
+            if let Some(tracked) = &mut tracked {
+                tracked.count(failure);
             }
         }
-        if let Some(tracked) = tracked {
-            new.iter().for_each(|failure| tracked.count(failure));
+        fault.failed_again += again;
+        faults.push(fault);
+    }
+
+    /// A fault that was over is not, and has the failures since.
+    pub(super) fn come_back(&mut self, id: u32, family: Family) {
+        if let Some(at) = self.state.faults.iter().position(|fault| fault.id == id && fault.family == family) {
+            let mut fault = self.state.faults.remove(at);
+            fault.come_back();
+            self.put_in(fault);
         }
-        self.state.faults.push(fault);
     }
 
     fn tracked(&self, number: u64) -> Option<&Tracked> {

@@ -463,6 +463,53 @@ fn another_class_of_the_same_fault_reclassifies_it() {
 }
 
 #[test]
+fn a_fault_that_is_over_and_held_open_does_not_explain_away_another_that_begins() {
+    let mut desk = Desk::new();
+    desk.minutes(10, &well);
+    // Half of all calls fail: then a trunk's failures are what the platform's fault would make of its calls as well.
+    desk.minutes(5, &|it| if it.at % 8 < 4 { Class::CallTimeout } else { Class::Ok });
+    assert_eq!(desk.open(), ["platform prod"]);
+    desk.minutes(1, &well);
+    desk.minutes(6, &|it| if it.trunk == "t3" { Class::CallTimeout } else { Class::Ok });
+    let opened: Vec<String> =
+        desk.told().into_iter().filter(|(change, _)| *change == Change::Opened).map(|(_, place)| place).collect();
+    assert_eq!(opened, ["platform prod", "trunk t3"], "{:?}", desk.told());
+    assert_eq!(desk.open(), ["trunk t3"]);
+}
+
+#[test]
+fn an_agent_that_is_under_test_is_called_until_it_shows_whether_it_fails() {
+    let mut desk = Desk::new();
+    desk.minutes(120, &well);
+    // Each second call of one agent is slow, or every other second.
+    let mut asked = Vec::new();
+    let half = |it: &Attempt| if it.agent == "a4" && it.at % 7 < 4 { Class::CallForbidden } else { Class::Ok };
+    for _ in 0..8 {
+        let before = desk.asked;
+        desk.minutes(1, &half);
+        asked.push(desk.asked - before);
+    }
+    assert_eq!(desk.told(), [(Change::Opened, "single_agent a4".to_owned())], "{asked:?}");
+    assert!(asked.iter().any(|asked| *asked >= 2), "{asked:?}");
+    assert!(asked.iter().all(|asked| *asked <= 6), "{asked:?}");
+}
+
+#[test]
+fn calls_that_fail_for_another_cause_are_no_passes() {
+    let mut desk = Desk::new();
+    desk.minutes(10, &well);
+    // One trunk of a gateway refuses every call for who we are before it can lack the number.
+    let class = |it: &Attempt| match it.trunk.as_str() {
+        "t0" => Class::CallForbidden,
+        "t1" => Class::CallNumberInvalid,
+        _ => Class::Ok,
+    };
+    desk.minutes(6, &class);
+    let number = desk.changes.iter().find(|(_, _, it)| it.symptom.name() == "call.number_invalid").expect("told");
+    assert!(number.2.place().contains("trunk t1"), "{}", number.2.place());
+}
+
+#[test]
 fn calls_that_are_set_up_slower_than_usual_are_an_incident() {
     let mut desk = Desk::new();
     desk.minutes(60, &well);

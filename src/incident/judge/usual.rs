@@ -47,39 +47,91 @@ impl Course {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(super) struct Usual([[Course; 3]; 25]);
 
+/// How a value compares with what is usual.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Compared {
+    /// In its range.
+    Usual,
+    /// Out of it on the bad side, where values so far out come with this probability if nothing is wrong.
+    Off(f64),
+}
+
+impl Compared {
+    /// The probability of a value that is off.
+    pub(super) fn chance(self) -> Option<f64> {
+        match self {
+            Self::Usual => None,
+            Self::Off(chance) => Some(chance),
+        }
+    }
+}
+
 impl Usual {
-    /// Whether a value is out of its range, and takes it in; `None` without a baseline.
+    /// Compares a value with its range and takes it in; `None` without a baseline.
     ///
     /// The range ends `3σ + slack` from the mean, upwards for delays (of their logarithm, and no nearer than 100 ms) and
-    /// downwards for MOS.
-    pub(super) fn is_off(&mut self, figure: Figure, value: f64, hour: usize) -> Option<bool> {
+    /// downwards for MOS. How likely a value beyond it is comes from the tail of the normal distribution.
+    pub(super) fn compare(&mut self, figure: Figure, value: f64, hour: usize) -> Option<Compared> {
         let (value, least, slack) = match figure {
             Figure::Srd | Figure::Setup => (value.max(1e-3).ln() as f32, 0.05, 0.1),
             Figure::Mos => (-value as f32, 0.05, 0.2),
         };
         let known = [hour, WHOLE_DAY].map(|at| self.0[at][figure as usize]);
-        let end = known.into_iter().find(|course| course.weight >= ENOUGH).map(|course| {
-            let end = course.mean + WITHIN * course.variance.max(0.0).sqrt().max(least) + slack;
+        let range = known.into_iter().find(|course| course.weight >= ENOUGH).map(|course| {
+            let deviation = course.variance.max(0.0).sqrt().max(least);
+            let end = course.mean + WITHIN * deviation + slack;
             let noticed = match figure {
                 Figure::Srd | Figure::Setup => (course.mean.exp() + NOTICED).ln(),
                 Figure::Mos => f32::MIN,
             };
-            end.max(noticed)
+            (end.max(noticed), (value - course.mean) / deviation)
         });
-        let off = end.map(|end| value > end);
-        let weight = if off == Some(true) { OUT_OF_RANGE } else { 1.0 };
+        let compared = range.map(|(end, z)| if value > end { Compared::Off(tail(z)) } else { Compared::Usual });
+        let weight = if matches!(compared, Some(Compared::Off(_))) { OUT_OF_RANGE } else { 1.0 };
         // A value far out moves the baseline no more than one at the end of the range.
-        let value = end.map_or(value, |end| value.min(end));
+        let value = range.map_or(value, |(end, _)| value.min(end));
         for at in [hour, WHOLE_DAY] {
             self.0[at][figure as usize].add(value, weight);
         }
-        off
+        compared
     }
+}
+
+/// No less than the probability that a normal value lies `z` deviations or more above the mean, for z > 0 (Mills' ratio is less
+/// than 1/z: Gordon 1941).
+fn tail(z: f32) -> f64 {
+    let z = f64::from(z);
+    (-z * z / 2.0).exp() / (z * std::f64::consts::TAU.sqrt())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    impl Usual {
+        /// Whether a value is out of its range.
+        fn is_off(&mut self, figure: Figure, value: f64, hour: usize) -> Option<bool> {
+            self.compare(figure, value, hour).map(|compared| compared != Compared::Usual)
+        }
+    }
+
+    #[test]
+    fn the_tail_of_the_normal_distribution_is_bounded_closely() {
+        // 0.00135 beyond 3σ, 3.17e-5 beyond 4σ.
+        assert!((tail(3.0) - 0.001_477).abs() < 1e-6, "{}", tail(3.0));
+        assert!((tail(4.0) / 3.167e-5 - 1.0).abs() < 0.06, "{}", tail(4.0));
+    }
+
+    #[test]
+    fn how_likely_a_value_is_that_is_off_falls_with_its_distance() {
+        let mut usual = Usual::default();
+        for i in 0..200 {
+            usual.compare(Figure::Srd, 200.0 + f64::from(i % 40) * 4.0, 0);
+        }
+        let mut chance = |ms| usual.compare(Figure::Srd, ms, 0).and_then(Compared::chance).expect("off");
+        let (near, far) = (chance(800.0), chance(1000.0));
+        assert!(near < 1e-3 && far < near / 10.0, "{near} {far}");
+    }
 
     #[test]
     fn a_delay_is_compared_with_its_hour_of_the_day() {

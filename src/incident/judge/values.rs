@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use super::again::Moment;
 use super::usual::Usual;
 use crate::incident::family::{FAMILIES, Family, STAGES, Stage};
 use crate::incident::labels::{LABELS, Label, Labels};
@@ -20,15 +21,16 @@ const EVERY_KIND: u16 = (1 << LABELS) - 1;
 
 /// A longer value is cut: it is a mistake, and the memory is bounded.
 const LONGEST: usize = 128;
-/// What the background of a value counts as before anything is known, and how many results that belief is worth.
-const PRIOR: (f32, f32) = (0.01, 200.0);
+/// The background of a platform before anything is known: lines lose 0.5–2 % of calls for no lasting reason.
+const PRIOR: f32 = 0.01;
+/// So many results are worth as much as what is believed before: of a platform the above, of any other value its platform.
+const WORTH: f32 = 200.0;
 /// Counts of a background are halved here, so that it follows what changes over weeks.
 const HALVED_AT: f32 = 20_000.0;
-/// The least background of a family that is reckoned with: lines lose 0.5–2 % of calls for no lasting reason, of several
-/// families.
-pub(super) const BACKGROUND: f64 = 0.01;
+/// The least background that is reckoned with, however long nothing failed: no failure says more than 10,000 to 1.
+const LEAST: f64 = 1e-4;
 /// An estimate is taken for so many times itself, for it is one.
-const CAUTION: f64 = 1.5;
+pub(super) const CAUTION: f64 = 1.5;
 
 /// Failures that no incident explains, and results that could have failed.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
@@ -38,9 +40,10 @@ pub(super) struct Background {
 }
 
 impl Background {
-    fn rate(&self, family: Family) -> f32 {
+    /// The mean of a Beta distribution, whose mean was `before` at first.
+    fn rate(&self, family: Family, before: f32) -> f32 {
         let tested = self.tested[family.stage() as usize];
-        (self.failed[family.index()] + PRIOR.0 * PRIOR.1) / (tested + PRIOR.1)
+        (self.failed[family.index()] + before * WORTH) / (tested + WORTH)
     }
 
     fn passed(&mut self, stage: Stage) {
@@ -51,8 +54,8 @@ impl Background {
         }
     }
 
-    fn failed(&mut self, family: Family) {
-        self.failed[family.index()] += 1.0;
+    fn failed(&mut self, family: Family, weight: f32) {
+        self.failed[family.index()] += weight;
         self.passed(family.stage());
     }
 }
@@ -62,13 +65,12 @@ impl Background {
 pub(super) struct Value {
     pub(super) label: Label,
     pub(super) name: String,
-    /// Results that came to each stage since the value was first seen, and those that failed of each family.
-    tested: [u64; STAGES],
-    failed: [u64; FAMILIES],
+    /// Results that passed each stage since the value was first seen.
+    passed: [u64; STAGES],
     /// When a repetition was last asked for, ms.
     pub(super) asked: Option<u64>,
-    /// Of agents: the last moment at which they failed, ms, and how.
-    pub(super) failing: Option<(u64, Family)>,
+    /// Of agents: the last moment at which they failed.
+    pub(super) moment: Option<Moment>,
     /// The one value of each other kind that it has come with, in this generation and the one before.
     with: [Ids; 2],
     /// Kinds whose entry in `with[0]` is not [`MANY`] yet.
@@ -87,10 +89,9 @@ impl Value {
         Self {
             label,
             name: name.to_owned(),
-            tested: [0; STAGES],
-            failed: [0; FAMILIES],
+            passed: [0; STAGES],
             asked: None,
-            failing: None,
+            moment: None,
             with: [[UNSEEN; LABELS]; 2],
             single: EVERY_KIND,
             background: Background::default(),
@@ -100,10 +101,9 @@ impl Value {
         }
     }
 
-    /// Results so far that could have failed of a family and did not. One that failed of another family at the same stage
-    /// counts: it shows nothing of this one.
+    /// Results so far that passed where they could have failed of a family.
     pub(super) fn passed(&self, family: Family) -> u64 {
-        self.tested[family.stage() as usize] - self.failed[family.index()]
+        self.passed[family.stage() as usize]
     }
 
     /// The only value of a kind that it has ever come with.
@@ -257,11 +257,11 @@ impl Values {
         matches!(label, Label::Codec | Label::Transport) && self.index[label.index()].len() == 1
     }
 
-    /// A result came to a stage and failed of no family there.
+    /// A result passed a stage.
     pub(super) fn pass(&mut self, ids: &Ids, stage: Stage, hour: usize) {
         for id in ids.iter().filter(|id| **id != NONE) {
             let value = self.of_mut(*id);
-            value.tested[stage as usize] += 1;
+            value.passed[stage as usize] += 1;
             value.background.passed(stage);
             if let Some(hour) = value.hours.get_mut(hour) {
                 hour.passed(stage);
@@ -269,22 +269,13 @@ impl Values {
         }
     }
 
-    /// A result failed.
-    pub(super) fn fail(&mut self, ids: &Ids, family: Family) {
+    /// A failure was explained by no incident: so much of it is background.
+    pub(super) fn learn(&mut self, ids: &Ids, family: Family, hour: usize, weight: f32) {
         for id in ids.iter().filter(|id| **id != NONE) {
             let value = self.of_mut(*id);
-            value.tested[family.stage() as usize] += 1;
-            value.failed[family.index()] += 1;
-        }
-    }
-
-    /// A failure was explained by no incident: it is background.
-    pub(super) fn learn(&mut self, ids: &Ids, family: Family, hour: usize) {
-        for id in ids.iter().filter(|id| **id != NONE) {
-            let value = self.of_mut(*id);
-            value.background.failed(family);
+            value.background.failed(family, weight);
             if let Some(hour) = value.hours.get_mut(hour) {
-                hour.failed(family);
+                hour.failed(family, weight);
             }
         }
     }
@@ -292,13 +283,13 @@ impl Values {
     /// How likely a result with these labels fails for no lasting reason: the highest of its labels, and of its platform
     /// at this hour of the day.
     pub(super) fn background(&self, ids: &Ids, family: Family, hour: usize) -> f64 {
-        let of = |id: &u32| {
-            let value = self.of(*id);
-            let now = value.hours.get(hour).map_or(0.0, |hour| hour.rate(family));
-            value.background.rate(family).max(now)
-        };
-        let highest = ids.iter().filter(|id| **id != NONE).map(of).fold(0.0, f32::max);
-        (CAUTION * f64::from(highest)).clamp(BACKGROUND, 0.5)
+        let platform = Some(ids[Label::Platform.index()]).filter(|id| *id != NONE).map(|id| self.of(id));
+        let whole = platform.map_or(PRIOR, |platform| platform.background.rate(family, PRIOR));
+        let now = platform.and_then(|platform| platform.hours.get(hour)).map_or(whole, |hour| hour.rate(family, whole));
+        let of = |id: &u32| self.of(*id).background.rate(family, whole);
+        let others = ids[..Label::Platform.index()].iter().filter(|id| **id != NONE);
+        let highest = others.map(of).fold(whole.max(now), f32::max);
+        (CAUTION * f64::from(highest)).clamp(LEAST, 0.5)
     }
 
     /// The baseline that a result is compared with: that of its trunk, else of its platform.
