@@ -34,13 +34,18 @@ def install(chromium=True):
                        cwd=FOLDER, check=True, timeout=200)
 
 
-def node(script, *arguments, timeout=120):
+def script(name):
+    """The path of a script of `browser/` beside the packages, with what it has from there."""
+    for one in (name, "chromium.mjs"):
+        (FOLDER / one).write_bytes((HERE / "browser" / one).read_bytes())
+    return FOLDER / name
+
+
+def node(name, *arguments, timeout=120):
     """Runs a script of `browser/` beside the packages; the JSON that it prints last."""
-    copy = FOLDER / script
-    copy.write_bytes((HERE / "browser" / script).read_bytes())
-    done = subprocess.run(["node", str(copy), *map(str, arguments)], stdout=subprocess.PIPE, text=True, timeout=timeout)
+    done = subprocess.run(["node", str(script(name)), *map(str, arguments)], stdout=subprocess.PIPE, text=True, timeout=timeout)
     if done.returncode != 0:
-        sys.exit(f"{script} ended with {done.returncode}:\n{done.stdout}")
+        sys.exit(f"{name} ended with {done.returncode}:\n{done.stdout}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -48,10 +53,8 @@ class Phone:
     """A web phone in a Chromium of its own, which does one call after another: `browser/phone.mjs`."""
 
     def __init__(self):
-        copy = FOLDER / "phone.mjs"
-        copy.write_bytes((HERE / "browser" / "phone.mjs").read_bytes())
         self.log = CASE / "phone.log"
-        self.process = subprocess.Popen(["node", str(copy)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(["node", str(script("phone.mjs"))], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=open(self.log, "ab"), text=True)
         started.append(self.process)
         self.lines, self.numbers = queue.Queue(), itertools.count(1)
@@ -62,11 +65,13 @@ class Phone:
             self.lines.put(json.loads(line))
         self.lines.put(None)
 
-    def begin(self, do, url, user, domain, password, target=None, seconds=6, source="echo", within=40):
+    def begin(self, do, url, user, domain, password, target=None, seconds=6, source="echo", within=40,
+              video=False):
         """Gives a command; it is known to `wait` until `over`."""
         number = next(self.numbers)
         command = {"id": number, "do": do, "url": url, "user": str(user), "domain": domain, "password": password,
-                   "target": target and str(target), "seconds": seconds, "source": source, "within": within}
+                   "target": target and str(target), "seconds": seconds, "source": source, "within": within,
+                   "video": video}
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         return number

@@ -1,38 +1,17 @@
 // A web phone: JsSIP in Chromium. Reads one command a line and prints what comes of it, one JSON a line, with its `id`.
 //   node phone.mjs <COMMANDS
-// {id, do: "call" | "answer", url, user, domain, password, target, seconds, source, within}: registers over the WebSocket
-// at `url`, calls `target` or waits for a call, and hangs up after `seconds` unless the far end does. What it sends is
-// `beep`, the tone of Chromium's fake microphone, or `echo`, what it hears.
-import { createServer } from "node:http";
+// {id, do: "call" | "answer", url, user, domain, password, target, seconds, source, within, video}: registers over the
+// WebSocket at `url`, calls `target` or waits for a call, and hangs up after `seconds` unless the far end does. What it sends is
+// `beep`, the tone of Chromium's fake microphone, or `echo`, what it hears; with `video` the picture of its fake camera as well.
 import { createInterface } from "node:readline";
-import { build } from "esbuild";
-import { chromium } from "playwright-core";
+import { atLoopback, open } from "./chromium.mjs";
 
-const bundle = await build({
-  stdin: { contents: 'import JsSIP from "jssip"; globalThis.JsSIP = JsSIP;', resolveDir: import.meta.dirname },
-  bundle: true, format: "iife", define: { global: "globalThis" }, write: false, logLevel: "error",
-});
-const page = `<!doctype html><title>phone</title><script>${bundle.outputFiles[0].text.replaceAll("</script", "<\\/script")}</script>`;
-// A page of the loopback may use the microphone and open WebSockets to the loopback.
-const server = createServer((_, answer) => answer.setHeader("Content-Type", "text/html; charset=utf-8").end(page));
-await new Promise((listening) => server.listen(0, "127.0.0.1", listening));
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-  args: [
-    "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors", "--autoplay-policy=no-user-gesture-required",
-    "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream",
-    // A device that takes audio at its pace, where the machine has none: nothing is decoded that nobody takes.
-    "--disable-audio-output",
-    // Sockets of media stand at every address instead of at each interface's, so that packets to the loopback come from it.
-    "--webrtc-ip-handling-policy=default_public_and_private_interfaces",
-    "--disable-features=WebRtcHideLocalIpsWithMdns",
-  ],
-});
+const { browser, url: page, close } = await open();
 const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 // What runs in the page: one call, and what is known of it.
 async function phone(command) {
-  const { url, user, domain, password, target, seconds, source, within } = command;
+  const { url, user, domain, password, target, seconds, source, within, video } = command;
   const found = { events: [], stats: {}, sdp: {} };
   const started = performance.now();
   const note = (event, cause) => found.events.push([event, Math.round(performance.now() - started), cause ?? null]);
@@ -43,8 +22,9 @@ async function phone(command) {
   const audio = new AudioContext();
   await audio.resume();
   const echo = audio.createMediaStreamDestination();
-  const microphone = await navigator.mediaDevices.getUserMedia({ audio: true });
-  const mediaStream = source === "echo" ? echo.stream : microphone;
+  const devices = await navigator.mediaDevices.getUserMedia({ audio: true, video: video && { width: 640, height: 480 } });
+  const sound = source === "echo" ? echo.stream : devices;
+  const mediaStream = new MediaStream([...sound.getAudioTracks(), ...devices.getVideoTracks()]);
   const options = { mediaStream, pcConfig: { iceServers: [] } };
   let peer = null;
   let heard = 0;
@@ -52,7 +32,7 @@ async function phone(command) {
   async function look() {
     if (!peer) return;
     const reports = [...(await peer.getStats()).values()];
-    const of = (type) => reports.find((report) => report.type === type && (report.kind ?? "audio") === "audio") ?? {};
+    const of = (type, kind = "audio") => reports.find((report) => report.type === type && (report.kind ?? kind) === kind) ?? {};
     const by = (id) => reports.find((report) => report.id === id) ?? {};
     const [inbound, outbound, transport] = [of("inbound-rtp"), of("outbound-rtp"), of("transport")];
     const pair = by(transport.selectedCandidatePairId);
@@ -69,17 +49,27 @@ async function phone(command) {
       tls: transport.tlsVersion, srtp: transport.srtpCipher,
       local: by(pair.localCandidateId).address, remote: by(pair.remoteCandidateId).address,
     };
+    const [seen, shown] = [of("inbound-rtp", "video"), of("outbound-rtp", "video")];
+    if (seen.ssrc === undefined && shown.ssrc === undefined) return;
+    found.stats.video = {
+      codec: by(seen.codecId).mimeType, sent_codec: by(shown.codecId).mimeType,
+      frames: seen.framesReceived, decoded: seen.framesDecoded, dropped: seen.framesDropped, key_frames: seen.keyFramesDecoded,
+      size: [seen.frameWidth, seen.frameHeight], fps: seen.framesPerSecond, lost: seen.packetsLost,
+      freezes: seen.freezeCount, frozen_s: seen.totalFreezesDuration, asked: (seen.pliCount ?? 0) + (seen.firCount ?? 0),
+      sent_frames: shown.framesSent, sent_key_frames: shown.keyFramesEncoded, sent_size: [shown.frameWidth, shown.frameHeight],
+      wanted: (shown.pliCount ?? 0) + (shown.firCount ?? 0),
+    };
   }
 
   function watch(connection) {
     peer = connection;
     peer.addEventListener("track", ({ track }) => {
       // Chromium decodes what is played only.
-      const player = new Audio();
+      const player = document.createElement(track.kind);
       player.srcObject = new MediaStream([track]);
       player.play();
       globalThis.players = [...(globalThis.players ?? []), player];
-      if (source === "echo") audio.createMediaStreamSource(player.srcObject).connect(echo);
+      if (source === "echo" && track.kind === "audio") audio.createMediaStreamSource(player.srcObject).connect(echo);
     });
     peer.addEventListener("connectionstatechange", () => note(peer.connectionState));
   }
@@ -88,11 +78,7 @@ async function phone(command) {
     function follow(session) {
       session.on("sdp", (description) => {
         if (description.originator === "local") {
-          // Instead of the address that the system would take to the outside: nothing of a test goes there.
-          description.sdp = description.sdp
-            .replace(/^a=candidate:\S+ \d+ (tcp \d+ |udp \d+ \S*:).*\r\n/gim, "")
-            .replace(/^(a=candidate:\S+ \d+ udp \d+) \S+/gim, "$1 127.0.0.1")
-            .replace(/^c=IN IP[46] \S+/gm, "c=IN IP4 127.0.0.1");
+          description.sdp = globalThis.atLoopback(description.sdp);
         }
         found.sdp[`${description.originator} ${description.type}`] = description.sdp;
       });
@@ -131,7 +117,7 @@ async function phone(command) {
   await new Promise((passed) => setTimeout(passed, 300));
   ua.stop();
   await new Promise((passed) => setTimeout(passed, 300));
-  for (const track of microphone.getTracks()) track.stop();
+  for (const track of devices.getTracks()) track.stop();
   await audio.close();
   return found;
 }
@@ -143,10 +129,10 @@ for await (const line of createInterface({ input: process.stdin })) {
   const faults = [];
   tab.on("pageerror", (error) => faults.push(String(error)));
   await tab.exposeFunction("tell", say);
-  await tab.goto(`http://127.0.0.1:${server.address().port}/`);
+  await tab.addInitScript(`globalThis.atLoopback = ${atLoopback}`);
+  await tab.goto(page);
   const found = await tab.evaluate(phone, command).catch((error) => ({ events: [], stats: {}, sdp: {}, fault: String(error) }));
   say({ id: command.id, event: "over", faults, ...found });
   await context.close();
 }
-await browser.close();
-server.close();
+await close();
