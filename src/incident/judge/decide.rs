@@ -287,8 +287,7 @@ impl Judge {
             let onset = self.onset(now, tally, family, since);
             let absorbed = self.absorbed(now, family, best, tally);
             let least = if tally.label == Label::Agent { 3 } else { 5 };
-            let full = self.state.faults.len() >= MOST_FAULTS;
-            let full = absorbed.is_empty() && full;
+            let full = absorbed.is_empty() && self.state.faults.len() >= MOST_FAULTS;
             // Else it would explain what is explained by now, or be a wider one for a failure or two.
             if full || (absorbed.len() < 2 && self.unexplained(family, tally, since) < least) {
                 continue;

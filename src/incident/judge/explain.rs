@@ -171,9 +171,9 @@ impl Window {
         let likely = self.likely();
         let score = |tally: &Tally| self.score_of_any(tally, &likely).map_or(f64::MIN, |(pick, _)| pick.score);
         let carry = |other: &&Tally| agent.failed.iter().all(|failure| other.failed.contains(failure));
-        let others = self.tallies.iter().filter(|other| other.id != agent.id).filter(carry);
+        let mut others = self.tallies.iter().filter(|other| other.id != agent.id).filter(carry);
         let own = score(agent);
-        others.into_iter().all(|other| score(other) <= own - APART)
+        others.all(|other| score(other) <= own - APART)
     }
 }
 

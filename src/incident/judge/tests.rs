@@ -481,8 +481,8 @@ fn a_fault_that_is_over_and_held_open_does_not_explain_away_another_that_begins(
 fn an_agent_that_is_under_test_is_called_until_it_shows_whether_it_fails() {
     let mut desk = Desk::new();
     desk.minutes(120, &well);
-    // Each second call of one agent is slow, or every other second.
     let mut asked = Vec::new();
+    // An agent's calls are refused in four of seven seconds.
     let half = |it: &Attempt| if it.agent == "a4" && it.at % 7 < 4 { Class::CallForbidden } else { Class::Ok };
     for _ in 0..8 {
         let before = desk.asked;
