@@ -11,7 +11,7 @@ use crate::sip::sdp::crypto::{Key, Policy};
 use crate::sip::sdp::{Direction, LocalVideo, NegotiatedVideo, Sdp, VideoFormat};
 use crate::sip::session::Means;
 use crate::sip::token::Handle;
-use crate::station::PortId;
+use crate::station::{MediaSockets, PortId};
 use crate::station::streams::video_config_of;
 
 /// Video of a call, from the first offer of it on.
@@ -75,7 +75,7 @@ impl Pbx {
             return false;
         }
         let Some(local) = self.endpoint.local_address(call.flow.link) else { return false };
-        let port = self.streams.open(session, None, local);
+        let port = self.streams.open(session, MediaSockets { range: None, local });
         call.video = Some(Box::new(CallVideo::new(Some(port), by)));
         true
     }

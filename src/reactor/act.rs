@@ -33,8 +33,8 @@ impl<S: Station> Reactor<S> {
                     Some(index) => self.out.push(index, to, start),
                     None => self.out.forget(start),
                 },
-                Output::OpenPort { port, range, local } => {
-                    let opened = self.sockets.open_port(self.poll.registry(), port, range, local);
+                Output::OpenPort { port, sockets } => {
+                    let opened = self.sockets.open_port(self.poll.registry(), port, sockets);
                     self.station.handle_port(now, port, opened);
                 }
                 Output::ClosePort(port) => {

@@ -17,7 +17,7 @@ use crate::net::tls;
 use crate::net::udp::{self, Udp};
 use crate::sip::flow::{LinkId, Transport};
 use crate::sip::transaction::soonest;
-use crate::station::{Channel, LinkFault, PortId, Rungs};
+use crate::station::{Channel, LinkFault, MediaSockets, PortId, Rungs};
 
 /// A connection, TLS and WebSocket included, that is not open by then is given up.
 pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(10);
@@ -145,10 +145,9 @@ impl Sockets {
         &mut self,
         registry: &Registry,
         port: PortId,
-        range: Option<(u16, u16)>,
-        local: IpAddr,
+        wanted: MediaSockets,
     ) -> Result<SocketAddr, String> {
-        let (rtp, rtcp) = udp::bind_media_pair(local, range, &mut self.next_media_port)?;
+        let (rtp, rtcp) = udp::bind_media_pair(wanted.local, wanted.range, &mut self.next_media_port)?;
         let address = rtp.local();
         let mut add =
             |channel, udp| self.add(registry, Kind::Media { port, channel, udp }).map_err(|error| error.to_string());

@@ -35,6 +35,15 @@ pub enum Channel {
     Rtcp,
 }
 
+/// The pair of media sockets that a stream asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MediaSockets {
+    /// First and last port allowed; `None` lets the system choose.
+    pub range: Option<(u16, u16)>,
+    /// The address that the peer is reached from; unspecified where any will do.
+    pub local: IpAddr,
+}
+
 /// A media packet that arrived.
 #[derive(Clone, Copy, Debug)]
 pub struct MediaPacket<'a> {
@@ -73,10 +82,8 @@ pub enum Output<R> {
     OpenPort {
         /// Its number.
         port: PortId,
-        /// First and last port allowed; `None` lets the system choose.
-        range: Option<(u16, u16)>,
-        /// The address that the peer is reached from; unspecified where any will do.
-        local: IpAddr,
+        /// Which.
+        sockets: MediaSockets,
     },
     /// Close a pair.
     ClosePort(PortId),

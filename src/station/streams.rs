@@ -7,7 +7,7 @@ mod leaving;
 mod video;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use thin_vec::ThinVec;
 
-use super::{Channel, LinkEvent, MediaPacket, Output, PortId};
+use super::{Channel, LinkEvent, MediaPacket, MediaSockets, Output, PortId};
 use crate::media::clock::NtpClock;
 use crate::media::codec::opus::Wishes;
 use crate::media::session::VideoSession;
@@ -157,7 +157,7 @@ enum Pending {
     OpenLink(RelayLink),
     CloseLink(LinkId),
     LinkPacket { flow: Flow, bytes: Range<usize> },
-    Open { port: PortId, range: Option<(u16, u16)>, local: IpAddr },
+    Open { port: PortId, sockets: MediaSockets },
     Close(PortId),
     Packet { port: PortId, channel: Channel, to: SocketAddr, bytes: Range<usize> },
 }
@@ -191,7 +191,7 @@ impl<O: Copy> Streams<O> {
     }
 
     /// Asks for a pair of sockets.
-    pub fn open(&mut self, owner: O, range: Option<(u16, u16)>, local: IpAddr) -> PortId {
+    pub fn open(&mut self, owner: O, sockets: MediaSockets) -> PortId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place {
                 generation: 0,
@@ -211,7 +211,7 @@ impl<O: Copy> Streams<O> {
         });
         let port = PortId(index);
         self.places[index as usize].owner = Some(owner);
-        self.out.push_back(Pending::Open { port, range, local });
+        self.out.push_back(Pending::Open { port, sockets });
         port
     }
 
@@ -487,7 +487,7 @@ impl<O: Copy> Streams<O> {
             return None;
         };
         Some(match pending {
-            Pending::Open { port, range, local } => Output::OpenPort { port, range, local },
+            Pending::Open { port, sockets } => Output::OpenPort { port, sockets },
             Pending::Close(port) => Output::ClosePort(port),
             Pending::OpenLink(RelayLink { link, transport, remote, server, .. }) => {
                 Output::OpenLink { link, transport, remote, local: None, local_port: 0, server }

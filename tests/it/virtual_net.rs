@@ -586,7 +586,8 @@ impl World {
         match output {
             Output::Sip { flow, .. } => self.send_sip(side, flow, bytes),
             Output::Media { port, channel, to } => self.send_media(side, port, channel, to, bytes),
-            Output::OpenPort { port, local, .. } => {
+            Output::OpenPort { port, sockets } => {
+                let local = sockets.local;
                 assert!(side == Side::Pbx || local == CALLERS, "the callers have no address {local}");
                 let taken = self.own.keys().filter(|(owner, _)| *owner == side).count();
                 let opened = if side == Side::Callers && taken >= self.max_ports {
@@ -887,7 +888,7 @@ impl MapReport for Output<()> {
         match self {
             Self::Sip { flow, owner } => Output::Sip { flow, owner },
             Self::Media { port, channel, to } => Output::Media { port, channel, to },
-            Self::OpenPort { port, range, local } => Output::OpenPort { port, range, local },
+            Self::OpenPort { port, sockets } => Output::OpenPort { port, sockets },
             Self::ClosePort(port) => Output::ClosePort(port),
             Self::OpenLink { link, transport, remote, local, local_port, server } => {
                 Output::OpenLink { link, transport, remote, local, local_port, server }

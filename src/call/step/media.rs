@@ -11,6 +11,7 @@ use crate::record::MediaFigures;
 use crate::scenario::plan::{Ice, Step};
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
+use crate::station::MediaSockets;
 use crate::station::streams::{RelayLink, config_of, described};
 use crate::webrtc::{self, Credentials, Fault, Peer, Rung, Rungs};
 
@@ -20,12 +21,18 @@ impl Leg {
         if self.port.is_some() {
             return;
         }
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let local = self.flow.map_or(any, |flow| tools.endpoint.local_address(flow.link).unwrap_or(any));
         if tools.actor.target.srtp.policy != Policy::Off {
             self.facts.peer.get_or_insert_default().rungs.opened = Some(tools.now);
         }
-        self.port = Some(tools.streams.open(tools.me, tools.actor.target.rtp_ports, local));
+        let sockets = self.own_sockets(tools);
+        self.port = Some(tools.streams.open(tools.me, sockets));
+    }
+
+    /// A pair of media sockets for one stream of this leg.
+    pub(super) fn own_sockets(&self, tools: &Tools<'_>) -> MediaSockets {
+        let local = self.flow.and_then(|flow| tools.endpoint.local_address(flow.link));
+        let local = local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        MediaSockets { range: tools.actor.target.rtp_ports, local }
     }
 
     /// Our offer. Without a port of our own it names one that nothing is sent to.
