@@ -239,6 +239,9 @@ impl Group {
                 self.members.get_mut(&id)?.ports.insert(own, port);
                 Some(Output::OpenPort { port, sockets })
             }
+            Output::Expect { port, remote } => {
+                member.ports.get(&port).map(|port| Output::Expect { port: *port, remote })
+            }
             Output::ClosePort(own) => member.ports.remove(&own).map(|port| {
                 self.ports.remove(&port);
                 Output::ClosePort(port)

@@ -5,6 +5,7 @@
 //! [`Output::OpenLink`]) and tells what came of it; every input is followed by [`Station::poll_output`] until it says
 //! [`Output::Idle`].
 
+pub mod demux;
 pub mod side;
 pub mod streams;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::record::Rungs;
 use crate::sip::flow::{Flow, Link, LinkId, Transport};
+pub use demux::{RemoteMedia, Unattributed};
 
 /// How long the end of a station, and of its thread, may wait for others to take note of it: peers of connections that we have
 /// closed, and servers that have relayed for us.
@@ -42,6 +44,8 @@ pub struct MediaSockets {
     pub range: Option<(u16, u16)>,
     /// The address that the peer is reached from; unspecified where any will do.
     pub local: IpAddr,
+    /// One pair for all streams of the worker that ask for this, which are told apart by where their packets come from.
+    pub shared: bool,
 }
 
 /// A media packet that arrived.
@@ -85,7 +89,15 @@ pub enum Output<R> {
         /// Which.
         sockets: MediaSockets,
     },
-    /// Close a pair.
+    /// Packets of a stream on a shared pair come from there. A stream that cannot be told from another one gets
+    /// [`Station::handle_port`] with an error.
+    Expect {
+        /// Which stream.
+        port: PortId,
+        /// Where from.
+        remote: RemoteMedia,
+    },
+    /// Close a pair; one that others share stays open for them.
     ClosePort(PortId),
     /// Open a socket (UDP) or connection (TCP, TLS, WebSocket) towards a server and answer with [`Station::handle_link`].
     OpenLink {
@@ -204,7 +216,7 @@ pub trait Station {
     /// A media packet arrived.
     fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>);
 
-    /// A pair of media sockets was opened at this RTP address, or could not be.
+    /// A pair of media sockets was opened at this RTP address, or could not be; or it cannot be used any more.
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>);
 
     /// A link was opened or lost.

@@ -77,7 +77,7 @@ mod tests {
 
     const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 3478);
     const OURS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)), 4000);
-    const SOCKETS: MediaSockets = MediaSockets { range: None, local: OURS.ip() };
+    const SOCKETS: MediaSockets = MediaSockets { range: None, local: OURS.ip(), shared: false };
 
     /// One stream with an allocation, and its server.
     struct World {
