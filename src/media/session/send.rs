@@ -119,6 +119,11 @@ impl Outgoing {
         self.resumes = true;
     }
 
+    /// Whether something waits to be sent back.
+    pub(super) fn has_echoes(&self) -> bool {
+        !self.echoes.waiting.is_empty()
+    }
+
     pub(super) fn drop_echoes(&mut self) {
         self.echoes = Echoes::default();
     }
