@@ -566,7 +566,7 @@ impl<O: Copy> Streams<O> {
             match session.poll_output(&mut self.packet) {
                 media::Output::Transmit { channel, to } => {
                     let Place { peer, relays, .. } = place;
-                    self.out.extend(media_packet(port, (channel, to), (peer, relays), &self.packet, &mut self.arena));
+                    self.out.extend(media_packet(port, (channel, to), peer, relays, &self.packet, &mut self.arena));
                 }
                 media::Output::Idle => return None,
                 media::Output::Event(event) => {
@@ -583,7 +583,8 @@ impl<O: Copy> Streams<O> {
 fn media_packet(
     port: PortId,
     (channel, to): (media::session::Channel, SocketAddr),
-    (peer, relays): (&mut Option<Box<Peer>>, &[(usize, LinkId, SocketAddr)]),
+    peer: &mut Option<Box<Peer>>,
+    relays: &[(usize, LinkId, SocketAddr)],
     packet: &[u8],
     arena: &mut Vec<u8>,
 ) -> Option<Pending> {

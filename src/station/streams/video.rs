@@ -110,7 +110,7 @@ impl<O: Copy> Streams<O> {
         loop {
             match video.poll_output(&mut self.packet) {
                 Output::Transmit { channel, to } => {
-                    self.out.extend(media_packet(port, (channel, to), (peer, relays), &self.packet, &mut self.arena));
+                    self.out.extend(media_packet(port, (channel, to), peer, relays, &self.packet, &mut self.arena));
                 }
                 Output::Timeout(at) => return Some(at),
                 Output::Idle | Output::Event(_) => return None,
