@@ -461,8 +461,10 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "The answer's SDP names an address that does not reach us.",
             "The far end sends nothing.",
             "It sends with a payload type that was not agreed on: media_fault of the record says so.",
+            "With media: { sockets: shared }: it sends from another address than its SDP gives.",
         ],
         next: [
+            "With shared sockets see rtp_unattributed under generator in summary.json: what was counted there came from elsewhere.",
             "Compare the media addresses in both SDPs (ladder) with the real ones; set public_address behind NAT.",
             "Check that the RTP port range is open to and from the platform.",
         ],
@@ -612,9 +614,15 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         told_from: "no answer from this machine's name server; RFC 3263"
     }
     ProbeNoMediaPort {
-        causes: ["The range rtp_ports is too small for the concurrency, or the open-file limit is too low."],
-        next: ["Widen rtp_ports, raise ulimit -n, or lower the concurrency."],
-        told_from: "the system refused us a socket"
+        causes: [
+            "The range rtp_ports is too small for the concurrency, or the open-file limit is too low.",
+            "Calls share a port (media: { sockets: shared }), and the far end has one RTP address for several of them.",
+        ],
+        next: [
+            "Widen rtp_ports, raise ulimit -n, or lower the concurrency.",
+            "Where calls share a port, leave `sockets` out: each call has a port of its own then.",
+        ],
+        told_from: "the system refused us a socket, or several calls on one have the same RTP address and name no SSRC"
     }
     ProbeBackedOff {
         causes: ["The server or trunk is overloaded or full and said for how long it wants no calls."],
