@@ -79,27 +79,32 @@ struct Stretches(VecDeque<(i64, u64, u64)>);
 
 impl Stretches {
     fn add(&mut self, at: Timestamp, passed: bool) {
-        let stretch = at.as_second().div_euclid(STRETCH);
+        let stretch = self.turn_to(at);
         match self.0.back_mut() {
-            // A clock that was set back counts in the stretch that was the last.
-            Some((last, tested, held)) if *last >= stretch => {
+            Some((last, tested, held)) if *last == stretch => {
                 *tested += 1;
                 *held += u64::from(passed);
             }
             _ => self.0.push_back((stretch, 1, u64::from(passed))),
         }
-        self.forget(at);
     }
 
-    fn forget(&mut self, now: Timestamp) {
-        let oldest = now.as_second().div_euclid(STRETCH) - STRETCHES;
-        while self.0.front().is_some_and(|(stretch, ..)| *stretch <= oldest) {
+    /// Forgets what is older than an hour, and gives the stretch that it is now.
+    fn turn_to(&mut self, now: Timestamp) -> i64 {
+        let stretch = now.as_second().div_euclid(STRETCH);
+        // A clock that was set back must not keep calls until it is as late again: they were before what comes now.
+        let ahead = self.0.back().map_or(0, |(last, ..)| *last - stretch);
+        if ahead > 0 {
+            self.0.iter_mut().for_each(|(of, ..)| *of -= ahead + 1);
+        }
+        while self.0.front().is_some_and(|(of, ..)| *of <= stretch - STRETCHES) {
             self.0.pop_front();
         }
+        stretch
     }
 
     fn hour(&mut self, now: Timestamp) -> Hour {
-        self.forget(now);
+        self.turn_to(now);
         let (tested, passed) = self.0.iter().fold((0, 0), |(tested, passed), of| (tested + of.1, passed + of.2));
         Hour::new(tested, passed)
     }
@@ -424,6 +429,24 @@ mod tests {
             let line = &view(&mut shown, 107 + set_by).lines[0];
             assert_eq!((line.state, &line.left_out), (LineState::Ok, &None), "{set_by}");
             assert_eq!((line.hour.success_pct, line.hour.passed), (Some(100.0), line.hour.tested), "{set_by}");
+        }
+    }
+
+    #[test]
+    fn an_hour_is_an_hour_after_the_clock_was_set_back() {
+        for set_by in [-10, -60, -600] {
+            let mut shown = shown(&watch(false, ""));
+            for minute in 0..90 {
+                shown.concluded("call/1001", &[outcome(Class::CallForbidden, Retry::None, Purpose::Scheduled, minute)]);
+            }
+            let mut counted = Vec::new();
+            for minute in 90 + set_by..170 + set_by {
+                shown.concluded("call/1001", &[outcome(Class::Ok, Retry::None, Purpose::Scheduled, minute)]);
+                let hour = view(&mut shown, minute).lines[0].hour;
+                counted.push((hour.tested, hour.passed));
+            }
+            assert!(counted.iter().all(|(tested, _)| (50..=60).contains(tested)), "{set_by}: {counted:?}");
+            assert_eq!(counted[79], (60, 60), "{set_by}: nothing is left of before");
         }
     }
 
