@@ -187,14 +187,15 @@ impl Shown {
         (line.last, line.left_out) = (Some(Arc::new(Last::of(record))), None);
     }
 
-    /// A result is kept; one that failed is shown. What repeats a failure is none of its own.
+    /// A result is kept; one that failed is shown. What repeats a failure at once is none of its own.
     pub(super) fn kept(&mut self, outcome: &Outcome) {
         let record = &outcome.finished.record;
         if !record.is_failed() || outcome.purpose == Purpose::Reproduction {
             return;
         }
         let names: Vec<&str> = outcome.files.iter().flatten().map(|file| file.name).collect();
-        self.failures.push_front(Arc::new(Failure::of(record, &names)));
+        let repeats = matches!(outcome.purpose, Purpose::Answer(_));
+        self.failures.push_front(Arc::new(Failure { repeats, ..Failure::of(record, &names) }));
         self.failures.truncate(FAILURES);
     }
 
@@ -367,7 +368,8 @@ mod tests {
         (record.call_id, record.target) = (format!("c-{minute}"), "pbx".into());
         let files = vec![crate::evidence::File { name: "ladder.txt", bytes: Vec::new() }];
         let finished = Finished { record, registration: None, primary: true, beside: false, owner: 1, answered: true };
-        Outcome { finished, files: (class != Class::Ok).then_some(files), purpose }
+        let files = (class != Class::Ok).then_some(files);
+        Outcome { finished, files, purpose, tried_again: false }
     }
 
     fn shown(watch: &Watch) -> Shown {
@@ -485,6 +487,11 @@ mod tests {
         for minute in 3..FAILURES as i64 + 10 {
             shown.kept(&outcome(Class::CallCalleeBusy, Retry::Reproduced, Purpose::Scheduled, minute));
         }
+        shown.kept(&outcome(Class::CallCalleeBusy, Retry::None, Purpose::Answer(1), 200));
+        let answer = Arc::clone(&shown.failures[0]);
+        assert_eq!((answer.call_id.as_str(), answer.repeats, answer.reproduced), ("c-200", true, None));
+        shown.failures.pop_front();
+        shown.kept(&outcome(Class::CallCalleeBusy, Retry::Reproduced, Purpose::Scheduled, FAILURES as i64 + 9));
         let view = view(&mut shown, 200);
         assert_eq!(view.failures.len(), FAILURES);
         assert_eq!(view.failures[0].call_id, format!("c-{}", FAILURES + 9));
