@@ -3,6 +3,7 @@
 //! socket. Callers and the simulated PBX both use it; `O` is what a stream belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
 mod away;
+mod dtmf;
 mod leaving;
 mod video;
 
@@ -39,7 +40,8 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
         payload_type: agreed.payload_type,
         received_as: agreed.codec.payload_type,
         others: agreed.others,
-        telephone_event: agreed.dtmf_pt,
+        telephone_event: agreed.event,
+        events: agreed.events,
         rtcp_mux: agreed.rtcp_mux,
         direction: agreed.direction,
         srtp: agreed.srtp,
@@ -82,6 +84,8 @@ pub struct Streams<O> {
     relays: FxHashMap<LinkId, (u32, u32, usize)>,
     /// Streams whose awaited packet has come, and when.
     heard: VecDeque<(O, Instant)>,
+    /// Streams at which an awaited key was heard.
+    keyed: VecDeque<O>,
     next_phase: u32,
     /// Streams that may still be watched.
     room: u32,
@@ -150,6 +154,8 @@ struct Place<O> {
     last: Option<Instant>,
     /// RTP that arrives later than this is told.
     awaited: Option<Instant>,
+    /// The next key that is heard is told.
+    awaits_key: bool,
 }
 
 #[derive(Debug)]
@@ -181,6 +187,7 @@ impl<O: Copy> Streams<O> {
             peer_events: VecDeque::new(),
             relays: FxHashMap::default(),
             heard: VecDeque::new(),
+            keyed: VecDeque::new(),
             next_phase: 0,
             room: watched,
             counts: Counts::default(),
@@ -206,6 +213,7 @@ impl<O: Copy> Streams<O> {
                 leaving: false,
                 last: None,
                 awaited: None,
+                awaits_key: false,
             });
             self.places.len() as u32 - 1
         });
@@ -401,7 +409,7 @@ impl<O: Copy> Streams<O> {
         place.video = None;
         self.room += u32::from(place.watched);
         (place.owner, place.watched) = (None, false);
-        (place.mute, place.last, place.awaited) = (false, None, None);
+        (place.mute, place.last, place.awaited, place.awaits_key) = (false, None, None, false);
         self.leave(port);
         session.map(|session| session.report(now))
     }
@@ -580,6 +588,10 @@ impl<O: Copy> Streams<O> {
                     self.out.extend(pending((port, channel), &place.relays, via, start..self.arena.len()));
                 }
                 media::Output::Idle => return None,
+                media::Output::Event(media::Event::Key) => {
+                    let awaited = std::mem::take(&mut place.awaits_key);
+                    self.keyed.extend(place.owner.filter(|_| awaited));
+                }
                 media::Output::Event(event) => {
                     let owner = place.owner.filter(|_| place.watched);
                     self.events.extend(owner.map(|owner| (owner, event)));

@@ -25,6 +25,7 @@ impl Leg {
         if tools.actor.target.srtp.policy != Policy::Off {
             self.facts.peer.get_or_insert_default().rungs.opened = Some(tools.now);
         }
+        self.dtmf = None;
         self.port = Some(tools.streams.open(tools.me, tools.actor.target.rtp_ports, local));
     }
 
@@ -253,9 +254,10 @@ impl Leg {
         // Its goodbye goes out before the path is given up.
         let video = self.finish_video(tools);
         if let Some(report) = tools.streams.finish(tools.now, port) {
+            let hidden = tools.plan.hides_keys();
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
             self.facts.media = Some(Box::new(facts));
-            self.figures = Some(Box::new(MediaFigures { video, ..figures }));
+            self.figures = Some(Box::new(MediaFigures { video, keys_hidden: hidden, ..figures }));
         }
     }
 }
