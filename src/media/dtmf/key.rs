@@ -44,7 +44,7 @@ impl fmt::Debug for Key {
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub struct Keys {
     /// Two in each octet.
-    codes: [u8; Keys::MOST / 2],
+    codes: [u8; Self::MOST / 2],
     length: u8,
     /// There were more.
     more: bool,
@@ -218,7 +218,7 @@ mod tests {
                 names.insert(at, key.name());
             }
             let text: String = names.iter().collect();
-            prop_assert_eq!(keys.to_string(), text.clone());
+            prop_assert_eq!(keys.to_string(), text.as_str());
             prop_assert_eq!(text.parse::<Keys>().unwrap_or_default(), keys);
             let half = names.len() / 2;
             prop_assert_eq!(keys.since(half).to_string(), &text[half..]);

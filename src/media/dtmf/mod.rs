@@ -50,7 +50,8 @@ pub struct Press {
     pub duration: Duration,
     /// Time after each, at least [`SHORTEST_PAUSE`], in whole packets. Default 100 ms.
     pub pause: Duration,
-    /// Level of each of the two tones, dBm0, −36 to −3. Default −10.
+    /// Level of each of the two tones, dBm0, −36 to −3: receivers hear them from −36 up, and two of −3 are as loud as a codec can
+    /// be. Default −10.
     pub level: i8,
 }
 
@@ -62,8 +63,6 @@ pub const SHORTEST: Duration = Duration::from_millis(40);
 pub const SHORTEST_PAUSE: Duration = SHORTEST;
 /// The longest that a key is held.
 pub const LONGEST: Duration = Duration::from_secs(6);
-/// Levels that a tone may have, dBm0: receivers hear them from −36 up, and two of −3 are as loud as a codec can be.
-pub const LEVELS: std::ops::RangeInclusive<i8> = -36..=-3;
 /// The packet time of our legs.
 pub const PACKET: Duration = Duration::from_millis(20);
 /// The level where nothing else is asked for, dBm0.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::Input;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
-use crate::media::dtmf::{BadKey, Keys, LEVELS, LONGEST, Press, SHORTEST, SHORTEST_PAUSE, USUAL, USUAL_LEVEL, Way};
+use crate::media::dtmf::{BadKey, Keys, LONGEST, Press, SHORTEST, SHORTEST_PAUSE, USUAL, USUAL_LEVEL, Way};
 use crate::scenario::file::dtmf::{DtmfFile, DtmfWord, HeardFile};
 use crate::scenario::file::scalar::Digits;
 use crate::scenario::plan::{Check, Dtmf, WantedKeys};
@@ -46,9 +46,6 @@ pub(super) fn step(input: &Input<'_>, file: &DtmfFile, at: At<'_>, report: &mut 
         );
     }
     let level = file.level.unwrap_or(USUAL_LEVEL);
-    if !LEVELS.contains(&level) {
-        report.add(at.key("level"), "the level of a tone is not between -36 and -3 dBm0", "as level: -10");
-    }
     let WantedKeys { keys, hidden } = keys(input, &file.keys, at.key("keys"), report)?;
     Some(Dtmf { press: Press { duration, pause, level, ..Press::new(keys, Way::Event) }, by, hidden })
 }
