@@ -58,6 +58,9 @@
 //! * **Unknown is `None`**: in JSON `null`, in InfluxDB an absent field; never 0 and never a good-looking default.
 //! * **A class** says what one attempt showed; **a finding** says what many attempts show.
 //! * **A worker owns** its sockets, calls, timers and tallies. Threads exchange finished values over bounded channels.
+//! * **Media sockets** are a stream's own, or one pair for all streams of a worker (`sockets: shared`). Then
+//!   [`station::demux`] says whose a datagram is before a station sees it: by the address that SDP gave, then by SSRC, never
+//!   by a guess. A stream that cannot be told from another fails and says so.
 //! * **Names** are those of RFC 3261, 3550, 6076 and of the ITU-T.
 //!
 //! # Glossary

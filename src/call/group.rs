@@ -234,10 +234,13 @@ impl Group {
             Output::Media { port, channel, to } => {
                 member.ports.get(&port).map(|port| Output::Media { port: *port, channel, to })
             }
-            Output::OpenPort { port: own, range, local } => {
+            Output::OpenPort { port: own, sockets } => {
                 let port = self.new_port(id, own);
                 self.members.get_mut(&id)?.ports.insert(own, port);
-                Some(Output::OpenPort { port, range, local })
+                Some(Output::OpenPort { port, sockets })
+            }
+            Output::Expect { port, remote } => {
+                member.ports.get(&port).map(|port| Output::Expect { port: *port, remote })
             }
             Output::ClosePort(own) => member.ports.remove(&own).map(|port| {
                 self.ports.remove(&port);

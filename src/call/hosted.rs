@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::callers::{Callers, Report};
-use super::leg::{Leg, Phase};
+use super::leg::Leg;
 use super::links::Purpose;
-use crate::record::{LocalFailure, TransportFailure, TransportFault};
+use crate::record::{TransportFailure, TransportFault};
 use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::keep_alive::{Action, PING};
 use crate::sip::message::{Message, ParseError};
@@ -40,13 +40,7 @@ impl Station for Callers {
         let Some(me) = self.streams.owner(port) else { return };
         self.with_leg(now, me, |leg, tools| match opened {
             Ok(local) => leg.handle_port_opened(tools, port, local),
-            Err(error) => {
-                leg.facts.local_failure = Some(Box::new(LocalFailure::NoMediaPort(error)));
-                match leg.phase {
-                    Phase::OpeningAnswerPort => leg.refuse_call(tools, 500),
-                    _ => leg.wind_down(tools),
-                }
-            }
+            Err(error) => leg.miss_port(tools, error),
         });
         self.tell_streams(now);
     }

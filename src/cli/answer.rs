@@ -195,6 +195,7 @@ fn plan(args: &Args) -> Plan {
         ice: Ice::default(),
         application: Arc::default(),
         rtp_ports: None,
+        shared_media: args.shared_media,
         trunks: BTreeMap::new(),
         pairing_header: Some(args.pairing_header.clone()),
         numbers: BTreeMap::new(),

@@ -202,6 +202,10 @@ pub(super) struct Answer {
     /// Signalling only: audio is described, but no packet is sent or expected.
     #[arg(long)]
     pub(super) no_media: bool,
+    /// Audio of all calls over one pair of UDP ports. Callers are told apart by the address that their SDP gives, and by
+    /// `a=ssrc` where several have one address; those of WebRTC get a port each all the same.
+    #[arg(long, conflicts_with = "no_media")]
+    pub(super) shared_media: bool,
     /// Encrypted audio, by keys in SDP or as in WebRTC: required, offered (taken where the caller offers it), dtls
     /// (WebRTC only) or off.
     #[arg(long, value_name = "WORD", default_value = "offered", value_parser = super::answer::srtp)]

@@ -52,7 +52,7 @@ fn nearest(word: &str) -> Option<Class> {
 fn of_finding(finding: Finding) -> String {
     let next = finding.next().iter().enumerate().map(|(index, line)| format!("\n  {}. {line}", index + 1));
     format!(
-        "{finding}\n  {}\n\nWhat to do next{}\n\nSource: requirements 4.9",
+        "{finding}\n  {}\n\nWhat to do next{}\n\nTold from: several attempts and their controls",
         finding.meaning(),
         next.collect::<String>()
     )

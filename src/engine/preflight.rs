@@ -29,12 +29,12 @@ pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
     let plan = &settings.plan;
     let at_once = at_once(plan);
     let (limit, open) = (raise_descriptors(), open_descriptors());
-    enough("file descriptors (ulimit -n)", descriptors(plan, at_once) + open, limit)?;
+    enough("file descriptors (ulimit -n)", descriptors(plan, at_once, settings.workers) + open, limit)?;
     let taken: Vec<u16> = drops::table().iter().map(|line| line.port).collect();
     for range in ranges(plan) {
         let (first, last) = range;
         let what = format!("pairs of RTP ports in {first}-{last} (rtp_ports)");
-        enough(&what, port_pairs(plan, range, at_once), free_pairs(range, &taken))?;
+        enough(&what, port_pairs(plan, range, (at_once, settings.workers)), free_pairs(range, &taken))?;
     }
     for actor in &plan.actors {
         let target = &actor.target;
@@ -116,16 +116,28 @@ fn shortest(actor: &Actor) -> Option<Duration> {
 
 /// Streams with sockets of their own that one attempt has at the same time: the built-in lab's run in this process too.
 fn media_legs(actor: &Actor) -> u64 {
-    let audio = actor.steps.iter().any(|step| match step {
-        Step::Dial(dial) => dial.media == MediaMode::Audio,
-        Step::Answer(answer) => answer.media == MediaMode::Audio,
-        _ => false,
-    });
-    let streams = u64::from(audio) + u64::from(audio && actor.has_own_video());
+    let (audio, shared) = (has_audio(actor), actor.target.shared_media);
+    let streams = u64::from(audio && !shared) + u64::from(audio && actor.has_own_video());
     if actor.target.lab { 2 * streams } else { streams }
 }
 
-fn descriptors(plan: &Plan, at_once: u64) -> u64 {
+fn has_audio(actor: &Actor) -> bool {
+    actor.steps.iter().any(|step| match step {
+        Step::Dial(dial) => dial.media == MediaMode::Audio,
+        Step::Answer(answer) => answer.media == MediaMode::Audio,
+        _ => false,
+    })
+}
+
+/// Pairs of sockets from this range that the workers have each for all their calls: one for each local address.
+fn shared_pairs(plan: &Plan, range: (u16, u16), workers: usize) -> u64 {
+    let sharing =
+        plan.actors.iter().filter(|actor| actor.target.shared_media && has_audio(actor) && range_of(actor) == range);
+    let addresses = sharing.map(|actor| actor.target.local_addresses.len().max(1)).max().unwrap_or_default();
+    (workers * addresses) as u64
+}
+
+fn descriptors(plan: &Plan, at_once: u64, workers: usize) -> u64 {
     let of_actor = |actor: &Actor| {
         let own = actor.target.socket_each || actor.target.server.is_reliable();
         let connections = match &actor.pool {
@@ -135,7 +147,8 @@ fn descriptors(plan: &Plan, at_once: u64) -> u64 {
         };
         2 * media_legs(actor) * at_once + connections
     };
-    most_of_a_cast(plan, of_actor) + OTHER_DESCRIPTORS
+    let shared: u64 = ranges(plan).into_iter().map(|range| 2 * shared_pairs(plan, range, workers)).sum();
+    most_of_a_cast(plan, of_actor) + shared + OTHER_DESCRIPTORS
 }
 
 /// The sum over the actors of an attempt, of whichever kind it is the greatest.
@@ -144,7 +157,7 @@ fn most_of_a_cast(plan: &Plan, of_actor: impl Fn(&Actor) -> u64) -> u64 {
 }
 
 fn ranges(plan: &Plan) -> Vec<(u16, u16)> {
-    let with_audio = plan.actors.iter().filter(|actor| media_legs(actor) > 0);
+    let with_audio = plan.actors.iter().filter(|actor| has_audio(actor));
     let mut ranges: Vec<(u16, u16)> = with_audio.map(range_of).collect();
     ranges.sort_unstable();
     ranges.dedup();
@@ -155,8 +168,9 @@ fn range_of(actor: &Actor) -> (u16, u16) {
     actor.target.rtp_ports.unwrap_or(udp::MEDIA_PORTS)
 }
 
-fn port_pairs(plan: &Plan, range: (u16, u16), at_once: u64) -> u64 {
-    most_of_a_cast(plan, |actor| if range_of(actor) == range { media_legs(actor) * at_once } else { 0 })
+fn port_pairs(plan: &Plan, range: (u16, u16), (at_once, workers): (u64, usize)) -> u64 {
+    let own = |actor: &Actor| if range_of(actor) == range { media_legs(actor) * at_once } else { 0 };
+    most_of_a_cast(plan, own) + shared_pairs(plan, range, workers)
 }
 
 /// Even ports of the range with the port after them, neither taken.

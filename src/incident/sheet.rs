@@ -190,7 +190,7 @@ impl Sheet {
         sheet.with_missing()
     }
 
-    /// Names what support asks for and nobody has filled in (000-44): the company, its tax id, when, a number or the id of a
+    /// Names what support asks for and nobody has filled in: the company, its tax id, when, a number or the id of a
     /// record, the environment's name or its login URL, the Call-ID, the route, the code.
     fn with_missing(mut self) -> Self {
         let absent = [

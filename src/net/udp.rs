@@ -16,8 +16,8 @@ use smallvec::SmallVec;
 
 use super::clock::Turn;
 
-/// Receive buffer asked of the kernel for SIP sockets: a burst of some thousand messages.
-const SIP_BUFFER: usize = 4 * 1024 * 1024;
+/// Buffers asked of the kernel for sockets of many calls: a burst of some thousand messages.
+const LARGE_BUFFER: usize = 4 * 1024 * 1024;
 /// Largest UDP payload; with GRO the kernel may join datagrams up to this.
 const MAX_DATAGRAM: usize = 65_535;
 /// Errors read from a socket at once: one is as good as a hundred.
@@ -74,19 +74,28 @@ impl Udp {
     /// # Errors
     /// The system's, as address in use.
     pub fn bind_sip(local: SocketAddr) -> io::Result<Self> {
-        let udp = Self::bind(local)?;
+        let udp = Self::bind_large(local)?;
         udp.state.enable_transport_errors(UdpSockRef::from(&udp.socket))?;
-        let socket = socket2::SockRef::from(&udp.socket);
-        // Best effort: the system's limit applies where we may not pass it, and our own drops are counted.
-        if set_socket_recv_buffer_size_force(&udp.socket, SIP_BUFFER).is_err() {
-            let _ = socket.set_recv_buffer_size(SIP_BUFFER);
-        }
-        let _ = socket.set_send_buffer_size(SIP_BUFFER);
         // The batch receiver forbids fragmentation; SIP above the MTU needs it (RFC 3261 §18.1.1).
         match local {
             SocketAddr::V4(_) => set_ip_mtu_discover(&udp.socket, Ipv4PathMtuDiscovery::DONT)?,
             SocketAddr::V6(_) => set_ipv6_mtu_discover(&udp.socket, Ipv6PathMtuDiscovery::DONT)?,
         }
+        Ok(udp)
+    }
+
+    /// Binds a socket that carries the packets of many calls: its buffers are large.
+    ///
+    /// # Errors
+    /// The system's, as address in use.
+    pub fn bind_large(local: SocketAddr) -> io::Result<Self> {
+        let udp = Self::bind(local)?;
+        let socket = socket2::SockRef::from(&udp.socket);
+        // Best effort: the system's limit applies where we may not pass it, and our own drops are counted.
+        if set_socket_recv_buffer_size_force(&udp.socket, LARGE_BUFFER).is_err() {
+            let _ = socket.set_recv_buffer_size(LARGE_BUFFER);
+        }
+        let _ = socket.set_send_buffer_size(LARGE_BUFFER);
         Ok(udp)
     }
 
@@ -252,11 +261,17 @@ pub fn own_address(listening: IpAddr) -> IpAddr {
 }
 
 /// Binds a pair of sockets, RTP on an even port and RTCP on the next (RFC 3550 §11), from `range` or from the
-/// system's usual media ports. `cursor` walks through the range so that a port just closed is used last.
+/// system's usual media ports, each bound by `bind`. `cursor` walks through the range so that a port just closed is used
+/// last.
 ///
 /// # Errors
 /// A text that says what was tried.
-pub fn bind_media_pair(local: IpAddr, range: Option<(u16, u16)>, cursor: &mut u32) -> Result<(Udp, Udp), String> {
+pub fn bind_media_pair(
+    local: IpAddr,
+    range: Option<(u16, u16)>,
+    cursor: &mut u32,
+    bind: impl Fn(SocketAddr) -> io::Result<Udp>,
+) -> Result<(Udp, Udp), String> {
     let (first, last) = range.unwrap_or(MEDIA_PORTS);
     let first = u32::from(first).next_multiple_of(2);
     let pairs = (u32::from(last) + 1).saturating_sub(first) / 2;
@@ -264,7 +279,7 @@ pub fn bind_media_pair(local: IpAddr, range: Option<(u16, u16)>, cursor: &mut u3
     for _ in 0..pairs {
         let port = first + (*cursor % pairs) * 2;
         *cursor = cursor.wrapping_add(1);
-        let bind = |port: u32| Udp::bind(SocketAddr::new(local, port as u16));
+        let bind = |port: u32| bind(SocketAddr::new(local, port as u16));
         match bind(port).and_then(|rtp| Ok((rtp, bind(port + 1)?))) {
             Ok(pair) => return Ok(pair),
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {

@@ -18,8 +18,8 @@ use crate::sip::sdp::peering::LocalPeering;
 use crate::sip::sdp::{Local, Negotiated, Order, Sdp};
 use crate::sip::session::{Means, Response};
 use crate::sip::token::Handle;
-use crate::station::PortId;
 use crate::station::streams::{config_of, described};
+use crate::station::{MediaSockets, PortId};
 use crate::webrtc::{self, Credentials};
 
 /// How long a call that gets no response is remembered: longer than its caller repeats the INVITE (Timer B).
@@ -427,7 +427,7 @@ impl Pbx {
     fn open_port(&mut self, session: Handle) {
         let Some(call) = self.calls.get_mut(&session) else { return };
         let Some(local) = self.endpoint.local_address(call.flow.link) else { return };
-        call.port = Some(self.streams.open(session, None, local));
+        call.port = Some(self.streams.open(session, MediaSockets { range: None, local, shared: false }));
     }
 
     pub(super) fn set_deadline(&mut self, session: Handle, at: Instant) {

@@ -11,8 +11,8 @@ use crate::sip::sdp::crypto::{Key, Policy};
 use crate::sip::sdp::{Direction, LocalVideo, NegotiatedVideo, Sdp, VideoFormat};
 use crate::sip::session::Means;
 use crate::sip::token::Handle;
-use crate::station::PortId;
 use crate::station::streams::video_config_of;
+use crate::station::{MediaSockets, PortId};
 
 /// Video of a call, from the first offer of it on.
 #[derive(Debug)]
@@ -75,7 +75,7 @@ impl Pbx {
             return false;
         }
         let Some(local) = self.endpoint.local_address(call.flow.link) else { return false };
-        let port = self.streams.open(session, None, local);
+        let port = self.streams.open(session, MediaSockets { range: None, local, shared: false });
         call.video = Some(Box::new(CallVideo::new(Some(port), by)));
         true
     }

@@ -8,6 +8,14 @@ use crate::net::dialer::Dialer;
 use crate::sip::flow::{Link, LinkId, Transport};
 use crate::station::{LinkEvent, Output, Station};
 
+/// Why a stream on a shared pair of sockets cannot go on.
+fn indistinct(remote: SocketAddr) -> String {
+    format!(
+        "media sockets are shared, and several calls were told to expect RTP from {remote} without an a=ssrc of their own: \
+         give each call a port of its own (sockets: per_call)"
+    )
+}
+
 impl<S: Station> Reactor<S> {
     /// Does what the station wants, until it wants nothing more.
     pub(super) fn drain(&mut self, wire: &mut impl Wire, told: &mut impl FnMut(&mut S, Turned<S::Report>)) {
@@ -33,14 +41,19 @@ impl<S: Station> Reactor<S> {
                     Some(index) => self.out.push(index, to, start),
                     None => self.out.forget(start),
                 },
-                Output::OpenPort { port, range, local } => {
-                    let opened = self.sockets.open_port(self.poll.registry(), port, range, local);
+                Output::OpenPort { port, sockets } => {
+                    let opened = self.sockets.open_port(self.poll.registry(), port, sockets);
                     self.station.handle_port(now, port, opened);
+                }
+                Output::Expect { port, remote } => {
+                    for port in self.sockets.expect(now, port, remote) {
+                        self.station.handle_port(now, port, Err(indistinct(remote.rtp)));
+                    }
                 }
                 Output::ClosePort(port) => {
                     // RTCP BYE goes out before its socket closes.
                     self.out.flush(&mut self.sockets, &mut self.health);
-                    self.sockets.close_port(self.poll.registry(), port);
+                    self.sockets.close_port(self.poll.registry(), port, now);
                 }
                 Output::OpenLink { link, transport, remote, local, local_port, server } => {
                     self.open_link(link, (transport, remote), (local, local_port), server);

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::station::Dismissed;
+use crate::station::{Dismissed, Unattributed};
 
 /// A turn longer than this is long.
 const LONG_TURN: Duration = Duration::from_millis(20);
@@ -44,6 +44,8 @@ pub struct Health {
     pub peak_sockets: u64,
     /// Connections of others that had to go.
     pub dismissed: Dismissed,
+    /// Datagrams on shared media sockets that were given to no call.
+    pub unattributed: Unattributed,
 }
 
 /// How long the turns were while media ran. A turn counts from the moment it was due, so a worker that the machine

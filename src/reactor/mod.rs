@@ -218,6 +218,7 @@ impl<S: Station> Reactor<S> {
         self.out.flush(&mut self.sockets, &mut self.health);
         self.sockets.expire(self.turn.now);
         self.health.dismissed = self.sockets.accepted.dismissed;
+        self.health.unattributed = self.sockets.unattributed();
         self.drop_lost_links();
         self.drain(wire, &mut told);
         self.out.flush(&mut self.sockets, &mut self.health);

@@ -4,11 +4,12 @@ use std::io;
 use std::net::SocketAddr;
 
 use super::out::Wire;
-use super::sockets::{Kind, OPEN_WITHIN};
+use super::sockets::{Kind, OPEN_WITHIN, Whose};
 use super::{Reactor, fault_of};
 use crate::evidence::Message;
-use crate::net::clock;
+use crate::net::clock::{self, Turn};
 use crate::net::stream::{Advance, ReadState, Stream};
+use crate::net::udp::{Buffers, Datagram, Udp};
 use crate::sip::flow::{Flow, Link, LinkId};
 use crate::station::{LinkEvent, MediaPacket, Station};
 
@@ -48,51 +49,40 @@ impl<S: Station> Reactor<S> {
         match &mut socket {
             Kind::Sip { link, udp } => {
                 let (link, local) = (*link, udp.local());
-                let mut more = true;
-                for _ in 0..BATCHES_A_TURN {
-                    more = udp.receive(&mut self.buffers, &turn, |datagram| {
-                        self.health.received += 1;
-                        let flow = Flow { link, remote: datagram.from };
-                        let owner = self.station.handle_sip(turn.now, datagram.arrived, flow, datagram.bytes);
-                        oldest = oldest.min(datagram.arrived);
-                        wire.see(
-                            owner.unwrap_or(0),
-                            &Message {
-                                at: datagram.arrived,
-                                sent: false,
-                                local,
-                                remote: datagram.from,
-                                transport: "UDP",
-                                bytes: datagram.bytes,
-                            },
-                        );
-                    });
-                    if !more {
-                        break;
-                    }
-                }
-                if more {
-                    self.left.push(index);
-                }
+                let more = batches(udp, &mut self.buffers, &turn, |datagram| {
+                    self.health.received += 1;
+                    let flow = Flow { link, remote: datagram.from };
+                    let owner = self.station.handle_sip(turn.now, datagram.arrived, flow, datagram.bytes);
+                    oldest = oldest.min(datagram.arrived);
+                    wire.see(
+                        owner.unwrap_or(0),
+                        &Message {
+                            at: datagram.arrived,
+                            sent: false,
+                            local,
+                            remote: datagram.from,
+                            transport: "UDP",
+                            bytes: datagram.bytes,
+                        },
+                    );
+                });
+                self.left.extend(more.then_some(index));
             }
-            Kind::Media { port, channel, udp } => {
-                let (port, channel) = (*port, *channel);
-                let mut more = true;
-                for _ in 0..BATCHES_A_TURN {
-                    more = udp.receive(&mut self.buffers, &turn, |datagram| {
-                        self.health.received += 1;
-                        let (arrived, from) = (datagram.arrived, datagram.from);
-                        oldest = oldest.min(arrived);
-                        let packet = MediaPacket { arrived, port, channel, from, bytes: datagram.bytes };
-                        self.station.handle_media(turn.now, packet);
-                    });
-                    if !more {
-                        break;
+            Kind::Media { whose, channel, udp } => {
+                let channel = *channel;
+                let more = batches(udp, &mut self.buffers, &turn, |datagram| {
+                    self.health.received += 1;
+                    let Datagram { arrived, from, bytes } = datagram;
+                    oldest = oldest.min(arrived);
+                    let port = match *whose {
+                        Whose::Stream(port) => Some(port),
+                        Whose::Shared(pair) => self.sockets.shared[pair].demux.find(arrived, channel, from, bytes),
+                    };
+                    if let Some(port) = port {
+                        self.station.handle_media(turn.now, MediaPacket { arrived, port, channel, from, bytes });
                     }
-                }
-                if more {
-                    self.left.push(index);
-                }
+                });
+                self.left.extend(more.then_some(index));
             }
             Kind::Stream { .. } => self.take_stream(index, &mut socket, wire),
             Kind::Listener(listener) => loop {
@@ -187,4 +177,9 @@ impl<S: Station> Reactor<S> {
         self.sockets.dismiss(goes);
         self.left.push(index);
     }
+}
+
+/// Takes what has arrived at a socket, as far as a turn may; whether there is more.
+fn batches(udp: &Udp, buffers: &mut Buffers, turn: &Turn, mut each: impl FnMut(Datagram<'_>)) -> bool {
+    (0..BATCHES_A_TURN).all(|_| udp.receive(buffers, turn, &mut each))
 }

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use mio::{Interest, Registry, Token};
 use rustc_hash::{FxHashMap, FxHashSet};
+use smallvec::SmallVec;
 
 use super::accepted::{Accepted, Dismissal};
 use super::farewell::Farewells;
@@ -17,7 +18,8 @@ use crate::net::tls;
 use crate::net::udp::{self, Udp};
 use crate::sip::flow::{LinkId, Transport};
 use crate::sip::transaction::soonest;
-use crate::station::{Channel, LinkFault, PortId, Rungs};
+use crate::station::demux::Demux;
+use crate::station::{Channel, LinkFault, MediaSockets, PortId, RemoteMedia, Rungs, Unattributed};
 
 /// A connection, TLS and WebSocket included, that is not open by then is given up.
 pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(10);
@@ -27,11 +29,20 @@ pub(super) enum Kind {
     /// SIP over UDP.
     Sip { link: LinkId, udp: Udp },
     /// One of a pair of media sockets.
-    Media { port: PortId, channel: Channel, udp: Udp },
+    Media { whose: Whose, channel: Channel, udp: Udp },
     /// SIP over TCP, TLS or WebSocket.
     Stream { link: LinkId, stream: Stream, local: SocketAddr },
     /// Waits for connections.
     Listener(mio::net::TcpListener),
+}
+
+/// Whose media sockets are.
+#[derive(Clone, Copy)]
+pub(super) enum Whose {
+    /// One stream's.
+    Stream(PortId),
+    /// Those of many streams: which of the shared pairs.
+    Shared(usize),
 }
 
 /// The sockets of one worker.
@@ -40,7 +51,9 @@ pub(super) struct Sockets {
     places: Vec<Option<Kind>>,
     free: Vec<usize>,
     links: FxHashMap<LinkId, usize>,
-    ports: FxHashMap<PortId, (usize, usize)>,
+    ports: FxHashMap<PortId, MediaPair>,
+    /// Pairs of media sockets that streams share, until the end: what comes for the last of them is late and not refused.
+    pub(super) shared: Vec<SharedPair>,
     next_media_port: u32,
     lost: Vec<(LinkId, LinkFault, String)>,
     /// Connections that are not read for a while.
@@ -56,12 +69,29 @@ pub(super) struct Sockets {
     pub(super) drops: Option<Drops>,
 }
 
+/// The sockets of a stream.
+#[derive(Clone, Copy)]
+struct MediaPair {
+    rtp: usize,
+    rtcp: usize,
+    /// Which of the shared pairs they are.
+    shared: Option<usize>,
+}
+
+/// A pair of media sockets that streams share.
+pub(super) struct SharedPair {
+    wanted: MediaSockets,
+    address: SocketAddr,
+    sockets: (usize, usize),
+    pub(super) demux: Demux,
+}
+
 impl Sockets {
     pub(super) fn len(&self) -> usize {
         self.open
     }
 
-    /// Pairs of media sockets.
+    /// Streams that have media sockets.
     pub(super) fn streams(&self) -> usize {
         self.ports.len()
     }
@@ -136,31 +166,75 @@ impl Sockets {
     }
 
     pub(super) fn of_port(&self, port: PortId, channel: Channel) -> Option<usize> {
-        let (rtp, rtcp) = *self.ports.get(&port)?;
-        Some(if channel == Channel::Rtp { rtp } else { rtcp })
+        let pair = self.ports.get(&port)?;
+        Some(if channel == Channel::Rtp { pair.rtp } else { pair.rtcp })
     }
 
-    /// Opens a pair of media sockets; the address is that of RTP.
+    /// Opens a pair of media sockets, or finds the one that is shared; the address is that of RTP.
     pub(super) fn open_port(
         &mut self,
         registry: &Registry,
         port: PortId,
-        range: Option<(u16, u16)>,
-        local: IpAddr,
+        wanted: MediaSockets,
     ) -> Result<SocketAddr, String> {
-        let (rtp, rtcp) = udp::bind_media_pair(local, range, &mut self.next_media_port)?;
+        if wanted.shared {
+            return self.join_shared(registry, port, wanted);
+        }
+        let (rtp, rtcp) = udp::bind_media_pair(wanted.local, wanted.range, &mut self.next_media_port, Udp::bind)?;
         let address = rtp.local();
-        let mut add =
-            |channel, udp| self.add(registry, Kind::Media { port, channel, udp }).map_err(|error| error.to_string());
-        let (rtp, rtcp) = (add(Channel::Rtp, rtp)?, add(Channel::Rtcp, rtcp)?);
-        self.ports.insert(port, (rtp, rtcp));
+        let (rtp, rtcp) = self.add_pair(registry, Whose::Stream(port), (rtp, rtcp))?;
+        self.ports.insert(port, MediaPair { rtp, rtcp, shared: None });
         Ok(address)
     }
 
-    pub(super) fn close_port(&mut self, registry: &Registry, port: PortId) {
-        if let Some((rtp, rtcp)) = self.ports.remove(&port) {
-            self.close(registry, rtp);
-            self.close(registry, rtcp);
+    /// The first stream opens the pair.
+    fn join_shared(&mut self, registry: &Registry, port: PortId, wanted: MediaSockets) -> Result<SocketAddr, String> {
+        let known = self.shared.iter().position(|pair| pair.wanted == wanted);
+        let pair = known.map_or_else(|| self.open_shared(registry, wanted), Ok)?;
+        let SharedPair { address, sockets: (rtp, rtcp), .. } = self.shared[pair];
+        self.ports.insert(port, MediaPair { rtp, rtcp, shared: Some(pair) });
+        Ok(address)
+    }
+
+    fn open_shared(&mut self, registry: &Registry, wanted: MediaSockets) -> Result<usize, String> {
+        // From the first port on, so that it is the same one in each run: firewalls have it in their rules.
+        let (rtp, rtcp) = udp::bind_media_pair(wanted.local, wanted.range, &mut 0, Udp::bind_large)?;
+        let (pair, address) = (self.shared.len(), rtp.local());
+        let sockets = self.add_pair(registry, Whose::Shared(pair), (rtp, rtcp))?;
+        self.shared.push(SharedPair { wanted, address, sockets, demux: Demux::default() });
+        Ok(pair)
+    }
+
+    fn add_pair(
+        &mut self,
+        registry: &Registry,
+        whose: Whose,
+        (rtp, rtcp): (Udp, Udp),
+    ) -> Result<(usize, usize), String> {
+        let mut add =
+            |channel, udp| self.add(registry, Kind::Media { whose, channel, udp }).map_err(|error| error.to_string());
+        Ok((add(Channel::Rtp, rtp)?, add(Channel::Rtcp, rtcp)?))
+    }
+
+    /// Packets of a stream on a shared pair come from there; the streams that cannot be told apart by that.
+    pub(super) fn expect(&mut self, now: Instant, port: PortId, remote: RemoteMedia) -> SmallVec<[PortId; 2]> {
+        let pair = self.ports.get(&port).and_then(|pair| pair.shared);
+        pair.map_or_else(SmallVec::new, |pair| self.shared[pair].demux.expect(now, port, remote))
+    }
+
+    /// What came over shared pairs and was given to no stream.
+    pub(super) fn unattributed(&self) -> Unattributed {
+        self.shared.iter().map(|pair| pair.demux.unattributed()).sum()
+    }
+
+    pub(super) fn close_port(&mut self, registry: &Registry, port: PortId, now: Instant) {
+        match self.ports.remove(&port) {
+            Some(MediaPair { shared: Some(pair), .. }) => self.shared[pair].demux.forget(now, port),
+            Some(MediaPair { rtp, rtcp, shared: None }) => {
+                self.close(registry, rtp);
+                self.close(registry, rtcp);
+            }
+            None => {}
         }
     }
 

@@ -7,12 +7,12 @@ pub(super) struct Entry {
     pub(super) class: Class,
     pub(super) causes: &'static [&'static str],
     pub(super) next: &'static [&'static str],
-    pub(super) sources: &'static str,
+    pub(super) told_from: &'static str,
 }
 
 macro_rules! entries {
-    ($($class:ident { causes: $causes:expr, next: $next:expr, sources: $sources:expr })+) => {
-        &[$(Entry { class: Class::$class, causes: &$causes, next: &$next, sources: $sources },)+]
+    ($($class:ident { causes: $causes:expr, next: $next:expr, told_from: $told_from:expr })+) => {
+        &[$(Entry { class: Class::$class, causes: &$causes, next: &$next, told_from: $told_from },)+]
     };
 }
 
@@ -20,7 +20,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
     Ok {
         causes: [],
         next: ["Nothing: the attempt did what its scenario says and no fault was heard."],
-        sources: "requirements 1.6"
+        told_from: "an answer, and nothing wrong by the scenario"
     }
     CallNumberInvalid {
         causes: [
@@ -33,7 +33,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Dial the same number from a mobile phone: if that works, the dial plan is wrong, not the number.",
             "If a whole prefix fails, give the platform's support the call ID and the number as it left here.",
         ],
-        sources: "000-34, 000-39; Q.850 1, 28; 404, 484, 604"
+        told_from: "404, 484, 604; Q.850 1, 28"
     }
     CallNumberOutOfService {
         causes: ["The subscription is suspended or ended.", "The number has changed."],
@@ -41,7 +41,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Reach the person in another way and ask for the new number.",
             "Take the number out of the call list.",
         ],
-        sources: "000-38; Q.850 22, 23; 410"
+        told_from: "410; Q.850 22, 23"
     }
     CallCalleeBusy {
         causes: [
@@ -52,12 +52,12 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Try again later.",
             "If a service number is busy for every caller, ask its owner how many calls it can take at once.",
         ],
-        sources: "000-36; Q.850 17; 486, 600"
+        told_from: "486, 600; Q.850 17"
     }
     CallCalleeDeclined {
         causes: ["The called person pressed reject.", "A phone in do-not-disturb declines by itself."],
         next: ["Reach the person in another way; check do-not-disturb if the phone is ours."],
-        sources: "000-35; 603, Q.850 21"
+        told_from: "603; Q.850 21"
     }
     CallNoAnswer {
         causes: ["It rang and nobody picked up.", "The phone's ring time ended before the answer."],
@@ -65,7 +65,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Try again at another time.",
             "If the called phone is ours: did it really ring? Compare with call.false_ringing.",
         ],
-        sources: "000-37; Q.850 19; 480 or 408 after a 18x"
+        told_from: "480 or 408 after a 18x; Q.850 19"
     }
     CallCalleeUnreachable {
         causes: [
@@ -76,7 +76,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "If the number is one of our extensions: check that its phone is logged in.",
             "Else try again later, or another number of that person.",
         ],
-        sources: "000-35; Q.850 18, 20; 480 or 408 before any 18x"
+        told_from: "480 or 408 before any 18x; Q.850 18, 20"
     }
     CallCongestion {
         causes: [
@@ -89,7 +89,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Find and prove the limit: a scenario with load: find_limit.",
             "If fewer calls were up than contracted, give the carrier the call ID, the code and the reason text.",
         ],
-        sources: "001-01; Q.850 34, 42, 47; limit texts"
+        told_from: "Q.850 34, 42, 47; texts that name a limit"
     }
     CallNetworkFailed {
         causes: [
@@ -100,7 +100,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Dial over another line: if that works, the fault is on this line; if not, in the platform.",
             "Ask the carrier about the line, with time, numbers, call ID and Q.850 cause of this record.",
         ],
-        sources: "000-41, 000-42, 001-03; Q.850 27, 38, 41; 502, 503, 504"
+        told_from: "502, 503, 504; Q.850 27, 38, 41"
     }
     CallAuthFailed {
         causes: [
@@ -112,7 +112,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Check user, auth_user and password of the account in the target file.",
             "For a trunk without account: check that the server knows the address we send from.",
         ],
-        sources: "requirements 1.6; 401, 407"
+        told_from: "401, 407 after an answer to the challenge; RFC 3261 §22"
     }
     CallForbidden {
         causes: [
@@ -125,7 +125,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Check the From number and the outbound permission of the hotline.",
             "If the first calls pass and later ones do not, look for a limit: load: find_limit.",
         ],
-        sources: "002-02, 002-03; 403"
+        told_from: "403"
     }
     CallNotAcceptable {
         causes: [
@@ -137,17 +137,17 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Compare the codecs in our INVITE (evidence, ladder) with what the platform accepts.",
             "With 420 look at Unsupported, with 421 at Require, with 422 at Min-SE of the refusal, and set the target's `sip:`.",
         ],
-        sources: "000-12; 406, 415, 420, 421, 422, 488, 606; RFC 3261 §21.4"
+        told_from: "406, 415, 420, 421, 422, 488, 606; RFC 3261 §21.4"
     }
     CallScreened {
         causes: ["The callee's network judged the caller number as spam.", "The callee blocks this caller."],
         next: ["Have the carrier check the reputation of the From number; try another From number."],
-        sources: "RFC 8197 (607), RFC 8688 (608)"
+        told_from: "RFC 8197 (607), RFC 8688 (608)"
     }
     CallRedirected {
         causes: ["The called number is forwarded by a 3xx, and we do not follow it."],
         next: ["Dial the Contact of the 3xx (evidence, ladder) if the forwarded party is to be tested."],
-        sources: "RFC 3261 §21.3"
+        told_from: "RFC 3261 §21.3"
     }
     CallCancelled {
         causes: [
@@ -158,7 +158,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "If an answer was expected, see in the record whether it rang, and for how long.",
             "Raise answer_within only if people really wait that long.",
         ],
-        sources: "000-37; 487 after CANCEL, RFC 3261 §9"
+        told_from: "487 after CANCEL; RFC 3261 §9"
     }
     CallServerError {
         causes: ["A fault or an overload inside the server.", "A request that the server cannot process."],
@@ -166,7 +166,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Repeat the call: if it passes, count it as a brief fault.",
             "Give the platform's support the call ID, the time and the ladder.",
         ],
-        sources: "requirements 1.6; other 5xx"
+        told_from: "5xx without a class of its own"
     }
     CallTimeout {
         causes: [
@@ -177,7 +177,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Check that the server answers at all: ringfleet check --live.",
             "See in the ladder whether 100 came: with it a server behind the first is silent, without it nobody heard us.",
         ],
-        sources: "requirements 1.6; Timer B, RFC 3261 §17.1.1.2"
+        told_from: "no final response by Timer B; RFC 3261 §17.1.1.2"
     }
     CallDroppedImmediately {
         causes: [
@@ -188,7 +188,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Dial through another hotline: if that works, the fault is this hotline's carrier.",
             "Give the carrier the call ID, the Q.850 cause and the ladder or pcap.",
         ],
-        sources: "002-11; BYE less than 2 s after the 200"
+        told_from: "BYE less than 2 s after the 200"
     }
     CallDroppedMidway {
         causes: [
@@ -200,7 +200,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Compare the durations of such calls: always the same means a timer, else the network.",
             "See whether RTP stopped before the BYE (gap_ms_max, rx_packets).",
         ],
-        sources: "000-05, 001-06"
+        told_from: "BYE from the far end before the scenario's own"
     }
     CallSessionExpired {
         causes: [
@@ -213,7 +213,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "If refreshes leave and get no answer, compare the Route and Contact of the refresh with those of the ACK.",
             "Ask the platform for its session timer; an interval of 1800 s is usual.",
         ],
-        sources: "RFC 4028"
+        told_from: "RFC 4028"
     }
     CallFalseRinging {
         causes: [
@@ -224,7 +224,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Check the call mode of the hotline (call out) and forwarding of the called number.",
             "Give support the call IDs of both legs: one rang, the other got no INVITE.",
         ],
-        sources: "002-13"
+        told_from: "18x to the caller, and no INVITE at who is called"
     }
     CallInboundNotDelivered {
         causes: [
@@ -236,7 +236,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Check in the platform that the called account is registered from this site's address.",
             "Check where the hotline is routed; call an extension directly to leave the routing out.",
         ],
-        sources: "000-11"
+        told_from: "no INVITE at who is called"
     }
     CallInboundUnexpected {
         causes: [
@@ -249,12 +249,12 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "If it is a call of this run, give its answering actor more time (`within`) or name `pairing_header` in the \
              target file.",
         ],
-        sources: "design 2, pairing of legs"
+        told_from: "an INVITE that belongs to no attempt"
     }
     CallBadAnswer {
         causes: ["The far end answers without SDP, without audio, or with a codec that was not offered."],
         next: ["Give the platform's support the ladder: the SDP of the 200 shows it."],
-        sources: "RFC 3264 §6"
+        told_from: "RFC 3264 §6"
     }
     SideUnreachable {
         causes: [
@@ -266,7 +266,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "See `unmet` in the record: it says what failed, the look-up, the connection, TLS or the upgrade.",
             "Open the same address in a browser on the same machine.",
         ],
-        sources: "000-05, 000-14, 000-31"
+        told_from: "look-up, connection, TLS or upgrade to the application"
     }
     SideRefused {
         causes: [
@@ -278,7 +278,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "See `requests` in the record: which request, which status, after how long.",
             "Sign in by hand with the same account; if that works, compare the two requests.",
         ],
-        sources: "000-08, 003-07, 003-08"
+        told_from: "the status of the application's answer; RFC 9110 §15"
     }
     SideTimeout {
         causes: ["The application is overloaded, or waits for something behind it.", "It never tells what was waited for."],
@@ -286,7 +286,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "See `requests` in the record for how long the others took.",
             "Give the application's support the time of the request and the agent.",
         ],
-        sources: "000-14, 001-09"
+        told_from: "no answer of the application in time"
     }
     SideUnexpected {
         causes: [
@@ -297,7 +297,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "See `unmet` in the record: what was expected, and what stood there.",
             "If agents are not ready by themselves, look for sleeping tabs and lost connections.",
         ],
-        sources: "000-28, 000-29, 003-12"
+        told_from: "an answer of the application that is not as expected"
     }
     RegCredentials {
         causes: [
@@ -309,12 +309,12 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Set the password again in the platform and in the target file, and log in once by hand.",
             "If many accounts fail at once, ask for a change in the platform's authentication.",
         ],
-        sources: "000-08, 003-08; 401 or 407 after an answer to the challenge"
+        told_from: "401 or 407 after an answer to the challenge; RFC 3261 §22"
     }
     RegUnknownAccount {
         causes: ["The extension was never created or was deleted.", "The domain is wrong."],
         next: ["Check that the extension exists in this environment, and the domain in the target file."],
-        sources: "000-08; 404, 410, 604"
+        told_from: "404, 410, 604"
     }
     RegForbidden {
         causes: [
@@ -326,12 +326,12 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Log in with another account from the same place: if that works, it is this account.",
             "Compare the number of devices logged in with the licence.",
         ],
-        sources: "000-08, 000-25, 003-08; 403"
+        told_from: "403"
     }
     RegServerError {
         causes: ["The registrar or its database has a fault.", "A proxy cannot reach its registrar."],
         next: ["Give the platform's support time, account and code; check whether all accounts fail."],
-        sources: "000-08; 5xx, received 408"
+        told_from: "5xx, received 408"
     }
     RegTimeout {
         causes: ["The registrar is down or not reachable from here.", "A firewall or VPN drops SIP."],
@@ -339,7 +339,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Check the way to the server step by step: ringfleet check --live.",
             "Try from another network: if that works, it is this site.",
         ],
-        sources: "000-08, 000-14; Timer F, RFC 3261 §17.1.2.2"
+        told_from: "Timer F; RFC 3261 §17.1.2.2"
     }
     RegRefused {
         causes: [
@@ -350,7 +350,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Read reason and code in the record.",
             "If it speaks of a limit: count the devices logged in, compare with the licence, log one out and retry.",
         ],
-        sources: "000-25, 000-27; limit texts, other 3xx, 4xx and 6xx"
+        told_from: "other 3xx, 4xx and 6xx; texts that name a limit"
     }
     CallHungAfterReload {
         causes: [
@@ -362,7 +362,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Wait a minute and sign in again.",
             "Give the platform's support the Call-IDs of the record: the first call should have ended with its connection.",
         ],
-        sources: "002-08"
+        told_from: "the calls after a `reload` step"
     }
     AgentNotRecovered {
         causes: [
@@ -374,7 +374,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Read recovery_from and unmet in the record: they say what befell the agent, and what was still missing.",
             "Look at the ladder from then on: is there a REGISTER, a re-INVITE, and what answers it?",
         ],
-        sources: "000-29, 000-30, 000-32; RFC 8445 §9"
+        told_from: "media and registration after a disturbance; RFC 8445 §9"
     }
     RegBindingLost {
         causes: [
@@ -385,32 +385,32 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Register again (refresh the page); if it stays, count it as a brief interruption.",
             "If it repeats, check who else uses the account, and the licence of devices.",
         ],
-        sources: "000-05, 000-29, 003-09"
+        told_from: "a refresh refused or unanswered, or a binding that the registrar no longer lists; RFC 3261 §10"
     }
     TransportDns {
         causes: ["The server's name is misspelt or its DNS record is gone.", "This machine has no working DNS."],
         next: ["Check the name in the target file; resolve another name on the same machine."],
-        sources: "000-14"
+        told_from: "the answer of the name server; RFC 3263 §4"
     }
     TransportRefused {
         causes: ["The server's process is not running.", "The port or the transport is wrong."],
         next: ["Check port and transport in the target file; ask whether the server is running."],
-        sources: "000-14; ICMP port unreachable, TCP RST"
+        told_from: "ICMP port unreachable, TCP RST"
     }
     TransportUnreachable {
         causes: ["No route: the VPN or the network of this site is down.", "A firewall rejects the address."],
         next: ["Check the network and VPN of this site; try another target from here."],
-        sources: "000-14, 000-17; RFC 3261 §8.1.3.1"
+        told_from: "ICMP unreachable; RFC 3261 §8.1.3.1"
     }
     TransportTcp {
         causes: ["The connection timed out or was reset by the server or a firewall."],
         next: ["Check that the TCP port is open from this site; look for idle time-outs of firewalls."],
-        sources: "000-14"
+        told_from: "a connection that is not made in time, or reset"
     }
     TransportTls {
         causes: ["The certificate is expired, self-signed or for another name.", "No common TLS version."],
         next: ["Check the certificate's name and date; set ca: in the target file for a private authority."],
-        sources: "000-14"
+        told_from: "the alert or the certificate; RFC 8446 §6, RFC 5922"
     }
     TransportWsUpgrade {
         causes: [
@@ -421,7 +421,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Read the status in reason; check url, origin and headers of websocket: in the target file.",
             "Open the same URL in the browser that the agents use, and compare the request.",
         ],
-        sources: "000-01, 000-14; RFC 6455 §4, RFC 7118 §4"
+        told_from: "RFC 6455 §4, RFC 7118 §4"
     }
     TransportWsClosed {
         causes: [
@@ -432,7 +432,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Read the close code in reason; look for idle time-outs of proxies and set keep_alive below them.",
             "See whether all agents lost theirs at the same moment: then it is the server or the network.",
         ],
-        sources: "000-29, 000-31, 000-32; RFC 6455 §7.4"
+        told_from: "the close code; RFC 6455 §7.4"
     }
     TransportWsProtocol {
         causes: [
@@ -440,7 +440,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "A SIP message was split over several WebSocket messages, or several were sent in one.",
         ],
         next: ["Give reason and messages of the evidence to who runs the server: it is a fault of software."],
-        sources: "000-01; RFC 6455 §5, RFC 7118 §5"
+        told_from: "RFC 6455 §5, RFC 7118 §5"
     }
     TransportWsSilent {
         causes: [
@@ -448,12 +448,12 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "The server hangs: it takes bytes and answers none.",
         ],
         next: ["Check the network of this site; see whether new connections to the server open."],
-        sources: "000-29; RFC 6455 §5.5.2"
+        told_from: "a ping without a pong; RFC 6455 §5.5.2"
     }
     TransportOptions {
         causes: ["The server does not accept OPTIONS from us.", "The server is up, but not well."],
         next: ["Place a real call: OPTIONS says little about calls, in both directions."],
-        sources: "000-14, 001-04; RFC 3261 §11"
+        told_from: "the response to OPTIONS; RFC 3261 §11"
     }
     MediaNoRtp {
         causes: [
@@ -461,12 +461,14 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "The answer's SDP names an address that does not reach us.",
             "The far end sends nothing.",
             "It sends with a payload type that was not agreed on: media_fault of the record says so.",
+            "With media: { sockets: shared }: it sends from another address than its SDP gives.",
         ],
         next: [
+            "With shared sockets see rtp_unattributed under generator in summary.json: what was counted there came from elsewhere.",
             "Compare the media addresses in both SDPs (ladder) with the real ones; set public_address behind NAT.",
             "Check that the RTP port range is open to and from the platform.",
         ],
-        sources: "000-10, 000-19"
+        told_from: "no packet of RTP in an answered call"
     }
     MediaNoRelay {
         causes: [
@@ -479,7 +481,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Where UDP is blocked, name the server as turn:HOST?transport=tcp or turns:HOST too.",
             "Look into the log of the TURN server for the time of the call.",
         ],
-        sources: "RFC 8656 §5, §7, §19, RFC 8489 §9.2"
+        told_from: "RFC 8656 §5, §7, §19, RFC 8489 §9.2"
     }
     MediaIceFailed {
         causes: [
@@ -492,7 +494,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Compare a=candidate in both SDPs (ladder) with the addresses that the network routes.",
             "Set media_address, advertised address or a relay (TURN) at the far end.",
         ],
-        sources: "RFC 8445 §6, §7, RFC 8839"
+        told_from: "RFC 8445 §6, §7, RFC 8839"
     }
     MediaDtlsFailed {
         causes: [
@@ -504,7 +506,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Read media_fault of the record: it tells what DTLS stumbled over, and both fingerprints where they differ.",
             "Compare a=fingerprint and a=setup in both SDPs (ladder).",
         ],
-        sources: "RFC 5763, RFC 5764, RFC 8122, RFC 8842"
+        told_from: "RFC 5763, RFC 5764, RFC 8122, RFC 8842"
     }
     MediaFirewallBlocked {
         causes: [
@@ -515,7 +517,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Open UDP from this site to the addresses in a=candidate (ladder), or give agents a relay over TCP or TLS.",
             "Try the same call from another network: if it works there, this site's firewall is the one.",
         ],
-        sources: "RFC 8445 §7, RFC 7984"
+        told_from: "RFC 8445 §7, RFC 7984"
     }
     MediaSrtpFailed {
         causes: [
@@ -527,7 +529,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Compare a=crypto in both SDPs (ladder) hop by hop: each element that relays media answers with a key of its own.",
             "Try another suite (media: { crypto: … } of the target): some equipment has faults in one of them.",
         ],
-        sources: "RFC 3711, RFC 4568 §5"
+        told_from: "RFC 3711, RFC 4568 §5"
     }
     MediaOneWay {
         causes: [
@@ -538,7 +540,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "See which direction is missing: audio_rx is what we heard, audio_tx what the far end heard.",
             "None: follow the packets (addresses, ports). Silent: look at that side's device or mixer.",
         ],
-        sources: "000-10, 001-06"
+        told_from: "our reference audio heard at one end only"
     }
     MediaSilenceWithRtp {
         causes: [
@@ -549,7 +551,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Call another extension behind the same server: if that is heard, it is the one phone.",
             "Give support the call ID: packets flow, their content is silence.",
         ],
-        sources: "000-10"
+        told_from: "packets whose audio is silent"
     }
     MediaNoise {
         causes: [
@@ -560,7 +562,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Listen to the recording in the evidence folder.",
             "If it is an announcement, the number answers with something else than the test expects.",
         ],
-        sources: "000-10"
+        told_from: "audio that is not the reference audio"
     }
     MediaChoppy {
         causes: [
@@ -571,7 +573,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Compare calls from this site by cable and from another site at the same time.",
             "See loss_pct, jitter_ms and gap_ms_max: loss points to the network, long gaps to a server or Wi-Fi.",
         ],
-        sources: "000-03, 000-16, 000-22"
+        told_from: "gaps in what was heard; loss and jitter, RFC 3550 §6.4.1, A.8"
     }
     MediaLowLevel {
         causes: ["Microphone or device volume is low.", "Automatic gain control in the path turned it down."],
@@ -579,7 +581,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Check the input level of the speaking side, and the browser's setting that adjusts it.",
             "Compare the level of a call between two probes: if it is right, it is the person's device.",
         ],
-        sources: "000-04, 000-23, 000-24"
+        told_from: "the level of what was heard, dBov"
     }
     MediaRtpTimeout {
         causes: [
@@ -591,7 +593,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "See in the record when the last packet came and whether the BYE followed.",
             "If it is always after the same time, look for a timer in the relay or firewall.",
         ],
-        sources: "000-05, 001-06"
+        told_from: "packets that stop in mid-call"
     }
     MediaPoorNetwork {
         causes: ["Loss, jitter or delay of the network between here and the platform is too high."],
@@ -599,22 +601,28 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "See grade_by: it names loss, jitter or delay.",
             "Compare sites: if only this one is poor, it is its line; stop heavy downloads and test again.",
         ],
-        sources: "003-19 to 003-26"
+        told_from: "the grade: loss, jitter and delay against the thresholds of the Huawei AICC WebRTC phone"
     }
     ProbeNoAccount {
         causes: ["More attempts at the same time than accounts in the pool."],
         next: ["Add accounts to the target file or lower the concurrency; ringfleet check finds this beforehand."],
-        sources: "design 2, pools"
+        told_from: "our own pools of accounts"
     }
     ProbeNoDns {
         causes: ["This site's name server is down, or cannot be reached from here.", "This machine asks a server that is gone."],
         next: ["Resolve any name on this machine; look at its resolver and at the network of its site."],
-        sources: "000-14; RFC 3263"
+        told_from: "no answer from this machine's name server; RFC 3263"
     }
     ProbeNoMediaPort {
-        causes: ["The range rtp_ports is too small for the concurrency, or the open-file limit is too low."],
-        next: ["Widen rtp_ports, raise ulimit -n, or lower the concurrency."],
-        sources: "requirements 3, row 13"
+        causes: [
+            "The range rtp_ports is too small for the concurrency, or the open-file limit is too low.",
+            "Calls share a port (media: { sockets: shared }), and the far end has one RTP address for several of them.",
+        ],
+        next: [
+            "Widen rtp_ports, raise ulimit -n, or lower the concurrency.",
+            "Where calls share a port, leave `sockets` out: each call has a port of its own then.",
+        ],
+        told_from: "the system refused us a socket, or several calls on one have the same RTP address and name no SSRC"
     }
     ProbeBackedOff {
         causes: ["The server or trunk is overloaded or full and said for how long it wants no calls."],
@@ -622,7 +630,7 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Look at the 503 before it: its reason and how many calls were up say what is full.",
             "A scenario that measures how calls are refused says `honour_retry_after: false` under `load`.",
         ],
-        sources: "RFC 3261 §21.5.4"
+        told_from: "RFC 3261 §21.5.4"
     }
     ProbeStalled {
         causes: [
@@ -633,12 +641,12 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "See stalled_ms in the record and generator in summary.json: the attempt says nothing about the target.",
             "Stop other work on the machine, lower the load, or spread it over more machines.",
         ],
-        sources: "design 3, generator_limited"
+        told_from: "our own worker's turns: they were too late"
     }
     ProbeInterrupted {
         causes: ["Somebody pressed Ctrl-C, or the run reached its time limit."],
         next: ["Run again if a result is needed; the attempt says nothing about the target."],
-        sources: "design 1, exit code 130"
+        told_from: "exit code 130"
     }
     Unknown {
         causes: ["A code or a sequence that the dictionary has no class for."],
@@ -646,6 +654,6 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "Read code, reason, q850 and warning in the record, and the ladder.",
             "If it comes again, report it with the ladder so that a class can be added.",
         ],
-        sources: "requirements 1.6"
+        told_from: "anything else"
     }
 };

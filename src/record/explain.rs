@@ -14,8 +14,8 @@ pub struct Explanation {
     pub causes: &'static [&'static str],
     /// What to do next, in order.
     pub next: &'static [&'static str],
-    /// Facts of the requirements that it comes from, and sections of standards.
-    pub sources: &'static str,
+    /// What it is told from: codes, timers and audio, with the sections of standards.
+    pub told_from: &'static str,
 }
 
 impl Explanation {
@@ -34,7 +34,7 @@ impl Explanation {
 pub fn explain(class: Class) -> Explanation {
     let known = |entry: &&Entry| entry.class == class;
     let entry = ENTRIES.iter().find(known).expect("every class has an entry: a test walks Class::ALL");
-    Explanation { class, causes: entry.causes, next: entry.next, sources: entry.sources }
+    Explanation { class, causes: entry.causes, next: entry.next, told_from: entry.told_from }
 }
 
 impl fmt::Display for Explanation {
@@ -42,7 +42,7 @@ impl fmt::Display for Explanation {
         writeln!(f, "{}\n  {}", self.class, self.meaning())?;
         section(f, "Usual causes", self.causes)?;
         section(f, "What to do next", self.next)?;
-        write!(f, "\nSource: {}", self.sources)
+        write!(f, "\nTold from: {}", self.told_from)
     }
 }
 
@@ -68,7 +68,7 @@ mod tests {
         for class in Class::ALL {
             let explanation = explain(*class);
             assert!(!explanation.next_action().is_empty(), "{class}");
-            assert!(!explanation.sources.is_empty(), "{class}");
+            assert!(!explanation.told_from.is_empty(), "{class}");
             assert_eq!(explanation.causes.is_empty(), *class == Class::Ok, "{class}");
         }
     }
@@ -80,7 +80,7 @@ mod tests {
             "call.callee_busy\n  The called party is busy.",
             "Usual causes\n  1. ",
             "What to do next\n  1. ",
-            "Source: ",
+            "Told from: ",
         ]
         .map(|part| text.find(part).unwrap_or_else(|| panic!("no {part:?} in {text}")));
         assert!(places.is_sorted());

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::measure::{DistributionSummary, Figure, Totals};
 use crate::record::Class;
-use crate::station::Dismissed;
+use crate::station::{Dismissed, Unattributed};
 
 /// A start is late above this, ms.
 const LATE_MS: f64 = 100.0;
@@ -47,6 +47,9 @@ pub struct Health {
     /// Connections of others that we closed.
     #[serde(default)]
     pub connections_dismissed: Dismissed,
+    /// Datagrams of RTP and RTCP on shared media sockets that were given to no call.
+    #[serde(default)]
+    pub rtp_unattributed: Unattributed,
     /// 99th percentile of a worker's turn while media ran, ms.
     pub turn_ms_p99: Option<f64>,
     /// Attempts that were started and whose result never came: a worker ended by a bug, or legs did not end in time.

@@ -23,7 +23,7 @@ pub struct Preview {
     pub peak_rate: Option<f64>,
     /// Attempts at the same time that are needed at least, where known.
     pub concurrent: Option<u64>,
-    /// RTP ports that this takes, two a leg with audio.
+    /// RTP ports that this takes, two a leg with audio, or two a worker where its legs share them.
     pub rtp_ports: Option<u64>,
     /// Each actor's name, target and accounts.
     pub actors: Vec<String>,
@@ -52,8 +52,12 @@ impl Preview {
     /// Looks at a plan.
     pub fn new(plan: &Plan) -> Self {
         let concurrent = concurrency(plan);
-        let legs = |cast: Range<usize>| plan.actors[cast].iter().filter(|actor| has_audio(actor)).count() as u64;
-        let legs = plan.casts().into_iter().map(legs).max().unwrap_or_default();
+        let with_audio = |shared: bool| {
+            let counts = move |actor: &&Actor| has_audio(actor) && actor.target.shared_media == shared;
+            let legs = |cast: Range<usize>| plan.actors[cast].iter().filter(counts).count() as u64;
+            plan.casts().into_iter().map(legs).max().unwrap_or_default()
+        };
+        let (legs, shared) = (with_audio(false), with_audio(true).min(1));
         let mut numbers = BTreeMap::new();
         let mut open = false;
         for actor in &plan.actors {
@@ -72,7 +76,7 @@ impl Preview {
             load: load(plan),
             peak_rate: plan.load.peak_rate().map(|rate| rate.get()),
             concurrent,
-            rtp_ports: concurrent.map(|concurrent| concurrent * legs * 2),
+            rtp_ports: concurrent.map(|concurrent| (concurrent * legs + shared) * 2),
             actors: (0..plan.actors.len()).map(|actor| actor_line(plan, actor)).collect(),
             number_count: numbers.len(),
             number_count_open: open,

@@ -5,6 +5,7 @@
 //! [`Output::OpenLink`]) and tells what came of it; every input is followed by [`Station::poll_output`] until it says
 //! [`Output::Idle`].
 
+pub mod demux;
 pub mod side;
 pub mod streams;
 
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::record::Rungs;
 use crate::sip::flow::{Flow, Link, LinkId, Transport};
+pub use demux::{RemoteMedia, Unattributed};
 
 /// How long the end of a station, and of its thread, may wait for others to take note of it: peers of connections that we have
 /// closed, and servers that have relayed for us.
@@ -33,6 +35,17 @@ pub enum Channel {
     Rtp,
     /// RTCP.
     Rtcp,
+}
+
+/// The pair of media sockets that a stream asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct MediaSockets {
+    /// First and last port allowed; `None` lets the system choose.
+    pub range: Option<(u16, u16)>,
+    /// The address that the peer is reached from; unspecified where any will do.
+    pub local: IpAddr,
+    /// One pair for all streams of the worker that ask for this, which are told apart by where their packets come from.
+    pub shared: bool,
 }
 
 /// A media packet that arrived.
@@ -73,12 +86,18 @@ pub enum Output<R> {
     OpenPort {
         /// Its number.
         port: PortId,
-        /// First and last port allowed; `None` lets the system choose.
-        range: Option<(u16, u16)>,
-        /// The address that the peer is reached from; unspecified where any will do.
-        local: IpAddr,
+        /// Which.
+        sockets: MediaSockets,
     },
-    /// Close a pair.
+    /// Packets of a stream on a shared pair come from there. A stream that cannot be told from another one gets
+    /// [`Station::handle_port`] with an error.
+    Expect {
+        /// Which stream.
+        port: PortId,
+        /// Where from.
+        remote: RemoteMedia,
+    },
+    /// Close a pair; one that others share stays open for them.
     ClosePort(PortId),
     /// Open a socket (UDP) or connection (TCP, TLS, WebSocket) towards a server and answer with [`Station::handle_link`].
     OpenLink {
@@ -197,7 +216,7 @@ pub trait Station {
     /// A media packet arrived.
     fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>);
 
-    /// A pair of media sockets was opened at this RTP address, or could not be.
+    /// A pair of media sockets was opened at this RTP address, or could not be; or it cannot be used any more.
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>);
 
     /// A link was opened or lost.

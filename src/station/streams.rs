@@ -8,7 +8,7 @@ mod leaving;
 mod video;
 
 use std::collections::VecDeque;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 use thin_vec::ThinVec;
 
-use super::{Channel, LinkEvent, MediaPacket, Output, PortId};
+use super::{Channel, LinkEvent, MediaPacket, MediaSockets, Output, PortId, RemoteMedia};
 use crate::media::clock::NtpClock;
 use crate::media::codec::opus::Wishes;
 use crate::media::session::VideoSession;
@@ -45,6 +45,7 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
         rtcp_mux: agreed.rtcp_mux,
         direction: agreed.direction,
         srtp: agreed.srtp,
+        remote_ssrc: agreed.remote_ssrc,
         dtls,
         send,
         marker_id,
@@ -62,6 +63,9 @@ pub fn described(codec: Codec, opus: Wishes) -> AudioCodec {
         fmtp: (codec == Codec::Opus).then(|| opus.fmtp()),
     }
 }
+
+/// Between the sources of two streams that follow each other, so that neighbours look nothing alike.
+const SOURCE_STEP: u32 = 0x9E37_79B9;
 
 /// Packet time of every codec, and so the number of 1 ms phases that streams are spread over.
 const PTIME_MS: u32 = 20;
@@ -87,6 +91,7 @@ pub struct Streams<O> {
     /// Streams at which an awaited key was heard.
     keyed: VecDeque<O>,
     next_phase: u32,
+    next_source: u32,
     /// Streams that may still be watched.
     room: u32,
     counts: Counts,
@@ -136,6 +141,10 @@ struct Place<O> {
     generation: u32,
     /// Whom the open pair belongs to.
     owner: Option<O>,
+    /// Our source, where descriptions name it: the pair is shared.
+    source: Option<u32>,
+    /// Where packets of a stream on a shared pair come from.
+    expected: Option<RemoteMedia>,
     /// Its events are kept.
     watched: bool,
     session: Option<Box<Session>>,
@@ -163,8 +172,9 @@ enum Pending {
     OpenLink(RelayLink),
     CloseLink(LinkId),
     LinkPacket { flow: Flow, bytes: Range<usize> },
-    Open { port: PortId, range: Option<(u16, u16)>, local: IpAddr },
+    Open { port: PortId, sockets: MediaSockets },
     Close(PortId),
+    Expect { port: PortId, remote: RemoteMedia },
     Packet { port: PortId, channel: Channel, to: SocketAddr, bytes: Range<usize> },
 }
 
@@ -189,6 +199,7 @@ impl<O: Copy> Streams<O> {
             heard: VecDeque::new(),
             keyed: VecDeque::new(),
             next_phase: 0,
+            next_source: seed as u32,
             room: watched,
             counts: Counts::default(),
             stray: 0,
@@ -198,11 +209,13 @@ impl<O: Copy> Streams<O> {
     }
 
     /// Asks for a pair of sockets.
-    pub fn open(&mut self, owner: O, range: Option<(u16, u16)>, local: IpAddr) -> PortId {
+    pub fn open(&mut self, owner: O, sockets: MediaSockets) -> PortId {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place {
                 generation: 0,
                 owner: None,
+                source: None,
+                expected: None,
                 watched: false,
                 session: None,
                 video: None,
@@ -218,14 +231,26 @@ impl<O: Copy> Streams<O> {
             self.places.len() as u32 - 1
         });
         let port = PortId(index);
-        self.places[index as usize].owner = Some(owner);
-        self.out.push_back(Pending::Open { port, range, local });
+        let place = &mut self.places[index as usize];
+        place.owner = Some(owner);
+        if sockets.shared {
+            // An odd step goes through every number before one comes again.
+            self.next_source = self.next_source.wrapping_add(SOURCE_STEP);
+            place.source = Some(self.next_source);
+        }
+        self.out.push_back(Pending::Open { port, sockets });
         port
     }
 
     /// Whom an open pair belongs to.
     pub fn owner(&self, port: PortId) -> Option<O> {
         self.places.get(port.0 as usize).and_then(|place| place.owner)
+    }
+
+    /// The SSRC that descriptions of a stream name (RFC 5576), where its pair is shared: whoever shares one with its calls as well
+    /// tells them apart by it.
+    pub fn source(&self, port: PortId) -> Option<u32> {
+        self.places.get(port.0 as usize)?.source
     }
 
     /// How many streams there were so far.
@@ -347,6 +372,7 @@ impl<O: Copy> Streams<O> {
     /// Begins to send and to listen; a stream that runs goes on towards the addresses of `config`, with its keys. The phase of the
     /// stream is set here.
     pub fn run(&mut self, now: Instant, port: PortId, config: Config) {
+        self.expect(port, &config);
         if self.is_running(port) {
             return self.with_session(port, |session| {
                 session.set_codec(&config, now);
@@ -362,6 +388,7 @@ impl<O: Copy> Streams<O> {
         let config = Config { phase: Duration::from_millis(u64::from(self.next_phase)), ..config };
         let seed = self.random.next_u64();
         let place = &mut self.places[port.0 as usize];
+        let config = Config { ssrc: place.source, ..config };
         place.session = Some(Box::new(Session::new(config, seed, now)));
         if let (Some((remote, keys)), Some(session)) =
             (place.peer.as_ref().and_then(|peer| peer.secured()), &mut place.session)
@@ -373,6 +400,15 @@ impl<O: Copy> Streams<O> {
         self.counts.started += 1;
         self.counts.watched += u64::from(place.watched);
         self.drain(port);
+    }
+
+    /// Where packets of a stream on a shared pair come from, as far as that is new.
+    fn expect(&mut self, port: PortId, config: &Config) {
+        let Some(place) = self.places.get_mut(port.0 as usize).filter(|place| place.source.is_some()) else { return };
+        let remote = RemoteMedia { rtp: config.remote_rtp, rtcp: config.remote_rtcp, ssrc: config.remote_ssrc };
+        if place.expected.replace(remote) != Some(remote) {
+            self.out.push_back(Pending::Expect { port, remote });
+        }
     }
 
     /// Lets `act` change a running stream.
@@ -409,6 +445,7 @@ impl<O: Copy> Streams<O> {
         place.video = None;
         self.room += u32::from(place.watched);
         (place.owner, place.watched) = (None, false);
+        (place.source, place.expected) = (None, None);
         (place.mute, place.last, place.awaited, place.awaits_key) = (false, None, None, false);
         self.leave(port);
         session.map(|session| session.report(now))
@@ -495,8 +532,9 @@ impl<O: Copy> Streams<O> {
             return None;
         };
         Some(match pending {
-            Pending::Open { port, range, local } => Output::OpenPort { port, range, local },
+            Pending::Open { port, sockets } => Output::OpenPort { port, sockets },
             Pending::Close(port) => Output::ClosePort(port),
+            Pending::Expect { port, remote } => Output::Expect { port, remote },
             Pending::OpenLink(RelayLink { link, transport, remote, server, .. }) => {
                 Output::OpenLink { link, transport, remote, local: None, local_port: 0, server }
             }

@@ -1,9 +1,11 @@
-//! The floor of a bench: the least that places calls, and the least that sends and receives RTP with a port per stream. They keep
-//! no figure and no state, so what they cost is what the kernel asks for on this machine.
+//! The floor of a bench: the least that places calls, and the least that sends and receives RTP, with a port per stream or with
+//! one for all (with a system call for each packet all the same: what sends and receives many at once is not in std). They keep no
+//! figure and no state, so what they cost is what the kernel asks for on this machine.
 //!
 //! No crate: `rustc -O tests/bench/bare.rs`
 //! - `bare calls OWN_PORT THEIR_PORT RATE CALLS`: INVITE, ACK and BYE to the far end; prints the calls that were answered to their end.
 //! - `bare rtp OWN_FIRST_PORT THEIR_FIRST_PORT STREAMS SECONDS`: two of them are each other's far end; prints the packets received.
+//! - `bare one OWN_PORT THEIR_PORT STREAMS SECONDS`: the same over one socket.
 //! - `bare send OWN_FIRST_PORT THEIR_PORT STREAMS SECONDS`: the same, all to one port.
 //!
 //! Both wake every millisecond.
@@ -27,7 +29,8 @@ fn main() {
         (Some("calls"), &[own, theirs, rate, count]) => calls(own as u16, theirs as u16, rate, count),
         (Some("rtp"), &[own, theirs, streams, seconds]) => rtp(own, theirs..theirs + streams, seconds),
         (Some("send"), &[own, theirs, streams, seconds]) => rtp(own, std::iter::repeat_n(theirs, streams as usize), seconds),
-        _ => panic!("calls OWN_PORT THEIR_PORT RATE CALLS | rtp|send OWN_FIRST_PORT THEIR_PORT STREAMS SECONDS"),
+        (Some("one"), &[own, theirs, streams, seconds]) => one(own as u16, theirs as u16, streams as usize, seconds),
+        _ => panic!("calls OWN_PORT THEIR_PORT RATE CALLS | rtp|one|send OWN_FIRST_PORT THEIR_PORT STREAMS SECONDS"),
     };
     println!("{done}");
 }
@@ -94,6 +97,21 @@ fn rtp(own: u64, theirs: impl IntoIterator<Item = u64>, seconds: u64) -> u64 {
         for (socket, remote) in sockets.iter().skip(tick as usize % PTIME).step_by(PTIME) {
             received += u64::from(socket.recv_from(&mut read).is_ok());
             let _ = socket.send_to(&packet, (Ipv4Addr::LOCALHOST, *remote));
+        }
+    }
+    received
+}
+
+fn one(own: u16, theirs: u16, streams: usize, seconds: u64) -> u64 {
+    let (socket, begun, mut read, mut received, mut packet) = (open(own), Instant::now(), [0; 2048], 0, PACKET);
+    for tick in 0..seconds * 1000 {
+        wait(begun, tick);
+        while socket.recv_from(&mut read).is_ok() {
+            received += 1;
+        }
+        packet[4..8].copy_from_slice(&((tick / PTIME as u64 * SAMPLES) as u32).to_be_bytes());
+        for _ in (tick as usize % PTIME..streams).step_by(PTIME) {
+            let _ = socket.send_to(&packet, (Ipv4Addr::LOCALHOST, theirs));
         }
     }
     received

@@ -120,7 +120,7 @@ impl Desk {
     }
 
     /// A target file for a server of the lab's accounts.
-    fn target(&self, server: SocketAddr, transport: &str, media: &str) {
+    pub(crate) fn target(&self, server: SocketAddr, transport: &str, media: &str) {
         let text = format!(
             "target: pbx\nsip: {{ server: \"sip:{server}\", transport: {transport}, domain: lab.ringfleet.invalid, \
              pairing_header: X-Ringfleet-Call }}\n\

@@ -230,7 +230,7 @@ impl Desk {
                 Output::ClosePort(_) => self.open_ports -= 1,
                 Output::CloseLink(link) => self.closed.push(link),
                 Output::Media { .. } => {}
-                Output::OpenLink { .. } | Output::PauseLink { .. } | Output::Report(()) => {
+                Output::OpenLink { .. } | Output::PauseLink { .. } | Output::Expect { .. } | Output::Report(()) => {
                     unreachable!("the PBX waits for calls")
                 }
                 Output::Idle(at) => {

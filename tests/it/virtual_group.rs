@@ -183,7 +183,9 @@ impl World {
                     self.done = true;
                     break;
                 }
-                Output::Media { .. } | Output::OpenPort { .. } | Output::ClosePort(_) => panic!("no media here"),
+                Output::Media { .. } | Output::OpenPort { .. } | Output::Expect { .. } | Output::ClosePort(_) => {
+                    panic!("no media here")
+                }
             }
         }
         loop {

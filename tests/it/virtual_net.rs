@@ -17,6 +17,7 @@ use ringfleet::scenario::plan::{Plan, Transport};
 use ringfleet::sip::endpoint;
 use ringfleet::sip::flow::{Flow, Hop, Link, LinkId};
 use ringfleet::sip::{keep_alive, stun};
+use ringfleet::station::demux::Demux;
 use ringfleet::station::side::{News, Order, Told};
 use ringfleet::station::{Channel, LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use ringfleet::units::{Random, Redacted};
@@ -103,6 +104,8 @@ pub(crate) struct World {
     pub(crate) mute: bool,
     /// No media packet passes.
     pub(crate) firewall: bool,
+    /// The address that media of the PBX comes from, where that is not its own: of a NAT, which leads back to it.
+    pub(crate) media_nat: Option<IpAddr>,
     /// When callers sent keep-alives, and where to.
     pub(crate) pings: Vec<(Duration, SocketAddr)>,
     /// Addresses besides that of the PBX.
@@ -160,6 +163,8 @@ pub(crate) struct World {
     links: HashMap<LinkId, (Transport, SocketAddr, SocketAddr)>,
     ports: HashMap<SocketAddr, (Side, PortId, Channel)>,
     own: HashMap<(Side, PortId), SocketAddr>,
+    /// The pair of media sockets that calls of the callers share, once it is open, and how it gives them their packets.
+    pub(crate) shared: Option<(SocketAddr, Demux)>,
     next_port: u16,
     idle: [Option<Instant>; 2],
     random: Random,
@@ -305,6 +310,7 @@ impl World {
             asked: Vec::new(),
             mute: false,
             firewall: false,
+            media_nat: None,
             pings: Vec::new(),
             fates: HashMap::new(),
             answered: Vec::new(),
@@ -337,6 +343,7 @@ impl World {
             links: HashMap::new(),
             ports: HashMap::new(),
             own: HashMap::new(),
+            shared: None,
             next_port: 16_384,
             idle: [None; 2],
             random: Random::new(7),
@@ -546,7 +553,15 @@ impl World {
             }
             Packet::Sip { side: Side::Pbx, flow, bytes } => drop(self.pbx.handle_sip(now, now, flow, &bytes)),
             Packet::Media { to, from, bytes } => {
-                let Some((side, port, channel)) = self.ports.get(&to).copied() else { return };
+                let own = self.ports.get(&to).copied();
+                let shared = || {
+                    let (address, demux) = self.shared.as_mut()?;
+                    let channel = if to == *address { Channel::Rtp } else { Channel::Rtcp };
+                    let is_its = to.ip() == address.ip() && to.port() & !1 == address.port();
+                    let whose = is_its.then(|| demux.find(arrived, channel, from, &bytes))??;
+                    Some((Side::Callers, whose, channel))
+                };
+                let Some((side, port, channel)) = own.or_else(shared) else { return };
                 let packet = MediaPacket { arrived, port, channel, from, bytes: &bytes };
                 match side {
                     Side::Callers => self.callers.handle_media(now, packet),
@@ -586,11 +601,14 @@ impl World {
         match output {
             Output::Sip { flow, .. } => self.send_sip(side, flow, bytes),
             Output::Media { port, channel, to } => self.send_media(side, port, channel, to, bytes),
-            Output::OpenPort { port, local, .. } => {
+            Output::OpenPort { port, sockets } => {
+                let local = sockets.local;
                 assert!(side == Side::Pbx || local == CALLERS, "the callers have no address {local}");
                 let taken = self.own.keys().filter(|(owner, _)| *owner == side).count();
                 let opened = if side == Side::Callers && taken >= self.max_ports {
                     Err("every port pair is in use".to_owned())
+                } else if sockets.shared {
+                    Ok(self.join_shared(side, port))
                 } else {
                     Ok(self.open_port(side, port))
                 };
@@ -599,7 +617,16 @@ impl World {
                     Side::Pbx => self.pbx.handle_port(now, port, opened),
                 }
             }
+            Output::Expect { port, remote } => {
+                let (_, demux) = self.shared.as_mut().expect("a pair is shared");
+                for port in demux.expect(now, port, remote) {
+                    self.callers.handle_port(now, port, Err("several calls at one address".to_owned()));
+                }
+            }
             Output::ClosePort(port) => {
+                if let Some((_, demux)) = self.shared.as_mut().filter(|_| side == Side::Callers) {
+                    demux.forget(now, port);
+                }
                 if let Some(address) = self.own.remove(&(side, port)) {
                     self.ports.remove(&address);
                     self.ports.remove(&SocketAddr::new(address.ip(), address.port() + 1));
@@ -655,6 +682,14 @@ impl World {
             }
         }
         true
+    }
+
+    fn join_shared(&mut self, side: Side, port: PortId) -> SocketAddr {
+        assert_eq!(side, Side::Callers, "sockets of the lab are its calls' own");
+        let address = SocketAddr::new(CALLERS, 16_000);
+        self.shared.get_or_insert_with(|| (address, Demux::default()));
+        self.own.insert((side, port), address);
+        address
     }
 
     fn open_port(&mut self, side: Side, port: PortId) -> SocketAddr {
@@ -827,6 +862,11 @@ impl World {
         if by == Side::Callers && channel == Channel::Rtp && self.audio_to.last() != Some(&to) {
             self.audio_to.push(to);
         }
+        match self.media_nat {
+            Some(ip) if by == Side::Pbx => from.set_ip(ip),
+            Some(ip) if to.ip() == ip => to.set_ip(PBX.ip()),
+            _ => {}
+        }
         match self.nat {
             // Ports of media stay as they are. A private address leads nowhere from outside.
             Some((ip, _)) if by == Side::Callers => from.set_ip(ip),
@@ -887,7 +927,8 @@ impl MapReport for Output<()> {
         match self {
             Self::Sip { flow, owner } => Output::Sip { flow, owner },
             Self::Media { port, channel, to } => Output::Media { port, channel, to },
-            Self::OpenPort { port, range, local } => Output::OpenPort { port, range, local },
+            Self::OpenPort { port, sockets } => Output::OpenPort { port, sockets },
+            Self::Expect { port, remote } => Output::Expect { port, remote },
             Self::ClosePort(port) => Output::ClosePort(port),
             Self::OpenLink { link, transport, remote, local, local_port, server } => {
                 Output::OpenLink { link, transport, remote, local, local_port, server }

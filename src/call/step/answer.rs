@@ -158,6 +158,9 @@ impl Leg {
             self.facts.bad_answer = Some(error.into());
         }
         if self.phase == Phase::AwaitingAck {
+            if self.facts.local_failure.is_some() {
+                return self.wind_down(tools);
+            }
             self.step_done(tools);
         }
     }

@@ -7,10 +7,11 @@ use crate::call::leg::{Leg, Phase, Tools};
 use crate::call::links::Links;
 use crate::call::observe;
 use crate::media::{Config, Source, audio};
-use crate::record::MediaFigures;
+use crate::record::{LocalFailure, MediaFigures};
 use crate::scenario::plan::{Ice, Step};
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
+use crate::station::MediaSockets;
 use crate::station::streams::{RelayLink, config_of, described};
 use crate::webrtc::{self, Credentials, Fault, Peer, Rung, Rungs};
 
@@ -20,13 +21,21 @@ impl Leg {
         if self.port.is_some() {
             return;
         }
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let local = self.flow.map_or(any, |flow| tools.endpoint.local_address(flow.link).unwrap_or(any));
         if tools.actor.target.srtp.policy != Policy::Off {
             self.facts.peer.get_or_insert_default().rungs.opened = Some(tools.now);
         }
         self.dtmf = None;
-        self.port = Some(tools.streams.open(tools.me, tools.actor.target.rtp_ports, local));
+        // ICE needs a socket that nobody else has.
+        let shared = tools.actor.target.shared_media && !self.wants_peer(tools);
+        let sockets = MediaSockets { shared, ..self.own_sockets(tools) };
+        self.port = Some(tools.streams.open(tools.me, sockets));
+    }
+
+    /// A pair of media sockets for one stream of this leg alone.
+    pub(super) fn own_sockets(&self, tools: &Tools<'_>) -> MediaSockets {
+        let local = self.flow.and_then(|flow| tools.endpoint.local_address(flow.link));
+        let local = local.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+        MediaSockets { range: tools.actor.target.rtp_ports, local, shared: false }
     }
 
     /// Our offer. Without a port of our own it names one that nothing is sent to.
@@ -125,6 +134,26 @@ impl Leg {
         })
     }
 
+    /// A port could not be opened, or the far end gave its address to another call as well.
+    pub(in crate::call) fn miss_port(&mut self, tools: &mut Tools<'_>, error: String) {
+        self.facts.local_failure = Some(Box::new(LocalFailure::NoMediaPort(error)));
+        match self.phase {
+            Phase::OpeningAnswerPort => self.refuse_call(tools, 500),
+            Phase::Dialling => self.give_up(tools),
+            // What is on its way ends the leg; RFC 3261 §15 has a called side wait for the ACK.
+            Phase::AwaitingAck
+            | Phase::Cancelling
+            | Phase::HangingUp
+            | Phase::Closing
+            | Phase::Unregistering
+            | Phase::Done => {}
+            _ => {
+                self.stop_listening(tools);
+                self.wind_down(tools);
+            }
+        }
+    }
+
     /// Our lines on ICE and DTLS for the descriptions of this leg.
     fn prepare_peer(&mut self, tools: &mut Tools<'_>, offering: bool) {
         let public = self.flow.and_then(|flow| tools.endpoint.public_address(flow.link));
@@ -181,7 +210,8 @@ impl Leg {
         let shared = peering.is_some();
         let video = self.video.as_ref().map(|video| video.described(default, (shared, offering), self.direction));
         let local = Local::new(default, codecs, tools.owner);
-        Local { video, protection, direction: self.direction, version: self.descriptions, ..local }
+        let ssrc = self.port.and_then(|port| tools.streams.source(port));
+        Local { video, protection, ssrc, direction: self.direction, version: self.descriptions, ..local }
     }
 
     /// The far end answered our offer: media begins, or goes on where it began early.

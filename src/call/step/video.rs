@@ -1,7 +1,7 @@
 //! Video of a leg: beside its audio, on sockets of its own or in one bundle with it; and `video` as a step, which adds it to
 //! a call, changes it, or takes it away.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 
 use thin_vec::ThinVec;
 
@@ -134,10 +134,9 @@ impl Leg {
     }
 
     fn open_video_port(&mut self, tools: &mut Tools<'_>) -> bool {
+        let sockets = self.own_sockets(tools);
         let Some(video) = self.video.as_mut().filter(|video| video.lacks_port()) else { return false };
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let local = self.flow.map_or(any, |flow| tools.endpoint.local_address(flow.link).unwrap_or(any));
-        video.own = Some(tools.streams.open(tools.me, tools.actor.target.rtp_ports, local));
+        video.own = Some(tools.streams.open(tools.me, sockets));
         true
     }
 

@@ -138,6 +138,7 @@ impl Session<'_> {
             datagrams_lost: self.lost_datagrams + self.beats.iter().map(|beat| beat.health.send_overflows).sum::<u64>(),
             malformed: self.malformed.iter().sum(),
             connections_dismissed: self.beats.iter().map(|beat| beat.health.dismissed).sum(),
+            rtp_unattributed: self.beats.iter().map(|beat| beat.health.unattributed).sum(),
             turn_ms_p99: self.beats.iter().filter_map(|beat| beat.turn_ms_p99).reduce(f64::max),
             records_lost: 0,
             unwritten: None,

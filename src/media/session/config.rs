@@ -42,6 +42,10 @@ pub struct Config {
     pub remote_rtcp: SocketAddr,
     /// RTP and RTCP share the RTP socket (RFC 5761).
     pub rtcp_mux: bool,
+    /// Our source, where our description names it; `None` draws one.
+    pub ssrc: Option<u32>,
+    /// The source that the far end's description names. What comes of another one counts as well.
+    pub remote_ssrc: Option<u32>,
     /// Keys of SRTP; `None` sends and takes plain RTP, or nothing where [`dtls`](Self::dtls) is to bring them.
     pub srtp: Option<Keys>,
     /// Keys and address come from DTLS and ICE once they have them ([`Session::secure`](super::Session::secure)):
@@ -80,6 +84,8 @@ impl Config {
             remote_rtp,
             remote_rtcp,
             rtcp_mux: false,
+            ssrc: None,
+            remote_ssrc: None,
             srtp: None,
             dtls: false,
             shared: false,

@@ -12,12 +12,11 @@ use crate::media::clock::{NtpClock, compact, from_compact, to_compact};
 use crate::media::rtcp::{self, Compound, Packet, ReportBlock, Reports, SenderInfo};
 use crate::media::seed::Seeded;
 use crate::media::stats::{Reception, Samples};
+use crate::sip::sdp::CNAME;
 
 use super::latch::reachable;
 use super::{Channel, Strays};
 
-/// Canonical name of all that we send: audio and video of a leg have the same one (RFC 3550 §6.5.1).
-const CNAME: &str = "ringfleet";
 const INTERVAL_S: f64 = 5.0;
 /// Second report, and answer to the first SR.
 const SOON_S: (f64, f64) = (0.5, 1.0);

@@ -62,7 +62,7 @@ impl Outgoing {
     pub(super) fn new(config: &Config, seeded: &mut Seeded, now: Instant) -> Self {
         let random = seeded.next_u64();
         Self {
-            ssrc: random as u32,
+            ssrc: config.ssrc.unwrap_or(random as u32),
             // RFC 3711 §3.3.1: far from the edge, so that losing the first packets cannot hide a rollover.
             sequence: (random >> 32) as u16 & if config.is_secure() { 0x7FFF } else { 0xFFFF },
             counted_from: (0, seeded.next_u64() as u32),

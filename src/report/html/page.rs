@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::measure::{Figure, Window};
 use crate::record::{CallRecord, Class, Origin, explain};
 use crate::sip::write::reason_phrase;
+use crate::station::Unattributed;
 
 use super::super::generator::Generator;
 use super::super::headline::thousands;
@@ -371,6 +372,11 @@ fn generator(generator: &Generator, summary: &Summary) -> Vec<Check> {
     ];
     if health.connections_dismissed.count() > 0 {
         checks.push(check("Connections of others that we closed", health.connections_dismissed.to_string(), ""));
+    }
+    let Unattributed { unknown, late } = health.rtp_unattributed;
+    if unknown + late > 0 {
+        let shown = format!("{}; of calls that were over {}", thousands(unknown), thousands(late));
+        checks.push(check("RTP and RTCP of no call, at shared ports", shown, ""));
     }
     if health.lab_cpu_s.is_some() {
         checks.insert(8, check("CPU time of the built-in lab", cpu(health.lab_cpu_s), ""));

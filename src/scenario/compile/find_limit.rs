@@ -19,7 +19,7 @@ const PROVE: u32 = 2;
 const SHORTEST_TRIAL: Duration = Duration::from_secs(1);
 /// How long a rate is tried where nothing is said.
 const TRIAL: Duration = Duration::from_secs(10);
-/// Pauses, seconds, where nothing is said (requirements 4.9).
+/// Pauses, seconds, where nothing is said.
 const PAUSES: [u64; 4] = [1, 5, 30, 65];
 
 /// What a search is compiled against.

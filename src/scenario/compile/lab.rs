@@ -69,6 +69,7 @@ pub(super) fn site(name: &str, plan: LabPlan, lossy: bool) -> Site {
         ice: Ice::default(),
         application: Arc::new(request::of_lab(plan.application.is_some())),
         rtp_ports: None,
+        shared_media: false,
         trunks,
         pairing_header: Some("X-Ringfleet-Call".into()),
         numbers,

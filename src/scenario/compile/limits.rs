@@ -331,7 +331,8 @@ fn ports(plan: &Plan, places: &[At<'_>], report: &mut Report) {
         if plan.actors[..index].iter().any(|other| same(&other)) {
             continue;
         }
-        let Some(legs) = together(plan, same) else { continue };
+        let calls = if actor.target.shared_media { Some(1) } else { together(plan, same) };
+        let Some(legs) = calls else { continue };
         // RFC 3550 §11: RTP on an even port, RTCP on the odd one above it.
         let pairs = u64::from((last - 1) / 2 + 1).saturating_sub(u64::from(first.div_ceil(2)));
         if legs > pairs {

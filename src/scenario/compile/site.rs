@@ -11,7 +11,9 @@ use super::ways::{SERVER_FORM, check_scheme, servers, transport};
 use super::{Input, accounts, codecs, headers, ice, request, safety, server, session, srtp, tls, websocket};
 use crate::scenario::diagnostic::did_you_mean;
 use crate::scenario::file::TargetFile;
-use crate::scenario::file::target::{LargeRequestsWord, SipFile, SocketsWord, TransportWord, TrunkFile};
+use crate::scenario::file::target::{
+    LargeRequestsWord, MediaFile, MediaSocketsWord, SipFile, SocketsWord, SrtpWord, TransportWord, TrunkFile,
+};
 use crate::scenario::lab::LabPlan;
 use crate::scenario::plan::{KeepAlive, LargeRequests, Licence, Pool, PublicAddress, Server, Target, Trunk};
 use crate::sip::session::Extensions;
@@ -95,6 +97,7 @@ pub(super) fn compile(input: &Input<'_>, file: &TargetFile, at: At<'_>, report: 
         ice: ice::compile(input, &file.media, at.key("media"), report),
         application: Arc::new(request::application(input, file.application.as_ref(), at.key("application"), report)),
         rtp_ports: rtp_ports(file, at.key("media").key("rtp_ports"), report),
+        shared_media: shared_media(&file.media, at.key("media"), report),
         trunks,
         pairing_header: sip.pairing_header.clone(),
         numbers,
@@ -291,6 +294,15 @@ fn rtp_ports(file: &TargetFile, at: At<'_>, report: &mut Report) -> Option<(u16,
         report.add(at, format!("`{text}` is no range of ports"), help);
     }
     ports
+}
+
+fn shared_media(media: &MediaFile, at: At<'_>, report: &mut Report) -> bool {
+    let shared = media.sockets == MediaSocketsWord::Shared;
+    if shared && media.srtp == Some(SrtpWord::Dtls) {
+        let help = "leave one of the two out: ICE needs a socket for each call";
+        report.add(at.name("sockets"), "`sockets: shared` and `srtp: dtls` are both given", help);
+    }
+    shared
 }
 
 fn labels(file: &TargetFile) -> BTreeMap<String, String> {

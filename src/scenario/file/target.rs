@@ -244,6 +244,11 @@ pub struct MediaFile {
     /// RTP ports, first and last, as `20000-20999`. Default: the system chooses.
     #[schemars(regex(pattern = "^[0-9]{1,5}-[0-9]{1,5}$"))]
     pub rtp_ports: Option<String>,
+    /// Sockets of RTP and RTCP: a pair `per_call`, or one pair `shared` by all calls (of a worker), which costs less and needs one open
+    /// port in a firewall. Calls are told apart by the remote address that SDP gives, and by `a=ssrc` (RFC 5576) where several have
+    /// the same; where neither tells, both fail as `probe.no_media_port`. Video keeps a pair of its own, and so does WebRTC, which
+    /// `check` does not take together with this. Default: per_call.
+    pub sockets: MediaSocketsWord,
     /// Encryption of audio: by keys in SDP (SDES-SRTP, RFC 4568), or by DTLS over ICE as in WebRTC. Default: off.
     pub srtp: Option<SrtpWord>,
     /// Crypto suites in the order they are offered. Default: AES_CM_128_HMAC_SHA1_80 and _32 are offered, and all are
@@ -251,6 +256,18 @@ pub struct MediaFile {
     pub crypto: Option<Vec<SuiteWord>>,
     /// STUN and TURN servers of agents that speak WebRTC (`srtp: dtls`). Default: none; agents name their own addresses.
     pub ice: Option<IceFile>,
+}
+
+/// How many sockets audio has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "media sockets")]
+pub enum MediaSocketsWord {
+    /// A pair for each call.
+    #[default]
+    PerCall,
+    /// One pair for all.
+    Shared,
 }
 
 /// `ice` under `media`.

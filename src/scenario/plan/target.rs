@@ -53,6 +53,8 @@ pub struct Target {
     pub application: Arc<Application>,
     /// RTP ports, first and last; `None` lets the system choose.
     pub rtp_ports: Option<(u16, u16)>,
+    /// Audio of all calls of a worker goes over one pair of sockets. WebRTC and video have sockets of their own all the same.
+    pub shared_media: bool,
     /// Trunks by label.
     pub trunks: BTreeMap<String, Trunk>,
     /// Header that carries our `call_id` to the other leg, where the target lets it through.
@@ -91,6 +93,7 @@ impl Target {
             codecs: Vec::new(),
             opus: Wishes::default(),
             rtp_ports: None,
+            shared_media: false,
             speaks: Extensions::default(),
             pairing_header: None,
             safety: Arc::default(),

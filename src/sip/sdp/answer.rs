@@ -24,6 +24,8 @@ pub struct Negotiated {
     pub remote_rtcp: Option<SocketAddr>,
     /// RTP and RTCP share the port.
     pub rtcp_mux: bool,
+    /// The source that the other side sends with (`a=ssrc`); `None` where it names none, or several.
+    pub remote_ssrc: Option<u32>,
     /// What we do.
     pub direction: Direction,
     /// Packet time that the other side wants to receive, ms; `None` where it did not say.
@@ -362,6 +364,7 @@ impl<'s> Local<'s> {
             remote_rtp,
             remote_rtcp,
             rtcp_mux,
+            remote_ssrc: if let [source] = media.sources[..] { Some(source) } else { None },
             direction,
             ptime: media.ptime,
             event,

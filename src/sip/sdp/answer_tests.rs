@@ -45,6 +45,7 @@ fn an_answer_mirrors_each_line_and_takes_one() {
         others: PayloadTypes::default(),
         remote_rtp: Some(([198, 51, 100, 2], 4000).into()),
         remote_rtcp: Some(([198, 51, 100, 2], 4001).into()),
+        remote_ssrc: None,
         rtcp_mux: false,
         direction: Direction::SendRecv,
         ptime: Some(30),

@@ -46,6 +46,8 @@ pub struct Media<'a> {
     pub rtcp_address: Option<IpAddr>,
     /// RTP and RTCP may share the port (RFC 5761).
     pub rtcp_mux: bool,
+    /// Sources that `a=ssrc` names (RFC 5576), each once; of more than a few the first.
+    pub sources: SmallVec<[u32; 1]>,
     /// Requests for key frames that the writer takes, of whatever format.
     pub feedback: VideoFeedback,
     /// It is there in a bundle only, though its port is 0 (RFC 9143 §6).

@@ -92,6 +92,8 @@ pub struct Local<'a> {
     pub ptime: Option<u16>,
     /// RTP and RTCP on one port: offered, and accepted where it is offered.
     pub rtcp_mux: bool,
+    /// The source that audio is sent with, for who tells calls apart by it (`a=ssrc`, RFC 5576); `None` names none.
+    pub ssrc: Option<u32>,
     /// Whether audio is encrypted, and our keys. It holds for video too, with keys of its own.
     pub protection: Protection<'a>,
     /// Our side of video, where the session ever had any.
@@ -103,6 +105,9 @@ pub struct Local<'a> {
     /// Version: one more in each description that differs from the one before (RFC 3264 §8).
     pub version: u64,
 }
+
+/// Canonical name of all that we send, in descriptions and in RTCP: audio and video of a leg have the same one (RFC 3550 §6.5.1).
+pub const CNAME: &str = "ringfleet";
 
 /// Name of the audio line in offers that bundle.
 const MID: &str = "0";
@@ -124,6 +129,7 @@ impl<'a> Local<'a> {
             telephone_event: Some(TELEPHONE_EVENT),
             ptime: Some(20),
             rtcp_mux: false,
+            ssrc: None,
             protection: Protection::default(),
             video: None,
             direction: Direction::SendRecv,
@@ -236,6 +242,9 @@ impl<'a> Local<'a> {
         }
         if let Some(mid) = attributes.mid {
             line(out, format_args!("a=mid:{mid}"));
+        }
+        if let Some(ssrc) = self.ssrc {
+            line(out, format_args!("a=ssrc:{ssrc} cname:{CNAME}"));
         }
         line(out, format_args!("a={}", attributes.direction));
         if let Some((peering, setup)) = attributes.peering {

@@ -16,7 +16,7 @@ mod video;
 
 pub use answer::{AnswerError, EventFormat, Negotiated, NoAddress, PayloadTypes, Refused};
 pub use description::{Connection, Encoding, Format, Media, Sdp};
-pub use local::{AudioCodec, Local, Order};
+pub use local::{AudioCodec, CNAME, Local, Order};
 pub use parse::SdpError;
 pub use video::{LocalVideo, NegotiatedVideo, VideoFeedback, VideoFormat};
 

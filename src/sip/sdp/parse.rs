@@ -14,6 +14,9 @@ const MAX_MEDIA: usize = 16;
 /// Formats of one media line that are looked at; more are passed over.
 const MAX_FORMATS: usize = 32;
 
+/// Sources of one media line that are looked at; more are passed over.
+const MAX_SOURCES: usize = 4;
+
 /// Keys of one media line that are looked at; more are passed over.
 const MAX_CRYPTO: usize = 16;
 
@@ -79,6 +82,7 @@ impl<'a> Media<'a> {
             rtcp_port: None,
             rtcp_address: None,
             rtcp_mux: false,
+            sources: SmallVec::new(),
             feedback: VideoFeedback::default(),
             bundle_only: false,
             crypto: SmallVec::new(),
@@ -92,6 +96,11 @@ impl<'a> Media<'a> {
             "rtpmap" => self.set(value, |format, text| format.encoding = Encoding::parse(text).or(format.encoding)),
             "fmtp" => self.set(value, |format, text| format.fmtp = Some(text)),
             "rtcp-mux" => self.rtcp_mux = true,
+            "ssrc" => {
+                let source = value.split([' ', '\t']).next().and_then(|number| number.parse().ok());
+                let new = source.filter(|source| !self.sources.contains(source) && self.sources.len() < MAX_SOURCES);
+                self.sources.extend(new);
+            }
             "rtcp-fb" => self.feedback.take(value),
             "bundle-only" => self.bundle_only = true,
             "crypto" if self.crypto.len() < MAX_CRYPTO => self.crypto.push(value),

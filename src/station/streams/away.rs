@@ -1,20 +1,23 @@
 //! Streams of agents that are away for a while or come back by another way: another socket, silence, and the first packet
 //! after it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::{Pending, Place, RelayLink, Streams};
-use crate::station::PortId;
+use crate::station::{MediaSockets, PortId};
 use crate::webrtc::Relocation;
 
 impl<O: Copy> Streams<O> {
-    /// Gives a stream another pair of sockets, as after a change of the network: the old pair is closed, and what comes in
+    /// Gives a stream another pair of sockets, one of its own, as after a change of the network: the old pair is closed, and what comes in
     /// between is lost. The new one is told to the station as that of any stream, which goes on with
     /// [`relocated`](Self::relocated).
-    pub fn relocate(&mut self, port: PortId, range: Option<(u16, u16)>, local: IpAddr) {
+    pub fn relocate(&mut self, port: PortId, sockets: MediaSockets) {
+        if let Some(place) = self.places.get_mut(port.0 as usize) {
+            (place.source, place.expected) = (None, None);
+        }
         self.out.push_back(Pending::Close(port));
-        self.out.push_back(Pending::Open { port, range, local });
+        self.out.push_back(Pending::Open { port, sockets: MediaSockets { shared: false, ..sockets } });
     }
 
     /// A stream has its other pair of sockets: where it is one of WebRTC, ICE begins anew there, and its servers are asked from

@@ -71,12 +71,13 @@ mod tests {
 
     use super::*;
     use crate::sip::sdp::crypto::{KeySource, Suite};
-    use crate::station::{Channel, Output};
+    use crate::station::{Channel, MediaSockets, Output};
     use crate::units::Secret;
     use crate::webrtc::{Config, Credentials, FakeServer, Identity, Login, Server};
 
     const SERVER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 3478);
     const OURS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 0, 0, 7)), 4000);
+    const SOCKETS: MediaSockets = MediaSockets { range: None, local: OURS.ip(), shared: false };
 
     /// One stream with an allocation, and its server.
     struct World {
@@ -98,7 +99,7 @@ mod tests {
             let certificate = rcgen::CertificateParams::default().self_signed(&key).expect("a certificate");
             let identity = Identity::new(certificate.der().to_vec(), key.serialize_der()).expect("DTLS works here");
             let mut streams = Streams::new(1, 0, Some(Arc::new(identity)), now);
-            let port = streams.open(7, None, OURS.ip());
+            let port = streams.open(7, SOCKETS);
             let credentials = Credentials::of(&KeySource::new([7; 32]).next(Suite::AesCm128Sha1_80));
             let login = Some(Login { username: "agent".into(), password: Secret::new("secret") });
             let server = Server { name: "turn".into(), address: SERVER, reliable: false, login };
@@ -139,7 +140,7 @@ mod tests {
         assert!(world.streams.finish(world.now, world.port).is_none(), "it never ran");
         assert_eq!((world.streams.owner(world.port), world.streams.counts()), (None, counted));
         assert_eq!(world.exchange(false), 1, "it says so");
-        assert_eq!(world.streams.open(8, None, OURS.ip()), PortId(1), "its place is not free");
+        assert_eq!(world.streams.open(8, SOCKETS), PortId(1), "its place is not free");
         // The far end goes on for a moment: that is no stray.
         let (arrived, port, channel) = (world.now, world.port, Channel::Rtp);
         world.streams.handle_packet(MediaPacket { arrived, port, channel, from: OURS, bytes: &[0x80; 172] });
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!((world.exchange(true), world.server.allocations.len()), (1, 0), "and again, until it is answered");
         assert_eq!(world.closed, [world.port]);
         assert_eq!(world.streams.farewell(world.now), None);
-        assert_eq!(world.streams.open(9, None, OURS.ip()), world.port);
+        assert_eq!(world.streams.open(9, SOCKETS), world.port);
     }
 
     #[test]

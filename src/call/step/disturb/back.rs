@@ -1,6 +1,6 @@
 //! How an agent comes back: the connection, the binding, the call, its audio.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::Stage;
@@ -146,9 +146,8 @@ impl Leg {
     /// Media gets other sockets; then the far end is told.
     pub(super) fn move_media(&mut self, tools: &mut Tools<'_>) -> Flowing {
         let Some(port) = self.port else { return self.offer_anew(tools) };
-        let any = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
-        let local = self.flow.map_or(any, |flow| tools.endpoint.local_address(flow.link).unwrap_or(any));
-        tools.streams.relocate(port, tools.actor.target.rtp_ports, local);
+        let sockets = self.own_sockets(tools);
+        tools.streams.relocate(port, sockets);
         self.block(Phase::Recovering, None)
     }
 
