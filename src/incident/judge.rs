@@ -119,6 +119,12 @@ struct Shown {
     chance: f64,
 }
 
+/// A failure that no fault explains, and that may be asked for again.
+struct Unexplained {
+    /// It was a repetition at the moment of another.
+    echo: bool,
+}
+
 impl Shown {
     fn family(self) -> Family {
         self.symptom.family()
@@ -208,9 +214,13 @@ impl Judge {
         }
         self.passed(now, &seen, &verdict, sample);
         for shown in verdict.failed.into_iter().flatten() {
-            self.failed(now, &ids, shown, sample, sample.reproduces.is_some());
+            let mut unexplained = self.failed(now, &ids, shown, sample, sample.reproduces.is_some());
             if sample.retry == Retry::Reproduced {
-                self.failed(now, &ids, shown, sample, true);
+                unexplained = self.failed(now, &ids, shown, sample, true);
+            }
+            // What passed when it was repeated is asked for with its pass.
+            if let Some(Unexplained { echo }) = unexplained.filter(|_| sample.retry != Retry::Transient) {
+                self.ask_again(now, &ids, sample, shown.family(), echo);
             }
         }
         self.end_moment(now, &seen, sample);
@@ -313,7 +323,7 @@ impl Judge {
         }
     }
 
-    fn failed(&mut self, now: u64, ids: &Ids, shown: Shown, sample: &Sample<'_>, again: bool) {
+    fn failed(&mut self, now: u64, ids: &Ids, shown: Shown, sample: &Sample<'_>, again: bool) -> Option<Unexplained> {
         let Shown { symptom, chance } = shown;
         let family = symptom.family();
         let background = (chance + self.state.values.background(ids, family, hour_of(sample.at))).min(0.5);
@@ -343,11 +353,10 @@ impl Judge {
         while self.state.log.failures.len() > self.config.max_failures {
             self.drop_oldest_failure();
         }
-        if !explained && !sample.control && family != Family::Probe {
-            self.ask_again(now, ids, sample, family, again && echo);
-        }
         let at = now + ms(self.config.settle);
         self.state.look_at = Some(self.state.look_at.map_or(at, |look| look.min(at)));
+        let unexplained = !explained && !sample.control && family != Family::Probe;
+        unexplained.then_some(Unexplained { echo: again && echo })
     }
 
     /// Counts a failure for the faults that explain it.

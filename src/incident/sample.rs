@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::labels::{Label, Labels};
-use crate::record::{CallRecord, Class, Direction, Retry};
+use crate::record::{CallRecord, Class, Direction, Origin, Retry};
 
 /// One result. Borrowed, so that a result that passes costs no allocation.
 #[derive(Clone, Copy, Debug)]
@@ -22,7 +22,7 @@ pub struct Sample<'a> {
     pub class: Class,
     /// Whether it counts as failed: a negative test that was refused as expected does not.
     pub failed: bool,
-    /// Final SIP code.
+    /// Final SIP code, where one was received.
     pub code: Option<u16>,
     /// Cause of Q.850.
     pub q850: Option<u16>,
@@ -81,7 +81,8 @@ impl<'a> Sample<'a> {
             unit: record.unit.as_deref(),
             class: record.class,
             failed: record.is_failed(),
-            code: record.code,
+            // What was concluded here is not what anybody said.
+            code: record.code.filter(|_| record.code_origin == Some(Origin::Received)),
             q850: record.q850,
             poor: poor.filter(|_| measured),
             mos: record.mos_cq.or(record.mos_lq).filter(|_| measured),
@@ -125,6 +126,16 @@ mod tests {
         assert_eq!(figures(Sample::of(&record)), (Some(true), Some(3.5), Some(900.0), record.setup_ms));
         record.stalled_ms = Some(140.0);
         assert_eq!(figures(Sample::of(&record)), (None, None, None, None));
+    }
+
+    #[test]
+    fn a_code_that_was_concluded_here_is_none_that_somebody_said() {
+        let text = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(text).expect("valid");
+        (record.code, record.code_origin) = (Some(503), Some(Origin::Received));
+        assert_eq!(Sample::of(&record).code, Some(503));
+        record.code_origin = Some(Origin::Local);
+        assert_eq!(Sample::of(&record).code, None);
     }
 
     #[test]

@@ -120,7 +120,7 @@ pub struct Incident {
     pub reproduced: Option<bool>,
     /// The probability that this is its scope, 0–1 (`docs/judge.md`).
     pub confidence: f64,
-    /// Final SIP codes and how often.
+    /// Final SIP codes that were received, and how often.
     pub codes: Vec<(u16, u64)>,
     /// Symptoms and how often, the most frequent first.
     pub symptoms: Vec<(Symptom, u64)>,

@@ -43,6 +43,17 @@ pub struct Figures {
     pub results_left_out: u64,
     /// Servers whose places could not be asked for last.
     pub names_unknown: u64,
+    /// Calls that the judge asked for.
+    pub repetitions: Repetitions,
+}
+
+/// Calls that the judge asked for, of agents that may fail or not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Repetitions {
+    /// Placed.
+    pub placed: u64,
+    /// Those that were not, by why.
+    pub left_out: BTreeMap<&'static str, u64>,
 }
 
 /// Messages on their way to one who is told.
@@ -200,6 +211,12 @@ impl fmt::Display for Figures {
         metric(f, ("results_left_out_total", "counter", "Results that the folder lacks for good."), left_out)?;
         let unknown = one(self.names_unknown as f64);
         metric(f, ("names_unknown", "gauge", "Servers that DNS gave no places for last."), unknown)?;
+        let placed = one(self.repetitions.placed as f64);
+        metric(f, ("repetitions_total", "counter", "Calls that the judge asked for and that were placed."), placed)?;
+        let of = |(why, count): (&&str, &u64)| (format!("{watch},{}", label("why", why)), *count as f64);
+        let left_out = self.repetitions.left_out.iter().map(of);
+        let help = "Calls that the judge asked for and that were not placed.";
+        metric(f, ("repetitions_left_out_total", "counter", help), left_out)?;
         Ok(())
     }
 }
@@ -218,6 +235,7 @@ mod tests {
         let oldest = Timestamp::from_second(1_774_744_200).ok();
         let alerts = Deliveries { sent: 4, failed: 9, waiting: 1, oldest, ..Deliveries::default() };
         figures.alerts.insert("webhook".into(), alerts);
+        figures.repetitions = Repetitions { placed: 7, left_out: BTreeMap::from([("budget", 3)]) };
         let expected = "\
 # HELP ringfleet_watch_info The version that runs.
 # TYPE ringfleet_watch_info gauge
@@ -281,6 +299,12 @@ ringfleet_watch_results_left_out_total{watch=\"a\\\"b\"} 0
 # HELP ringfleet_watch_names_unknown Servers that DNS gave no places for last.
 # TYPE ringfleet_watch_names_unknown gauge
 ringfleet_watch_names_unknown{watch=\"a\\\"b\"} 0
+# HELP ringfleet_watch_repetitions_total Calls that the judge asked for and that were placed.
+# TYPE ringfleet_watch_repetitions_total counter
+ringfleet_watch_repetitions_total{watch=\"a\\\"b\"} 7
+# HELP ringfleet_watch_repetitions_left_out_total Calls that the judge asked for and that were not placed.
+# TYPE ringfleet_watch_repetitions_left_out_total counter
+ringfleet_watch_repetitions_left_out_total{watch=\"a\\\"b\",why=\"budget\"} 3
 ";
         assert_eq!(figures.to_string(), expected.replace("VERSION", env!("CARGO_PKG_VERSION")));
     }

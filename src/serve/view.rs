@@ -165,6 +165,8 @@ pub struct Last {
     pub class: String,
     /// SIP code.
     pub code: Option<u16>,
+    /// Whether the code was concluded here and never came over the wire.
+    pub code_is_local: bool,
     /// What was expected of it and did not come true.
     pub unmet: Option<String>,
     /// How it was heard: two_way, none …
@@ -246,6 +248,8 @@ pub struct Failure {
     pub unmet: Option<String>,
     /// Whether a repetition failed in the same way; `null` where none was made, or it failed in another.
     pub reproduced: Option<bool>,
+    /// Whether it was placed because the judge asked for it: calls of this agent had failed, and it was open whether they fail.
+    pub repeats: bool,
     /// Files of its evidence, as paths of this server.
     pub evidence: Vec<String>,
 }
@@ -301,7 +305,7 @@ pub struct Incident {
     pub reproduced: Option<bool>,
     /// The probability that this is its scope, 0–1.
     pub confidence: f64,
-    /// Final SIP codes and how often.
+    /// Final SIP codes that were received, and how often.
     pub codes: Vec<CodeCount>,
     /// Its first failed call.
     pub first_call_id: String,
@@ -348,6 +352,7 @@ impl Last {
             ended_at: record.ended_at,
             class: record.class.name().to_owned(),
             code: record.code,
+            code_is_local: record.code_origin == Some(Origin::Local),
             unmet: record.unmet.clone(),
             audio: record.audio.clone(),
             grade: record.grade.clone(),
@@ -393,6 +398,7 @@ impl Failure {
                 Retry::Transient => Some(false),
                 Retry::Reproduced => Some(true),
             },
+            repeats: false,
             evidence: evidence.iter().map(|name| format!("/evidence/{}/{name}", record.call_id)).collect(),
         }
     }

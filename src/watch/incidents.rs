@@ -1,6 +1,6 @@
 //! What the results of a watch come to: who is hit, and which news of it are told. No clock, no files.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +9,9 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use super::job::Purpose;
-use crate::incident::{Change, Config, Decision, Incident, Judge, Label, Message, Output, Sample, State, Throttle};
+use crate::incident::{
+    Change, Config, Decision, Incident, Judge, Label, Message, Output, Reproduce, Sample, State, Throttle,
+};
 use crate::record::{CallRecord, Direction};
 use crate::scenario::plan::{Target, Trunk};
 use crate::scenario::watch::Watch;
@@ -20,6 +22,8 @@ pub(super) struct Incidents {
     throttle: Throttle,
     /// Incidents whose message the throttle holds back. Those that are still open when it lets go are told then.
     held: BTreeMap<String, Change>,
+    /// What the judge said and was not asked for yet.
+    changed: VecDeque<(Change, Box<Incident>)>,
     /// When the judge has something to do by itself.
     due: Instant,
     /// When a message that is held back is looked at again.
@@ -45,6 +49,9 @@ pub(super) struct Memory {
 pub(super) struct Noted {
     at: Timestamp,
     control: bool,
+    /// The request of the judge that it answers.
+    #[serde(default)]
+    reproduces: Option<u64>,
     record: CallRecord,
 }
 
@@ -52,7 +59,20 @@ impl Noted {
     /// A result that came at this time; `None` for one that is not judged by itself.
     pub(super) fn new(at: Timestamp, record: &CallRecord, purpose: Purpose) -> Option<Self> {
         let control = purpose == Purpose::Control;
-        (purpose != Purpose::Reproduction).then(|| Self { at, control, record: record.clone() })
+        let reproduces = match purpose {
+            Purpose::Reproduction => return None,
+            Purpose::Answer(id) => Some(id),
+            Purpose::Scheduled | Purpose::Control => None,
+        };
+        Some(Self { at, control, reproduces, record: record.clone() })
+    }
+
+    pub(super) fn purpose(&self) -> Purpose {
+        match self.reproduces {
+            Some(id) => Purpose::Answer(id),
+            None if self.control => Purpose::Control,
+            None => Purpose::Scheduled,
+        }
     }
 }
 
@@ -73,6 +93,7 @@ impl Incidents {
             judge: Judge::new(config(watch), now),
             throttle: Throttle::new(watch.alerts.throttle),
             held: BTreeMap::new(),
+            changed: VecDeque::new(),
             due: now,
             look_at: now,
             prefixes: prefixes(watch),
@@ -90,11 +111,13 @@ impl Incidents {
         // There may be no such instant where the machine itself was started later.
         let (then, away) = now.checked_sub(since(at)).map_or_else(|| (now, since(at)), |then| (then, Duration::ZERO));
         let judge = Judge::restore(config(watch), judge, away, then);
-        let mut own = Self { judge, throttle, held, due: now, look_at: now, prefixes: prefixes(watch) };
-        for Noted { at, control, record } in results {
-            let then = now.checked_sub(since(*at)).unwrap_or(now);
+        let changed = VecDeque::new();
+        let mut own = Self { judge, throttle, held, changed, due: now, look_at: now, prefixes: prefixes(watch) };
+        for noted in results {
+            let then = now.checked_sub(since(noted.at)).unwrap_or(now);
             own.judge.handle_timeout(then);
-            own.handle_result(then, record, if *control { Purpose::Control } else { Purpose::Scheduled });
+            // What was asked for then is of no use now.
+            own.handle_result(then, &noted.record, noted.purpose());
         }
         own.due = now;
         own
@@ -109,8 +132,10 @@ impl Incidents {
     /// Another file holds: what it says of windows, periods and trunks does, from now on.
     pub(super) fn replace(&mut self, watch: &Watch, now: Instant, wall: Timestamp) {
         let suppressed = self.throttle.suppressed;
+        let changed = std::mem::take(&mut self.changed);
         *self = Self::restored(watch, self.memory(wall), &[], now, wall);
         self.throttle.suppressed = suppressed;
+        self.changed = changed;
     }
 
     /// Messages that the throttle held back.
@@ -118,16 +143,28 @@ impl Incidents {
         self.throttle.suppressed
     }
 
-    /// A result. What repeats a failure is none of its own: the `retry` of the failure says what it showed.
-    pub(super) fn handle_result(&mut self, now: Instant, record: &CallRecord, purpose: Purpose) {
-        if purpose != Purpose::Reproduction {
-            let mut sample = Sample { control: purpose == Purpose::Control, ..Sample::of(record) };
-            // The same number over another trunk is the same destination.
-            if let Some(number) = self.number_of(record) {
-                sample.labels = sample.labels.with(Label::Destination, Some(number));
+    /// A result, and what calls the judge asks for because of it. What repeats a failure at once is no result of its own: the
+    /// `retry` of the failure says what it showed.
+    pub(super) fn handle_result(&mut self, now: Instant, record: &CallRecord, purpose: Purpose) -> Vec<Reproduce> {
+        let reproduces = match purpose {
+            Purpose::Reproduction => return Vec::new(),
+            Purpose::Answer(id) => Some(id),
+            Purpose::Scheduled | Purpose::Control => None,
+        };
+        let mut sample = Sample { control: purpose == Purpose::Control, reproduces, ..Sample::of(record) };
+        // The same number over another trunk is the same destination.
+        if let Some(number) = self.number_of(record) {
+            sample.labels = sample.labels.with(Label::Destination, Some(number));
+        }
+        self.judge.handle_result(now, &sample);
+        self.due = now;
+        let mut asked = Vec::new();
+        loop {
+            match self.judge.poll_output() {
+                Output::Changed(change, incident) => self.changed.push_back((change, incident)),
+                Output::Reproduce(what) => asked.push(what),
+                Output::Timeout(_) => return asked,
             }
-            self.judge.handle_result(now, &sample);
-            self.due = now;
         }
     }
 
@@ -156,29 +193,29 @@ impl Incidents {
             return news;
         }
         self.judge.handle_timeout(now);
-        loop {
+        let due = loop {
             match self.judge.poll_output() {
-                Output::Changed(change, incident) => {
-                    let decision = self.throttle.decide(now, wall, change, &incident);
-                    match decision {
-                        Decision::Throttled => drop(self.held.insert(incident.id.clone(), change)),
-                        Decision::Send | Decision::NeverTold => drop(self.held.remove(&incident.id)),
-                        Decision::Quiet => {}
-                    }
-                    news.push(self.news_of(watch, change, *incident, decision == Decision::Send));
-                }
-                // Every failure is tried again before it comes here.
+                Output::Changed(change, incident) => self.changed.push_back((change, incident)),
+                // It asks only where a result comes.
                 Output::Reproduce(_) => {}
-                Output::Timeout(at) => {
-                    news.extend(self.let_go(watch, now, wall));
-                    self.due = at.max(now + LEAST);
-                    if !self.held.is_empty() {
-                        self.due = self.due.min(self.look_at);
-                    }
-                    return news;
-                }
+                Output::Timeout(at) => break at,
             }
+        };
+        while let Some((change, incident)) = self.changed.pop_front() {
+            let decision = self.throttle.decide(now, wall, change, &incident);
+            match decision {
+                Decision::Throttled => drop(self.held.insert(incident.id.clone(), change)),
+                Decision::Send | Decision::NeverTold => drop(self.held.remove(&incident.id)),
+                Decision::Quiet => {}
+            }
+            news.push(self.news_of(watch, change, *incident, decision == Decision::Send));
         }
+        news.extend(self.let_go(watch, now, wall));
+        self.due = due.max(now + LEAST);
+        if !self.held.is_empty() {
+            self.due = self.due.min(self.look_at);
+        }
+        news
     }
 
     /// Incidents that are still open, and whose message is not held back any more.
@@ -229,6 +266,7 @@ fn config(watch: &Watch) -> Config {
         widespread_share: alerts.widespread_share,
         // Which scope it is shows once every check has come: an agent is called more often where several checks call it.
         patience: Config::for_interval(watch.turn()).patience,
+        reproduce_per_minute: alerts.reproduce_per_minute,
         ..Config::for_interval(watch.interval())
     }
 }

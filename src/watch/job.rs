@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::call::Finished;
+use jiff::SignedDuration;
+
+use crate::call::{Finished, MemberId};
 use crate::evidence::File;
 use crate::record::{CallRecord, Class, Retry};
 use crate::report::Checker;
@@ -15,8 +17,20 @@ pub(super) enum Purpose {
     Scheduled,
     /// Another check has failed, and this one tells who is hit.
     Control,
-    /// It tries again what failed, with sockets and a registration of its own.
+    /// It tries again what failed, with sockets and a registration of its own: no result by itself.
     Reproduction,
+    /// The judge asked for it, as its agent may fail or not; the request that its result answers.
+    Answer(u64),
+}
+
+/// A line of a check.
+#[derive(Debug)]
+pub(super) struct Line {
+    pub(super) check: Arc<Check>,
+    /// The member of the worker that calls.
+    pub(super) member: MemberId,
+    /// Index of the account in the pool, where the line is of one.
+    pub(super) account: Option<usize>,
 }
 
 /// A result that can be kept.
@@ -25,6 +39,8 @@ pub(super) struct Outcome {
     pub(super) finished: Finished,
     pub(super) files: Option<Vec<File>>,
     pub(super) purpose: Purpose,
+    /// It was tried again, whatever that showed.
+    pub(super) tried_again: bool,
 }
 
 /// A call under way.
@@ -64,13 +80,16 @@ impl Job {
         may_retry: impl FnOnce() -> bool,
     ) -> Next {
         let (failed, class) = (finished.record.is_failed(), finished.record.class);
-        let outcome = Outcome { finished, files, purpose: self.purpose };
+        let outcome = Outcome { finished, files, purpose: self.purpose, tried_again: false };
         let mut results = Vec::new();
         let original = match self.original.take() {
             // A fault of ours says nothing about the target, and to call twice where we fall behind makes it worse.
-            None if failed && self.tries > 0 && !is_ours(class) => Box::new(outcome),
+            None if failed && self.tries > 0 && !is_ours(class) && !lasted(&outcome.finished.record) => {
+                Box::new(outcome)
+            }
             None => return Next::Over(vec![outcome]),
             Some(mut original) => {
+                original.tried_again = true;
                 let retry = &mut original.finished.record.retry;
                 *retry = match failed {
                     false => Retry::Transient,
@@ -103,6 +122,24 @@ impl Job {
 /// Whether a class is of our own machine and not of what is called.
 pub(super) fn is_ours(class: Class) -> bool {
     class.name().starts_with("probe.")
+}
+
+/// Whether nothing was heard for longer than any brief interruption lasts: what was sent again and again for 32 s (64·T1, RFC
+/// 3261 §17.1) was tried again by that. It counts at once, and the judge asks for another call where it wants one.
+fn lasted(record: &CallRecord) -> bool {
+    let took = record.started_at.map(|began| record.ended_at.duration_since(began));
+    matches!(record.class, Class::CallTimeout | Class::RegTimeout) && took.is_some_and(|took| took >= INTERRUPTION)
+}
+
+/// How long a brief interruption lasts at most.
+const INTERRUPTION: SignedDuration = SignedDuration::from_secs(20);
+
+/// The index of the account that a call was of; `of_line` is that of its line, where the line is of one.
+pub(super) fn account_of(check: &Check, of_line: Option<usize>, user: Option<&str>) -> Option<usize> {
+    of_line.or_else(|| {
+        let pool = check.plan.actors.first()?.pool.as_ref()?;
+        pool.accounts.iter().position(|account| Some(account.user.as_str()) == user)
+    })
 }
 
 /// What the watch knows of a result beside the call itself: labels, and what its scenario expects of every attempt.
@@ -208,6 +245,24 @@ mod tests {
         assert_eq!(retries(&never), [(BUSY, Retry::None, Purpose::Scheduled)]);
         let held = again(job(&check("")).end(finished(BUSY), None, || true)).give_up();
         assert_eq!(held.map(|it| it.finished.record.class), Some(BUSY));
+    }
+
+    #[test]
+    fn a_call_that_nothing_was_heard_of_for_32_s_counts_at_once() {
+        for (class, seconds, counts) in [
+            (Class::CallTimeout, 32, true),
+            (Class::RegTimeout, 32, true),
+            // A 408 that came back soon.
+            (Class::CallTimeout, 2, false),
+            (Class::CallNetworkFailed, 32, false),
+        ] {
+            let mut silent = finished(class);
+            let began = silent.record.ended_at - SignedDuration::from_secs(seconds);
+            silent.record.started_at = Some(began);
+            let next = job(&check("")).end(silent, None, || true);
+            let expected = [(class, Retry::None, Purpose::Scheduled)];
+            assert_eq!(retries(&next) == expected, counts, "{class:?} after {seconds} s");
+        }
     }
 
     #[test]

@@ -10,12 +10,14 @@
 //!
 //! Every check is a member of one worker ([`crate::call::Group`]) with a plan of its own, whose attempts start when the
 //! calendar says so. A file that was changed is read again on SIGHUP: its checks join anew, those of before leave and end
-//! what is under way. A failure is held until it was tried again, so that its record says whether it could be reproduced. What it knows outlives it in one file (`store`).
+//! what is under way. A failure is held until it was tried again, so that its record says whether it could be reproduced;
+//! where that leaves it open whether an agent fails, the judge has it called again (`repetitions`). What it knows outlives it in one file (`store`).
 
 mod incidents;
 mod job;
 mod notify;
 mod once;
+mod repetitions;
 mod results;
 mod run;
 mod sheets;

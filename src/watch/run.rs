@@ -14,9 +14,10 @@ use crossbeam_channel::RecvTimeoutError;
 use rustc_hash::FxHashMap;
 
 use super::incidents::{Incidents, Memory, Noted};
-use super::job::Job;
+use super::job::{Job, Line};
 use super::notify::{Notifier, Senders};
 use super::once::Verdicts;
+use super::repetitions::Repetitions;
 use super::results::Results;
 use super::sheets::Sheets;
 use super::shown::Shown;
@@ -114,13 +115,6 @@ pub struct Ended {
     pub trouble: Option<String>,
 }
 
-/// A line of a check.
-struct Line {
-    check: Arc<Check>,
-    member: MemberId,
-    account: Option<usize>,
-}
-
 struct Running<'a> {
     watch: Watch,
     stage: Stage,
@@ -135,6 +129,8 @@ struct Running<'a> {
     /// Members that are not gone, with how many attempts were asked of each.
     members: FxHashMap<MemberId, (Arc<Check>, u64)>,
     jobs: FxHashMap<(MemberId, u64), Job>,
+    /// Calls that the judge asks for.
+    repetitions: Repetitions,
     /// Lines of `--once` that wait.
     waiting: VecDeque<Arc<str>>,
     verdicts: Verdicts,
@@ -205,6 +201,7 @@ pub fn run(watch: Watch, options: Options, asked: &Asked<'_>, say: &mut dyn FnMu
         of_check: Vec::new(),
         members: FxHashMap::default(),
         jobs: FxHashMap::default(),
+        repetitions: Repetitions::default(),
         waiting: VecDeque::new(),
         verdicts: Verdicts::default(),
         stopping: false,
@@ -286,6 +283,7 @@ impl Running<'_> {
             } else if !self.stopping {
                 self.calendar.handle_timeout(moment());
                 self.heed_calendar();
+                self.start_repetitions();
             }
             if now >= next_tick {
                 next_tick = now + TICK;
@@ -314,7 +312,7 @@ impl Running<'_> {
         // Nobody will hear of these any more; what was held is a result as it is.
         let left: Vec<Job> = self.jobs.drain().map(|(_, job)| job).collect();
         for original in left.into_iter().filter_map(Job::give_up) {
-            self.keep(&original);
+            self.keep(&original, None);
         }
         ended
     }
@@ -363,6 +361,7 @@ impl Running<'_> {
             }
         });
         self.stage.keep_names(|looked_up| match &looked_up.found {
+            Ok(_) if !looked_up.is_news => {}
             Ok(_) => tracing::info!(server = %looked_up.server, "DNS gives its places"),
             Err(error) => tracing::warn!(server = %looked_up.server, %error, "the places that are known are kept"),
         })
@@ -371,6 +370,7 @@ impl Running<'_> {
     fn stop(&mut self) {
         self.stopping = true;
         self.waiting.clear();
+        self.repetitions.close();
         self.stage.worker.stop();
     }
 

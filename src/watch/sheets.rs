@@ -135,7 +135,8 @@ pub(super) mod tests {
         (record.class, record.call_id, record.target) = (class, format!("c-{minute}"), "pbx".into());
         let files = vec![File { name: "ladder.txt", bytes: Vec::new() }];
         let finished = Finished { record, registration: None, primary: true, beside: false, owner: 1, answered: true };
-        Outcome { finished, files: (class != Class::Ok).then_some(files), purpose }
+        let files = (class != Class::Ok).then_some(files);
+        Outcome { finished, files, purpose, tried_again: false }
     }
 
     #[test]

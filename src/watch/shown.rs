@@ -79,27 +79,32 @@ struct Stretches(VecDeque<(i64, u64, u64)>);
 
 impl Stretches {
     fn add(&mut self, at: Timestamp, passed: bool) {
-        let stretch = at.as_second().div_euclid(STRETCH);
+        let stretch = self.turn_to(at);
         match self.0.back_mut() {
-            // A clock that was set back counts in the stretch that was the last.
-            Some((last, tested, held)) if *last >= stretch => {
+            Some((last, tested, held)) if *last == stretch => {
                 *tested += 1;
                 *held += u64::from(passed);
             }
             _ => self.0.push_back((stretch, 1, u64::from(passed))),
         }
-        self.forget(at);
     }
 
-    fn forget(&mut self, now: Timestamp) {
-        let oldest = now.as_second().div_euclid(STRETCH) - STRETCHES;
-        while self.0.front().is_some_and(|(stretch, ..)| *stretch <= oldest) {
+    /// Forgets what is older than an hour, and gives the stretch that it is now.
+    fn turn_to(&mut self, now: Timestamp) -> i64 {
+        let stretch = now.as_second().div_euclid(STRETCH);
+        // A clock that was set back must not keep calls until it is as late again: they were before what comes now.
+        let ahead = self.0.back().map_or(0, |(last, ..)| *last - stretch);
+        if ahead > 0 {
+            self.0.iter_mut().for_each(|(of, ..)| *of -= ahead + 1);
+        }
+        while self.0.front().is_some_and(|(of, ..)| *of <= stretch - STRETCHES) {
             self.0.pop_front();
         }
+        stretch
     }
 
     fn hour(&mut self, now: Timestamp) -> Hour {
-        self.forget(now);
+        self.turn_to(now);
         let (tested, passed) = self.0.iter().fold((0, 0), |(tested, passed), of| (tested + of.1, passed + of.2));
         Hour::new(tested, passed)
     }
@@ -182,14 +187,15 @@ impl Shown {
         (line.last, line.left_out) = (Some(Arc::new(Last::of(record))), None);
     }
 
-    /// A result is kept; one that failed is shown. What repeats a failure is none of its own.
+    /// A result is kept; one that failed is shown. What repeats a failure at once is none of its own.
     pub(super) fn kept(&mut self, outcome: &Outcome) {
         let record = &outcome.finished.record;
         if !record.is_failed() || outcome.purpose == Purpose::Reproduction {
             return;
         }
         let names: Vec<&str> = outcome.files.iter().flatten().map(|file| file.name).collect();
-        self.failures.push_front(Arc::new(Failure::of(record, &names)));
+        let repeats = matches!(outcome.purpose, Purpose::Answer(_));
+        self.failures.push_front(Arc::new(Failure { repeats, ..Failure::of(record, &names) }));
         self.failures.truncate(FAILURES);
     }
 
@@ -362,7 +368,8 @@ mod tests {
         (record.call_id, record.target) = (format!("c-{minute}"), "pbx".into());
         let files = vec![crate::evidence::File { name: "ladder.txt", bytes: Vec::new() }];
         let finished = Finished { record, registration: None, primary: true, beside: false, owner: 1, answered: true };
-        Outcome { finished, files: (class != Class::Ok).then_some(files), purpose }
+        let files = (class != Class::Ok).then_some(files);
+        Outcome { finished, files, purpose, tried_again: false }
     }
 
     fn shown(watch: &Watch) -> Shown {
@@ -428,6 +435,24 @@ mod tests {
     }
 
     #[test]
+    fn an_hour_is_an_hour_after_the_clock_was_set_back() {
+        for set_by in [-10, -60, -600] {
+            let mut shown = shown(&watch(false, ""));
+            for minute in 0..90 {
+                shown.concluded("call/1001", &[outcome(Class::CallForbidden, Retry::None, Purpose::Scheduled, minute)]);
+            }
+            let mut counted = Vec::new();
+            for minute in 90 + set_by..170 + set_by {
+                shown.concluded("call/1001", &[outcome(Class::Ok, Retry::None, Purpose::Scheduled, minute)]);
+                let hour = view(&mut shown, minute).lines[0].hour;
+                counted.push((hour.tested, hour.passed));
+            }
+            assert!(counted.iter().all(|(tested, _)| (50..=60).contains(tested)), "{set_by}: {counted:?}");
+            assert_eq!(counted[79], (60, 60), "{set_by}: nothing is left of before");
+        }
+    }
+
+    #[test]
     fn an_incident_is_shown_with_what_is_counted_of_it_now() {
         let mut shown = shown(&watch(false, ""));
         let open = sample_incident();
@@ -462,6 +487,11 @@ mod tests {
         for minute in 3..FAILURES as i64 + 10 {
             shown.kept(&outcome(Class::CallCalleeBusy, Retry::Reproduced, Purpose::Scheduled, minute));
         }
+        shown.kept(&outcome(Class::CallCalleeBusy, Retry::None, Purpose::Answer(1), 200));
+        let answer = Arc::clone(&shown.failures[0]);
+        assert_eq!((answer.call_id.as_str(), answer.repeats, answer.reproduced), ("c-200", true, None));
+        shown.failures.pop_front();
+        shown.kept(&outcome(Class::CallCalleeBusy, Retry::Reproduced, Purpose::Scheduled, FAILURES as i64 + 9));
         let view = view(&mut shown, 200);
         assert_eq!(view.failures.len(), FAILURES);
         assert_eq!(view.failures[0].call_id, format!("c-{}", FAILURES + 9));

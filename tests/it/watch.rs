@@ -144,6 +144,35 @@ fn a_far_side_that_asks_for_time_is_under_maintenance() {
 }
 
 #[test]
+fn an_agent_whose_failure_was_reproduced_is_called_once_more_as_the_judge_asks() {
+    let desk = Desk::new();
+    desk.write("busy.yaml", BUSY);
+    desk.write("lab.yaml", "lab: one\naccounts: { users: \"1001\", password: \"${X:-x}\" }\n");
+    let check = "{ scenario: busy.yaml, target: lab.yaml, every: 1s }";
+    let sinks = "sinks: [{ prometheus: { listen: '127.0.0.1:0' } }]";
+    desk.write("watch.yaml", &format!("watch: w\nchecks: [{check}]\n{sinks}\n"));
+    let watching = Watching::start(&desk, &["watch", "watch.yaml", "--out", "out"], PATIENCE);
+    let line = watching.wait_for("figures at http://");
+    let address = line.split("http://").nth(1).and_then(|rest| rest.strip_suffix("/metrics")).expect("an address");
+    let placed = || {
+        let body = get(address, "/metrics").1;
+        let figure = body.lines().find_map(|line| line.strip_prefix("ringfleet_watch_repetitions_total{watch=\"w\"} "));
+        figure.is_some_and(|count| count != "0")
+    };
+    // Figures come once a second, and each result is said on a line.
+    while !placed() {
+        watching.wait_for("486");
+    }
+    assert_eq!(watching.end(), Some(0));
+    let records = records(&desk.path("out"));
+    let of_agent = records.iter().filter(|record| record.account.as_deref() == Some("1001")).count();
+    let again = records.iter().filter(|record| record.call_id.contains("-again")).count();
+    let reproduced = records.iter().filter(|record| record.retry == Retry::Reproduced).count();
+    assert_eq!(of_agent, records.len());
+    assert!(again > reproduced && reproduced > 0, "{again} calls again for {reproduced} failures that were reproduced");
+}
+
+#[test]
 fn figures_of_a_watch_are_scraped_without_agents_and_numbers_and_say_that_it_is_alive() {
     let desk = Desk::new();
     desk.write("call.yaml", CALL);

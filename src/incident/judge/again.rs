@@ -107,7 +107,7 @@ impl Judge {
         if was_repeated && failures > 0 && now < moment.since + ms(self.config.interruption) {
             self.state.echoes.learn(false);
         }
-        if sample.reproduces.is_some() && self.is_in_the_balance(agent, family) {
+        if was_repeated && self.is_in_the_balance(agent, family) {
             self.ask(now, agent, sample, self.config.interruption.mul_f64(AFTER_A_PASS));
         }
     }
@@ -119,9 +119,10 @@ impl Judge {
             return;
         }
         let later = self.config.interruption.mul_f64(LATER);
-        if echo || (sample.reproduces.is_some() && self.is_in_the_balance(agent, family)) {
+        let was_repeated = sample.reproduces.is_some() || sample.retry != Retry::None;
+        if echo || (was_repeated && self.is_in_the_balance(agent, family)) {
             self.ask(now, agent, sample, later);
-        } else if sample.reproduces.is_none() {
+        } else if !was_repeated {
             let between = ms(self.config.interruption.mul_f64(BETWEEN_REPETITIONS));
             let last = self.state.values.of(agent).asked;
             if last.is_none_or(|at| now >= at + between) {

@@ -21,7 +21,7 @@ pub struct Config {
     pub settle: Duration,
     /// How long a brief interruption lasts: failures of one agent within it are one moment. Default 20 s.
     pub interruption: Duration,
-    /// Most repetitions asked for in a minute. Default 20.
+    /// Most repetitions asked for in a minute; 0 for none. Default 20.
     pub reproduce_per_minute: u32,
     /// MOS below this is low quality whatever is usual. Default 3.1: "nearly all users dissatisfied" lies below R = 60, which
     /// is MOS 3.1 (G.107 Annex B).

@@ -89,6 +89,19 @@ pub enum WhyNot {
     Missed,
 }
 
+impl WhyNot {
+    /// A word for figures.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Maintenance(_) => "maintenance",
+            Self::Paused => "paused",
+            Self::UnderWay => "under_way",
+            Self::Budget => "budget",
+            Self::Missed => "missed",
+        }
+    }
+}
+
 /// Both clocks part by this at least before one of them was set; less is how they are kept in step.
 const STEP: SignedDuration = SignedDuration::from_secs(1);
 /// A look at the clocks comes no later than this, so that a clock that was set is noticed.

@@ -40,7 +40,16 @@ pub(super) fn compile(input: &Input<'_>, file: &AlertsFile, at: At<'_>, report: 
         notify.extend(one(input, file, name, at.key("notify").index(index), report));
     }
     let widespread_agents = file.widespread.agents.unwrap_or(default.widespread_agents);
-    Alerts { window, widespread_agents, widespread_share: share, throttle, heartbeat, links, notify }
+    Alerts {
+        window,
+        widespread_agents,
+        widespread_share: share,
+        throttle,
+        reproduce_per_minute: file.reproduce_per_minute.unwrap_or(default.reproduce_per_minute),
+        heartbeat,
+        links,
+        notify,
+    }
 }
 
 /// Names of those who are told, each once: as they are written, else `webhook`, `slack`, `webhook-2`.

@@ -19,6 +19,10 @@ pub struct AlertsFile {
     pub widespread: WidespreadFile,
     /// At most one message about the same thing in this time, 1s to 168h. Default: 60m.
     pub throttle: Option<Period>,
+    /// Calls that are placed in a minute beside the checks, at most, where a failure and its repetition leave it open whether
+    /// an agent fails: 0 to 600, and within every budget. 0 places none. Default: 20.
+    #[schemars(range(max = 600))]
+    pub reproduce_per_minute: Option<u32>,
     /// Something else is told again and again that this watch is alive, and tells of its silence. Default: nothing is.
     pub heartbeat: Option<HeartbeatFile>,
     /// Links in every message: a name and an address, in which `{{ id }}`, `{{ scope }}`, `{{ value }}`, `{{ unit }}`,

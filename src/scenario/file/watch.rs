@@ -81,7 +81,7 @@ pub struct CheckFile {
     #[serde(default)]
     pub labels: LabelsFile,
     /// How often a failure is tried again at once, with sockets and a registration of its own, before it counts: 0 to 3.
-    /// One that passes then was a brief interruption. Default: 1.
+    /// One that passes then was a brief interruption. With 0 its calls are repeated for nothing else either. Default: 1.
     #[schemars(range(max = 3))]
     pub reproduce: Option<u32>,
     /// Checks that are made at once when this one has failed, so that it can be told who is hit: another agent, trunk,

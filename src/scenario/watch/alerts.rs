@@ -17,6 +17,8 @@ pub struct Alerts {
     pub widespread_share: f64,
     /// At most one message about the same thing in this time; 1 s to 168 h, default 60 min.
     pub throttle: Duration,
+    /// Calls a minute that the judge may have placed beside the checks, at most; 0 to 600, default 20.
+    pub reproduce_per_minute: u32,
     /// What is told that the watch is alive.
     pub heartbeat: Option<Heartbeat>,
     /// Links in every message: their names, and addresses with `{{ … }}` in them ([`LINK_WORDS`]), which can be read.
@@ -32,6 +34,7 @@ impl Default for Alerts {
             widespread_agents: 2,
             widespread_share: 0.3,
             throttle: Duration::from_secs(3600),
+            reproduce_per_minute: 20,
             heartbeat: None,
             links: Vec::new(),
             notify: Vec::new(),

@@ -235,7 +235,7 @@ impl Writer {
             last: last.map(|last| LastCell {
                 at: self.moment(last.ended_at),
                 class: Some(last.class.as_str()).filter(|class| *class != "ok"),
-                code: last.code,
+                code: last.code.filter(|_| !last.code_is_local),
                 unmet: last.unmet.as_deref(),
                 call_id: &last.call_id,
                 listed: is_listed(&last.call_id),
@@ -272,6 +272,7 @@ impl Writer {
             again: match of.reproduced {
                 Some(true) => "failed again when it was repeated",
                 Some(false) => "passed when it was repeated: a brief interruption",
+                None if of.repeats => "called again, as calls of this agent had failed",
                 None => "",
             },
             files: files.collect(),

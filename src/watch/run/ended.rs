@@ -12,7 +12,7 @@ use crate::record::{CallRecord, Retry};
 use crate::report::screen;
 use crate::scenario::plan::Step;
 use crate::scenario::watch::Check;
-use crate::watch::job::{Job, Next, Outcome, Purpose, complete, is_ours};
+use crate::watch::job::{Job, Next, Outcome, Purpose, account_of, complete, is_ours};
 
 impl Running<'_> {
     pub(super) fn take(&mut self, told: GroupTold) {
@@ -50,21 +50,24 @@ impl Running<'_> {
         }
         let job = if finished.primary && !finished.beside { self.jobs.remove(&(member, n)) } else { None };
         let Some(job) = job else {
-            return self.keep(&Outcome { finished, files, purpose: Purpose::Scheduled });
+            let outcome = Outcome { finished, files, purpose: Purpose::Scheduled, tried_again: false };
+            return self.keep(&outcome, None);
         };
         let (line, check, purpose) = (Arc::clone(&job.line), Arc::clone(&job.check), job.purpose);
+        self.repetitions.ended(purpose);
         self.count(&check, &finished.record);
         let asks = purpose == Purpose::Scheduled && finished.record.is_failed() && !is_ours(finished.record.class);
         // Once, every check is made anyway.
         if asks && !self.stopping && !self.once {
             self.start_controls(&check, finished.record.agent.as_deref());
         }
-        let account = self.account_of(&line, &check, finished.record.account.as_deref());
+        let of_line = self.lines.get(&line).and_then(|line| line.account);
+        let account = account_of(&check, of_line, finished.record.account.as_deref());
         let (calendar, stopping) = (&mut self.calendar, self.stopping);
         match job.end(finished, files, || !stopping && calendar.may_repeat(&line, moment())) {
             Next::Over(outcomes) => self.conclude(&line, &check, outcomes),
             Next::Again(job, outcomes) => {
-                outcomes.iter().for_each(|outcome| self.keep(outcome));
+                outcomes.iter().for_each(|outcome| self.keep(outcome, Some((&line, &check))));
                 self.reproduce(*job, account);
             }
         }
@@ -88,14 +91,15 @@ impl Running<'_> {
             }
             Err(error) => {
                 self.note(format!("{line}: the failure cannot be reproduced: {error}"));
+                self.repetitions.ended(job.purpose);
                 let held = job.give_up().into_iter().collect();
                 self.conclude(&line, &check, held);
             }
         }
     }
 
-    pub(super) fn conclude(&mut self, line: &Arc<str>, check: &Check, outcomes: Vec<Outcome>) {
-        outcomes.iter().for_each(|outcome| self.keep(outcome));
+    pub(super) fn conclude(&mut self, line: &Arc<str>, check: &Arc<Check>, outcomes: Vec<Outcome>) {
+        outcomes.iter().for_each(|outcome| self.keep(outcome, Some((line, check))));
         if let Some(shown) = &mut self.shown {
             shown.concluded(line, &outcomes);
         }
@@ -106,15 +110,6 @@ impl Running<'_> {
             }
         }
         self.calendar.handle_end(line, moment());
-    }
-
-    /// The index of the account that a call was of.
-    pub(super) fn account_of(&self, line: &str, check: &Check, user: Option<&str>) -> Option<usize> {
-        let of_line = self.lines.get(line).and_then(|line| line.account);
-        of_line.or_else(|| {
-            let pool = check.plan.actors.first()?.pool.as_ref()?;
-            pool.accounts.iter().position(|account| Some(account.user.as_str()) == user)
-        })
     }
 
     pub(super) fn not_begun(&mut self, member: MemberId, n: u64, why: NotBegun) {
@@ -131,6 +126,7 @@ impl Running<'_> {
 
     pub(super) fn end_without_call(&mut self, member: MemberId, n: u64) {
         let Some(job) = self.jobs.remove(&(member, n)) else { return };
+        self.repetitions.ended(job.purpose);
         let (line, check) = (Arc::clone(&job.line), Arc::clone(&job.check));
         let held = job.give_up().into_iter().collect();
         self.conclude(&line, &check, held);
@@ -150,12 +146,13 @@ impl Running<'_> {
         self.note(format!("{target} wants no calls{trunk} for {left:.0} s (503 with Retry-After): maintenance"));
     }
 
-    pub(super) fn keep(&mut self, outcome: &Outcome) {
+    /// Keeps a result: that of a line, or of a leg beside.
+    pub(super) fn keep(&mut self, outcome: &Outcome, line: Option<(&Arc<str>, &Arc<Check>)>) {
         let record = &outcome.finished.record;
         let what = match (record.retry, outcome.purpose) {
             (Retry::Transient, _) => "  a brief interruption: it passed when tried again",
             (Retry::Reproduced, _) => "  reproduced",
-            (_, Purpose::Reproduction) => "  tried again",
+            (_, Purpose::Reproduction | Purpose::Answer(_)) => "  tried again",
             (_, Purpose::Control) => "  control",
             _ => "",
         };
@@ -168,7 +165,10 @@ impl Running<'_> {
         }
         // Once, there is nothing to compare with.
         if !self.once {
-            self.incidents.handle_result(clock::now(), &outcome.finished.record, outcome.purpose);
+            let now = clock::now();
+            for what in self.incidents.handle_result(now, record, outcome.purpose) {
+                self.repetitions.ask(now, &what, line, outcome);
+            }
             self.sheets.handle_result(outcome);
             self.note_result(record, outcome.purpose);
         }

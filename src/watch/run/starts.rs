@@ -37,13 +37,7 @@ impl Running<'_> {
     }
 
     pub(super) fn left_out(&mut self, line: &str, starts: u64, why: WhyNot) {
-        let word = match why {
-            WhyNot::Maintenance(_) => "maintenance",
-            WhyNot::Paused => "paused",
-            WhyNot::UnderWay => "under_way",
-            WhyNot::Budget => "budget",
-            WhyNot::Missed => "missed",
-        };
+        let word = why.name();
         if let Some(line) = self.lines.get(line) {
             let check = &line.check.name;
             self.board.write(|figures| {
@@ -75,6 +69,13 @@ impl Running<'_> {
         let key = (line.member, *asked);
         self.stage.worker.begin(line.member, intended, line.account);
         self.jobs.insert(key, Job::new(Arc::clone(name), Arc::clone(&line.check), purpose));
+    }
+
+    /// Places what the judge asks for, where it may be.
+    pub(super) fn start_repetitions(&mut self) {
+        while let Some((job, account)) = self.repetitions.poll(moment(), &mut self.calendar, &self.lines) {
+            self.reproduce(job, account);
+        }
     }
 
     /// Starts the next line of `--once`, where there is room. True where one was.

@@ -89,6 +89,8 @@ impl Running<'_> {
             (figures.alerts, figures.unsaved) = (told.deliveries, told.unsaved.is_some());
             (figures.names_unknown, figures.disk_failing) = (names_unknown, disk_failing);
             figures.results_left_out = left_out;
+            let (placed, not_placed) = self.repetitions.counts();
+            (figures.repetitions.placed, figures.repetitions.left_out) = (placed, not_placed.clone());
         });
         // A watch whose calls are placed by nobody is not alive, whatever else it does.
         if !hangs {
