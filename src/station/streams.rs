@@ -22,7 +22,7 @@ use crate::media::codec::opus::Wishes;
 use crate::media::session::VideoSession;
 use crate::media::{self, Codec, Config, Report, Session, Source};
 use crate::sip::flow::{Flow, LinkId, Transport};
-use crate::sip::sdp::peering::{LocalPeering, Role};
+use crate::sip::sdp::peering::{LocalPeering, Peering, Role};
 use crate::sip::sdp::{AudioCodec, Negotiated, Sdp};
 use crate::timer::Wheel;
 use crate::units::Random;
@@ -354,6 +354,14 @@ impl<O: Copy> Streams<O> {
         let Some(role) = agreed.dtls else { return };
         if let Some(remote) = theirs.media.get(agreed.line).and_then(|media| Remote::of(media, role)) {
             self.set_remote(now, port, &remote);
+        }
+    }
+
+    /// Candidates came after the description that they belong to.
+    pub fn add_candidates(&mut self, now: Instant, port: PortId, theirs: &Peering<'_>) {
+        if let Some(peer) = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut()) {
+            peer.add_candidates(now, theirs);
+            self.drain(port);
         }
     }
 

@@ -9,7 +9,9 @@ use crate::call::observe;
 use crate::media::{Config, Source, audio};
 use crate::record::{LocalFailure, MediaFigures};
 use crate::scenario::plan::{Ice, Step};
+use crate::sip::message::Message;
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
+use crate::sip::sdp::peering::Peering;
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
 use crate::station::MediaSockets;
 use crate::station::streams::{RelayLink, config_of, described};
@@ -173,6 +175,13 @@ impl Leg {
             });
         } else if self.peering.is_none() {
             self.peering = tools.streams.without_socket(credentials(key_source)).map(Box::new);
+        }
+    }
+
+    /// The far end sends candidates that its description did not have yet.
+    pub(in crate::call) fn handle_candidates(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
+        if let (Some(port), Some(message)) = (self.port, message) {
+            tools.streams.add_candidates(tools.now, port, &Peering::of_fragment(message.body()));
         }
     }
 
