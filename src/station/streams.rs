@@ -3,6 +3,7 @@
 //! socket. Callers and the simulated PBX both use it; `O` is what a stream belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
 mod away;
+mod dtmf;
 mod leaving;
 mod video;
 
@@ -39,7 +40,8 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
         payload_type: agreed.payload_type,
         received_as: agreed.codec.payload_type,
         others: agreed.others,
-        telephone_event: agreed.dtmf_pt,
+        telephone_event: agreed.event,
+        events: agreed.events,
         rtcp_mux: agreed.rtcp_mux,
         direction: agreed.direction,
         srtp: agreed.srtp,
@@ -86,6 +88,8 @@ pub struct Streams<O> {
     relays: FxHashMap<LinkId, (u32, u32, usize)>,
     /// Streams whose awaited packet has come, and when.
     heard: VecDeque<(O, Instant)>,
+    /// Streams at which an awaited key was heard.
+    keyed: VecDeque<O>,
     next_phase: u32,
     next_source: u32,
     /// Streams that may still be watched.
@@ -159,6 +163,8 @@ struct Place<O> {
     last: Option<Instant>,
     /// RTP that arrives later than this is told.
     awaited: Option<Instant>,
+    /// The next key that is heard is told.
+    awaits_key: bool,
 }
 
 #[derive(Debug)]
@@ -191,6 +197,7 @@ impl<O: Copy> Streams<O> {
             peer_events: VecDeque::new(),
             relays: FxHashMap::default(),
             heard: VecDeque::new(),
+            keyed: VecDeque::new(),
             next_phase: 0,
             next_source: seed as u32,
             room: watched,
@@ -219,6 +226,7 @@ impl<O: Copy> Streams<O> {
                 leaving: false,
                 last: None,
                 awaited: None,
+                awaits_key: false,
             });
             self.places.len() as u32 - 1
         });
@@ -446,7 +454,7 @@ impl<O: Copy> Streams<O> {
         self.room += u32::from(place.watched);
         (place.owner, place.watched) = (None, false);
         (place.source, place.expected) = (None, None);
-        (place.mute, place.last, place.awaited) = (false, None, None);
+        (place.mute, place.last, place.awaited, place.awaits_key) = (false, None, None, false);
         self.leave(port);
         session.map(|session| session.report(now))
     }
@@ -615,6 +623,10 @@ impl<O: Copy> Streams<O> {
                     self.out.extend(media_packet(port, (channel, to), peer, relays, &self.packet, &mut self.arena));
                 }
                 media::Output::Idle => return None,
+                media::Output::Event(media::Event::Key) => {
+                    let awaited = std::mem::take(&mut place.awaits_key);
+                    self.keyed.extend(place.owner.filter(|_| awaited));
+                }
                 media::Output::Event(event) => {
                     let owner = place.owner.filter(|_| place.watched);
                     self.events.extend(owner.map(|owner| (owner, event)));

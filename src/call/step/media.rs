@@ -26,6 +26,7 @@ impl Leg {
         if tools.actor.target.srtp.policy != Policy::Off {
             self.facts.peer.get_or_insert_default().rungs.opened = Some(tools.now);
         }
+        self.dtmf = None;
         // ICE needs a socket that nobody else has.
         let shared = tools.actor.target.shared_media && !self.wants_peer(tools);
         let sockets = MediaSockets { shared, ..self.own_sockets(tools) };
@@ -292,9 +293,10 @@ impl Leg {
         // Its goodbye goes out before the path is given up.
         let video = self.finish_video(tools);
         if let Some(report) = tools.streams.finish(tools.now, port) {
+            let hidden = tools.plan.hides_keys();
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
             self.facts.media = Some(Box::new(facts));
-            self.figures = Some(Box::new(MediaFigures { video, ..figures }));
+            self.figures = Some(Box::new(MediaFigures { video, keys_hidden: hidden, ..figures }));
         }
     }
 }
