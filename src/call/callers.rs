@@ -25,8 +25,9 @@ use crate::record::{
 };
 use crate::scenario::plan::{Plan, Server, Step};
 use crate::sip::endpoint::{self, Endpoint};
-use crate::sip::flow::{Flow, Hop, LinkId};
+use crate::sip::flow::{Flow, LinkId};
 use crate::sip::keep_alive::KeepAlives;
+use crate::sip::locate::Located;
 use crate::sip::registration::Registrar;
 use crate::sip::sdp::crypto::KeySource;
 use crate::sip::stun;
@@ -43,7 +44,7 @@ pub struct Config {
     /// What to run.
     pub plan: Arc<Plan>,
     /// Where every server that the plan names is reached, the place to be tried first in front.
-    pub servers: Vec<(Server, Vec<Hop>)>,
+    pub servers: Vec<(Server, Located)>,
     /// A request that is not served where it went is tried at the server's other places (RFC 3263 §4.3).
     pub fail_over: bool,
     /// This worker's share of the attempts: number `.0` of `.1`.
@@ -436,9 +437,9 @@ impl Callers {
         self.back_off.add(now, pause);
     }
 
-    /// DNS gives other places of a server (its index in [`Config::servers`]) now: new requests go there.
-    pub fn handle_places(&mut self, server: usize, hops: &[Hop]) {
-        self.hops.replace(server, hops);
+    /// DNS was asked anew where a server (its index in [`Config::servers`]) is: new requests go there.
+    pub fn handle_places(&mut self, server: usize, located: &Located) {
+        self.hops.replace(server, located);
     }
 
     /// No name server answered when the places of a server, by its index, were asked for.

@@ -17,7 +17,8 @@ use rustc_hash::FxHashMap;
 use super::callers::{Callers, Progress, Report};
 use crate::record::Anchor;
 use crate::scenario::plan::Plan;
-use crate::sip::flow::{Flow, Hop, LinkId};
+use crate::sip::flow::{Flow, LinkId};
+use crate::sip::locate::Located;
 use crate::station::side::Told;
 use crate::station::{LinkEvent, LinkFault, MediaPacket, Output, PortId, Station};
 use crate::timer::Wheel;
@@ -124,11 +125,11 @@ impl Group {
         }
     }
 
-    /// DNS gives other places of a server of the group now.
-    pub fn handle_places(&mut self, server: u16, hops: &[Hop]) {
+    /// DNS was asked anew where a server of the group is.
+    pub fn handle_places(&mut self, server: u16, located: &Located) {
         for member in self.members.values_mut() {
             if let Some(own) = member.servers.iter().position(|number| *number == server) {
-                member.callers.handle_places(own, hops);
+                member.callers.handle_places(own, located);
             }
         }
     }

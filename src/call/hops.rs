@@ -5,16 +5,21 @@
 //! for Timer B with every call. One that asked for time (503 with Retry-After) gets nothing until that is over, unless
 //! it is the only one (RFC 3261 §21.5.4). A 503 without Retry-After moves on the request that it answers and no other:
 //! the server is there, and said nothing of other requests.
+//!
+//! Where no place can be reached, the one that was come furthest to tells why: a certificate that is refused at the first
+//! says more than a second that nobody listens at.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
+use thin_vec::ThinVec;
 
-use crate::record::TransportFault;
+use crate::record::{Rungs, TransportFailure, TransportFault};
 use crate::scenario::plan::Server;
 use crate::sip::exchange::Cause;
 use crate::sip::flow::{Hop, Transport};
+use crate::sip::locate::Located;
 
 /// How long a place that failed is tried last. RFC 3263 names no time; this is about twice Timer B.
 pub(super) const FAILED_FOR: Duration = Duration::from_secs(60);
@@ -22,7 +27,7 @@ pub(super) const FAILED_FOR: Duration = Duration::from_secs(60);
 /// The places of every server that the plan names.
 #[derive(Debug)]
 pub(super) struct Hops {
-    servers: Vec<(Server, Vec<Place>)>,
+    servers: Vec<Known>,
     /// Servers whose places nobody could be asked for.
     unanswered: Vec<usize>,
     /// Requests may go to another place than the first.
@@ -30,6 +35,15 @@ pub(super) struct Hops {
     /// Retry-After is heeded.
     patient: bool,
     answered: bool,
+}
+
+/// A server and where it is.
+#[derive(Debug)]
+struct Known {
+    server: Server,
+    places: Vec<Place>,
+    /// How long it took to find them, where DNS was asked.
+    look_up: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -74,13 +88,31 @@ pub(super) struct Way {
     /// The request is too large for a datagram.
     by_tcp: bool,
     tried: SmallVec<[Hop; 2]>,
+    /// Places that could not be reached since one was.
+    missed: ThinVec<Missed>,
+}
+
+/// A place whose link could not be opened: why, and how far it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Missed {
+    pub(super) at: SocketAddr,
+    pub(super) failure: TransportFailure,
+    pub(super) rungs: Rungs,
+}
+
+impl Place {
+    fn new(hop: Hop) -> Self {
+        Self { hop, state: State::Well, no_tcp: None }
+    }
 }
 
 impl Hops {
-    pub(super) fn new(servers: Vec<(Server, Vec<Hop>)>, fails_over: bool, patient: bool) -> Self {
-        let places =
-            |hops: Vec<Hop>| hops.into_iter().map(|hop| Place { hop, state: State::Well, no_tcp: None }).collect();
-        let servers = servers.into_iter().map(|(server, hops)| (server, places(hops))).collect();
+    pub(super) fn new(servers: Vec<(Server, Located)>, fails_over: bool, patient: bool) -> Self {
+        let known = |(server, located): (Server, Located)| {
+            let places = located.hops.into_iter().map(Place::new).collect();
+            Known { server, places, look_up: located.took }
+        };
+        let servers = servers.into_iter().map(known).collect();
         Self { servers, unanswered: Vec::new(), fails_over, patient, answered: false }
     }
 
@@ -91,23 +123,28 @@ impl Hops {
 
     /// The number of a server; `None` where nobody looked it up.
     pub(super) fn number_of(&self, server: &Server) -> Option<usize> {
-        self.servers.iter().position(|(known, _)| known == server)
+        self.servers.iter().position(|known| known.server == *server)
     }
 
     /// The first place of a server that is of a family.
     pub(super) fn first(&self, number: usize, ipv4: bool) -> Option<Hop> {
-        let (_, places) = self.servers.get(number)?;
+        let places = &self.servers.get(number)?.places;
         places.iter().map(|place| place.hop).find(|hop| hop.address.is_ipv4() == ipv4)
     }
 
     /// A server by its number.
     pub(super) fn server(&self, number: usize) -> Option<&Server> {
-        self.servers.get(number).map(|(server, _)| server)
+        self.servers.get(number).map(|known| &known.server)
+    }
+
+    /// How long it took to find the places of a server; `None` where DNS was not asked.
+    pub(super) fn look_up(&self, number: usize) -> Option<Duration> {
+        self.servers.get(number)?.look_up
     }
 
     /// The way of a request whose last one was served at this address, by this transport where its link is still known.
     pub(super) fn way_to(&self, number: usize, address: SocketAddr, transport: Option<Transport>) -> Option<Way> {
-        let (_, places) = self.servers.get(number)?;
+        let places = &self.servers.get(number)?.places;
         let at = || places.iter().map(|place| place.hop).filter(|hop| hop.address == address);
         let hop = at().find(|hop| transport.is_none_or(|transport| hop.transport == transport)).or_else(|| at().next());
         hop.map(|hop| Way { hop: Some(hop), ..Way::new(number) })
@@ -126,21 +163,21 @@ impl Hops {
         if unanswered { TransportFault::NoNameServer } else { TransportFault::Dns }
     }
 
-    /// DNS gives other places now. What is known of those that stay is kept.
-    pub(super) fn replace(&mut self, server: usize, hops: &[Hop]) {
+    /// DNS was asked anew where a server is. What is known of places that stay is kept.
+    pub(super) fn replace(&mut self, server: usize, located: &Located) {
         self.unanswered.retain(|unanswered| *unanswered != server);
-        let Some((_, places)) = self.servers.get_mut(server) else { return };
-        let new = |hop: &Hop| Place { hop: *hop, state: State::Well, no_tcp: None };
-        let known = |hop: &Hop| places.iter().find(|place| place.hop == *hop).copied().unwrap_or_else(|| new(hop));
-        let renewed = hops.iter().map(known).collect();
-        *places = renewed;
+        let Some(Known { places, look_up, .. }) = self.servers.get_mut(server) else { return };
+        let known =
+            |hop: &Hop| places.iter().find(|place| place.hop == *hop).copied().unwrap_or_else(|| Place::new(*hop));
+        let renewed = located.hops.iter().map(known).collect();
+        (*places, *look_up) = (renewed, located.took);
     }
 
     fn choose(&mut self, now: Instant, server: usize, tried: &[Hop]) -> Option<Hop> {
         if !self.fails_over && !tried.is_empty() {
             return None;
         }
-        let (_, places) = self.servers.get_mut(server)?;
+        let places = &mut self.servers.get_mut(server)?.places;
         if !self.fails_over {
             return places.first().map(|place| place.hop);
         }
@@ -167,7 +204,7 @@ impl Hops {
     }
 
     fn place(&mut self, server: usize, hop: Hop) -> Option<&mut Place> {
-        self.servers.get_mut(server)?.1.iter_mut().find(|place| place.hop == hop)
+        self.servers.get_mut(server)?.places.iter_mut().find(|place| place.hop == hop)
     }
 
     fn takes_tcp(&mut self, now: Instant, server: usize, hop: Hop) -> bool {
@@ -177,7 +214,8 @@ impl Hops {
 
 impl Way {
     pub(super) fn new(server: usize) -> Self {
-        Self { server, hop: None, answered: false, by_tcp: false, tried: SmallVec::new() }
+        let (tried, missed) = (SmallVec::new(), ThinVec::new());
+        Self { server, hop: None, answered: false, by_tcp: false, tried, missed }
     }
 
     /// Whether its requests are too large for datagrams.
@@ -213,15 +251,36 @@ impl Way {
 
     /// The link to the place that was chosen could not be opened: the next is another, or the same by UDP (RFC 3261
     /// §18.1.1).
-    pub(super) fn miss(&mut self, now: Instant, hops: &mut Hops) {
+    pub(super) fn miss(&mut self, now: Instant, hops: &mut Hops, failure: &TransportFailure, rungs: Rungs) {
         match self.hop {
             Some(hop) if self.takes_tcp(now, hops) => {
                 if let Some(place) = hops.place(self.server, hop) {
                     place.no_tcp = Some(now + FAILED_FOR);
                 }
             }
-            _ => self.leave(now, hops, Why::Failed),
+            Some(hop) => {
+                self.missed.push(Missed { at: hop.address, failure: failure.clone(), rungs });
+                self.leave(now, hops, Why::Failed);
+            }
+            None => {}
         }
+    }
+
+    /// The link to the place that was chosen is open: what comes of the request is told of this place.
+    pub(super) fn note_reached(&mut self) {
+        self.missed.clear();
+    }
+
+    /// Of the places that could not be reached, the one that was come furthest to, with what happened at each; the last of several
+    /// as far. `None` where one was reached since.
+    pub(super) fn furthest(&self) -> Option<Missed> {
+        let furthest = self.missed.iter().max_by_key(|missed| missed.failure.fault.rung())?;
+        let mut told = furthest.clone();
+        if self.missed.len() > 1 {
+            let texts = self.missed.iter().filter_map(|it| Some(format!("{}: {}", it.at, it.failure.text.as_ref()?)));
+            told.failure.text = Some(texts.collect::<Vec<_>>().join("; "));
+        }
+        Some(told)
     }
 
     /// The place that was chosen does not serve the request: the next is another.
@@ -258,6 +317,7 @@ impl Way {
     pub(super) fn begin_anew(&mut self) {
         self.answered = false;
         self.tried.clear();
+        self.missed.clear();
     }
 
     /// Whether any place was tried in vain.
@@ -285,7 +345,7 @@ mod tests {
     }
 
     fn hops(fails_over: bool) -> Hops {
-        Hops::new(vec![(Server::default(), vec![hop(1), hop(2), hop(3)])], fails_over, true)
+        Hops::new(vec![(Server::default(), vec![hop(1), hop(2), hop(3)].into())], fails_over, true)
     }
 
     /// The last byte of the place that a request goes to.
@@ -373,8 +433,9 @@ mod tests {
         way.prefer_tcp();
         let tcp = Hop { transport: Transport::Tcp, ..hop(1) };
         assert_eq!(way.hop(now, &mut hops), Some(tcp));
-        way.miss(now, &mut hops);
+        way.miss(now, &mut hops, &TransportFault::Refused.into(), Rungs::default());
         assert_eq!((way.hop(now, &mut hops), way.count()), (Some(hop(1)), 1));
+        assert_eq!(way.furthest(), None, "it may still be reached");
         // The next one does not try for a minute.
         let mut other = Way::new(0);
         other.prefer_tcp();
@@ -383,12 +444,39 @@ mod tests {
     }
 
     #[test]
+    fn of_places_that_cannot_be_reached_the_furthest_tells_why_and_all_are_named() {
+        let fail = |faults: &[(TransportFault, &str)]| {
+            let (mut hops, now, mut way) = (hops(true), start(), Way::new(0));
+            for (fault, text) in faults {
+                way.hop(now, &mut hops);
+                let failure = TransportFailure { fault: *fault, text: Some((*text).into()) };
+                way.miss(now, &mut hops, &failure, Rungs::default());
+            }
+            way.furthest().map(|missed| (missed.at.to_string(), missed.failure.fault, missed.failure.text))
+        };
+        let told = |at: &str, fault, text: &str| Some((at.to_owned(), fault, Some(text.to_owned())));
+        let (tls, refused) = ((TransportFault::Tls, "expired"), (TransportFault::Refused, "refused"));
+        let both = "10.0.0.1:5060: expired; 10.0.0.2:5060: refused";
+        assert_eq!(fail(&[tls, refused]), told("10.0.0.1:5060", TransportFault::Tls, both));
+        assert_eq!(fail(&[tls]), told("10.0.0.1:5060", TransportFault::Tls, "expired"));
+        let upgrade = (TransportFault::Upgrade, "403");
+        let all = "10.0.0.1:5060: expired; 10.0.0.2:5060: 403; 10.0.0.3:5060: refused";
+        assert_eq!(fail(&[tls, upgrade, refused]), told("10.0.0.2:5060", TransportFault::Upgrade, all));
+        let (away, late) = ((TransportFault::Unreachable, "no route"), (TransportFault::Tcp, "no answer"));
+        let last = "10.0.0.1:5060: no route; 10.0.0.2:5060: no answer";
+        assert_eq!(fail(&[away, late]), told("10.0.0.2:5060", TransportFault::Tcp, last));
+        assert_eq!(fail(&[]), None);
+    }
+
+    #[test]
     fn places_that_dns_gives_again_keep_what_is_known_of_them() {
         let (mut hops, now) = (hops(true), start());
         fail(&mut hops, now, Why::Failed);
-        hops.replace(0, &[hop(1), hop(4)]);
+        hops.replace(0, &vec![hop(1), hop(4)].into());
         assert_eq!(next(&mut hops, now), Some(4));
-        hops.replace(0, &[]);
+        let took = Some(Duration::from_millis(3));
+        hops.replace(0, &Located { took, ..Located::default() });
+        assert_eq!(hops.look_up(0), took);
         assert_eq!(next(&mut hops, now), None);
     }
 }

@@ -85,10 +85,7 @@ impl Station for Callers {
                 }
                 let rungs = self.rungs_of(link);
                 for me in self.legs_waiting_for(link) {
-                    self.with_leg(now, me, |leg, tools| {
-                        leg.facts.rungs = rungs;
-                        leg.miss_link(tools, link);
-                    });
+                    self.with_leg(now, me, |leg, tools| leg.miss_link(tools, link, rungs));
                 }
                 self.miss_standing_link(now, link);
                 self.endpoint.remove_link(now, link);

@@ -101,6 +101,7 @@ pub(super) fn media(report: media::Report, listened: Duration, reference_expecte
         mouth_to_ear_ms: None,
         audio_loop_ms: report.audio_loop_ms,
         first_packet_ms: report.first_packet_ms,
+        first_tx_packet_ms: report.first_tx_packet_ms,
         first_audio_ms: report.first_audio_ms,
         video: None,
         dtmf_sent: None,

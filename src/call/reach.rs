@@ -5,7 +5,7 @@ use super::hops::{Way, Why};
 use super::leg::{Leg, Phase, Tools};
 use super::links::{Access, Holder, Purpose};
 use super::observe;
-use crate::record::TransportFailure;
+use crate::record::{Rungs, TransportFailure};
 use crate::scenario::plan::Server;
 use crate::sip::exchange::Cause;
 use crate::sip::flow::{Flow, LinkId};
@@ -44,8 +44,11 @@ impl Leg {
         }
         let tried = self.way.as_deref().is_some_and(|(_, way)| way.has_left());
         let number = self.way.as_deref().map(|(_, way)| way.server());
-        let fault = if tried { tools.fault.clone() } else { tools.hops.why_unknown(number).into() };
-        self.lose_link(fault);
+        if tried {
+            self.fail_request(tools);
+        } else {
+            self.lose_link(tools.hops.why_unknown(number));
+        }
         self.wind_down(tools);
         None
     }
@@ -69,11 +72,14 @@ impl Leg {
         let Some(hop) = way.hop(tools.now, tools.hops) else { return Reach::Nowhere };
         let Some(server) = tools.hops.server(way.server()) else { return Reach::Nowhere };
         (self.marks.transport, self.marks.next_hop) = (Some(hop.transport), Some(hop.address));
-        self.facts.hops_tried = Some(way.count());
+        (self.facts.hops_tried, self.facts.look_up) = (Some(way.count()), tools.hops.look_up(way.server()));
         let holder = Holder { pool: tools.pool, account: self.account.unwrap_or(0) as usize, tab: tools.tab };
         let purpose = Purpose::new(hop, (way.server(), server), &tools.actor.target, holder, self.source);
         match tools.links.access(purpose, hop.address) {
-            Access::Open(flow) => return Reach::Open(flow),
+            Access::Open(flow) => {
+                way.note_reached();
+                return Reach::Open(flow);
+            }
             Access::Ask(link) => {
                 tools.wanted.push((link, purpose, hop.address));
                 self.connecting = hop.transport.is_reliable().then_some(tools.now);
@@ -120,8 +126,8 @@ impl Leg {
         self.go_elsewhere(tools, Unserved { entry, phase, code: 503, cause: Cause::Transport });
     }
 
-    /// The link that the leg waited for could not be opened.
-    pub(super) fn miss_link(&mut self, tools: &mut Tools<'_>, link: LinkId) {
+    /// The link that the leg waited for could not be opened; so far it came.
+    pub(super) fn miss_link(&mut self, tools: &mut Tools<'_>, link: LinkId, rungs: Rungs) {
         if self.registrar_link() == Some(link) {
             self.miss_registrar(tools);
         }
@@ -129,8 +135,9 @@ impl Leg {
             return;
         }
         self.connecting = None;
+        self.facts.rungs = rungs;
         if let Some((_, way)) = self.way.as_deref_mut() {
-            way.miss(tools.now, tools.hops);
+            way.miss(tools.now, tools.hops, tools.fault, rungs);
         }
         match self.unserved {
             Some(unserved) => {
@@ -216,6 +223,15 @@ impl Leg {
         if let Some((_, way)) = self.way.as_deref() {
             way.doubt(tools.now, tools.hops);
         }
+    }
+
+    /// Notes that a request of the leg could not be sent, or its connection broke.
+    pub(super) fn fail_request(&mut self, tools: &Tools<'_>) -> super::leg::Flowing {
+        let Some(missed) = self.way.as_deref().and_then(|(_, way)| way.furthest()) else {
+            return self.lose_link(tools.fault.clone());
+        };
+        (self.facts.rungs, self.marks.next_hop) = (missed.rungs, Some(missed.at));
+        self.lose_link(missed.failure)
     }
 
     /// Notes that nothing can be sent.

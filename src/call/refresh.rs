@@ -4,6 +4,7 @@
 use super::hops::{Way, Why};
 use super::leg::{Leg, Tools};
 use super::links::{Access, Holder, Purpose};
+use crate::record::Rungs;
 use crate::sip::exchange::Cause;
 use crate::sip::flow::LinkId;
 
@@ -55,7 +56,7 @@ impl Leg {
     /// The link that the refresh waited for could not be opened.
     pub(super) fn miss_registrar(&mut self, tools: &mut Tools<'_>) {
         if let Some(kept) = &mut self.kept {
-            kept.way.miss(tools.now, tools.hops);
+            kept.way.miss(tools.now, tools.hops, tools.fault, Rungs::default());
             kept.unserved = kept.unserved.map(|_| (503, Cause::Transport));
         }
         self.reach_registrar(tools);
@@ -84,6 +85,7 @@ impl Leg {
         match tools.links.access(purpose, hop.address) {
             Access::Open(flow) => {
                 kept.unserved = None;
+                kept.way.note_reached();
                 tools.endpoint.move_to(tools.now, entry, flow);
             }
             Access::Ask(link) => {

@@ -9,7 +9,7 @@ use super::links::{Access, Holder, Purpose};
 use super::observe;
 use super::standing::{Asking, Became, Failure, Seat, Standing, State};
 use super::step::binding_of;
-use crate::record::LocalFailure;
+use crate::record::{LocalFailure, Rungs};
 use crate::scenario::plan::{Plan, Registered};
 use crate::sip::endpoint::Event;
 use crate::sip::exchange::Cause;
@@ -102,7 +102,8 @@ impl Callers {
             }
             let tried = asking.way.as_ref().is_some_and(Way::has_left);
             let unknown = self.hops.why_unknown(asking.way.as_ref().map(Way::server));
-            let fault = if tried { self.fault.clone() } else { unknown.into() };
+            let missed = asking.way.as_ref().and_then(Way::furthest).map(|missed| missed.failure);
+            let fault = if tried { missed.unwrap_or_else(|| self.fault.clone()) } else { unknown.into() };
             standing.failure = Some(Failure::Local(LocalFailure::Transport(fault)));
             if standing.get(index).lost.is_some() || standing.never_gives_up {
                 let again = standing.lose(now, index, None, &mut self.random);
@@ -116,7 +117,11 @@ impl Callers {
         let holder = Holder { pool, account, tab: 0 };
         let purpose = Purpose::new(hop, (number, server), &actor.target, holder, account as u32);
         asking.link = None;
-        match self.links.access(purpose, hop.address) {
+        let access = self.links.access(purpose, hop.address);
+        if let (Access::Open(_), Some(way)) = (&access, &mut asking.way) {
+            way.note_reached();
+        }
+        match access {
             Access::Open(flow) if asking.unserved.take().is_some() => {
                 if let Some(registration) = entry.registration {
                     self.endpoint.move_to(now, registration, flow);
@@ -156,7 +161,7 @@ impl Callers {
             let Some(standing) = &mut self.standing[usize::from(seat.actor)] else { continue };
             if let Some(asking) = &mut standing.get_mut(seat.index as usize).asking {
                 if let Some(way) = &mut asking.way {
-                    way.miss(now, &mut self.hops);
+                    way.miss(now, &mut self.hops, &self.fault, Rungs::default());
                 }
                 asking.unserved = asking.unserved.map(|_| (503, Cause::Transport));
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Context as _;
 
 use super::exit;
-use crate::record::{CallRecord, Direction, Origin, explain};
+use crate::record::{CallRecord, Class, Direction, Origin, explain};
 
 pub(super) fn run(run_dir: &Path, call_id: &str) -> anyhow::Result<u8> {
     let Some(record) = find(run_dir, call_id)? else {
@@ -78,7 +78,9 @@ fn about(record: &CallRecord) -> String {
     let path = record.ice_gathered_ms.map(|_| {
         let [check, pair, dtls] =
             [record.ice_check_ms, record.ice_connected_ms, record.dtls_done_ms].map(|ms| number(ms, " ms"));
-        let reached = format!("first check {check}, pair {pair}, DTLS {dtls} after the description");
+        let gathered = number(record.ice_gathered_ms, " ms");
+        let reached =
+            format!("gathered {gathered}, first check {check}, pair {pair}, DTLS {dtls} after the description");
         let fault = record.media_fault.as_ref().map_or_else(String::new, |fault| format!("; {fault}"));
         let way = record.media_path.as_ref().map_or_else(String::new, |way| format!(", {}", way.replace('_', " ")));
         let servers = record.ice_server_fault.as_ref().filter(|_| record.media_fault.is_none());
@@ -87,9 +89,10 @@ fn about(record: &CallRecord) -> String {
         let hidden = hidden.map_or_else(String::new, |names| format!("; hidden behind mDNS: {}", names.join(", ")));
         ("ICE and DTLS", format!("{reached}{way}{fault}{servers}{hidden}"))
     });
-    let packets = record.first_packet_ms.map(|ms| {
-        let audio = number(record.first_audio_ms, " ms");
-        ("first packet", format!("{ms:.1} ms after media was opened, first sound {audio}"))
+    let packets = record.first_packet_ms.or(record.first_tx_packet_ms).map(|_| {
+        let [sent, came, audio] =
+            [record.first_tx_packet_ms, record.first_packet_ms, record.first_audio_ms].map(|ms| number(ms, " ms"));
+        ("first packet", format!("sent {sent}, received {came} after media was opened, first sound {audio}"))
     });
     let recovery = record.recovery_from.as_ref().map(|from| {
         let took = number(record.recovery_ms, " ms");
@@ -100,10 +103,14 @@ fn about(record: &CallRecord) -> String {
         let first = number(video.first_frame_ms, " ms");
         let (fps, loss) = (number(video.fps, " frames/s"), number(video.loss_pct, " %"));
         let freezes = video.freezes.map_or_else(|| "unknown".to_owned(), |freezes| freezes.to_string());
-        let came = format!("{size}, {fps}, first frame after {first}, loss {loss}, freezes {freezes}");
+        let refused = video.srtp_unauthenticated.filter(|packets| *packets > 0);
+        let refused = refused.map_or_else(String::new, |packets| format!(", {packets} packets with a wrong SRTP key"));
+        let came = format!("{size}, {fps}, first frame after {first}, loss {loss}, freezes {freezes}{refused}");
         ("video", format!("{}: {came}", video.codec))
     });
-    for (name, value) in rows.into_iter().chain(path).chain(packets).chain(video).chain(recovery) {
+    for (name, value) in
+        rows.into_iter().chain(connection(record)).chain(path).chain(packets).chain(video).chain(recovery)
+    {
         out.push_str(&format!("  {name:18} {value}\n"));
     }
     for request in &record.requests {
@@ -118,10 +125,35 @@ fn about(record: &CallRecord) -> String {
     out
 }
 
+/// The rungs below the first request, each with how long it took, and the one that the connection did not get past.
+fn connection(record: &CallRecord) -> Option<(&'static str, String)> {
+    let rungs = [
+        ("DNS", record.dns_ms),
+        ("TCP", record.tcp_ms),
+        ("TLS", record.tls_ms),
+        ("WebSocket", record.ws_upgrade_ms),
+        ("REGISTER", record.rrd_ms),
+    ];
+    let failed = match record.class {
+        Class::TransportDns | Class::ProbeNoDns => Some("DNS"),
+        Class::TransportTls => Some("TLS"),
+        Class::TransportWsUpgrade => Some("WebSocket"),
+        Class::TransportRefused | Class::TransportUnreachable | Class::TransportTcp if record.tcp_ms.is_none() => {
+            Some("connection")
+        }
+        _ => None,
+    };
+    let took = rungs.into_iter().filter_map(|(name, ms)| Some(format!("{name} {:.1} ms", ms?)));
+    let steps: Vec<String> = took.chain(failed.map(|name| format!("{name} FAILED"))).collect();
+    (!steps.is_empty()).then(|| ("connection", steps.join(", ")))
+}
+
 /// The final response and whether it came over the wire.
 fn response(record: &CallRecord) -> String {
-    let Some(code) = record.code else { return "none".to_owned() };
     let reason = record.reason.as_deref().unwrap_or_default();
+    let Some(code) = record.code else {
+        return if reason.is_empty() { "none".to_owned() } else { format!("none: {reason}") };
+    };
     match (record.code_origin, record.direction) {
         (Some(Origin::Local), Direction::Outbound) => format!("none, taken for {code}: {reason}"),
         (Some(Origin::Local), Direction::Inbound) => format!("{code} {reason}, sent by us"),
@@ -145,6 +177,27 @@ mod tests {
         record.direction = Direction::Inbound;
         assert_eq!(response(&record), "408 no response in time, sent by us");
         record.code = None;
+        assert_eq!(response(&record), "none: no response in time");
+        record.reason = None;
         assert_eq!(response(&record), "none");
+    }
+
+    #[test]
+    fn each_rung_is_told_with_how_long_it_took_and_the_first_that_failed_is_named() {
+        let line = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(line).expect("valid");
+        (record.dns_ms, record.tcp_ms, record.rrd_ms) = (Some(1.26), Some(0.5), None);
+        record.class = Class::TransportTls;
+        let told = |record: &CallRecord| connection(record).map(|(_, text)| text);
+        assert_eq!(told(&record), Some("DNS 1.3 ms, TCP 0.5 ms, TLS FAILED".into()));
+        (record.tls_ms, record.ws_upgrade_ms, record.rrd_ms) = (Some(2.0), Some(3.0), Some(4.0));
+        record.class = Class::Ok;
+        let all = "DNS 1.3 ms, TCP 0.5 ms, TLS 2.0 ms, WebSocket 3.0 ms, REGISTER 4.0 ms";
+        assert_eq!(told(&record), Some(all.into()));
+        (record.dns_ms, record.tcp_ms, record.tls_ms, record.ws_upgrade_ms) = (None, None, None, None);
+        (record.rrd_ms, record.class) = (None, Class::TransportRefused);
+        assert_eq!(told(&record), Some("connection FAILED".into()));
+        record.class = Class::Ok;
+        assert_eq!(told(&record), None);
     }
 }

@@ -21,6 +21,7 @@ use crate::record::{Anchor, CallRecord, Class};
 use crate::scenario::compile::Compiled;
 use crate::scenario::plan::{Actor, Options, Plan, Register, Registered, Server, Step};
 use crate::sip::flow::Hop;
+use crate::sip::locate::Located;
 use crate::sip::sdp::crypto::{KeySource, Suite};
 use crate::webrtc::{self, Credentials};
 
@@ -58,18 +59,15 @@ pub(super) fn climb(compiled: &Compiled, out: &mut impl Write) -> io::Result<boo
 
 /// Climbs to the server of an actor. Whether it was reached.
 fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write) -> io::Result<bool> {
-    let begun = clock::now();
     let ping = plan_of(plan, actor, Step::Options(Options { expect: None }));
     let found = addresses(&ping, lab, None);
-    let took = clock::now().saturating_duration_since(begun);
-    let (servers, _) = match found {
-        Ok(found) => found,
+    let servers = match found {
+        Ok(servers) => servers,
         Err(refused) => return failed(out, "dns", Class::TransportDns.name(), refused.text()),
     };
-    let places = servers
-        .iter()
-        .filter(|(server, _)| !server.turn)
-        .flat_map(|(_, hops)| hops.iter().map(|hop| hop.address.to_string()));
+    let took: Duration = servers.iter().filter_map(|(_, located)| located.took).sum();
+    let places = servers.iter().filter(|(server, _)| !server.turn);
+    let places = places.flat_map(|(_, located)| located.hops.iter().map(|hop| hop.address.to_string()));
     passed(out, "dns", took.as_secs_f64() * 1e3, &places.collect::<Vec<_>>().join(", "))?;
     let security = match security(&servers, lab) {
         Ok(security) => security,
@@ -99,7 +97,7 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
         let Some(took) = took else { continue };
         passed(out, name, took, "")?;
         let place = servers.iter().position(|(server, _)| name == "tls" && *server == actor.target.server);
-        if let Some((hops, dialer)) = place.and_then(|at| Some((&servers[at].1, security.servers.get(at)?)))
+        if let Some((hops, dialer)) = place.and_then(|at| Some((&servers[at].1.hops, security.servers.get(at)?)))
             && let Some(hop) = hops.iter().find(|hop| hop.transport.is_secure())
         {
             holds = certificate(out, hop, dialer)?;
@@ -144,7 +142,7 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
 /// Asks the STUN and TURN servers of an actor. Whether all of them gave what they are there for.
 fn climb_to_relays(
     actor: &Actor,
-    (servers, security): (&[(Server, Vec<Hop>)], &Security),
+    (servers, security): (&[(Server, Located)], &Security),
     out: &mut impl Write,
 ) -> io::Result<bool> {
     let ice = &actor.target.ice;
@@ -161,7 +159,9 @@ fn climb_to_relays(
     for server in &ice.servers {
         let rung = if server.login.is_some() { "turn" } else { "stun" };
         let found = servers.iter().position(|(known, _)| *known == server.server);
-        let Some((index, hop)) = found.and_then(|index| Some((index, *servers[index].1.first()?))) else { continue };
+        let Some((index, hop)) = found.and_then(|index| Some((index, *servers[index].1.hops.first()?))) else {
+            continue;
+        };
         let (credentials, dialer) = (
             Credentials::of(&keys.next(Suite::AesCm128Sha1_80)),
             security.servers.get(index).cloned().unwrap_or_default(),

@@ -3,7 +3,6 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::args::Run as Args;
 use super::exit;
@@ -15,7 +14,7 @@ use super::signals::Interrupt;
 use crate::engine::{Lab, Names, Settings, Workers};
 use crate::net::clock;
 use crate::net::dialer::Dialer;
-use crate::net::resolve::{Located, locate};
+use crate::net::resolve::locate;
 use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::report::Summary;
@@ -24,6 +23,7 @@ use crate::scenario::plan::{Plan, Server};
 use crate::sink::influx::{Credentials, InfluxTarget};
 use crate::sink::{self, Collector, FolderError, RunFolder};
 use crate::sip::flow::Hop;
+use crate::sip::locate::Located;
 
 /// What keeps a run from starting, with its exit code.
 pub(super) struct NotStarted {
@@ -116,8 +116,8 @@ fn run_one(args: &Args, mut compiled: Compiled, interrupt: &Interrupt) -> anyhow
         compiled.plan.serve_application(&format!("http://{application}"));
     }
     let located = addresses(&compiled.plan, lab.as_ref(), args.nameserver);
-    let located = located.and_then(|(servers, ttls)| Ok((security(&servers, lab.as_ref())?, servers, ttls)));
-    let (security, servers, ttls) = match located {
+    let located = located.and_then(|servers| Ok((security(&servers, lab.as_ref())?, servers)));
+    let (security, servers) = match located {
         Ok(located) => located,
         Err(refused) => return Ok(Err(refused)),
     };
@@ -126,7 +126,7 @@ fn run_one(args: &Args, mut compiled: Compiled, interrupt: &Interrupt) -> anyhow
     let settings = Settings {
         plan: Arc::clone(&plan),
         servers,
-        names: Names { nameserver: args.nameserver, ttls, ..Names::default() },
+        names: Names { nameserver: args.nameserver, ..Names::default() },
         fail_over: plan.load.search().is_none(),
         security,
         workers: usize::from(args.workers),
@@ -185,12 +185,13 @@ pub(super) fn start_sink(target: &InfluxTarget, run_dir: &Path, runs: &Path) -> 
     started.map_err(|error| NotStarted::environment(format!("cannot start the InfluxDB sink: {error}")))
 }
 
-/// Servers and their places, and how long what DNS said of each holds.
-pub(super) type Found = (Vec<(Server, Vec<Hop>)>, Vec<Option<Duration>>);
-
 /// Where every server that a plan names is reached.
-pub(super) fn addresses(plan: &Plan, lab: Option<&Lab>, nameserver: Option<SocketAddr>) -> Result<Found, NotStarted> {
-    let (mut known, mut ttls): Found = (Vec::new(), Vec::new());
+pub(super) fn addresses(
+    plan: &Plan,
+    lab: Option<&Lab>,
+    nameserver: Option<SocketAddr>,
+) -> Result<Vec<(Server, Located)>, NotStarted> {
+    let mut known: Vec<(Server, Located)> = Vec::new();
     for actor in &plan.actors {
         let target = &actor.target;
         for server in target.servers() {
@@ -200,22 +201,21 @@ pub(super) fn addresses(plan: &Plan, lab: Option<&Lab>, nameserver: Option<Socke
             let located = match lab.filter(|_| target.lab && *server == target.server) {
                 Some(lab) => {
                     let hop = Hop { transport: server.transport.unwrap_or_default(), address: lab.address };
-                    Located { hops: vec![hop], ttl: None }
+                    vec![hop].into()
                 }
                 None => locate(server.wanted(), nameserver, clock::seed())
                     .map_err(|error| NotStarted::environment(format!("target {}: {error}", target.name)))?,
             };
-            known.push((server.clone(), located.hops));
-            ttls.push(located.ttl);
+            known.push((server.clone(), located));
         }
     }
-    Ok((known, ttls))
+    Ok(known)
 }
 
 /// How connections to each server are made.
-pub(super) fn security(servers: &[(Server, Vec<Hop>)], lab: Option<&Lab>) -> Result<Security, NotStarted> {
-    let dialer = |(server, hops): &(Server, Vec<Hop>)| {
-        let dialer = Dialer::new(server, hops, lab.map(|lab| lab.ca.as_str()));
+pub(super) fn security(servers: &[(Server, Located)], lab: Option<&Lab>) -> Result<Security, NotStarted> {
+    let dialer = |(server, located): &(Server, Located)| {
+        let dialer = Dialer::new(server, &located.hops, lab.map(|lab| lab.ca.as_str()));
         dialer.map_err(|error| NotStarted::environment(format!("server {server}: {error}")))
     };
     let servers = servers.iter().map(dialer).collect::<Result<_, _>>()?;

@@ -248,9 +248,10 @@ impl<'a> Session<'a> {
     fn note_look_up(&mut self, looked_up: LookedUp) {
         let LookedUp { server, found, .. } = looked_up;
         match found {
-            Ok(hops) => {
-                let hops: Vec<String> = hops.iter().map(|hop| format!("{} {}", hop.transport, hop.address)).collect();
-                self.screen.say(&format!("DNS gives places for {server} now: {}", hops.join(", ")));
+            Ok(located) => {
+                let places = located.hops.iter().map(|hop| format!("{} {}", hop.transport, hop.address));
+                let places: Vec<String> = places.collect();
+                self.screen.say(&format!("DNS gives places for {server} now: {}", places.join(", ")));
             }
             Err(error) => self.screen.say(&format!("{error}: the places of {server} that are known are kept")),
         }

@@ -25,7 +25,7 @@ use crate::reactor::{Reactor, Security};
 use crate::record::{Anchor, MediaSecond};
 use crate::scenario::plan::{Plan, Server};
 use crate::sip::endpoint;
-use crate::sip::flow::Hop;
+use crate::sip::locate::Located;
 use crate::station::side::Told as SideTold;
 use crate::units::Redacted;
 
@@ -42,7 +42,7 @@ pub struct Joining {
     /// Its attempts start on command, or as calls come in.
     pub plan: Arc<Plan>,
     /// Its servers, each with its number (of [`GroupWorker::add_server`]) and its places.
-    pub servers: Vec<(Server, u16, Vec<Hop>)>,
+    pub servers: Vec<(Server, u16, Located)>,
     /// Beginning of every `call_id`.
     pub run_id: String,
     /// `site` of every record.
@@ -100,7 +100,7 @@ enum Order {
     Start { member: MemberId, intended: Instant, account: Option<usize>, anchor: Anchor },
     Revise(MemberId, Arc<Plan>),
     Leave(MemberId),
-    Places(u16, Vec<Hop>),
+    Places(u16, Located),
     Unanswered(u16),
     Side(Box<SideTold>),
 }
@@ -177,7 +177,7 @@ impl GroupWorker {
         });
         let config = Config {
             plan: joining.plan,
-            servers: joining.servers.into_iter().map(|(server, _, hops)| (server, hops)).collect(),
+            servers: joining.servers.into_iter().map(|(server, _, located)| (server, located)).collect(),
             fail_over: true,
             share: (0, 1),
             start: now,
@@ -226,12 +226,12 @@ impl GroupWorker {
         self.members.remove(&member);
     }
 
-    /// Tells, from any thread, that DNS gives other places of a server now.
-    pub fn place_teller(&self) -> impl Fn(u16, Vec<Hop>) + Send + 'static {
+    /// Tells, from any thread, where DNS says that a server is now.
+    pub fn place_teller(&self) -> impl Fn(u16, Located) + Send + 'static {
         let (orders, stop) = (self.orders.clone(), self.stop.clone());
-        move |server, hops| {
+        move |server, located| {
             // A full box is that of a worker which has ended.
-            let _ = orders.try_send(Order::Places(server, hops));
+            let _ = orders.try_send(Order::Places(server, located));
             stop.wake();
         }
     }
@@ -309,7 +309,7 @@ fn work(
                     reactor.station.revise(id, plan);
                 }
                 Order::Leave(id) => reactor.station.leave(now, id),
-                Order::Places(server, hops) => reactor.station.handle_places(server, &hops),
+                Order::Places(server, located) => reactor.station.handle_places(server, &located),
                 Order::Unanswered(server) => reactor.station.handle_unanswered(server),
                 Order::Side(told) => reactor.station.handle_side(now, *told),
             }

@@ -8,14 +8,13 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use crate::net::{clock, resolve};
 use crate::scenario::plan::Server;
 use crate::sip::flow::Hop;
+use crate::sip::locate::Located;
 
 /// How the servers of a run were found.
 #[derive(Clone, Debug)]
 pub struct Names {
     /// Asked instead of the system's.
     pub nameserver: Option<SocketAddr>,
-    /// For each server how long what DNS said holds; `None` where DNS was not asked.
-    pub ttls: Vec<Option<Duration>>,
     /// A name is asked for no more often than this, however short its TTL; and so long after a look-up that failed.
     /// Default 30 s.
     pub not_before: Duration,
@@ -23,11 +22,11 @@ pub struct Names {
 
 impl Default for Names {
     fn default() -> Self {
-        Self { nameserver: None, ttls: Vec::new(), not_before: Duration::from_secs(30) }
+        Self { nameserver: None, not_before: Duration::from_secs(30) }
     }
 }
 
-/// A look-up that brought something new, failed, or is the first that did not fail any more.
+/// A look-up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LookedUp {
     /// Index of the server.
@@ -35,7 +34,9 @@ pub struct LookedUp {
     /// The server.
     pub server: Server,
     /// Its places now; where nothing was found, why: what was known is kept.
-    pub found: Result<Vec<Hop>, String>,
+    pub found: Result<Located, String>,
+    /// It brought other places, failed, or is the first that did not fail any more.
+    pub is_news: bool,
 }
 
 /// The thread that looks names up. It ends after this is dropped, with the look-up that it is at.
@@ -55,22 +56,22 @@ struct Known {
 }
 
 impl Renewal {
-    /// Looks names up when their time has come, and tells what is new. `None` where there is nothing to look up.
+    /// Looks names up when their time has come, and tells what came of it. `None` where there is nothing to look up.
     ///
     /// # Errors
     /// The system gives no thread.
     pub fn start(
         names: &Names,
-        servers: &[(Server, Vec<Hop>)],
+        servers: &[(Server, Located)],
         mut tell: impl FnMut(LookedUp) + Send + 'static,
     ) -> std::io::Result<Option<Self>> {
         let (now, nameserver, not_before) = (clock::now(), names.nameserver, names.not_before);
         let mut known: Vec<Known> = Vec::new();
-        for (number, ((server, hops), ttl)) in servers.iter().zip(&names.ttls).enumerate() {
-            if let Some(ttl) = ttl {
-                let due = now + (*ttl).max(not_before);
+        for (number, (server, located)) in servers.iter().enumerate() {
+            if let Some(ttl) = located.ttl {
+                let (due, hops) = (now + ttl.max(not_before), located.hops.clone());
                 let failing = hops.is_empty();
-                known.push(Known { number, server: server.clone(), hops: hops.clone(), due, failing });
+                known.push(Known { number, server: server.clone(), hops, due, failing });
             }
         }
         if known.is_empty() {
@@ -81,9 +82,7 @@ impl Renewal {
             while wait(&stopped, &known) {
                 let now = clock::now();
                 for known in known.iter_mut().filter(|known| known.due <= now) {
-                    if let Some(looked_up) = look_up(known, nameserver, not_before) {
-                        tell(looked_up);
-                    }
+                    tell(look_up(known, nameserver, not_before));
                 }
             }
         })?;
@@ -97,17 +96,15 @@ fn wait(stopped: &Receiver<()>, known: &[Known]) -> bool {
     stopped.recv_deadline(due) == Err(RecvTimeoutError::Timeout)
 }
 
-fn look_up(known: &mut Known, nameserver: Option<SocketAddr>, not_before: Duration) -> Option<LookedUp> {
+fn look_up(known: &mut Known, nameserver: Option<SocketAddr>, not_before: Duration) -> LookedUp {
     let found = resolve::locate(known.server.wanted(), nameserver, clock::seed());
     let ttl = found.as_ref().ok().and_then(|located| located.ttl);
     known.due = clock::now() + ttl.unwrap_or_default().max(not_before);
-    let found = found.map(|located| located.hops).map_err(|error| error.to_string());
+    let found = found.map_err(|error| error.to_string());
     let failed_before = std::mem::replace(&mut known.failing, found.is_err());
-    if found.as_ref() == Ok(&known.hops) && !failed_before {
-        return None;
+    let is_news = failed_before || found.as_ref().map_or(true, |located| located.hops != known.hops);
+    if let Ok(located) = &found {
+        known.hops.clone_from(&located.hops);
     }
-    if let Ok(hops) = &found {
-        known.hops.clone_from(hops);
-    }
-    Some(LookedUp { number: known.number, server: known.server.clone(), found })
+    LookedUp { number: known.number, server: known.server.clone(), found, is_news }
 }

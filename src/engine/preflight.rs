@@ -39,11 +39,11 @@ pub(super) fn check(settings: &Settings) -> Result<(), StartError> {
     for actor in &plan.actors {
         let target = &actor.target;
         let known = settings.servers.iter().find(|(server, _)| *server == target.server);
-        let Some((server, hops)) = known else { continue };
+        let Some((server, located)) = known else { continue };
         let refused = |source| StartError::Address { server: server.host.clone(), port: target.local_port, source };
         // One place that can be reached is enough: of the others, some may be of a family that this machine lacks.
         let towards = |hop: &Hop| Ok((*hop, udp::local_address_towards(hop.address)?));
-        let reached: Vec<io::Result<(Hop, IpAddr)>> = hops.iter().map(towards).collect();
+        let reached: Vec<io::Result<(Hop, IpAddr)>> = located.hops.iter().map(towards).collect();
         let first = reached.into_iter().reduce(|found, other| if found.is_ok() { found } else { other.or(found) });
         let Some((hop, local)) = first.transpose().map_err(refused)? else { continue };
         let mut fitting =

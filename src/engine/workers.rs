@@ -26,7 +26,7 @@ use crate::reactor::{Reactor, Security};
 use crate::record::{Anchor, MediaSecond};
 use crate::scenario::plan::{Plan, Policy, Server};
 use crate::sip::endpoint;
-use crate::sip::flow::Hop;
+use crate::sip::locate::Located;
 use crate::station::side::Told as SideTold;
 use crate::units::Redacted;
 use crate::webrtc::Identity;
@@ -42,8 +42,8 @@ pub struct Settings {
     /// What to run.
     pub plan: Arc<Plan>,
     /// Where every server that the plan names is reached.
-    pub servers: Vec<(Server, Vec<Hop>)>,
-    /// How they were found.
+    pub servers: Vec<(Server, Located)>,
+    /// How they are looked up again.
     pub names: Names,
     /// A request that is not served where it went is tried at the server's other places (RFC 3263 §4.3).
     pub fail_over: bool,
@@ -129,7 +129,7 @@ pub struct Prepared {
     reactors: Vec<(Reactor<Callers>, Stop, Keeper)>,
     listening: Option<SocketAddr>,
     drops: Drops,
-    servers: Vec<(Server, Vec<Hop>)>,
+    servers: Vec<(Server, Located)>,
     names: Names,
 }
 
@@ -290,7 +290,7 @@ enum Letter {
     /// Another worker was told that the far side wants no calls for a while.
     Pause(Pause),
     /// The server of this number has these places now.
-    Places(usize, Vec<Hop>),
+    Places(usize, Located),
     /// Something has come of what was asked of an application.
     Side(Box<SideTold>),
 }
@@ -341,17 +341,19 @@ impl Mail {
     }
 }
 
-/// A name was looked up again: every worker is told of places that changed.
+/// A name was looked up again: every worker is told.
 fn tell_places(looked_up: LookedUp, (boxes, stops): (&[Sender<Letter>], &[Stop]), teller: &Sender<LookedUp>) {
-    if let Ok(hops) = &looked_up.found {
+    if let Ok(located) = &looked_up.found {
         for (own, stop) in boxes.iter().zip(stops) {
             // A box that is full is that of a worker which has ended.
-            let _ = own.try_send(Letter::Places(looked_up.number, hops.clone()));
+            let _ = own.try_send(Letter::Places(looked_up.number, located.clone()));
             stop.wake();
         }
     }
-    // Nobody may read it.
-    let _ = teller.try_send(looked_up);
+    if looked_up.is_news {
+        // Nobody may read it.
+        let _ = teller.try_send(looked_up);
+    }
 }
 
 fn work(
@@ -370,7 +372,7 @@ fn work(
         for letter in mail.letters.try_iter() {
             match letter {
                 Letter::Pause(pause) => reactor.station.handle_pause(now, pause),
-                Letter::Places(server, hops) => reactor.station.handle_places(server, &hops),
+                Letter::Places(server, located) => reactor.station.handle_places(server, &located),
                 Letter::Side(told) => {
                     reactor.station.handle_side(clock::now().max(now), *told);
                     reactor.wake_soon();

@@ -9,20 +9,11 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
-use crate::sip::flow::Hop;
-use crate::sip::locate::{Answer, LocateError, Locator, Naptr, Query, Srv, Step, Wanted};
+use super::clock;
+use crate::sip::locate::{Answer, LocateError, Located, Locator, Naptr, Query, Srv, Step, Wanted};
 
 /// Time for one answer; it is asked for twice.
 const PATIENCE: Duration = Duration::from_secs(2);
-
-/// What DNS says of a server.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Located {
-    /// Its places, in the order to try them.
-    pub hops: Vec<Hop>,
-    /// How long that holds: the shortest TTL of the records that led there. `None` where none were needed.
-    pub ttl: Option<Duration>,
-}
 
 /// Finds the places of a server (RFC 3263), in the order to try them. Without `nameserver` the system's are asked, and
 /// its hosts file. Blocks.
@@ -33,12 +24,14 @@ pub fn locate(wanted: Wanted, nameserver: Option<SocketAddr>, seed: u64) -> Resu
     let host = wanted.host.clone();
     // Without a resolver of our own nobody is asked.
     let nobody = |text: String| LocateError::Unanswered(host.clone(), text);
+    let begun = clock::now();
     let mut locator = Locator::new(wanted, seed);
     let (mut resolver, mut ttl) = (None, None::<u32>);
     loop {
         match locator.poll() {
             Step::Found(hops) => {
-                return Ok(Located { hops, ttl: ttl.map(|seconds| Duration::from_secs(seconds.into())) });
+                let took = resolver.is_some().then(|| clock::now().saturating_duration_since(begun));
+                return Ok(Located { hops, ttl: ttl.map(|seconds| Duration::from_secs(seconds.into())), took });
             }
             Step::Failed(error) => return Err(error),
             Step::Ask(query) => {

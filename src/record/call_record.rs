@@ -81,6 +81,10 @@ pub struct CallRecord {
     /// none did, and on an answering leg.
     #[serde(default)]
     pub forks: Option<u32>,
+    /// How long the look-up took that the places of its server come from (RFC 3263, all questions together): the one before the
+    /// run, or the last since then, as its TTL ends; no call waits for it. `null` where DNS was not asked.
+    #[serde(default)]
+    pub dns_ms: Option<f64>,
     /// Handshakes of TCP, TLS and WebSocket for this attempt; `null` where no connection was opened for it.
     #[serde(default)]
     pub connect_ms: Option<f64>,
@@ -211,6 +215,9 @@ pub struct CallRecord {
     pub tx_packets: Option<u64>,
     pub rx_packets: Option<u64>,
     pub first_packet_ms: Option<f64>,
+    /// From the opening of media to the first packet of ours: with WebRTC not before the keys.
+    #[serde(default)]
+    pub first_tx_packet_ms: Option<f64>,
     pub audio_rx: Heard,
     pub audio_tx: Heard,
     pub audio: String,

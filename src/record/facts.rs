@@ -50,10 +50,12 @@ pub struct Facts {
     /// Places that rang or answered for one INVITE of ours, by the tag of To (RFC 3261 §12.1.2): more than one where the call
     /// was forked. `None` where none did.
     pub forks: Option<u32>,
+    /// How long the look-up took that the places of its server come from. `None` where DNS was not asked.
+    pub look_up: Option<Duration>,
     /// How long the connections took that were opened for this leg: the handshakes of TCP and TLS. `None` where none
     /// was, as over UDP or a connection that stood.
     pub connect: Option<Duration>,
-    /// The steps of the last of them, as far as it came.
+    /// The steps of the last of them, as far as it came; where none was opened, of the one that came furthest.
     pub rungs: Rungs,
     /// A local failure that kept the attempt from going on.
     pub local_failure: Option<Box<LocalFailure>>,
@@ -255,6 +257,19 @@ pub enum TransportFault {
     WebProtocol,
     /// The peer does not answer pings of WebSocket.
     WebSilent,
+}
+
+impl TransportFault {
+    /// How far what failed had come: 0 a name, 1 TCP (or a datagram), 2 TLS, 3 the upgrade to WebSocket, 4 an open connection.
+    pub(crate) const fn rung(self) -> u8 {
+        match self {
+            Self::Dns | Self::NoNameServer => 0,
+            Self::Refused | Self::Unreachable | Self::Tcp => 1,
+            Self::Tls => 2,
+            Self::Upgrade => 3,
+            Self::WebClosed | Self::WebProtocol | Self::WebSilent => 4,
+        }
+    }
 }
 
 /// How long each step took towards a connection of ours; `None` where there is no such step, or it was not done.

@@ -601,21 +601,10 @@ impl<O: Copy> Streams<O> {
         let place = self.places.get_mut(port.0 as usize)?;
         let session = place.session.as_mut()?;
         loop {
-            let start = self.arena.len();
             match session.poll_output(&mut self.packet) {
                 media::Output::Transmit { channel, to } => {
-                    let channel = match channel {
-                        media::session::Channel::Rtp => Channel::Rtp,
-                        media::session::Channel::Rtcp => Channel::Rtcp,
-                    };
-                    let via = match &mut place.peer {
-                        Some(peer) => peer.carry(to, &self.packet, &mut self.arena),
-                        None => {
-                            self.arena.extend_from_slice(&self.packet);
-                            Via::Datagram(to)
-                        }
-                    };
-                    self.out.extend(pending((port, channel), &place.relays, via, start..self.arena.len()));
+                    let Place { peer, relays, .. } = place;
+                    self.out.extend(media_packet(port, (channel, to), peer, relays, &self.packet, &mut self.arena));
                 }
                 media::Output::Idle => return None,
                 media::Output::Event(event) => {
@@ -626,6 +615,30 @@ impl<O: Copy> Streams<O> {
             }
         }
     }
+}
+
+/// A packet of RTP or RTCP that goes out, by the path of the stream's peer where it has one.
+fn media_packet(
+    port: PortId,
+    (channel, to): (media::session::Channel, SocketAddr),
+    peer: &mut Option<Box<Peer>>,
+    relays: &[(usize, LinkId, SocketAddr)],
+    packet: &[u8],
+    arena: &mut Vec<u8>,
+) -> Option<Pending> {
+    let channel = match channel {
+        media::session::Channel::Rtp => Channel::Rtp,
+        media::session::Channel::Rtcp => Channel::Rtcp,
+    };
+    let start = arena.len();
+    let via = match peer {
+        Some(peer) => peer.carry(to, packet, arena),
+        None => {
+            arena.extend_from_slice(packet);
+            Via::Datagram(to)
+        }
+    };
+    pending((port, channel), relays, via, start..arena.len())
 }
 
 /// A packet, the way that it goes; `None` where the connection to its server is not known.

@@ -361,6 +361,7 @@ impl Running<'_> {
             }
         });
         self.stage.keep_names(|looked_up| match &looked_up.found {
+            Ok(_) if !looked_up.is_news => {}
             Ok(_) => tracing::info!(server = %looked_up.server, "DNS gives its places"),
             Err(error) => tracing::warn!(server = %looked_up.server, %error, "the places that are known are kept"),
         })

@@ -9,12 +9,12 @@ use crate::call::MemberId;
 use crate::engine::{GroupWorker, Joining, Lab, LookedUp, Names, Renewal, StartError};
 use crate::net::clock;
 use crate::net::dialer::Dialer;
-use crate::net::resolve::{Located, locate};
+use crate::net::resolve::locate;
 use crate::net::tls::TlsError;
 use crate::scenario::plan::{Plan, Server};
 use crate::scenario::watch::Check;
 use crate::sip::flow::Hop;
-use crate::sip::locate::LocateError;
+use crate::sip::locate::{LocateError, Located};
 
 /// Why a check cannot be called.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +55,7 @@ pub(super) struct Stage {
 #[derive(Default)]
 struct Renewed {
     /// By the number of a server: its places now.
-    hops: BTreeMap<u16, Vec<Hop>>,
+    located: BTreeMap<u16, Located>,
     /// By server: why its places could not be asked for last.
     unknown: BTreeMap<String, String>,
 }
@@ -75,11 +75,9 @@ struct Known {
     /// The lab that it is.
     lab: Option<usize>,
     number: u16,
-    hops: Vec<Hop>,
-    /// No name server answered when they were asked for first.
+    located: Located,
+    /// No name server answered when its places were asked for first.
     unanswered: bool,
-    /// How long what DNS said holds.
-    ttl: Option<Duration>,
 }
 
 impl Stage {
@@ -136,19 +134,18 @@ impl Stage {
 
     /// Looks names up again from now on, those of all checks that have joined.
     pub(super) fn keep_names(&mut self, mut told: impl FnMut(&LookedUp) + Send + 'static) -> Result<(), StageError> {
-        let servers: Vec<(Server, Vec<Hop>)> =
-            self.servers.iter().map(|known| (known.server.clone(), known.hops.clone())).collect();
+        let servers: Vec<(Server, Located)> =
+            self.servers.iter().map(|known| (known.server.clone(), known.located.clone())).collect();
         let numbers: Vec<u16> = self.servers.iter().map(|known| known.number).collect();
-        let ttls = self.servers.iter().map(|known| known.ttl).collect();
-        let names = Names { nameserver: self.nameserver, ttls, ..Names::default() };
+        let names = Names { nameserver: self.nameserver, ..Names::default() };
         let place = self.worker.place_teller();
         let renewed = Arc::clone(&self.looked_up);
         let tell = move |looked_up: LookedUp| {
             told(&looked_up);
             lock(&renewed).note(&looked_up.server, looked_up.found.as_ref().err());
-            if let (Some(number), Ok(hops)) = (numbers.get(looked_up.number), looked_up.found) {
-                lock(&renewed).hops.insert(*number, hops.clone());
-                place(*number, hops);
+            if let (Some(number), Ok(located)) = (numbers.get(looked_up.number), looked_up.found) {
+                lock(&renewed).located.insert(*number, located.clone());
+                place(*number, located);
             }
         };
         self.renewal = Renewal::start(&names, &servers, tell).map_err(StageError::Names)?;
@@ -166,7 +163,7 @@ impl Stage {
 
     fn joining(&mut self, check: &Check, run_id: String, say: &mut dyn FnMut(String)) -> Result<Joining, StageError> {
         let lab = self.lab_of(check)?;
-        let mut servers: Vec<(Server, u16, Vec<Hop>)> = Vec::new();
+        let mut servers: Vec<(Server, u16, Located)> = Vec::new();
         for actor in &check.plan.actors {
             for server in actor.target.servers() {
                 if servers.iter().any(|(other, ..)| other == server) {
@@ -174,7 +171,7 @@ impl Stage {
                 }
                 let lab = lab.filter(|_| actor.target.lab && *server == actor.target.server);
                 let known = self.server(server, lab, say)?;
-                servers.push((server.clone(), known.number, known.hops.clone()));
+                servers.push((server.clone(), known.number, known.located.clone()));
             }
         }
         let plan = self.plan_of(check, lab);
@@ -212,31 +209,31 @@ impl Stage {
         let found = self.servers.iter().position(|known| known.server == *server && known.lab == lab);
         if let Some(index) = found {
             let known = &mut self.servers[index];
-            if let Some(hops) = lock(&self.looked_up).hops.get(&known.number) {
-                known.hops.clone_from(hops);
+            if let Some(located) = lock(&self.looked_up).located.get(&known.number) {
+                known.located.clone_from(located);
                 known.unanswered = false;
             }
             return Ok(known);
         }
         let lab_running = lab.and_then(|index| self.labs.get(index)).map(|(_, lab)| lab);
         let mut unanswered = false;
-        let Located { hops, ttl } = match lab_running {
+        let located = match lab_running {
             Some(lab) => {
                 let transport = server.transport.unwrap_or_default();
-                Located { hops: vec![Hop { transport, address: lab.address }], ttl: None }
+                vec![Hop { transport, address: lab.address }].into()
             }
             None => locate(server.wanted(), self.nameserver, clock::seed()).unwrap_or_else(|error| {
                 unanswered = matches!(error, LocateError::Unanswered(..));
                 let error = error.to_string();
                 lock(&self.looked_up).note(server, Some(&error));
                 say(format!("{error}: calls to {server} fail until it is known"));
-                Located { hops: Vec::new(), ttl: Some(Duration::ZERO) }
+                Located { ttl: Some(Duration::ZERO), ..Located::default() }
             }),
         };
-        let dialer = Dialer::new(server, &hops, lab_running.map(|lab| lab.ca.as_str()));
+        let dialer = Dialer::new(server, &located.hops, lab_running.map(|lab| lab.ca.as_str()));
         let dialer = dialer.map_err(|error| StageError::Tls { server: server.to_string(), error })?;
         let number = self.worker.add_server(dialer).ok_or(StageError::Servers)?;
-        self.servers.push(Known { server: server.clone(), lab, number, hops, unanswered, ttl });
+        self.servers.push(Known { server: server.clone(), lab, number, located, unanswered });
         Ok(&self.servers[self.servers.len() - 1])
     }
 }

@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use ringfleet::engine::{Names, Renewal};
+use ringfleet::engine::{LookedUp, Names, Renewal};
 use ringfleet::net::resolve::locate;
 use ringfleet::record::Class;
 use ringfleet::scenario::plan::{Server, Transport};
 use ringfleet::sip::flow::Hop;
-use ringfleet::sip::locate::{LocateError, Wanted};
+use ringfleet::sip::locate::{LocateError, Located, Wanted};
 
 use crate::cli::{Desk, code, records, text};
 
@@ -91,7 +91,7 @@ fn a_domain_is_followed_from_its_services_to_its_addresses() {
         ("b.pbx.test", A, vec![127, 0, 0, 3]),
     ]);
     let located = locate(wanted("pbx.test"), Some(server), 1).expect("found");
-    assert_eq!(located.ttl, Some(Duration::from_secs(60)));
+    assert_eq!((located.ttl, located.took.is_some()), (Some(Duration::from_secs(60)), true));
     let hops: Vec<_> = located.hops.iter().map(|hop| format!("{} {}", hop.transport, hop.address)).collect();
     assert_eq!(hops, ["tcp 127.0.0.2:5061", "tcp 127.0.0.3:5062", "udp 127.0.0.2:5060"]);
 }
@@ -131,6 +131,7 @@ fn a_run_finds_its_server_by_srv_and_a_name_without_address_is_exit_code_4() {
         if exit == 0 {
             let record = &records(&desk.path(host))[0];
             assert_eq!((record.class, record.transport.as_deref()), (Class::CallCalleeBusy, Some("tcp")));
+            assert!(record.dns_ms.is_some_and(|took| took > 0.0), "{record:#?}");
         } else {
             assert!(text(&output.stderr).contains("none.test has no address"), "{}", text(&output.stderr));
         }
@@ -149,18 +150,22 @@ fn a_name_is_looked_up_again_when_its_ttl_is_over_and_one_that_fails_then_keeps_
     let server = Server::new("pbx.test", Some(5060), Transport::Udp);
     let hop = |last| Hop { transport: Transport::Udp, address: ([127, 0, 0, last], 5060).into() };
     let (teller, told) = crossbeam_channel::unbounded();
-    let ttls = vec![Some(Duration::ZERO)];
-    let names = Names { nameserver: Some(nameserver), ttls, not_before: Duration::ZERO };
-    let renewal = Renewal::start(&names, &[(server, vec![hop(2)])], move |looked_up| {
-        let _ = teller.send(looked_up.found);
+    let names = Names { nameserver: Some(nameserver), not_before: Duration::ZERO };
+    let known = Located { ttl: Some(Duration::ZERO), ..vec![hop(2)].into() };
+    let renewal = Renewal::start(&names, &[(server, known)], move |looked_up| {
+        let _ = teller.send(looked_up);
     });
     let next = || told.recv_timeout(Duration::from_secs(30)).expect("told");
-    assert_eq!(next(), Ok(vec![hop(3)]));
+    let places = |looked_up: LookedUp| looked_up.found.map(|located| (located.hops, located.took.is_some()));
+    let news = || std::iter::repeat_with(next).find(|looked_up| looked_up.is_news).map(places).expect("without end");
+    assert_eq!(news(), Ok((vec![hop(3)], true)));
+    let again = next();
+    assert_eq!((again.is_news, places(again)), (false, Ok((vec![hop(3)], true))), "how long it took is told each time");
     last.store(0, Ordering::Relaxed);
-    assert!(next().is_err_and(|error| error.contains("pbx.test")));
+    assert!(news().is_err_and(|error| error.contains("pbx.test")));
     last.store(4, Ordering::Relaxed);
-    let changed = std::iter::repeat_with(next).find(Result::is_ok);
-    assert_eq!(changed, Some(Ok(vec![hop(4)])));
+    let changed = std::iter::repeat_with(news).find(Result::is_ok);
+    assert_eq!(changed, Some(Ok((vec![hop(4)], true))));
     drop(renewal.expect("a thread").expect("there is a name"));
     while told.recv_timeout(Duration::from_secs(30)).is_ok() {}
 }
@@ -168,10 +173,10 @@ fn a_name_is_looked_up_again_when_its_ttl_is_over_and_one_that_fails_then_keeps_
 #[test]
 fn an_address_is_not_looked_up() {
     let located = locate(wanted("127.0.0.1"), None, 1).expect("it is one");
-    assert_eq!(located.ttl, None);
-    let names = Names { ttls: vec![located.ttl], ..Names::default() };
+    assert_eq!((located.ttl, located.took), (None, None));
+    let names = Names::default();
     let server = Server::new("127.0.0.1", None, Transport::Udp);
-    assert!(Renewal::start(&names, &[(server, located.hops)], |_| {}).expect("no thread is needed").is_none());
+    assert!(Renewal::start(&names, &[(server, located)], |_| {}).expect("no thread is needed").is_none());
 }
 
 #[test]

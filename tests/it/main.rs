@@ -73,6 +73,7 @@ mod watch_faults;
 mod watching;
 mod websocket;
 mod websocket_servers;
+mod wss_certificates;
 
 #[path = "../support/influx_front/mod.rs"]
 mod influx_front;

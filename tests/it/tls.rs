@@ -4,6 +4,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,13 +18,13 @@ use ringfleet::units::Secret;
 const OPTIONS: &[u8] = b"OPTIONS sip:a SIP/2.0\r\nVia: SIP/2.0/TLS h\r\nContent-Length: 0\r\n\r\n";
 
 /// A CA, and certificates that it has signed.
-struct Ca {
+pub(crate) struct Ca {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
 impl Ca {
-    fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let key = KeyPair::generate().expect("a key");
         let mut params = CertificateParams::new(Vec::new()).expect("no names");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -33,25 +34,55 @@ impl Ca {
     }
 
     /// Certificate and key, PEM.
-    fn sign(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
-        let mut params = CertificateParams::new(Vec::new()).expect("no names");
-        params.subject_alt_names = names
-            .iter()
-            .map(|name| match (name.parse(), name.contains(':')) {
-                (Ok(address), _) => SanType::IpAddress(address),
-                (_, true) => SanType::URI((*name).try_into().expect("ASCII")),
-                _ => SanType::DnsName((*name).try_into().expect("ASCII")),
-            })
-            .collect();
+    pub(crate) fn sign(&self, names: &[&str], change: impl FnOnce(&mut CertificateParams)) -> (String, String) {
+        let mut params = named(names);
         change(&mut params);
         let key = KeyPair::generate().expect("a key");
         let certificate = params.signed_by(&key, &self.issuer).expect("signed");
         (certificate.pem(), key.serialize_pem())
     }
 
-    fn pem(&self) -> String {
+    pub(crate) fn pem(&self) -> String {
         self.certificate.pem()
     }
+}
+
+/// A certificate of these names: addresses, URIs, host names.
+fn named(names: &[&str]) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).expect("no names");
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| match (name.parse(), name.contains(':')) {
+            (Ok(address), _) => SanType::IpAddress(address),
+            (_, true) => SanType::URI((*name).try_into().expect("ASCII")),
+            _ => SanType::DnsName((*name).try_into().expect("ASCII")),
+        })
+        .collect();
+    params
+}
+
+/// Certificate and key, PEM, signed by that key; a CA's as well where `ca`, as OpenSSL makes them.
+pub(crate) fn self_signed(names: &[&str], ca: bool) -> (String, String) {
+    let mut params = named(names);
+    if ca {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    let key = KeyPair::generate().expect("a key");
+    (params.self_signed(&key).expect("signed").pem(), key.serialize_pem())
+}
+
+/// What rustls needs to be a server with this certificate and key, PEM, in these versions.
+pub(crate) fn rustls_server(
+    (chain, key): (&str, &str),
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Arc<rustls::ServerConfig> {
+    let certificates = rustls_pki_types::pem::PemObject::pem_slice_iter(chain.as_bytes());
+    let chain: Vec<_> = certificates.collect::<Result<_, _>>().expect("PEM");
+    let key = rustls_pki_types::pem::PemObject::from_pem_slice(key.as_bytes()).expect("PEM");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_protocol_versions(versions);
+    let builder = builder.expect("versions").with_no_client_auth();
+    Arc::new(builder.with_single_cert(chain, key).expect("a certificate"))
 }
 
 /// A server that answers every message with itself until its peer closes, by our own acceptor.
@@ -210,8 +241,11 @@ fn a_ca_that_is_not_trusted_and_a_certificate_out_of_time_are_told_apart() {
         params.not_after = rcgen::date_time_ymd(2021, 1, 1);
     });
     let young = ca.sign(&["pbx.example"], |params| params.not_before = rcgen::date_time_ymd(4000, 1, 1));
+    let alone = "the certificate is self-signed, and no CA that is trusted vouches for it";
     for ((chain, key), trusted, words) in [
         (good, &other, "the certificate's issuer is not trusted (unknown CA)"),
+        (self_signed(&["pbx.example"], false), &ca, alone),
+        (self_signed(&["pbx.example"], true), &ca, alone),
         (old, &ca, "the certificate has expired"),
         (young, &ca, "the certificate is not valid yet"),
     ] {
@@ -266,21 +300,11 @@ fn a_port_without_tls_is_found_out() {
 fn an_old_server_is_refused_where_the_target_says_so() {
     let ca = Ca::new("ours");
     let (chain, key) = ca.sign(&["pbx.example"], |_| {});
-    let certificates = rustls_pki_types::pem::PemObject::pem_slice_iter(chain.as_bytes());
-    let chain: Vec<_> = certificates.collect::<Result<_, _>>().expect("PEM");
-    let key = rustls_pki_types::pem::PemObject::from_pem_slice(key.as_bytes()).expect("PEM");
-    let provider = std::sync::Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let old = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS12])
-        .expect("a version")
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .expect("a certificate");
-    let old = std::sync::Arc::new(old);
+    let old = rustls_server((&chain, &key), &[&rustls::version::TLS12]);
     for (minimum, works) in [(TlsVersion::V1_2, true), (TlsVersion::V1_3, false)] {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("bound");
-        let old = std::sync::Arc::clone(&old);
+        let old = Arc::clone(&old);
         let thread = std::thread::spawn(move || {
             let (socket, _) = listener.accept().expect("a client");
             let connection = rustls::ServerConnection::new(old).expect("a connection");

@@ -79,7 +79,7 @@ impl World {
         let plan = Arc::new(compiled.plan);
         let server = plan.actors[0].target.server.clone();
         let config = call::Config {
-            servers: vec![(server, vec![Hop { transport: Transport::Udp, address: PBX }])],
+            servers: vec![(server, vec![Hop { transport: Transport::Udp, address: PBX }].into())],
             fail_over: true,
             share: (0, 1),
             start: self.now,

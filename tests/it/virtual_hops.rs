@@ -5,6 +5,7 @@ use std::time::Duration;
 use ringfleet::record::{CallRecord, Class, Origin};
 use ringfleet::scenario::compile::Compiled;
 use ringfleet::scenario::plan::Transport;
+use ringfleet::station::LinkFault;
 
 use crate::virtual_net::{Fate, Sent, Side, World, caller, compiled, over, reply};
 
@@ -12,6 +13,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 const FIRST: &str = "10.0.1.0:5060";
 const PBX: &str = "10.0.0.2:5060";
 
+const ONE: &str = "{ calls: 1 }";
 const CALL: &str = "[{ dial: { number: internal, media: none, answer_within: 5m } }, hangup]";
 
 fn call(load: &str) -> Compiled {
@@ -131,6 +133,44 @@ fn where_no_place_serves_a_call_it_fails_as_the_last_one_failed() {
     let record = world.record();
     assert_eq!((record.class, record.code_origin), (Class::TransportRefused, Some(Origin::Local)), "{record:#?}");
     assert_eq!(record.hops_tried, Some(3));
+}
+
+#[test]
+fn bug_of_two_addresses_the_one_that_was_come_furthest_to_tells_why_and_both_are_in_the_detail() {
+    let both = "10.0.1.0:5060: Tls; 10.0.0.2:5060: refused";
+    for steps in ["[register]", "[options]", CALL] {
+        let mut world = World::behind(&[Fate::Fails(LinkFault::Tls)], over(Transport::Tls, caller(steps, ONE)));
+        world.fates.insert(PBX.parse().expect("valid"), Fate::Refused);
+        world.run(MINUTE);
+        let record = world.record();
+        assert_eq!((record.class, hop(record)), (Class::TransportTls, (Some(FIRST), Some(2))), "{steps}");
+        assert_eq!(record.reason.as_deref(), Some(both), "{steps}");
+        assert_eq!((record.tcp_ms, record.tls_ms), (Some(1.0), None), "the rungs of the place that is told: {steps}");
+    }
+}
+
+#[test]
+fn what_befalls_a_connection_that_was_open_is_told_and_not_what_failed_before_it() {
+    let steps = "[{ dial: { number: ring_forever, media: none, answer_within: 50s } }, hangup]";
+    let mut world = World::behind(&[Fate::Fails(LinkFault::Upgrade)], over(Transport::Tls, caller(steps, ONE)));
+    world.pass(Duration::from_secs(2));
+    world.break_links();
+    world.run(MINUTE);
+    let record = world.record();
+    assert_eq!(
+        (record.class, record.reason.as_deref()),
+        (Class::TransportTcp, Some("transport failed; reset")),
+        "{record:#?}"
+    );
+}
+
+#[test]
+fn a_standing_registration_tells_the_furthest_place_too() {
+    let mut world = World::behind(&[Fate::Fails(LinkFault::Tls)], over(Transport::Tls, standing()));
+    world.fates.insert(PBX.parse().expect("valid"), Fate::Refused);
+    world.run(15 * MINUTE);
+    let classes: Vec<Class> = world.records.iter().map(|record| record.class).collect();
+    assert!(classes.contains(&Class::TransportTls), "{classes:?}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use ringfleet::call::{self, Callers, NotBegun, Report};
 use ringfleet::media::clock::NtpClock;
 use ringfleet::net::tls::dtls_identity;
 use ringfleet::pbx::{self, Pbx};
-use ringfleet::record::{Anchor, CallRecord, MediaSecond, RegistrationRecord};
+use ringfleet::record::{Anchor, CallRecord, MediaSecond, RegistrationRecord, Rungs};
 use ringfleet::scenario::compile::{self, Compiled, Input};
 use ringfleet::scenario::plan::{Plan, Transport};
 use ringfleet::sip::endpoint;
@@ -54,6 +54,8 @@ pub(crate) enum Fate {
     Refused,
     /// 503, with this Retry-After.
     Unavailable(Option<u32>),
+    /// A connection to it comes as far as this, after 1 ms for TCP.
+    Fails(LinkFault),
 }
 
 /// A peer made of what it answers.
@@ -275,11 +277,12 @@ impl World {
         let servers = plan.actors.iter().map(|actor| actor.target.server.clone());
         let servers = servers.map(|server| {
             let transport = server.transport.unwrap_or_default();
-            (server, addresses.iter().map(|at| Hop { transport, address: *at }).collect())
+            let hops: Vec<Hop> = addresses.iter().map(|at| Hop { transport, address: *at }).collect();
+            (server, hops.into())
         });
         let ice = plan.actors.iter().flat_map(|actor| &actor.target.ice.servers).map(|ice| {
             let transport = ice.server.transport.unwrap_or_default();
-            (ice.server.clone(), vec![Hop { transport, address: SILENT }])
+            (ice.server.clone(), vec![Hop { transport, address: SILENT }].into())
         });
         let servers = servers.chain(ice).collect();
         let config = call::Config {
@@ -708,6 +711,11 @@ impl World {
         let fate = self.fates.get(&remote).copied();
         assert!(remote == PBX || fate.is_some(), "nobody gave the address {remote}");
         self.asked.push(transport);
+        if let Some(Fate::Fails(fault)) = fate {
+            let rungs = Rungs { tcp: Some(Duration::from_millis(1)), ..Rungs::default() };
+            self.callers.handle_link(now, link, LinkEvent::Climbed(rungs));
+            return self.callers.handle_link(now, link, LinkEvent::Lost(fault, format!("{fault:?}")));
+        }
         let refused = fate == Some(Fate::Refused) || self.no_tcp;
         let refused = (refused && transport.is_reliable()).then_some(LinkFault::Refused);
         if let Some(fault) = self.refuse_links.or(refused) {
@@ -839,7 +847,7 @@ impl World {
     /// A request of the callers reaches an address where no PBX is.
     fn meet(&mut self, fate: Fate, flow: Flow, bytes: &[u8]) {
         match fate {
-            Fate::Served | Fate::Silent => {}
+            Fate::Served | Fate::Silent | Fate::Fails(_) => {}
             Fate::Refused => self.callers.handle_unreachable(self.now, flow, LinkFault::Refused),
             Fate::Unavailable(_) if bytes.starts_with(b"ACK ") => {}
             Fate::Unavailable(retry_after) => {

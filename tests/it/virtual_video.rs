@@ -48,6 +48,8 @@ fn an_echo_sends_video_back_in_plain_rtp_in_srtp_and_over_dtls() {
         assert_eq!((record.class, record.audio.as_str()), (Class::Ok, "two_way"), "{policy:?}: {record:#?}");
         assert_eq!((record.srtp_unauthenticated.unwrap_or(0), record.srtp_replayed.unwrap_or(0)), (0, 0), "{policy:?}");
         let video = video_of(record);
+        let clean = record.srtp.as_ref().map(|_| 0);
+        assert_eq!((video.srtp_unauthenticated, video.srtp_replayed), (clean, clean), "{policy:?}");
         assert_eq!((video.codec.as_str(), video.size.as_deref()), ("VP8", Some("320x240")), "{policy:?}");
         assert_eq!((video.tx_key_frames, video.rx_key_frames, video.broken_frames), (1, 1, 0), "{policy:?}: {video:?}");
         assert!((97..=101).contains(&video.tx_frames) && video.rx_frames + 2 >= video.tx_frames, "{video:?}");
@@ -73,6 +75,21 @@ fn in_webrtc_video_shares_the_path_of_audio_and_elsewhere_it_has_its_own() {
     world.pass(Duration::from_secs(3));
     assert_eq!(world.open_ports_of(Side::Callers), 2);
     assert!(descriptions(&world, Side::Callers).iter().all(|offer| !offer.contains("m=video 0 ")));
+}
+
+#[test]
+fn video_under_another_key_than_was_said_is_counted_apart_from_audio() {
+    let mut world = World::new(with_srtp(Policy::Required, caller(STEPS, "{ calls: 1 }")));
+    world.rewrite_answers = Some(|sdp| {
+        let (before, video) = sdp.split_once("m=video ").expect("a video line");
+        let (line, key) = video.split_once("inline:").expect("a key");
+        format!("{before}m=video {line}inline:AAAA{}", &key[4..])
+    });
+    let world = ran(world);
+    let (record, video) = (world.record(), video_of(world.record()));
+    assert_eq!((record.audio.as_str(), record.srtp_unauthenticated), ("two_way", Some(0)), "{record:#?}");
+    assert_eq!((video.rx_packets, video.first_frame_ms), (0, None), "{video:?}");
+    assert!(video.srtp_unauthenticated.is_some_and(|packets| packets > 90), "{video:?}");
 }
 
 #[test]

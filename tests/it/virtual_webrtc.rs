@@ -51,7 +51,7 @@ fn a_call_with_webrtc_media_is_heard_both_ways_and_has_every_figure() {
     let ladder = [record.ice_check_ms, record.ice_connected_ms, record.dtls_done_ms, record.first_packet_ms];
     assert!(ladder.iter().all(Option::is_some), "{ladder:?}");
     assert!(ladder.is_sorted(), "{ladder:?}");
-    assert!(record.first_audio_ms >= record.first_packet_ms);
+    assert!(record.first_audio_ms >= record.first_packet_ms && record.first_tx_packet_ms.is_some());
     assert_eq!(record.media_fault, None);
 }
 

@@ -250,7 +250,7 @@ impl Leg {
             Cause::Timeout | Cause::Transport => self.doubt_hop(tools),
         }
         if cause == Cause::Transport {
-            self.lose_link(tools.fault.clone());
+            self.fail_request(tools);
         }
         let moments = &mut self.facts.moments;
         moments.finished.get_or_insert(tools.at);

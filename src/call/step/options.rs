@@ -47,7 +47,7 @@ impl Leg {
         self.ping = None;
         match cause {
             Cause::Response => self.note_hop(tools),
-            Cause::Transport => drop(self.lose_link(tools.fault.clone())),
+            Cause::Transport => drop(self.fail_request(tools)),
             Cause::Timeout => {}
         }
         self.facts.response = Some(observe::final_response(code, cause, message));

@@ -118,8 +118,10 @@ impl Leg {
         if self.is_recovering() {
             return self.recover_unregistered(tools, (code, cause), message);
         }
-        if cause == Cause::Transport {
-            self.lose_link(tools.fault.clone());
+        match (cause, self.phase) {
+            (Cause::Transport, Phase::Registering) => drop(self.fail_request(tools)),
+            (Cause::Transport, _) => drop(self.lose_link(tools.fault.clone())),
+            _ => {}
         }
         if refresh || self.phase == Phase::Registering {
             self.note_registration(tools, code, cause, None, message);

@@ -74,6 +74,8 @@ pub struct Report {
     pub gap_ms_max: Option<f64>,
     /// From the opening to the first packet, ms.
     pub first_packet_ms: Option<f64>,
+    /// From the opening to the first packet sent, ms.
+    pub first_tx_packet_ms: Option<f64>,
     /// From the opening to the first packet that was more than silence, ms.
     pub first_audio_ms: Option<f64>,
     /// From sending a marker to hearing it come back, ms (median).
@@ -111,6 +113,7 @@ impl Report {
     pub(super) fn of(session: &Session, now: Instant) -> Self {
         let Session { reception, control, seconds, hearing, listener, config, .. } = session;
         let counts = reception.counts();
+        let since_start = |moment: Instant| millis(moment.saturating_duration_since(session.started));
         let listened = now.saturating_duration_since(session.started);
         let jitter_ms = seconds.jitter_p95_ms().or_else(|| reception.jitter_ms());
         let rtt_ms = control.median_rtt_ms();
@@ -157,8 +160,9 @@ impl Report {
             heard_id: hearing.heard_id(),
             level_dbov: listener.meter().level_dbov(),
             gap_ms_max: reception.longest_gap().map(millis),
-            first_packet_ms: reception.first().map(|first| millis(first.saturating_duration_since(session.started))),
-            first_audio_ms: session.first_audio.map(|first| millis(first.saturating_duration_since(session.started))),
+            first_packet_ms: reception.first().map(since_start),
+            first_tx_packet_ms: session.outgoing.first().map(since_start),
+            first_audio_ms: session.first_audio.map(since_start),
             audio_loop_ms: hearing.loop_ms(),
             stopped_for: stopped_for(session, now),
             far_end: control.far_block().map(|block| FarEnd {

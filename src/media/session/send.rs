@@ -36,6 +36,8 @@ pub(super) struct Outgoing {
     packets: u32,
     octets: u32,
     total: u64,
+    /// When the first packet went out.
+    first: Option<Instant>,
     skipped: u64,
     reference: Reference,
     tone: Tone,
@@ -70,6 +72,7 @@ impl Outgoing {
             packets: 0,
             octets: 0,
             total: 0,
+            first: None,
             skipped: 0,
             reference: Reference::default(),
             tone: Tone::default(),
@@ -85,6 +88,11 @@ impl Outgoing {
     /// RTP packets sent.
     pub(super) fn total(&self) -> u64 {
         self.total
+    }
+
+    /// When the first packet went out.
+    pub(super) fn first(&self) -> Option<Instant> {
+        self.first
     }
 
     /// Points of the grid that were given up because they had passed long ago.
@@ -141,6 +149,14 @@ impl Outgoing {
 
     /// Writes the next packet that is due, if one is. `hearing` goes into markers.
     pub(super) fn poll(&mut self, config: &Config, now: Instant, hearing: u8, buf: &mut Vec<u8>) -> bool {
+        let written = self.write_due(config, now, hearing, buf);
+        if written {
+            self.first.get_or_insert(now);
+        }
+        written
+    }
+
+    fn write_due(&mut self, config: &Config, now: Instant, hearing: u8, buf: &mut Vec<u8>) -> bool {
         if config.send == Source::Echo {
             return self.poll_echo(config, buf);
         }

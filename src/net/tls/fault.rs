@@ -1,8 +1,9 @@
 //! What is wrong with a TLS connection, in words for the one who has to mend it.
 
 use std::io;
+use std::sync::Arc;
 
-use rustls::{AlertDescription, CertificateError, Error};
+use rustls::{AlertDescription, CertificateError, Error, OtherError};
 
 /// The peer went away before the handshake ended.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +23,17 @@ impl FailedAfterCertificates {
     /// Whether this error is that, of a connection to a server that has shown its certificate or not.
     pub(super) fn is(error: &Error, has_shown: bool) -> bool {
         has_shown && *error == Error::AlertReceived(AlertDescription::HandshakeFailure)
+    }
+}
+
+/// A certificate that its own key has signed, and that is not among those which are trusted.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate is self-signed, and no CA that is trusted vouches for it")]
+pub(super) struct SelfSigned;
+
+impl From<SelfSigned> for Error {
+    fn from(fault: SelfSigned) -> Self {
+        CertificateError::Other(OtherError(Arc::new(fault))).into()
     }
 }
 
@@ -56,10 +68,11 @@ fn of_certificate(error: &CertificateError) -> String {
     match error {
         Cert::NotValidForName => "the certificate is for another name".to_owned(),
         Cert::NotValidForNameContext { expected, presented } => {
+            let presented: Vec<&str> = presented.iter().map(|name| plain(name)).collect();
             let names = if presented.is_empty() { "no name".to_owned() } else { presented.join(", ") };
             let host = expected.to_str();
             // In HTTPS it counts for one label.
-            let covers = |name: &String| {
+            let covers = |name: &&str| {
                 name.strip_prefix('*')
                     .is_some_and(|rest| host.strip_suffix(rest).is_some_and(|label| !label.contains('.')))
             };
@@ -72,8 +85,15 @@ fn of_certificate(error: &CertificateError) -> String {
         // A CA of the same name as one that is trusted, but another one, shows as a bad signature.
         Cert::UnknownIssuer | Cert::BadSignature => "the certificate's issuer is not trusted (unknown CA)".to_owned(),
         Cert::Revoked => "the certificate is revoked".to_owned(),
+        Cert::Other(OtherError(inner)) if inner.is::<SelfSigned>() => inner.to_string(),
         other => format!("the certificate is refused: {other}"),
     }
+}
+
+/// A name of a certificate, which rustls may write as `DnsName("pbx.example")`.
+fn plain(name: &str) -> &str {
+    let inner = name.split_once('(').and_then(|(_, rest)| rest.strip_suffix(')'));
+    inner.unwrap_or(name).trim_matches('"')
 }
 
 fn of_alert(alert: AlertDescription) -> String {

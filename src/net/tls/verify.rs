@@ -9,9 +9,10 @@ use rustls::client::{verify_server_cert_signed_by_trust_anchor, verify_server_na
 use rustls::crypto::{WebPkiSupportedAlgorithms, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{CertificateError, DigitallySignedStruct, Error, OtherError, RootCertStore, SignatureScheme};
 use webpki::EndEntityCert;
 
+use super::fault::SelfSigned;
 use crate::scenario::plan::Verify;
 
 /// Verifies servers.
@@ -36,7 +37,8 @@ impl ServerCertVerifier for Verifier {
         }
         let certificate = ParsedCertificate::try_from(end_entity)?;
         let algorithms = self.algorithms.all;
-        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)?;
+        verify_server_cert_signed_by_trust_anchor(&certificate, &self.roots, intermediates, now, algorithms)
+            .map_err(|error| if is_self_signed(&error, end_entity) { SelfSigned.into() } else { error })?;
         match server_name {
             ServerName::DnsName(domain) if self.verify == Verify::SipDomain => {
                 verify_domain(end_entity, domain.as_ref(), server_name)?;
@@ -68,6 +70,20 @@ impl ServerCertVerifier for Verifier {
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.algorithms.supported_schemes()
     }
+}
+
+/// Whether this error comes of nobody else having signed the certificate: of one that is a CA's as well, as OpenSSL makes them,
+/// nothing but that is looked at.
+fn is_self_signed(error: &Error, end_entity: &CertificateDer<'_>) -> bool {
+    let Error::InvalidCertificate(error) = error else { return false };
+    let unvouched = match error {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(OtherError(inner)) => {
+            inner.downcast_ref::<webpki::Error>() == Some(&webpki::Error::CaUsedAsEndEntity)
+        }
+        _ => false,
+    };
+    unvouched && EndEntityCert::try_from(end_entity).is_ok_and(|it| it.issuer() == it.subject())
 }
 
 fn verify_domain(end_entity: &CertificateDer<'_>, domain: &str, expected: &ServerName<'_>) -> Result<(), Error> {

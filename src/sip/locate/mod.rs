@@ -14,6 +14,7 @@ mod record;
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::time::Duration;
 
 pub use record::{Naptr, Srv};
 
@@ -36,6 +37,24 @@ pub struct Wanted {
     pub transport: Option<Transport>,
     /// `sips:`.
     pub sips: bool,
+}
+
+/// Where a server is, as DNS says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Located {
+    /// Its places, in the order to try them.
+    pub hops: Vec<Hop>,
+    /// How long that holds: the shortest TTL of the records that led there. `None` where DNS was not asked.
+    pub ttl: Option<Duration>,
+    /// How long the questions took together; `None` where none was needed, as for an address.
+    pub took: Option<Duration>,
+}
+
+impl From<Vec<Hop>> for Located {
+    /// Places that DNS was not asked for.
+    fn from(hops: Vec<Hop>) -> Self {
+        Self { hops, ttl: None, took: None }
+    }
 }
 
 /// A question for DNS.

@@ -4,15 +4,14 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use super::{Place, Streams, pending};
+use super::{Place, Streams, media_packet};
 use crate::media::Output;
 use crate::media::clock::NtpClock;
 use crate::media::rtcp;
-use crate::media::session::{self, VideoConfig, VideoReport, VideoSession, VideoSource};
+use crate::media::session::{VideoConfig, VideoReport, VideoSession, VideoSource};
 use crate::media::video::VideoCodec;
 use crate::sip::sdp::NegotiatedVideo;
 use crate::station::{Channel, PortId};
-use crate::webrtc::Via;
 
 /// The configuration of video as both sides agreed on it; `None` where it has no address or codec to send with.
 pub fn video_config_of(agreed: &NegotiatedVideo, send: VideoSource, clock: NtpClock) -> Option<VideoConfig> {
@@ -109,21 +108,9 @@ impl<O: Copy> Streams<O> {
             return None;
         };
         loop {
-            let start = self.arena.len();
             match video.poll_output(&mut self.packet) {
                 Output::Transmit { channel, to } => {
-                    let channel = match channel {
-                        session::Channel::Rtp => Channel::Rtp,
-                        session::Channel::Rtcp => Channel::Rtcp,
-                    };
-                    let via = match peer {
-                        Some(peer) => peer.carry(to, &self.packet, &mut self.arena),
-                        None => {
-                            self.arena.extend_from_slice(&self.packet);
-                            Via::Datagram(to)
-                        }
-                    };
-                    self.out.extend(pending((port, channel), relays, via, start..self.arena.len()));
+                    self.out.extend(media_packet(port, (channel, to), peer, relays, &self.packet, &mut self.arena));
                 }
                 Output::Timeout(at) => return Some(at),
                 Output::Idle | Output::Event(_) => return None,

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::VideoSession;
-use crate::media::session::{Rejected, Strays};
+use crate::media::session::Strays;
 use crate::units::millis;
 
 /// Figures of the video that both sides agreed on, as `video` of a record has them. `None` is not known.
@@ -49,6 +49,12 @@ pub struct VideoFigures {
     pub key_frames_asked: u32,
     /// Key frames that the far end asked us for.
     pub key_frames_wanted: u32,
+    /// Packets that the far end's SRTP key does not prove; `null` for plain RTP.
+    #[serde(default)]
+    pub srtp_unauthenticated: Option<u64>,
+    /// Packets that came a second time, or too late to tell; `null` for plain RTP.
+    #[serde(default)]
+    pub srtp_replayed: Option<u64>,
 }
 
 /// The video of one leg from its opening on.
@@ -60,8 +66,6 @@ pub struct VideoReport {
     pub expected: Duration,
     /// Datagrams that were not taken.
     pub strays: Strays,
-    /// Packets that SRTP did not let in.
-    pub srtp_rejected: Rejected,
 }
 
 impl VideoReport {
@@ -70,7 +74,6 @@ impl VideoReport {
             figures: VideoFigures::of(session, now),
             expected: session.received.expected(now),
             strays: session.strays,
-            srtp_rejected: session.protection.rejected(),
         }
     }
 }
@@ -78,6 +81,7 @@ impl VideoReport {
 impl VideoFigures {
     fn of(session: &VideoSession, now: Instant) -> Self {
         let VideoSession { config, outgoing, control, reception, frames, freezes, received, requests, .. } = session;
+        let rejected = session.protection.suite().map(|_| session.protection.rejected());
         let (tx_packets, tx_frames, tx_key_frames) = outgoing.counts();
         let shown = received.first_shown().is_some();
         let (count, total) = freezes.until(now);
@@ -102,6 +106,8 @@ impl VideoFigures {
             rtt_ms: control.median_rtt_ms(),
             key_frames_asked,
             key_frames_wanted,
+            srtp_unauthenticated: rejected.map(|rejected| rejected.unauthenticated),
+            srtp_replayed: rejected.map(|rejected| rejected.replayed),
         }
     }
 }
