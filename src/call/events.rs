@@ -78,6 +78,7 @@ impl Callers {
             Event::Changed { code, cause, .. } => leg.handle_changed(tools, (code, cause), message),
             Event::SessionExpired { .. } => leg.handle_session_expired(tools),
             Event::ProvisionalNotAcknowledged { .. } => leg.handle_provisional_not_acknowledged(tools),
+            Event::Trickled { .. } => leg.handle_candidates(tools, message),
             Event::ByeReceived { .. } => leg.handle_bye(tools, message),
             Event::ByeAnswered { cause, .. } => leg.handle_bye_answered(tools, cause),
             Event::LinkLost { .. } => leg.handle_link_lost(tools),
@@ -191,6 +192,7 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
         | Event::Offered { session }
         | Event::Changed { session, .. }
         | Event::Probed { session, .. }
+        | Event::Trickled { session }
         | Event::SessionExpired { session } => (session, false),
         Event::Refused { session, .. }
         | Event::Cancelled { session }

@@ -221,6 +221,9 @@ impl Callers {
                 PeerEvent::Failed => leg.handle_peer_failed(tools),
             });
         }
+        while let Some(me) = self.streams.poll_keyed() {
+            self.with_leg(now, me, Leg::handle_key);
+        }
     }
 
     /// Treats what arrived over a link.

@@ -16,7 +16,7 @@ use super::marks::{Marks, Whose};
 use super::reach::Unserved;
 use super::refresh::Kept;
 use super::side::Sides;
-use super::step::{Beside, LegVideo, Recovering};
+use super::step::{Beside, LegDtmf, LegVideo, Recovering};
 use crate::media;
 use crate::pace::Length;
 use crate::record::{Facts, MediaFigures, Party, TransportFailure};
@@ -75,6 +75,8 @@ pub(super) enum Phase {
     AwaitingAck,
     Talking,
     Pausing,
+    /// All keys of a step to be out.
+    Pressing,
     HoldingOpen,
     /// The end of a time away, or of a wait on the way back.
     Disturbed,
@@ -150,6 +152,8 @@ pub(super) struct Leg {
     pub(super) direction: sdp::Direction,
     /// Video, where there ever was a line of it.
     pub(super) video: Option<Box<LegVideo>>,
+    /// Keys of the call, once a step presses or expects any.
+    pub(super) dtmf: Option<Box<LegDtmf>>,
     pub(super) descriptions: u64,
     /// The far end's offer, until we answer it.
     pub(super) offer: Option<Box<[u8]>>,
@@ -313,6 +317,7 @@ impl Leg {
             Step::Wait(length) => self.block(Phase::Pausing, Some(tools.now + self.drawn(tools, length))),
             Step::Direct(step) => self.begin_direct(tools, step),
             Step::Video(step) => self.begin_video(tools, step),
+            Step::Dtmf(step) => self.begin_dtmf(tools, step),
             Step::Hangup => self.begin_hangup(tools),
             Step::HoldOpen => self.begin_hold_open(tools),
             Step::Expect(check) => self.begin_check(tools, check),
@@ -389,6 +394,7 @@ impl Leg {
             Phase::Talking
             | Phase::HoldingOpen
             | Phase::Pausing
+            | Phase::Pressing
             | Phase::Checking
             | Phase::Asking
             | Phase::Directing

@@ -104,8 +104,8 @@ pub(super) fn media(report: media::Report, listened: Duration, reference_expecte
         first_tx_packet_ms: report.first_tx_packet_ms,
         first_audio_ms: report.first_audio_ms,
         video: None,
-        dtmf_sent: None,
-        dtmf_heard: None,
+        dtmf: report.dtmf,
+        keys_hidden: false,
     };
     (facts, figures)
 }

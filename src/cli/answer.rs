@@ -47,6 +47,7 @@ pub(super) enum Behaviour {
 pub(super) fn behaviour(text: &str) -> Result<Behaviour, String> {
     Ok(match text {
         "echo" => Behaviour::Talk(Source::Echo),
+        "keys" => Behaviour::Talk(Source::Keys),
         "speech" | "play" => Behaviour::Talk(Source::Speech),
         "tone" => Behaviour::Talk(Source::Tone),
         "silence" => Behaviour::Talk(Source::Silence),
@@ -54,7 +55,11 @@ pub(super) fn behaviour(text: &str) -> Result<Behaviour, String> {
         "ring" => Behaviour::Ring,
         code => match u16::from_str(code) {
             Ok(code @ 300..700) => Behaviour::Reject(code),
-            _ => return Err("use echo, speech, tone, silence, nothing, ring, or a code from 300 to 699".to_owned()),
+            _ => {
+                return Err(
+                    "use echo, speech, keys, tone, silence, nothing, ring, or a code from 300 to 699".to_owned()
+                );
+            }
         },
     })
 }
@@ -226,6 +231,6 @@ fn plan(args: &Args) -> Plan {
         filled: Vec::new(),
         honour_retry_after: true,
         mask_numbers: args.mask_numbers,
-        listen: Listen::Full,
+        listen: if args.tones { Listen::Tones } else { Listen::Full },
     }
 }

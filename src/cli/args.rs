@@ -191,9 +191,14 @@ pub(super) struct Answer {
     /// Write the CA of the TLS certificate, which is made at start, to this PEM file: callers name it as `ca`.
     #[arg(long, value_name = "FILE")]
     pub(super) write_ca: Option<PathBuf>,
-    /// What is done with a call: echo, speech, tone, silence, nothing, ring, or a code as 486.
+    /// What is done with a call: echo, speech, keys (speech, and each key that is heard comes back), tone, silence, nothing,
+    /// ring, or a code as 486.
     #[arg(long, value_name = "B", default_value = "echo", value_parser = super::answer::behaviour)]
     pub(super) behaviour: super::answer::Behaviour,
+    /// Listen for keys that come as tones in the audio (DTMF, in-band), too; those that come as telephone events are heard
+    /// anyway.
+    #[arg(long)]
+    pub(super) tones: bool,
     /// Signalling only: audio is described, but no packet is sent or expected.
     #[arg(long)]
     pub(super) no_media: bool,

@@ -106,6 +106,7 @@ fn shortest(actor: &Actor) -> Option<Duration> {
     let of_step = |step: &Step| match step {
         Step::Talk(talk) => Some(talk.duration.map_or(Duration::ZERO, |length| length.mean())),
         Step::Wait(length) => Some(length.mean()),
+        Step::Dtmf(step) => Some(step.press.length()),
         Step::Disturb(step) => Some(step.lasts),
         Step::HoldOpen => None,
         _ => Some(Duration::ZERO),

@@ -65,6 +65,10 @@ impl Mask {
             &mut record.unmet,
             &mut record.paired_with,
         ];
+        // What was pressed may be a number to be called.
+        for keys in [&mut record.dtmf_sent, &mut record.dtmf_heard].into_iter().flatten() {
+            keys.hide();
+        }
         for text in texts.into_iter().flatten().chain(&mut record.sip_call_ids) {
             *text = self.text(text);
         }

@@ -1,5 +1,5 @@
-//! Media of one leg: RTP, RTCP, SRTP, codecs (G.711, G.722, Opus), reception statistics, the E-model, the grade, and what
-//! is *heard*.
+//! Media of one leg: RTP, RTCP, SRTP, codecs (G.711, G.722, Opus), keys (DTMF), reception statistics, the E-model, the grade,
+//! and what is *heard*.
 //!
 //! [`Session`] joins the parts for one leg. It takes packets with the moment they arrived and gives packets, events
 //! and deadlines; sockets, SDP and the judgement of a call belong to others. RFC 3550, 3551, 4733, 5761, 6716 and
@@ -11,6 +11,7 @@
 pub mod audio;
 pub mod clock;
 pub mod codec;
+pub mod dtmf;
 pub mod emodel;
 pub mod grade;
 pub mod level;
@@ -40,6 +41,8 @@ pub enum Source {
     Silence,
     /// Back what was received.
     Echo,
+    /// Speech, and back each key that was heard, the way that it came.
+    Keys,
     /// No RTP at all.
     Nothing,
 }

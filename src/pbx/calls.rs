@@ -140,7 +140,7 @@ impl Pbx {
                 ring(self);
                 self.set_deadline(session, now + *answer_after);
             }
-            Behaviour::Silence | Behaviour::NoMedia | Behaviour::FarEndBye { .. } => {
+            Behaviour::Keys | Behaviour::Silence | Behaviour::NoMedia | Behaviour::FarEndBye { .. } => {
                 ring(self);
                 self.set_deadline(session, now);
             }
@@ -236,6 +236,7 @@ impl Pbx {
 
     fn source_of(&self, session: Handle) -> Source {
         match self.calls.get(&session).and_then(|call| call.behaviour.as_ref()) {
+            Some(Behaviour::Keys) => Source::Keys,
             Some(Behaviour::Silence) => Source::Silence,
             Some(Behaviour::NoMedia) => Source::Nothing,
             _ => Source::Echo,

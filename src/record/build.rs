@@ -4,10 +4,12 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::media::session::VideoFigures;
+use crate::media::dtmf::Keys;
+use crate::media::session::{DtmfReport, VideoFigures};
 use crate::units::millis;
 
 use super::call_record::{CallRecord, Direction, Retry, Role};
+use super::dtmf::KeysTold;
 use super::facts::{Facts, FinalResponse, LocalFailure, MediaFacts, Moments};
 use super::outcome::{Outcome, between};
 
@@ -70,8 +72,9 @@ pub struct MediaFigures {
     pub first_tx_packet_ms: Option<f64>,
     pub first_audio_ms: Option<f64>,
     pub video: Option<Box<VideoFigures>>,
-    pub dtmf_sent: Option<String>,
-    pub dtmf_heard: Option<String>,
+    pub dtmf: DtmfReport,
+    /// The keys are secret: the record says that there were some.
+    pub keys_hidden: bool,
 }
 
 /// One moment on both clocks, read together at the start of a run: it maps the worker's clock to the calendar.
@@ -206,8 +209,10 @@ impl CallRecord {
             level_dbov: media.level_dbov,
             gap_ms_max: media.gap_ms_max,
             video: figures.video,
-            dtmf_sent: figures.dtmf_sent,
-            dtmf_heard: figures.dtmf_heard,
+            dtmf_sent: keys_of(figures.dtmf.sent, figures.keys_hidden),
+            dtmf_sent_by: figures.dtmf.sent_by.map(|way| way.name().to_owned()),
+            dtmf_heard: keys_of(figures.dtmf.heard, figures.keys_hidden),
+            dtmf_heard_by: figures.dtmf.heard_by.map(|way| way.name().to_owned()),
             unmet: None,
             as_expected: outcome.as_expected,
             paired_with: identity.paired_with,
@@ -215,6 +220,10 @@ impl CallRecord {
             evidence: identity.evidence,
         }
     }
+}
+
+fn keys_of(keys: Option<Keys>, hidden: bool) -> Option<KeysTold> {
+    keys.map(|keys| KeysTold::new(keys, hidden))
 }
 
 /// When the attempt was due, else the earliest that is known of it.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::class::Class;
+use super::dtmf::KeysTold;
 use super::facts::{Heard, SideRequest};
 use crate::media::session::VideoFigures;
 
@@ -226,8 +227,18 @@ pub struct CallRecord {
     /// Video beside the audio; `null` where none was agreed on.
     #[serde(default)]
     pub video: Option<Box<VideoFigures>>,
-    pub dtmf_sent: Option<String>,
-    pub dtmf_heard: Option<String>,
+    /// Keys that were pressed and went out whole (DTMF), as text, or `hidden` where they are secret; `null` where none were to
+    /// be.
+    pub dtmf_sent: Option<KeysTold>,
+    /// How the last of them went: `event` (RFC 4733) or `inband`.
+    #[serde(default)]
+    pub dtmf_sent_by: Option<String>,
+    /// Keys that were heard, in their order; empty where none were. `null` is unknown: telephone events were not agreed on, and
+    /// nobody listened for tones.
+    pub dtmf_heard: Option<KeysTold>,
+    /// How they came: `event` or `inband`.
+    #[serde(default)]
+    pub dtmf_heard_by: Option<String>,
     /// The first expectation of a step that was not met, as text.
     pub unmet: Option<String>,
     /// Whether what the steps expect in so many words (`expect:`) came true; `null` where they expect nothing.

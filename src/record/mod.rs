@@ -9,6 +9,7 @@ mod call_record;
 mod class;
 mod classify;
 mod dictionary;
+mod dtmf;
 mod explain;
 mod facts;
 mod finding;
@@ -22,6 +23,7 @@ pub use build::{Anchor, Identity, MediaFigures};
 pub use call_record::{CallRecord, Direction, Origin, Retry, Role};
 pub use class::{Class, UnknownClass};
 pub use classify::classify;
+pub use dtmf::KeysTold;
 pub use explain::{Explanation, explain};
 pub use facts::{
     Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, PeerFacts, Recovery,

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use crate::media::Audio;
+use crate::media::dtmf::Keys;
 use crate::units::millis;
 
 use super::build::MediaFigures;
@@ -50,6 +51,8 @@ pub struct Outcome {
     pub rtt_ms: Option<f64>,
     /// `None` where no video was agreed on.
     pub video: Option<VideoOutcome>,
+    /// Keys that were heard, also where the record hides them.
+    pub dtmf_heard: Option<Keys>,
 }
 
 impl Outcome {
@@ -92,6 +95,7 @@ impl Outcome {
             jitter_ms: figures.and_then(|figures| figures.jitter_ms),
             rtt_ms: figures.and_then(|figures| figures.rtt_ms),
             video: figures.and_then(|figures| figures.video.as_deref()).map(VideoOutcome::of),
+            dtmf_heard: figures.and_then(|figures| figures.dtmf.heard),
         }
     }
 
@@ -141,6 +145,7 @@ impl CallRecord {
             jitter_ms: self.jitter_ms,
             rtt_ms: self.rtt_ms,
             video: self.video.as_deref().map(VideoOutcome::of),
+            dtmf_heard: self.dtmf_heard.and_then(|told| told.keys()),
         }
     }
 }

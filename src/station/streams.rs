@@ -3,6 +3,7 @@
 //! socket. Callers and the simulated PBX both use it; `O` is what a stream belongs to there. Events are kept of a bounded number of streams at a time, and dropped of the others.
 
 mod away;
+mod dtmf;
 mod leaving;
 mod video;
 
@@ -21,7 +22,7 @@ use crate::media::codec::opus::Wishes;
 use crate::media::session::VideoSession;
 use crate::media::{self, Codec, Config, Report, Session, Source};
 use crate::sip::flow::{Flow, LinkId, Transport};
-use crate::sip::sdp::peering::{LocalPeering, Role};
+use crate::sip::sdp::peering::{LocalPeering, Peering, Role};
 use crate::sip::sdp::{AudioCodec, Negotiated, Sdp};
 use crate::timer::Wheel;
 use crate::units::Random;
@@ -39,7 +40,8 @@ pub fn config_of(agreed: &Negotiated, send: Source, marker_id: u16, clock: NtpCl
         payload_type: agreed.payload_type,
         received_as: agreed.codec.payload_type,
         others: agreed.others,
-        telephone_event: agreed.dtmf_pt,
+        telephone_event: agreed.event,
+        events: agreed.events,
         rtcp_mux: agreed.rtcp_mux,
         direction: agreed.direction,
         srtp: agreed.srtp,
@@ -86,6 +88,8 @@ pub struct Streams<O> {
     relays: FxHashMap<LinkId, (u32, u32, usize)>,
     /// Streams whose awaited packet has come, and when.
     heard: VecDeque<(O, Instant)>,
+    /// Streams at which an awaited key was heard.
+    keyed: VecDeque<O>,
     next_phase: u32,
     next_source: u32,
     /// Streams that may still be watched.
@@ -159,6 +163,8 @@ struct Place<O> {
     last: Option<Instant>,
     /// RTP that arrives later than this is told.
     awaited: Option<Instant>,
+    /// The next key that is heard is told.
+    awaits_key: bool,
 }
 
 #[derive(Debug)]
@@ -191,6 +197,7 @@ impl<O: Copy> Streams<O> {
             peer_events: VecDeque::new(),
             relays: FxHashMap::default(),
             heard: VecDeque::new(),
+            keyed: VecDeque::new(),
             next_phase: 0,
             next_source: seed as u32,
             room: watched,
@@ -219,6 +226,7 @@ impl<O: Copy> Streams<O> {
                 leaving: false,
                 last: None,
                 awaited: None,
+                awaits_key: false,
             });
             self.places.len() as u32 - 1
         });
@@ -349,6 +357,14 @@ impl<O: Copy> Streams<O> {
         }
     }
 
+    /// Candidates came after the description that they belong to.
+    pub fn add_candidates(&mut self, now: Instant, port: PortId, theirs: &Peering<'_>) {
+        if let Some(peer) = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut()) {
+            peer.add_candidates(now, theirs);
+            self.drain(port);
+        }
+    }
+
     /// An offer came: where it begins ICE anew, so do we, with these credentials.
     pub fn follow_restart(&mut self, port: PortId, offer: &Sdp<'_>, credentials: impl FnOnce() -> Credentials) {
         let line = offer.audio().find(|media| media.is_dtls_rtp() && !media.is_rejected());
@@ -438,7 +454,7 @@ impl<O: Copy> Streams<O> {
         self.room += u32::from(place.watched);
         (place.owner, place.watched) = (None, false);
         (place.source, place.expected) = (None, None);
-        (place.mute, place.last, place.awaited) = (false, None, None);
+        (place.mute, place.last, place.awaited, place.awaits_key) = (false, None, None, false);
         self.leave(port);
         session.map(|session| session.report(now))
     }
@@ -607,6 +623,10 @@ impl<O: Copy> Streams<O> {
                     self.out.extend(media_packet(port, (channel, to), peer, relays, &self.packet, &mut self.arena));
                 }
                 media::Output::Idle => return None,
+                media::Output::Event(media::Event::Key) => {
+                    let awaited = std::mem::take(&mut place.awaits_key);
+                    self.keyed.extend(place.owner.filter(|_| awaited));
+                }
                 media::Output::Event(event) => {
                     let owner = place.owner.filter(|_| place.watched);
                     self.events.extend(owner.map(|owner| (owner, event)));

@@ -104,6 +104,16 @@ impl Ice {
         self.has_remote = true;
     }
 
+    /// One more candidate of the other side.
+    pub(super) fn add_remote(&mut self, candidate: Candidate) {
+        self.agent.add_remote_candidate(candidate);
+    }
+
+    /// Whether the other side's part of this session has this user fragment.
+    pub(super) fn is_with(&self, ufrag: &str) -> bool {
+        self.has_remote && self.agent.remote_credentials().is_some_and(|known| known.ufrag == ufrag)
+    }
+
     /// Whether a description has credentials of another session than ours.
     pub(super) fn is_restarted_by(&self, remote: &Remote) -> bool {
         self.agent.remote_credentials().is_some_and(|known| *known != remote.credentials)

@@ -1,5 +1,7 @@
 //! One side of a WebRTC call, from its candidates to the keys of SRTP.
 
+mod later;
+
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -146,6 +148,8 @@ pub struct Peer {
     /// What we are in DTLS and what proves the other side, once its description is known.
     agreed: Option<(Role, Vec<Fingerprint>)>,
     mdns: Vec<String>,
+    /// Candidates that came after a description.
+    later: u8,
     dtls: Option<Box<Dtls>>,
     keys: Option<Keys>,
     now: Instant,
@@ -189,6 +193,7 @@ impl Peer {
             ours,
             agreed: None,
             mdns: Vec::new(),
+            later: 0,
             dtls: None,
             keys: None,
             now,

@@ -34,7 +34,7 @@ impl Remote {
     pub fn of(media: &Media<'_>, role: Role) -> Option<Self> {
         let peering = media.peering.as_deref()?;
         let (ufrag, pass) = peering.credentials()?;
-        let mut candidates: Vec<Candidate> = peering.candidates.iter().filter_map(|text| read(text)).collect();
+        let mut candidates: Vec<Candidate> = candidates_of(peering).collect();
         // Some that speak ICE offer no candidate but mean the address of the line.
         if candidates.is_empty() && peering.candidates.is_empty() {
             candidates.extend(default_of(media).and_then(|address| Candidate::host(address, "udp").ok()));
@@ -55,6 +55,11 @@ impl Remote {
     }
 }
 
+/// Candidates that can be used.
+pub(super) fn candidates_of(peering: &Peering<'_>) -> impl Iterator<Item = Candidate> {
+    peering.candidates.iter().filter_map(|text| read(text))
+}
+
 /// A candidate that can be used: of UDP, with an address.
 fn read(text: &str) -> Option<Candidate> {
     let candidate = Candidate::from_sdp_string(text).ok()?;
@@ -67,11 +72,11 @@ fn is_usable(address: SocketAddr) -> bool {
 }
 
 /// Names that are kept of a description, and the characters of one: browsers have one for each address of theirs.
-const MOST_NAMES: usize = 8;
+pub(super) const MOST_NAMES: usize = 8;
 const LONGEST_NAME: usize = 64;
 
 /// RFC 8828: addresses are hidden behind names that only the sender's own network resolves.
-fn mdns_names(peering: &Peering<'_>) -> Vec<String> {
+pub(super) fn mdns_names(peering: &Peering<'_>) -> Vec<String> {
     let mut names: Vec<String> = Vec::new();
     for name in peering.candidates.iter().filter_map(|text| mdns_name(text)) {
         let name: String = name.chars().filter(|c| c.is_ascii_graphic()).take(LONGEST_NAME).collect();

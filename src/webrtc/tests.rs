@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::sip::sdp::crypto::{KeySource, Keys, Policy, Protection, Suite};
-use crate::sip::sdp::peering::Role;
+use crate::sip::sdp::peering::{Peering, Role};
 use crate::sip::sdp::{AudioCodec, Local, Order, Sdp};
 
 pub(super) const PCMA: AudioCodec =
@@ -203,6 +203,28 @@ fn a_side_that_names_no_candidate_is_known_by_its_checks() {
     world.describe(|side, text| if side == CALLER { without_candidates(side, text) } else { text });
     world.run(SECOND);
     world.assert_connected();
+}
+
+#[test]
+fn candidates_that_come_later_are_checked_where_they_are_of_this_session() {
+    for (session, connects) in [("", true), ("another", false)] {
+        let mut world = World::new(|_, _| {});
+        world.describe(without_candidates);
+        world.run(SECOND);
+        assert_eq!(world.sent, [0, 0], "neither knows where the other is");
+        let theirs = world.peers[CALLER].ours();
+        let ufrag = format!("{}{session}", theirs.ufrag);
+        let lines = theirs.candidates.iter().map(|candidate| format!("a={candidate}\r\n")).collect::<String>();
+        let body = format!(
+            "a=ice-ufrag:{ufrag}\r\na=ice-pwd:x\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n{lines}a=end-of-candidates\r\n"
+        );
+        world.peers[CALLEE].add_candidates(world.now, &Peering::of_fragment(body.as_bytes()));
+        world.run(2 * SECOND);
+        assert_eq!(world.keys(CALLER).is_some(), connects, "{:?}", world.events);
+        if connects {
+            world.assert_connected();
+        }
+    }
 }
 
 #[test]

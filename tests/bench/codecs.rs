@@ -1,4 +1,4 @@
-//! What it costs to hear one stream, and to send one: `cargo run --release --example codecs`. Milliseconds of CPU for each
+//! What it costs to hear one stream, without keys (DTMF) and with them, and to send one: `cargo run --release --example codecs`. Milliseconds of CPU for each
 //! second of audio, the best of five rounds of a minute, for every codec. One thread, no sockets.
 
 use std::hint::black_box;
@@ -13,21 +13,26 @@ const SECONDS: u32 = 60;
 const ROUNDS: u32 = 5;
 
 fn main() {
-    println!("{:6} {:>10} {:>10}   ms of CPU for each second of audio", "codec", "hear", "send");
+    println!("{:6} {:>10} {:>10} {:>10}   ms of CPU for each second of audio", "codec", "hear", "and keys", "send");
     for codec in Codec::ALL {
         audio::prepare(codec);
         let frames = frames(codec);
-        let hear = best(|| {
+        let listen = |for_keys: bool| {
             let start = clock::now();
             let mut listener = Listener::new(start);
+            if for_keys {
+                listener.listen_for_keys();
+            }
             for (i, frame) in (0_u32..).zip(&frames) {
                 let timestamp = 160 * codec.units_per_sample() * i;
                 black_box(listener.hear(start + Duration::from_millis(20) * i, codec, timestamp, frame));
             }
             assert!(listener.meter().level_dbov().is_some_and(|level| (level + 20.0).abs() < 1.0));
-        });
+            assert!(listener.take_keys().is_empty());
+        };
+        let (hear, with_keys) = (best(|| listen(false)), best(|| listen(true)));
         let send = best(|| drop(black_box(self::frames(codec))));
-        println!("{:6} {hear:10.3} {send:10.3}", codec.name());
+        println!("{:6} {hear:10.3} {with_keys:10.3} {send:10.3}", codec.name());
     }
 }
 

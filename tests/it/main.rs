@@ -42,6 +42,7 @@ mod tls;
 mod tls_calls;
 mod torture;
 mod virtual_agents;
+mod virtual_dtmf;
 mod virtual_ends;
 mod virtual_faults;
 mod virtual_group;

@@ -181,3 +181,12 @@ fn a_call_with_video_has_its_pictures_and_its_shared_screen() {
         "{video:?}"
     );
 }
+
+#[test]
+fn keys_go_as_events_and_as_tones_and_come_back() {
+    let (world, _) = passes("dtmf.yaml");
+    let record = world.record();
+    let told = [&record.dtmf_sent, &record.dtmf_heard].map(|told| told.as_ref().map(ToString::to_string));
+    assert_eq!(told, [Some("123#*0D".to_owned()), Some("123#*0D".to_owned())]);
+    assert_eq!((record.class, record.as_expected), (Class::Ok, Some(true)));
+}

@@ -1,6 +1,7 @@
 //! Calls with WebRTC media (ICE, DTLS-SRTP) over any transport of SIP in virtual time, and what becomes of them when one
 //! side gets it wrong.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -129,6 +130,37 @@ fn a_certificate_with_another_fingerprint_is_not_believed() {
         format!("{before}a=fingerprint:sha-1 AA:BB\r\na=fingerprint:{rest}")
     });
     assert_eq!((record.class, record.audio.as_str()), (Class::Ok, "two_way"), "one of two is enough");
+}
+
+#[test]
+fn a_candidate_that_comes_in_an_info_is_checked() {
+    let mut world = World::new(webrtc(STEPS));
+    // Nothing that is known before leads anywhere.
+    world.rewrite_answers = Some(|sdp| sdp.replace("a=ice-pwd:", "a=ice-pwd:x"));
+    world.pass(Duration::from_secs(2));
+    let late = SocketAddr::from(([10, 9, 9, 9], 5_555));
+    assert!(!world.audio_to.contains(&late));
+    let of = |by: Side, begin: &str| world.wire.iter().find(|sent| sent.by == by && sent.line.starts_with(begin));
+    let ok = &of(Side::Pbx, "SIP/2.0 200").expect("answered").text;
+    let field = |name: &str| ok.lines().find_map(|line| line.strip_prefix(name)).expect("a field").trim();
+    let ufrag = field("a=ice-ufrag:");
+    let body = format!(
+        "a=ice-ufrag:{ufrag}\r\na=ice-pwd:x\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n\
+         a=candidate:9 1 UDP 2130706431 10.9.9.9 5555 typ host\r\na=end-of-candidates\r\n"
+    );
+    let info = format!(
+        "INFO sip:us@10.0.0.1 SIP/2.0\r\nVia: SIP/2.0/UDP 10.0.0.2:5060;branch=z9hG4bKlate\r\nMax-Forwards: 70\r\n\
+         From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: 77 INFO\r\nInfo-Package: trickle-ice\r\n\
+         Content-Type: application/trickle-ice-sdpfrag\r\nContent-Length: {}\r\n\r\n{body}",
+        field("To:"),
+        field("From:"),
+        field("Call-ID:"),
+        body.len()
+    );
+    world.inject_from(SocketAddr::from(([10, 0, 0, 2], 5060)), info.as_bytes());
+    world.pass(Duration::from_secs(1));
+    assert!(world.audio_to.contains(&late), "{:?}", world.audio_to);
+    assert!(world.wire.iter().any(|sent| sent.by == Side::Callers && sent.text.contains("CSeq: 77 INFO")), "answered");
 }
 
 #[test]

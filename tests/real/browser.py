@@ -66,12 +66,12 @@ class Phone:
         self.lines.put(None)
 
     def begin(self, do, url, user, domain, password, target=None, seconds=6, source="echo", within=40,
-              video=False):
+              video=False, dtmf=None):
         """Gives a command; it is known to `wait` until `over`."""
         number = next(self.numbers)
         command = {"id": number, "do": do, "url": url, "user": str(user), "domain": domain, "password": password,
                    "target": target and str(target), "seconds": seconds, "source": source, "within": within,
-                   "video": video}
+                   "video": video, "dtmf": dtmf}
         self.process.stdin.write(json.dumps(command) + "\n")
         self.process.stdin.flush()
         return number

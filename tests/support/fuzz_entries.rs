@@ -7,6 +7,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use ringfleet::media::codec::{Codec, Decoder, LONGEST};
+use ringfleet::media::dtmf::{Event as KeyEvent, Receiver};
 use ringfleet::media::srtp::{Inbound, Outbound};
 use ringfleet::media::{rtcp, rtp};
 use ringfleet::net::clock;
@@ -32,13 +33,14 @@ use ringfleet::webrtc::{self, Identity, Login, Peer, Remote, Server};
 pub type Entry = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub const ALL: [Entry; 13] = [
+pub const ALL: [Entry; 14] = [
     ("message", message),
     ("uri", uri),
     ("sdp", sdp),
     ("challenge", challenge),
     ("rtp", rtp),
     ("payload", payload),
+    ("dtmf", dtmf),
     ("rtcp", rtcp),
     ("scenario", scenario),
     ("framing", framing),
@@ -143,6 +145,21 @@ pub fn payload(bytes: &[u8]) {
         assert!(samples <= LONGEST && linear[..samples].iter().all(|sample| sample.is_finite()));
         rest = later;
     }
+}
+
+/// Packets of telephone events, each a source, a timestamp and four bytes of payload: as many keys come of them as are told.
+pub fn dtmf(bytes: &[u8]) {
+    let (mut receiver, mut told) = (Receiver::default(), 0);
+    for [source, t0, t1, t2, t3, payload @ ..] in bytes.as_chunks::<9>().0 {
+        let Some(event) = KeyEvent::parse(payload) else { continue };
+        assert_eq!(KeyEvent::parse(&event.to_bytes()), Some(event));
+        let timestamp = u32::from_be_bytes([*t0, *t1, *t2, *t3]);
+        if let Some((_, later)) = receiver.take((u32::from(source % 2), timestamp), &event) {
+            assert!(later <= told);
+            told += 1;
+        }
+    }
+    assert!(receiver.recent().count() <= told.min(16));
 }
 
 /// An RTP packet: its header is the same when it is written again.

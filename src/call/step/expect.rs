@@ -27,13 +27,18 @@ impl Leg {
                 }
                 None => self.block(Phase::Checking, Some(tools.now + *within)),
             },
+            Check::Heard { wanted, within } => self.begin_keys_check(tools, wanted, *within),
         }
     }
 
     /// What the step waited for did not come.
     pub(in crate::call) fn fail_check(&mut self, tools: &mut Tools<'_>) {
-        if let Some(Step::Expect(Check::EndedBy { party, within })) = tools.actor.steps.get(self.step) {
-            self.miss(format!("expect: the call was not ended by {} within {within:?}", name(*party)));
+        match tools.actor.steps.get(self.step) {
+            Some(Step::Expect(Check::EndedBy { party, within })) => {
+                self.miss(format!("expect: the call was not ended by {} within {within:?}", name(*party)));
+            }
+            Some(Step::Expect(Check::Heard { wanted, .. })) => self.miss_heard(tools, wanted),
+            _ => {}
         }
         self.wind_down(tools);
     }
@@ -42,7 +47,7 @@ impl Leg {
         self.as_expected = Some(self.as_expected != Some(false));
     }
 
-    fn miss(&mut self, text: impl Into<String>) {
+    pub(in crate::call) fn miss(&mut self, text: impl Into<String>) {
         self.as_expected = Some(false);
         self.unmet.get_or_insert_with(|| text.into());
     }

@@ -9,7 +9,9 @@ use crate::call::observe;
 use crate::media::{Config, Source, audio};
 use crate::record::{LocalFailure, MediaFigures};
 use crate::scenario::plan::{Ice, Step};
+use crate::sip::message::Message;
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
+use crate::sip::sdp::peering::Peering;
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
 use crate::station::MediaSockets;
 use crate::station::streams::{RelayLink, config_of, described};
@@ -24,6 +26,7 @@ impl Leg {
         if tools.actor.target.srtp.policy != Policy::Off {
             self.facts.peer.get_or_insert_default().rungs.opened = Some(tools.now);
         }
+        self.dtmf = None;
         // ICE needs a socket that nobody else has.
         let shared = tools.actor.target.shared_media && !self.wants_peer(tools);
         let sockets = MediaSockets { shared, ..self.own_sockets(tools) };
@@ -175,6 +178,13 @@ impl Leg {
         }
     }
 
+    /// The far end sends candidates that its description did not have yet.
+    pub(in crate::call) fn handle_candidates(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
+        if let (Some(port), Some(message)) = (self.port, message) {
+            tools.streams.add_candidates(tools.now, port, &Peering::of_fragment(message.body()));
+        }
+    }
+
     /// What the next description is written from and to.
     fn begin_description(&mut self, tools: &Tools<'_>) -> (Vec<AudioCodec>, Vec<u8>) {
         // RFC 3264 §8: a description that may differ from the one before has the next version.
@@ -283,9 +293,10 @@ impl Leg {
         // Its goodbye goes out before the path is given up.
         let video = self.finish_video(tools);
         if let Some(report) = tools.streams.finish(tools.now, port) {
+            let hidden = tools.plan.hides_keys();
             let (facts, figures) = observe::media(report, self.listened, tools.reference_expected);
             self.facts.media = Some(Box::new(facts));
-            self.figures = Some(Box::new(MediaFigures { video, ..figures }));
+            self.figures = Some(Box::new(MediaFigures { video, keys_hidden: hidden, ..figures }));
         }
     }
 }

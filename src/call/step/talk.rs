@@ -83,6 +83,7 @@ impl Leg {
                 self.step_done(tools);
             }
             Phase::Pausing => self.step_done(tools),
+            Phase::Pressing => self.finish_dtmf(tools),
             Phase::BackingOff => self.register_again(tools),
             Phase::AwaitingCall => self.find_no_call(tools),
             Phase::Ringing => self.answer_now(tools),
@@ -118,8 +119,8 @@ impl Leg {
                 self.step_done(tools);
             }
             // The steps after a pause, or after a request that has nothing to do with the call, say whether it was
-            // still needed.
-            (Phase::Pausing | Phase::Registering | Phase::Pinging | Phase::Asking, _) => {}
+            // still needed; keys may have done what they were pressed for.
+            (Phase::Pausing | Phase::Pressing | Phase::Registering | Phase::Pinging | Phase::Asking, _) => {}
             (Phase::Closing | Phase::HangingUp | Phase::Unregistering | Phase::Done, _) => {}
             _ => {
                 self.facts.ended_early = !self.stopping;

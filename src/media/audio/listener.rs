@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::media::codec::g711::{self, Law};
 use crate::media::codec::{Codec, Decoder, LONGEST};
+use crate::media::dtmf::{self, Keys};
 use crate::media::level::{self, Meter};
 
 use super::detector::Detector;
@@ -14,6 +15,8 @@ use super::marker::Marker;
 
 /// More than this is missing: only so much is filled with silence, samples.
 const LONGEST_FILL: u32 = 4_000;
+/// So much may be missing within a key, samples: a packet of 20 ms. More may have been the pause between two.
+const LONGEST_LOSS: u32 = 160;
 /// Packets whose arrival is averaged: about the length of a marker.
 const ARRIVALS: usize = 16;
 /// Time of a sample, ns.
@@ -32,6 +35,8 @@ pub struct Sighting {
 #[derive(Debug)]
 pub struct Listener {
     detector: Detector,
+    /// Listens for keys, where that is asked for.
+    keys: Option<Box<dtmf::Detector>>,
     decoder: Decoder,
     /// Codec of the last frame, and the timestamp after it.
     next: Option<(Codec, u32)>,
@@ -48,6 +53,7 @@ impl Listener {
     pub fn new(now: Instant) -> Self {
         Self {
             detector: Detector::default(),
+            keys: None,
             decoder: Decoder::default(),
             next: None,
             origin: now,
@@ -68,6 +74,21 @@ impl Listener {
         };
         self.next = Some((codec, timestamp.wrapping_add(samples as u32 * codec.units_per_sample())));
         found.or(before).map(|found| Sighting { marker: found.marker, at: self.moment(found.start) })
+    }
+
+    /// Listens for keys as well from now on.
+    pub fn listen_for_keys(&mut self) {
+        self.keys.get_or_insert_default();
+    }
+
+    /// Whether it listens for keys.
+    pub fn listens_for_keys(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// Keys that were recognised since this was last asked.
+    pub fn take_keys(&mut self) -> Keys {
+        self.keys.as_mut().map(|keys| keys.take()).unwrap_or_default()
     }
 
     /// Levels since the beginning.
@@ -92,9 +113,32 @@ impl Listener {
         let missing = missing / codec.units_per_sample();
         let mut linear = [0.0; LONGEST];
         match self.decoder.conceal(codec, missing as usize, coded, &mut linear) {
-            Some(samples) => self.detector.feed(&linear[..samples]),
-            None => self.detector.feed_silence(missing.min(LONGEST_FILL) as usize),
+            Some(samples) => self.detect(&linear[..samples]),
+            None => {
+                self.miss_for_keys(missing);
+                self.detector.feed_silence(missing.min(LONGEST_FILL) as usize)
+            }
         }
+    }
+
+    /// What is missing may be loss, which ends no key, or a pause of the sender, which does.
+    fn miss_for_keys(&mut self, missing: u32) {
+        let Some(keys) = &mut self.keys else { return };
+        if missing <= LONGEST_LOSS { keys.skip() } else { keys.feed_silence(missing as usize) }
+    }
+
+    fn detect(&mut self, linear: &[f32]) -> Option<super::Found> {
+        if let Some(keys) = &mut self.keys {
+            keys.feed(linear);
+        }
+        self.detector.feed(linear)
+    }
+
+    fn detect_silence(&mut self, samples: usize) -> Option<super::Found> {
+        if let Some(keys) = &mut self.keys {
+            keys.feed_silence(samples);
+        }
+        self.detector.feed_silence(samples)
     }
 
     fn note_arrival(&mut self, arrived: Instant) {
@@ -108,13 +152,13 @@ impl Listener {
         let power = level::coded_power(law, coded);
         self.measure(power, coded.len());
         if level::is_silent(power) {
-            return self.detector.feed_silence(coded.len());
+            return self.detect_silence(coded.len());
         }
         let mut linear = [0.0; 160];
         let mut found = None;
         for piece in coded.chunks(linear.len()) {
             let samples = g711::decode(law, piece, &mut linear);
-            found = self.detector.feed(&linear[..samples]).or(found);
+            found = self.detect(&linear[..samples]).or(found);
         }
         found
     }
@@ -127,7 +171,7 @@ impl Listener {
         let power = level::power(heard);
         self.measure(power, samples);
         let silent = level::is_silent(power);
-        (samples, if silent { self.detector.feed_silence(samples) } else { self.detector.feed(heard) })
+        (samples, if silent { self.detect_silence(samples) } else { self.detect(heard) })
     }
 
     fn measure(&mut self, power: f64, samples: usize) {

@@ -7,7 +7,7 @@ use crate::media::clock::NtpClock;
 use crate::media::codec::{Codec, LISTENING_RATE};
 use crate::media::{Source, audio};
 use crate::sip::sdp::crypto::Keys;
-use crate::sip::sdp::{Direction, PayloadTypes};
+use crate::sip::sdp::{Direction, EventFormat, PayloadTypes};
 
 /// What is done with audio that arrives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub enum Listen {
     /// It is decoded and listened to.
     #[default]
     Full,
+    /// The same, and for keys that are sent as tones in it (DTMF, in-band).
+    Tones,
     /// Its packets are counted: loss, jitter, round-trip time and MOS are known, what is heard is not.
     Packets,
 }
@@ -30,8 +32,10 @@ pub struct Config {
     pub received_as: u8,
     /// Other payload types that may come, as negotiated: what they stand for is what it is in our offers. None by default.
     pub others: PayloadTypes,
-    /// Payload type of RFC 4733 packets, where negotiated; they are left out of jitter and not heard.
-    pub telephone_event: Option<u8>,
+    /// How telephone events (RFC 4733) are sent, where that is agreed on.
+    pub telephone_event: Option<EventFormat>,
+    /// Payload types that they come with; they are left out of jitter, and of what is heard but keys. None by default.
+    pub events: PayloadTypes,
     /// Where RTP goes until it is learned from what arrives.
     pub remote_rtp: SocketAddr,
     /// Where RTCP goes until it is learned from what arrives.
@@ -76,6 +80,7 @@ impl Config {
             received_as: codec.payload_type(),
             others: PayloadTypes::default(),
             telephone_event: None,
+            events: PayloadTypes::default(),
             remote_rtp,
             remote_rtcp,
             rtcp_mux: false,

@@ -9,6 +9,7 @@
 
 mod config;
 mod control;
+mod dtmf;
 mod hearing;
 mod latch;
 mod protection;
@@ -34,12 +35,14 @@ use crate::sip::sdp::Direction;
 use crate::sip::sdp::crypto::Keys;
 
 pub use config::{Config, Listen};
+pub use dtmf::DtmfReport;
 pub use protection::Rejected;
 pub use report::{FarEnd, Report};
 pub use seconds::Second;
 pub use video::{VideoConfig, VideoFigures, VideoReport, VideoSession, VideoSource};
 
 use control::Control;
+use dtmf::DtmfHeard;
 use hearing::Hearing;
 use latch::Latch;
 use protection::Protection;
@@ -91,6 +94,8 @@ pub enum Event {
     Bye,
     /// A second of the leg has passed.
     Second(Second),
+    /// One more key was heard ([`Session::dtmf`]).
+    Key,
 }
 
 /// Packets that were not taken for what they seemed to be.
@@ -120,6 +125,8 @@ pub struct Session {
     control: Control,
     reception: Reception,
     listener: Listener,
+    /// Keys that were heard, once any were.
+    dtmf_heard: Option<Box<DtmfHeard>>,
     hearing: Hearing,
     seconds: Seconds,
     strays: Strays,
@@ -141,12 +148,13 @@ impl Session {
         let mut seeded = Seeded::new(seed);
         let outgoing = Outgoing::new(&config, &mut seeded, now);
         let control = Control::new(seeded, outgoing.first_point());
-        Self {
+        let mut session = Self {
             started: now,
             now,
             control,
             reception: Reception::new(config.codec.clock_rate(), config.ptime),
             listener: Listener::new(now),
+            dtmf_heard: None,
             hearing: Hearing::new(config.marker_id, config.expected_id),
             seconds: Seconds::new(now),
             strays: Strays::default(),
@@ -159,7 +167,9 @@ impl Session {
             closed: false,
             outgoing,
             config,
-        }
+        };
+        session.listen_for_tones();
+        session
     }
 
     /// Takes a datagram from the RTP socket, `arrived` by the kernel's time stamp.
@@ -180,7 +190,7 @@ impl Session {
             return;
         };
         let codec = self.config.codec_of(header.payload_type);
-        let event = self.config.telephone_event == Some(header.payload_type);
+        let event = codec.is_none() && self.config.events.has(header.payload_type);
         if codec.is_none() && !event && header.payload_type != COMFORT_NOISE {
             self.strays.payload_type += 1;
             return;
@@ -195,8 +205,11 @@ impl Session {
             self.reception.set_clock_rate(codec.clock_rate());
         }
         let arrival = self.reception.add(arrived, &header, !event);
+        if event {
+            return self.take_event(arrived, &header, payload);
+        }
         let is_new = matches!(arrival, Arrival::Ahead(_) | Arrival::Restart);
-        if let Some(codec) = codec.filter(|_| is_new && self.config.listen == Listen::Full) {
+        if let Some(codec) = codec.filter(|_| is_new && self.config.listen != Listen::Packets) {
             self.hear(arrived, codec, &header, payload);
         }
         // What is sent back has numbers of its own, so a copy would come back as a packet that nobody sent.
@@ -247,6 +260,7 @@ impl Session {
     pub fn set_source(&mut self, source: Source, now: Instant) {
         self.advance(now);
         self.config.send = source;
+        self.listen_for_tones();
         self.outgoing.drop_echoes();
         self.outgoing.interrupt();
     }
@@ -296,14 +310,14 @@ impl Session {
     /// What a re-INVITE agreed on of codec and payload types, perhaps those of before.
     pub fn set_codec(&mut self, agreed: &Config, now: Instant) {
         self.advance(now);
-        let Config { codec, payload_type, received_as, mut others, telephone_event, .. } = *agreed;
+        let Config { codec, payload_type, received_as, mut others, telephone_event, events, .. } = *agreed;
         let changed = self.config.codec != codec;
         // RFC 3264 §8.3.2: what is under way is still of the codec of before.
         if Codec::from_payload_type(self.config.received_as) == Some(self.config.codec) {
             others = others.with(self.config.received_as);
         }
         (self.config.codec, self.config.payload_type, self.config.received_as) = (codec, payload_type, received_as);
-        (self.config.others, self.config.telephone_event) = (others, telephone_event);
+        (self.config.others, self.config.telephone_event, self.config.events) = (others, telephone_event, events);
         if changed {
             self.config.bound();
             self.outgoing.change_codec(&self.config);
@@ -386,6 +400,9 @@ impl Session {
 
     fn hear(&mut self, arrived: Instant, codec: Codec, header: &Header, payload: &[u8]) {
         let sighting = self.listener.hear(arrived, codec, header.timestamp, payload);
+        if self.listener.listens_for_keys() {
+            self.take_tones(arrived);
+        }
         if self.first_audio.is_none() && self.listener.meter().active_samples() > 0 {
             self.first_audio = Some(arrived);
         }

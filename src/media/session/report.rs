@@ -8,7 +8,7 @@ use crate::media::stats::{Counts, loss_pct};
 use crate::media::{Audio, Heard};
 use crate::units::millis;
 
-use super::{Rejected, Session, Strays};
+use super::{DtmfReport, Rejected, Session, Strays};
 use crate::sip::sdp::crypto::Suite;
 
 /// RTP that stops for longer than this before the end has stopped.
@@ -98,6 +98,8 @@ pub struct Report {
     pub srtp: Option<&'static str>,
     /// Packets that SRTP did not let in.
     pub srtp_rejected: Rejected,
+    /// Keys that were sent and heard.
+    pub dtmf: DtmfReport,
 }
 
 /// The last report block on us.
@@ -176,6 +178,7 @@ impl Report {
             strays: session.strays,
             srtp: session.protection.suite().map(Suite::name),
             srtp_rejected: session.protection.rejected(),
+            dtmf: session.dtmf(),
         }
     }
 }

@@ -8,11 +8,13 @@ use std::time::{Duration, Instant};
 
 use crate::media::Source;
 use crate::media::audio::{self, Marker, Reference, Tone};
+use crate::media::dtmf::{Frame, Generator, Press};
 use crate::media::rtcp::SenderInfo;
 use crate::media::rtp::Header;
 use crate::media::seed::Seeded;
 
 use super::Config;
+use super::dtmf::Pressing;
 
 /// Points that passed longer ago than this are not made up for: a machine that slept must not send a burst.
 const LATEST: Duration = Duration::from_secs(1);
@@ -20,7 +22,7 @@ const LATEST: Duration = Duration::from_secs(1);
 const MOST_ECHOES: usize = 64;
 
 /// The sending side.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Outgoing {
     ssrc: u32,
     sequence: u16,
@@ -44,6 +46,8 @@ pub(super) struct Outgoing {
     /// When the last markers went out, by their sequence numbers.
     markers: [Option<Instant>; 16],
     echoes: Echoes,
+    /// Keys that are pressed, once any were.
+    pub(super) pressing: Option<Box<Pressing>>,
 }
 
 /// Payloads that wait to be sent back.
@@ -78,6 +82,7 @@ impl Outgoing {
             tone: Tone::default(),
             markers: [None; 16],
             echoes: Echoes::default(),
+            pressing: None,
         }
     }
 
@@ -112,7 +117,18 @@ impl Outgoing {
 
     /// When the next frame is due.
     pub(super) fn deadline(&self, config: &Config) -> Option<Instant> {
-        sends_frames(config).then(|| self.point(self.next))
+        self.sends_frames(config).then(|| self.point(self.next))
+    }
+
+    /// Whether frames go out on the grid.
+    fn sends_frames(&self, config: &Config) -> bool {
+        let made_here = !matches!(config.send, Source::Echo | Source::Nothing) || self.presses();
+        made_here && config.direction.sends()
+    }
+
+    /// Whether a key is held, or waits.
+    fn presses(&self) -> bool {
+        self.pressing.as_ref().is_some_and(|pressing| !pressing.sender.is_idle())
     }
 
     /// A re-INVITE changed the codec, and with it perhaps the clock: timestamps go on from where they are.
@@ -127,12 +143,26 @@ impl Outgoing {
         self.resumes = true;
     }
 
+    /// Presses keys from the next point of the grid on; false where too many wait.
+    pub(super) fn press(&mut self, config: &Config, press: Press, now: Instant) -> bool {
+        if !self.presses() && matches!(config.send, Source::Echo | Source::Nothing) {
+            // Nothing was sent at the points before.
+            self.follow(now);
+            self.drop_echoes();
+        }
+        self.pressing.get_or_insert_default().sender.press(press)
+    }
+
     pub(super) fn drop_echoes(&mut self) {
         self.echoes = Echoes::default();
     }
 
     /// Keeps a payload to send it back at once; false where too many wait.
     pub(super) fn echo(&mut self, now: Instant, header: &Header, payload: &[u8]) -> bool {
+        if self.presses() {
+            // Keys take the place of what is sent otherwise.
+            return true;
+        }
         if self.echoes.waiting.len() >= MOST_ECHOES {
             return false;
         }
@@ -157,24 +187,25 @@ impl Outgoing {
     }
 
     fn write_due(&mut self, config: &Config, now: Instant, hearing: u8, buf: &mut Vec<u8>) -> bool {
-        if config.send == Source::Echo {
+        if config.send == Source::Echo && !self.presses() {
             return self.poll_echo(config, buf);
         }
-        if !sends_frames(config) {
-            self.follow(now);
-            return false;
-        }
-        if now.saturating_duration_since(self.point(self.next)) > LATEST {
+        if self.sends_frames(config) && now.saturating_duration_since(self.point(self.next)) > LATEST {
             let before = self.next;
             self.follow(now);
             self.skipped += self.next - before;
         }
-        if self.point(self.next) > now {
-            return false;
+        while self.sends_frames(config) && self.point(self.next) <= now {
+            let sent = self.write_frame(config, now, hearing, buf);
+            self.next += 1;
+            if sent {
+                return true;
+            }
         }
-        self.write_frame(config, now, hearing, buf);
-        self.next += 1;
-        true
+        if !self.sends_frames(config) {
+            self.follow(now);
+        }
+        false
     }
 
     /// The sender information for a report sent now.
@@ -187,11 +218,54 @@ impl Outgoing {
         })
     }
 
-    fn write_frame(&mut self, config: &Config, now: Instant, hears: u8, buf: &mut Vec<u8>) {
-        self.write_header(config.payload_type, self.timestamp_of(self.next), buf);
+    /// Writes what goes out at the next point of the grid; false where that is nothing.
+    fn write_frame(&mut self, config: &Config, now: Instant, hears: u8, buf: &mut Vec<u8>) -> bool {
+        let timestamp = self.timestamp_of(self.next);
+        match self.pressing.as_mut().map_or(Frame::Audio, |pressing| pressing.poll(config, timestamp)) {
+            Frame::Audio => self.write_audio(config, (timestamp, now), hears, buf),
+            Frame::Silence => self.write_tone(config, timestamp, buf, |generator, buf| {
+                generator.fill_silence(config.codec, config.samples(), buf);
+            }),
+            Frame::Tone { key, level, from } => self.write_tone(config, timestamp, buf, |generator, buf| {
+                generator.fill(config.codec, (key, level), (from, config.samples()), buf);
+            }),
+            Frame::Event { timestamp, first, event } => {
+                let Some(format) = config.telephone_event else { return false };
+                // RFC 4733 §2.2: the marker is that of a new event, whatever pause lies before it.
+                let resumes = std::mem::replace(&mut self.resumes, first);
+                self.write_header(format.payload_type, timestamp, buf);
+                self.resumes = resumes && !first;
+                buf.extend_from_slice(&event.to_bytes());
+                self.count(event.to_bytes().len());
+                true
+            }
+        }
+    }
+
+    fn write_tone(
+        &mut self,
+        config: &Config,
+        timestamp: u32,
+        buf: &mut Vec<u8>,
+        fill: impl FnOnce(&mut Generator, &mut Vec<u8>),
+    ) -> bool {
+        self.write_header(config.payload_type, timestamp, buf);
+        let start = buf.len();
+        if let Some(pressing) = &mut self.pressing {
+            fill(&mut pressing.generator, buf);
+        }
+        self.count(buf.len() - start);
+        true
+    }
+
+    fn write_audio(&mut self, config: &Config, (timestamp, now): (u32, Instant), hears: u8, buf: &mut Vec<u8>) -> bool {
+        if matches!(config.send, Source::Echo | Source::Nothing) {
+            return false;
+        }
+        self.write_header(config.payload_type, timestamp, buf);
         let (start, samples) = (buf.len(), config.samples());
         match config.send {
-            Source::Speech => {
+            Source::Speech | Source::Keys => {
                 let marker = |sequence| Marker { id: config.marker_id, sequence, hears };
                 if let Some(start) = self.reference.fill(config.codec, samples, marker, buf) {
                     // The first sample is as late on its way as the packet that it is in.
@@ -204,6 +278,7 @@ impl Outgoing {
             Source::Echo | Source::Nothing => {}
         }
         self.count(buf.len() - start);
+        true
     }
 
     fn poll_echo(&mut self, config: &Config, buf: &mut Vec<u8>) -> bool {
@@ -265,12 +340,6 @@ impl Outgoing {
             None => timestamp.wrapping_sub(units(from - now)),
         }
     }
-}
-
-/// Whether frames go out on the grid.
-fn sends_frames(config: &Config) -> bool {
-    let made_here = matches!(config.send, Source::Speech | Source::Tone | Source::Silence);
-    made_here && config.direction.sends()
 }
 
 /// The first moment from `now` on that lies in the leg's phase.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::doc::{At, Report};
+use super::{Input, dtmf};
 use crate::measure::threshold::Threshold;
 use crate::record::Finding;
 use crate::scenario::diagnostic::did_you_mean;
@@ -12,12 +13,13 @@ use crate::scenario::tree::{Node, Value};
 
 /// The expectations.
 pub(super) fn compile(
+    input: &Input<'_>,
     files: &[ExpectFile],
     (actors, searches): (&[Actor], bool),
     at: At<'_>,
     report: &mut Report,
 ) -> Vec<Expectation> {
-    let of = |(index, file)| expectation(file, (actors, searches), at.index(index), report);
+    let of = |(index, file)| expectation(input, file, (actors, searches), at.index(index), report);
     files.iter().enumerate().filter_map(of).collect()
 }
 
@@ -52,6 +54,7 @@ fn one_line(text: &str) -> String {
 }
 
 fn expectation(
+    input: &Input<'_>,
     file: &ExpectFile,
     (actors, searches): (&[Actor], bool),
     at: At<'_>,
@@ -64,7 +67,7 @@ fn expectation(
     };
     let kind = match file {
         ExpectFile::Each(file) => {
-            let each = each(file);
+            let each = each(input, file, at.key("each"), report)?;
             if each == Each::default() {
                 report.add(at, "`each` expects nothing", "as each: { outcome: answered, audio: two_way }");
             }
@@ -124,9 +127,13 @@ pub(super) fn without_listening(files: &[ExpectFile], at: At<'_>, report: &mut R
     }
 }
 
-fn each(file: &EachFile) -> Each {
+fn each(input: &Input<'_>, file: &EachFile, at: At<'_>, report: &mut Report) -> Option<Each> {
+    let dtmf_heard = match &file.dtmf_heard {
+        Some(digits) => Some(dtmf::keys(input, digits, at.key("dtmf_heard"), report)?),
+        None => None,
+    };
     let codes = file.code.as_ref().map(|codes| codes.as_slice()).unwrap_or_default();
-    Each {
+    Some(Each {
         outcome: file.outcome.map(|word| match word {
             OutcomeWord::Answered => WantedOutcome::Answered,
             OutcomeWord::Refused => WantedOutcome::Refused,
@@ -134,9 +141,10 @@ fn each(file: &EachFile) -> Each {
         }),
         audio: file.audio.map(|word| word.name().to_owned()),
         video: file.video,
+        dtmf_heard,
         code: codes.iter().map(|code| code.0).collect(),
         class: file.class,
-    }
+    })
 }
 
 /// As it is written, in one line.

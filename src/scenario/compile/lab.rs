@@ -219,6 +219,7 @@ fn behaviour(file: &BehaviourFile) -> Behaviour {
     let time = |period: Option<Period>| period.map_or(Duration::ZERO, |period| period.0);
     match file {
         BehaviourFile::Echo(echo) => Behaviour::Echo { answer_after: time(echo.answer_after) },
+        BehaviourFile::Keys => Behaviour::Keys,
         BehaviourFile::Silence => Behaviour::Silence,
         BehaviourFile::NoMedia => Behaviour::NoMedia,
         BehaviourFile::RingForever => Behaviour::RingForever,

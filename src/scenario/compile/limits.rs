@@ -155,6 +155,7 @@ fn shortest(actor: &Actor, load: &Load) -> Duration {
         Step::HoldOpen => load.stop.after.max(length(load)).unwrap_or_default(),
         Step::Talk(talk) => talk.duration.map_or(Duration::ZERO, |length| length.mean()),
         Step::Wait(length) => length.mean(),
+        Step::Dtmf(step) => step.press.length(),
         Step::Disturb(step) => step.lasts,
         _ => Duration::ZERO,
     };

@@ -8,6 +8,7 @@ mod agent;
 mod alerts;
 mod codecs;
 mod doc;
+mod dtmf;
 mod expect;
 mod find_limit;
 mod headers;
@@ -136,7 +137,7 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
     let searches = file.load.as_ref().is_some_and(|load| load.find_limit.is_some());
     let warm_up = load::warm_up(file.load.as_ref(), &load, at, report);
     let abort_when = expect::aborts(&file.abort_when, warm_up, at.key("abort_when"), report);
-    let expect = expect::compile(&file.expect, (&actors, searches), at.key("expect"), report);
+    let expect = expect::compile(input, &file.expect, (&actors, searches), at.key("expect"), report);
     if file.listen == ListenWord::Packets {
         expect::without_listening(&file.expect, at.key("expect"), report);
     }
@@ -163,9 +164,13 @@ fn try_scenario(input: &Input<'_>, report: &mut Report) -> Option<Compiled> {
         mask_numbers: sites.mask_numbers(),
         listen: match file.listen {
             ListenWord::Full => Listen::Full,
+            ListenWord::Tones => Listen::Tones,
             ListenWord::Packets => Listen::Packets,
         },
     };
+    if plan.listen == Listen::Full && plan.expects_keys() {
+        plan.listen = Listen::Tones;
+    }
     // With a mistake further up, figures of the whole would only confuse.
     if report.is_empty() {
         if let Some(search) = search {

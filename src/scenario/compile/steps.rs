@@ -6,7 +6,7 @@ use super::doc::{At, Report};
 use super::lab::reject;
 use super::session::{extensions, means};
 use super::site::{Site, check_trunk};
-use super::{Constants, Input, agent, headers, length, numbers, request, video};
+use super::{Constants, Input, agent, dtmf, headers, length, numbers, request, video};
 use crate::record::Party;
 use crate::scenario::file::scalar::Digits;
 use crate::scenario::file::step::{
@@ -64,6 +64,7 @@ fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
         }
         StepFile::Resume(resume) => Step::Direct(Direct { direction: Direction::SendRecv, by: means(resume.by) }),
         StepFile::Video(file) => video::step(file, at.key("video"), report),
+        StepFile::Dtmf(file) => Step::Dtmf(dtmf::step(scope.input, file, at.key("dtmf"), report)?),
         StepFile::Talk(talk) => {
             let at = at.key("talk").key("for");
             let duration = talk.duration.as_ref().map(|file| length::compile(file, at, report));
@@ -79,6 +80,9 @@ fn step(file: &StepFile, scope: &Scope<'_>, at: At<'_>, report: &mut Report) -> 
                 PartyWord::FarEnd => Party::FarEnd,
             };
             Step::Expect(Check::EndedBy { party, within: ended.within.0 })
+        }
+        StepFile::Expect(CheckFile::DtmfHeard(heard)) => {
+            Step::Expect(dtmf::check(scope.input, heard, at.key("expect").key("dtmf_heard"), report)?)
         }
         StepFile::Options(options) => Step::Options(Options { expect: options.expect.as_ref().map(outcome) }),
         StepFile::NetworkChange(file) => agent::network_change(file),
@@ -231,6 +235,7 @@ fn send(word: SendWord) -> Send {
         SendWord::Tone => Send::Tone,
         SendWord::Silence => Send::Silence,
         SendWord::Echo => Send::Echo,
+        SendWord::Keys => Send::Keys,
         SendWord::Nothing => Send::Nothing,
     }
 }
@@ -250,6 +255,7 @@ pub(super) fn check_order(steps: &[StepFile], at: At<'_>, report: &mut Report) {
             StepFile::Hold(_) => ("hold", true),
             StepFile::Resume(_) => ("resume", true),
             StepFile::Video(_) => ("video", true),
+            StepFile::Dtmf(_) => ("dtmf", true),
             StepFile::Hangup => ("hangup", true),
             // A registration is held too.
             StepFile::HoldOpen if registered && call == Call::None => continue,

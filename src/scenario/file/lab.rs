@@ -146,6 +146,8 @@ pub struct ExtensionFile {
 pub enum BehaviourFile {
     /// 180, after a delay 200, then what is received is sent back.
     Echo(EchoFile),
+    /// 180, 200, then speech, and each key that is heard (DTMF) comes back, the way that it came.
+    Keys,
     /// 180, 200, then RTP that carries silence.
     Silence,
     /// 180, 200, then no RTP at all.

@@ -3,6 +3,7 @@
 //! They say what may be written. What it comes to is decided by `scenario::compile`.
 
 pub mod agent;
+pub mod dtmf;
 pub mod lab;
 pub mod length;
 pub mod limits;

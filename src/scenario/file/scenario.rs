@@ -54,6 +54,8 @@ pub enum ListenWord {
     /// It is decoded and listened to.
     #[default]
     Full,
+    /// The same, and for keys that come as tones in it (DTMF, in-band). It is so by itself where a scenario expects keys.
+    Tones,
     /// Its packets are counted, which costs less: loss, jitter, delay, MOS and grade are known; whether anything is heard, how
     /// loud and how late is not, and says so (`audio` unknown).
     Packets,
@@ -156,6 +158,8 @@ pub struct EachFile {
     pub audio: Option<Audio>,
     /// `true`: video came that could be shown. `false`: none did.
     pub video: Option<bool>,
+    /// The keys that came (DTMF) in the whole call, these and no others, as `"123#"`. As in a step `dtmf`.
+    pub dtmf_heard: Option<Digits>,
     /// The final SIP code, or one of a list.
     pub code: Option<OneOrMany<OutcomeCode>>,
     /// The failure class; `ok` when nothing was wrong.

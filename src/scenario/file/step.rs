@@ -6,6 +6,7 @@ use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
 use super::agent::{AwayFile, NetworkChangeFile, ReloadFile, ThrottledFile};
+use super::dtmf::{DtmfFile, HeardFile};
 use super::length::LengthFile;
 use super::request::RequestFile;
 use super::scalar::{Digits, OneOrMany};
@@ -45,6 +46,8 @@ pub enum StepFile {
     /// Add video to the call, change what is sent of it, as when a screen is shared, or remove it: `video: true`,
     /// `video: { size: 1920x1080, fps: 5 }`, `video: false`.
     Video(VideoFile),
+    /// Press keys: `dtmf: "123#"`, or `dtmf: { keys: "123#", by: inband }`. Done when all have been sent.
+    Dtmf(DtmfFile),
     /// End the call and wait for the response to the BYE.
     Hangup,
     /// Keep the call up, sending audio, until the load lets go.
@@ -286,6 +289,8 @@ pub enum SendWord {
     Silence,
     /// What was received.
     Echo,
+    /// Speech, and each key that is heard, the way that it came: telephone event or tones.
+    Keys,
     /// No RTP at all.
     Nothing,
 }
@@ -340,6 +345,8 @@ pub enum CheckFile {
     StillUp,
     /// The call ends within a time.
     EndedBy(EndedByFile),
+    /// These keys come, as `"123#"`, or `{ keys: "123#", within: 2s }`.
+    DtmfHeard(HeardFile),
 }
 
 /// `ended_by`.

@@ -82,6 +82,8 @@ pub enum Behaviour {
         /// From the INVITE to the 200.
         answer_after: Duration,
     },
+    /// 180, 200, then speech, and each key that is heard (DTMF) comes back, the way that it came.
+    Keys,
     /// 180, 200, then RTP that carries silence.
     Silence,
     /// 180, 200, then no RTP at all.
@@ -150,6 +152,7 @@ impl Default for LabPlan {
                 extension("echo", "2000", Behaviour::Echo { answer_after: Duration::from_millis(200) }),
                 extension("internal", "2001", Behaviour::Echo { answer_after: Duration::ZERO }),
                 extension("slow_answer", "2003", Behaviour::Echo { answer_after: secs(3) }),
+                extension("keys", "2005", Behaviour::Keys),
                 extension("silence", "2010", Behaviour::Silence),
                 extension("no_media", "2011", Behaviour::NoMedia),
                 extension("far_end_bye", "2020", Behaviour::FarEndBye { after: secs(3), q850: Some(16) }),

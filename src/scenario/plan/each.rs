@@ -1,5 +1,6 @@
 //! What a scenario expects of every attempt.
 
+use super::WantedKeys;
 use crate::record::{Class, Origin, Outcome, Role};
 
 /// What has to hold for every attempt.
@@ -11,6 +12,8 @@ pub struct Each {
     pub audio: Option<String>,
     /// Whether video came that could be shown.
     pub video: Option<bool>,
+    /// Keys that were heard in the call.
+    pub dtmf_heard: Option<WantedKeys>,
     /// One of these final codes.
     pub code: Vec<u16>,
     /// This class.
@@ -34,6 +37,7 @@ impl Each {
     pub fn concerns(&self, outcome: &Outcome) -> bool {
         let of_a_call = self.audio.is_some()
             || self.video.is_some()
+            || self.dtmf_heard.is_some()
             || matches!(self.outcome, Some(wanted) if wanted != WantedOutcome::Registered);
         let has_one = match outcome.role {
             Role::Caller => true,
@@ -48,6 +52,7 @@ impl Each {
         self.outcome_holds(outcome)
             && self.audio_holds(outcome)
             && self.video_holds(outcome)
+            && self.keys_hold(outcome)
             && self.code_holds(outcome)
             && self.class_holds(outcome)
     }
@@ -70,6 +75,9 @@ impl Each {
             };
             return Some(seen.to_owned());
         }
+        if let Some(wanted) = self.dtmf_heard.filter(|_| !self.keys_hold(outcome)) {
+            return Some(wanted.mismatch(outcome.dtmf_heard));
+        }
         if !self.code_holds(outcome) {
             return Some(format!("code is {}", seen()));
         }
@@ -88,6 +96,10 @@ impl Each {
     fn video_holds(&self, outcome: &Outcome) -> bool {
         let shown = outcome.video.is_some_and(|video| video.first_frame_ms.is_some());
         self.video.is_none_or(|wanted| wanted == shown)
+    }
+
+    fn keys_hold(&self, outcome: &Outcome) -> bool {
+        self.dtmf_heard.is_none_or(|wanted| outcome.dtmf_heard == Some(wanted.keys))
     }
 
     fn code_holds(&self, outcome: &Outcome) -> bool {

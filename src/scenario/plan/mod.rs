@@ -24,6 +24,7 @@ use super::safety::Safety;
 use super::text::Text;
 
 mod agent;
+mod dtmf;
 mod each;
 mod server;
 mod side;
@@ -31,6 +32,7 @@ mod step;
 mod target;
 
 pub use agent::{Disturb, Disturbance};
+pub use dtmf::{Dtmf, WantedKeys};
 pub use each::{Each, WantedOutcome};
 pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
 pub use side::{Application, Base, Method, Reply, Request, Template, Via};
@@ -110,6 +112,27 @@ impl Plan {
             _ => false,
         };
         self.kinds.is_some() || self.load.is_random() || self.actors.iter().flat_map(|actor| &actor.steps).any(is_drawn)
+    }
+
+    /// Whether some keys are secret: then no record has any.
+    pub fn hides_keys(&self) -> bool {
+        let in_step = |step: &Step| match step {
+            Step::Dtmf(step) => step.hidden,
+            Step::Expect(Check::Heard { wanted, .. }) => wanted.hidden,
+            _ => false,
+        };
+        let expected = |expectation: &Expectation| match &expectation.kind {
+            ExpectationKind::Each(each) => each.dtmf_heard.is_some_and(|wanted| wanted.hidden),
+            _ => false,
+        };
+        self.expect.iter().any(expected) || self.actors.iter().flat_map(|actor| &actor.steps).any(in_step)
+    }
+
+    /// Whether keys are expected, so that tones have to be listened for.
+    pub fn expects_keys(&self) -> bool {
+        let awaits = |step: &Step| matches!(step, Step::Expect(Check::Heard { .. }));
+        let expected = |expectation: &Expectation| matches!(&expectation.kind, ExpectationKind::Each(each) if each.dtmf_heard.is_some());
+        self.expect.iter().any(expected) || self.actors.iter().flat_map(|actor| &actor.steps).any(awaits)
     }
 
     /// The application of the lab is served at this URL.

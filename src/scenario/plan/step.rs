@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Disturb, Picture, Raw, Request, Send, Size, VideoCodec, VideoWish};
+use super::{Disturb, Dtmf, Picture, Raw, Request, Send, Size, VideoCodec, VideoWish, WantedKeys};
 use crate::pace::Length;
 use crate::record::{Class, Party};
 use crate::scenario::text::{Text, Values};
@@ -27,6 +27,8 @@ pub enum Step {
     Direct(Direct),
     /// Add, change or remove video.
     Video(Video),
+    /// Press keys.
+    Dtmf(Dtmf),
     /// End the call and wait for the BYE's response.
     Hangup,
     /// Keep the call up, sending audio, until the load lets go.
@@ -291,4 +293,11 @@ pub enum Check {
     },
     /// The call must still be up.
     StillUp,
+    /// These keys and no others must come, counted from the last such check or from the beginning of the call.
+    Heard {
+        /// The keys.
+        wanted: WantedKeys,
+        /// How long to wait for them, default 5 s.
+        within: Duration,
+    },
 }

@@ -98,6 +98,11 @@ pub enum Event {
         /// Whether the code was received.
         cause: Cause,
     },
+    /// An INFO with candidates of ICE that belong to an earlier description; 200 is sent.
+    Trickled {
+        /// The session.
+        session: Handle,
+    },
     /// The far end was asked whether it knows of the session.
     Probed {
         /// The session.

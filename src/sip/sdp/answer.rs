@@ -30,8 +30,10 @@ pub struct Negotiated {
     pub direction: Direction,
     /// Packet time that the other side wants to receive, ms; `None` where it did not say.
     pub ptime: Option<u16>,
-    /// Payload type that we send telephone-event with; `None` where it was not agreed on.
-    pub dtmf_pt: Option<u8>,
+    /// How we send telephone-event; `None` where it was not agreed on.
+    pub event: Option<EventFormat>,
+    /// Payload types that telephone-event may come with: those of the other side, and those of our offer.
+    pub events: PayloadTypes,
     /// Keys of SRTP; `None` where audio goes in the clear, or where they come from DTLS.
     pub srtp: Option<Keys>,
     /// Keys come from DTLS, over a path that ICE finds: what we are in it.
@@ -40,6 +42,15 @@ pub struct Negotiated {
     pub line: usize,
     /// What was agreed on of video; `None` where there is none.
     pub video: Option<NegotiatedVideo>,
+}
+
+/// The telephone-event format (RFC 4733) that is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EventFormat {
+    /// Its payload type.
+    pub payload_type: u8,
+    /// The clock of its durations, Hz.
+    pub clock_rate: u32,
 }
 
 /// A set of payload types.
@@ -174,8 +185,6 @@ struct Taken<'o> {
     negotiated: Negotiated,
     /// Tag and name of the suite that is accepted.
     crypto: Option<(u32, &'o str)>,
-    /// Payload type and clock rate of the telephone-event format that is mirrored.
-    event: Option<(u8, u32)>,
 }
 
 impl<'s> Local<'s> {
@@ -212,12 +221,14 @@ impl<'s> Local<'s> {
         let Some((format, codec)) = chosen else {
             return Err(AnswerError::ForeignCodec { answered: codecs_of(media), offered: self.codec_names() });
         };
-        let dtmf_pt = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
-        let dtmf_pt = dtmf_pt.map(|event| event.payload_type);
-        let agreed = self.agreed(media, *codec, format.payload_type, dtmf_pt).map_err(AnswerError::NoAddress)?;
+        let agreed = self.agreed(media, *codec, format.payload_type).map_err(AnswerError::NoAddress)?;
+        // RFC 3264 §5.1: who keeps to it sends with the numbers that we offered.
+        let offered = self.events().map(|event| event.payload_type).filter(|_| agreed.event.is_some());
+        let events = offered.fold(agreed.events, PayloadTypes::with);
         let others = media.formats.iter().filter_map(|format| self.codec_of(format)).map(|codec| codec.payload_type);
         let others = others.filter(|number| *number != codec.payload_type).collect();
-        let audio = Negotiated { srtp, dtls, line, others, rtcp_mux: agreed.rtcp_mux || dtls.is_some(), ..agreed };
+        let rtcp_mux = agreed.rtcp_mux || dtls.is_some();
+        let audio = Negotiated { srtp, dtls, line, others, events, rtcp_mux, ..agreed };
         Ok(Negotiated { video: self.negotiated_video(answer, &audio), ..audio })
     }
 
@@ -255,7 +266,7 @@ impl<'s> Local<'s> {
         }
     }
 
-    /// One audio stream of an offer, with the telephone-event format that is mirrored.
+    /// One audio stream of an offer.
     fn take<'o>(&self, line: usize, media: &Media<'o>, order: Order) -> Result<Taken<'o>, Refused> {
         if media.is_rejected() {
             return Err(Refused::SwitchedOff);
@@ -267,14 +278,11 @@ impl<'s> Local<'s> {
         };
         // RFC 3264 §6.1: an answer uses the numbers of the offer.
         let codec = AudioCodec { payload_type: format.payload_type, ..*codec };
-        let event = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate));
-        let event =
-            event.and_then(|format| Some((format.payload_type, format.encoding.map(|found| found.clock_rate)?)));
-        let agreed = self.agreed(media, codec, format.payload_type, event.map(|(number, _)| number));
+        let agreed = self.agreed(media, codec, format.payload_type);
         let srtp = accepted.map(|(_, keys)| keys);
         let agreed = agreed.map_err(Refused::NoAddress)?;
         let negotiated = Negotiated { srtp, dtls, line, rtcp_mux: agreed.rtcp_mux || dtls.is_some(), ..agreed };
-        Ok(Taken { negotiated, crypto: accepted.map(|(crypto, _)| (crypto.tag, crypto.name)), event })
+        Ok(Taken { negotiated, crypto: accepted.map(|(crypto, _)| (crypto.tag, crypto.name)) })
     }
 
     /// What we are in DTLS in answer to an offer of it; `None` where it is not offered.
@@ -334,13 +342,7 @@ impl<'s> Local<'s> {
         })
     }
 
-    fn agreed(
-        &self,
-        media: &Media<'_>,
-        codec: AudioCodec,
-        payload_type: u8,
-        dtmf_pt: Option<u8>,
-    ) -> Result<Negotiated, NoAddress> {
+    fn agreed(&self, media: &Media<'_>, codec: AudioCodec, payload_type: u8) -> Result<Negotiated, NoAddress> {
         let ip = match media.connection {
             Some(Connection::Address(address)) => address,
             // ICE finds the way: an agent that still gathers, or hides its address, writes 0.0.0.0 or a name.
@@ -352,6 +354,9 @@ impl<'s> Local<'s> {
         let remote_rtp = (!ip.is_unspecified()).then(|| SocketAddr::new(ip, media.port));
         let remote_rtcp = remote_rtp.and_then(|rtp| if rtcp_mux { Some(rtp) } else { rtcp_of(media, rtp) });
         let direction = self.direction.and(media.direction().reversed());
+        let event = self.telephone_event.and_then(|_| media.telephone_event(codec.clock_rate)).and_then(|format| {
+            Some(EventFormat { payload_type: format.payload_type, clock_rate: format.encoding?.clock_rate })
+        });
         Ok(Negotiated {
             codec,
             payload_type,
@@ -362,7 +367,8 @@ impl<'s> Local<'s> {
             remote_ssrc: if let [source] = media.sources[..] { Some(source) } else { None },
             direction,
             ptime: media.ptime,
-            dtmf_pt,
+            event,
+            events: event.iter().flat_map(|_| media.telephone_events()).map(|format| format.payload_type).collect(),
             srtp: None,
             dtls: None,
             line: 0,
@@ -396,7 +402,7 @@ impl<'s> Local<'s> {
                 write_rejected(out, media);
                 continue;
             }
-            let event = taken.event.map(|(number, clock_rate)| Mapped::event(number, clock_rate));
+            let event = taken.negotiated.event.map(|event| Mapped::event(event.payload_type, event.clock_rate));
             // RFC 4568 §5.1.2: the tag of the line that is accepted.
             let crypto = taken.crypto.zip(srtp).map(|((tag, name), keys)| Crypto { tag, name, key: keys.ours });
             let peering = peering.map(|(ours, role)| (ours, role.setup()));

@@ -17,6 +17,11 @@ fn answered(local: &Local<'_>, offer: &str, order: Order) -> (Negotiated, String
     (negotiated, String::from_utf8(out).expect("text"))
 }
 
+/// The payload type that events are sent with.
+fn number(agreed: &Negotiated) -> Option<u8> {
+    agreed.event.map(|event| event.payload_type)
+}
+
 const OFFER: &str = "v=0\r\no=- 5 5 IN IP4 198.51.100.2\r\ns=-\r\nc=IN IP4 198.51.100.2\r\nt=0 0\r\n\
     m=video 4010 RTP/AVP 31\r\n\
     m=audio 4000 RTP/AVP 18 0 8 96 97\r\na=rtpmap:96 telephone-event/16000\r\na=rtpmap:97 telephone-event/8000\r\n\
@@ -44,7 +49,8 @@ fn an_answer_mirrors_each_line_and_takes_one() {
         rtcp_mux: false,
         direction: Direction::SendRecv,
         ptime: Some(30),
-        dtmf_pt: Some(97),
+        event: Some(EventFormat { payload_type: 97, clock_rate: 8_000 }),
+        events: [96, 97].into_iter().collect(),
         srtp: None,
         dtls: None,
         line: 1,
@@ -65,7 +71,7 @@ fn opus_of_an_offer_is_answered_with_its_number_and_events_of_its_clock() {
     let ours = Local { codecs: &[PCMA, OPUS, G722], ..local() };
     let (negotiated, text) = answered(&ours, BROWSER, Order::Theirs);
     assert_eq!((negotiated.codec, negotiated.payload_type), (AudioCodec { payload_type: 96, ..OPUS }, 96));
-    assert_eq!(negotiated.dtmf_pt, Some(110));
+    assert_eq!(negotiated.event, Some(EventFormat { payload_type: 110, clock_rate: 48_000 }));
     let (_, audio) = text.split_once("m=").expect("a media line");
     assert_eq!(
         audio,
@@ -73,7 +79,7 @@ fn opus_of_an_offer_is_answered_with_its_number_and_events_of_its_clock() {
          a=rtpmap:110 telephone-event/48000\r\na=fmtp:110 0-15\r\na=ptime:20\r\na=rtcp-mux\r\na=sendrecv\r\n"
     );
     let (negotiated, text) = answered(&Local { codecs: &[G722, PCMA], ..local() }, BROWSER, Order::Theirs);
-    assert_eq!((negotiated.codec, negotiated.dtmf_pt), (G722, Some(126)));
+    assert_eq!((negotiated.codec, number(&negotiated)), (G722, Some(126)));
     assert!(text.contains("a=rtpmap:9 G722/8000\r\n") && text.contains("telephone-event/8000"), "{text}");
     assert_eq!(answered(&ours, BROWSER, Order::Ours).0.codec, PCMA);
 }
@@ -93,7 +99,17 @@ fn an_answer_may_have_a_number_of_its_own_for_opus() {
     let ours = Local { codecs: &[OPUS, PCMA], ..local() };
     let agreed = ours.negotiated(&parse(BROWSER)).expect("opus");
     // We receive it with the number that we offered it with, and send it with theirs.
-    assert_eq!((agreed.codec.payload_type, agreed.payload_type, agreed.dtmf_pt), (111, 96, Some(110)));
+    assert_eq!((agreed.codec.payload_type, agreed.payload_type, number(&agreed)), (111, 96, Some(110)));
+}
+
+#[test]
+fn events_come_with_our_numbers_or_with_theirs() {
+    let ours = Local { codecs: &[PCMA, OPUS], ..local() };
+    let agreed = ours.negotiated(&parse(BROWSER)).expect("opus");
+    assert_eq!(agreed.events, [110, 126, 101].into_iter().collect());
+    let without = BROWSER.replace("telephone-event", "something");
+    let agreed = ours.negotiated(&parse(&without)).expect("opus");
+    assert_eq!((agreed.event, agreed.events), (None, PayloadTypes::default()));
 }
 
 #[test]
@@ -115,7 +131,7 @@ fn both_sides_of_one_negotiation_agree() {
     assert_eq!(answered.remote_rtp, Some(local().rtp));
     assert!(caller.rtcp_mux && answered.rtcp_mux);
     assert_eq!(caller.remote_rtcp, caller.remote_rtp);
-    assert_eq!((caller.dtmf_pt, answered.dtmf_pt), (Some(101), Some(101)));
+    assert_eq!((number(&caller), number(&answered)), (Some(101), Some(101)));
 }
 
 #[test]
@@ -133,7 +149,7 @@ fn an_answer_with_other_numbers_is_sent_with_those() {
     let answer = "v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 110\na=rtpmap:110 L16/16000\n";
     let negotiated = own.negotiated(&parse(answer)).expect("usable");
     assert_eq!((negotiated.codec.payload_type, negotiated.payload_type), (96, 110));
-    assert_eq!(negotiated.dtmf_pt, None);
+    assert_eq!((negotiated.event, negotiated.events), (None, PayloadTypes::default()));
     let nameless = "v=0\nc=IN IP4 198.51.100.2\nm=audio 4000 RTP/AVP 96\n";
     assert_eq!(own.negotiated(&parse(nameless)).expect("usable").codec, OPUS_LIKE);
 }

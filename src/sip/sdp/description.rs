@@ -162,13 +162,16 @@ impl<'a> Media<'a> {
 
     /// The first telephone-event format (RFC 4733), one at `clock_rate` before others.
     pub fn telephone_event(&self, clock_rate: u32) -> Option<&Format<'a>> {
-        let events = || {
-            self.formats.iter().filter(|format| {
-                format.encoding.is_some_and(|encoding| encoding.name.eq_ignore_ascii_case("telephone-event"))
-            })
-        };
         let fits = |format: &&Format<'_>| format.encoding.is_some_and(|encoding| encoding.clock_rate == clock_rate);
-        events().find(fits).or_else(|| events().next())
+        self.telephone_events().find(fits).or_else(|| self.telephone_events().next())
+    }
+
+    /// All telephone-event formats.
+    pub fn telephone_events(&self) -> impl Iterator<Item = &Format<'a>> {
+        let named = |format: &&Format<'_>| {
+            format.encoding.is_some_and(|encoding| encoding.name.eq_ignore_ascii_case("telephone-event"))
+        };
+        self.formats.iter().filter(named)
     }
 }
 

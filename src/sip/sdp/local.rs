@@ -42,7 +42,7 @@ impl AudioCodec {
 /// A format of an audio line of ours: its `a=rtpmap`, and its `a=fmtp` where it has one.
 #[derive(Clone, Copy)]
 pub(super) struct Mapped<'a> {
-    payload_type: u8,
+    pub(super) payload_type: u8,
     name: &'a str,
     clock_rate: u32,
     channels: u8,
@@ -166,7 +166,7 @@ impl<'a> Local<'a> {
     }
 
     /// RFC 4733 §2.1: events run on the clock of the audio, so each clock of the codecs has its own.
-    fn events(&self) -> impl Iterator<Item = Mapped<'static>> + Clone {
+    pub(super) fn events(&self) -> impl Iterator<Item = Mapped<'static>> + Clone {
         let has = |usual: bool| self.codecs.iter().find(|codec| (codec.clock_rate == 8_000) == usual);
         let usual = self.telephone_event.zip(has(true));
         let other = self.telephone_event.and_then(|_| Some((TELEPHONE_EVENT_48K, has(false)?)));

@@ -14,7 +14,7 @@ mod local;
 mod parse;
 mod video;
 
-pub use answer::{AnswerError, Negotiated, NoAddress, PayloadTypes, Refused};
+pub use answer::{AnswerError, EventFormat, Negotiated, NoAddress, PayloadTypes, Refused};
 pub use description::{Connection, Encoding, Format, Media, Sdp};
 pub use local::{AudioCodec, CNAME, Local, Order};
 pub use parse::SdpError;

@@ -28,7 +28,21 @@ pub struct Peering<'a> {
     pub setup: Option<Setup>,
 }
 
+/// Content type of candidates that come after a description (RFC 8840 §9).
+pub const FRAGMENT: &str = "application/trickle-ice-sdpfrag";
+
 impl<'a> Peering<'a> {
+    /// From a body of the type [`FRAGMENT`]. Lines of all streams are taken together: in a bundle they have one path.
+    pub fn of_fragment(body: &'a [u8]) -> Self {
+        let mut peering = Self::default();
+        let lines = body.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok());
+        for attribute in lines.filter_map(|line| line.trim_end().strip_prefix("a=")) {
+            let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+            peering.take(name, attribute, value.trim());
+        }
+        peering
+    }
+
     /// User fragment and password, where both are there.
     pub fn credentials(&self) -> Option<(&'a str, &'a str)> {
         self.ufrag.zip(self.pwd)

@@ -6,6 +6,7 @@ use crate::sip::endpoint::{Event, refusal};
 use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Method, Start};
 use crate::sip::outbox::Context;
+use crate::sip::sdp::peering::FRAGMENT;
 use crate::sip::session::Response;
 use crate::sip::write::{self, Writer};
 
@@ -70,6 +71,10 @@ impl Session {
             Method::Invite => self.handle_reinvite(context, request, flow, key),
             Method::Prack => self.handle_prack(context, request, flow, key),
             Method::Update => self.handle_update(context, request, flow, key),
+            Method::Info if request.has_content_type(FRAGMENT) => {
+                self.answer(context, request, (flow, key), 200, &[]);
+                context.tell(Event::Trickled { session: context.handle });
+            }
             // There are no subscriptions here that a NOTIFY could belong to (RFC 6665 §4.1.3).
             Method::Notify => self.answer(context, request, (flow, key), 481, &[]),
             _ => self.answer(context, request, (flow, key), 200, &[]),

@@ -1,8 +1,9 @@
 // A web phone: JsSIP in Chromium. Reads one command a line and prints what comes of it, one JSON a line, with its `id`.
 //   node phone.mjs <COMMANDS
-// {id, do: "call" | "answer", url, user, domain, password, target, seconds, source, within, video}: registers over the
+// {id, do: "call" | "answer", url, user, domain, password, target, seconds, source, within, video, dtmf}: registers over the
 // WebSocket at `url`, calls `target` or waits for a call, and hangs up after `seconds` unless the far end does. What it sends is
-// `beep`, the tone of Chromium's fake microphone, or `echo`, what it hears; with `video` the picture of its fake camera as well.
+// `beep`, the tone of Chromium's fake microphone, or `echo`, what it hears; with `video` the picture of its fake camera as well. A second into the
+// call it presses the keys of `dtmf`.
 import { createInterface } from "node:readline";
 import { atLoopback, open } from "./chromium.mjs";
 
@@ -11,7 +12,7 @@ const say = (line) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
 // What runs in the page: one call, and what is known of it.
 async function phone(command) {
-  const { url, user, domain, password, target, seconds, source, within, video } = command;
+  const { url, user, domain, password, target, seconds, source, within, video, dtmf } = command;
   const found = { events: [], stats: {}, sdp: {} };
   const started = performance.now();
   const note = (event, cause) => found.events.push([event, Math.round(performance.now() - started), cause ?? null]);
@@ -91,6 +92,8 @@ async function phone(command) {
       session.on("confirmed", () => {
         note("confirmed");
         const looks = setInterval(look, 250);
+        const press = () => session.sendDTMF(dtmf, { transportType: "RFC2833", duration: 100, interToneGap: 100 });
+        if (dtmf) setTimeout(press, 1000);
         stop = setTimeout(async () => { await look(); clearInterval(looks); session.terminate(); }, seconds * 1000);
       });
       for (const event of ["ended", "failed"]) {

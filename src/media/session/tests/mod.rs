@@ -1,5 +1,6 @@
 //! Sessions in virtual time.
 
+mod dtmf;
 mod operations;
 mod path;
 mod rtcp;

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::media::dtmf::{Key, Press, Way};
+use crate::sip::sdp::EventFormat;
 
 #[derive(Clone, Debug)]
 enum Operation {
@@ -11,6 +13,7 @@ enum Operation {
     Bytes(Vec<u8>),
     Rtcp(Vec<u8>),
     Source(Source),
+    Press(Press),
     Direction(Direction),
     Close,
 }
@@ -18,7 +21,7 @@ enum Operation {
 fn operation() -> impl Strategy<Value = Operation> {
     let rtp =
         (any::<u16>(), any::<u32>(), 0..3_u32, proptest::sample::select(vec![0, 8, 9, 13, 101, 111]), 0..500_usize);
-    let sources = [Source::Speech, Source::Tone, Source::Silence, Source::Echo, Source::Nothing];
+    let sources = [Source::Speech, Source::Keys, Source::Tone, Source::Silence, Source::Echo, Source::Nothing];
     let directions = [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive];
     prop_oneof![
         6 => (0..3_000_u64).prop_map(Operation::Wait),
@@ -30,6 +33,10 @@ fn operation() -> impl Strategy<Value = Operation> {
             Operation::Rtcp([&[0x81, packet_type, 0, 7], body.as_slice()].concat())
         }),
         1 => proptest::sample::select(sources.to_vec()).prop_map(Operation::Source),
+        1 => (0..16_u8, any::<bool>()).prop_map(|(code, event)| {
+            let way = if event { Way::Event } else { Way::Inband };
+            Operation::Press(Press::new(Key::of_event(code).into_iter().collect(), way))
+        }),
         1 => proptest::sample::select(directions.to_vec()).prop_map(Operation::Direction),
         1 => Just(Operation::Close),
     ]
@@ -43,7 +50,10 @@ proptest! {
         operations in proptest::collection::vec(operation(), 1..80)
     ) {
         let start = some_moment();
-        let mut session = Session::new(config(0, start), 1, start);
+        let event = EventFormat { payload_type: 101, clock_rate: 8_000 };
+        let events = [101].into_iter().collect();
+        let config = Config { telephone_event: Some(event), events, ..config(0, start) };
+        let mut session = Session::new(config, 1, start);
         let (mut now, mut buf) = (start, Vec::new());
         let from = address(1, Channel::Rtp);
         for operation in operations {
@@ -59,6 +69,7 @@ proptest! {
                 Operation::Bytes(bytes) => session.handle_rtp(now, from, &bytes),
                 Operation::Rtcp(bytes) => session.handle_rtcp(now, from, &bytes),
                 Operation::Source(source) => session.set_source(source, now),
+                Operation::Press(press) => drop(session.press(press, now)),
                 Operation::Direction(direction) => session.set_direction(direction, now),
                 Operation::Close => session.close(now),
             }
