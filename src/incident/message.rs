@@ -51,9 +51,9 @@ impl Message {
             format!("First call: {}", call(&incident.first_call)),
             format!("Last call: {}", call(&incident.last_call)),
         ];
-        if !incident.codes.is_empty() {
-            let codes: Vec<String> = incident.codes.iter().map(|(code, times)| format!("{code} ({times}×)")).collect();
-            lines.push(format!("SIP codes: {}", codes.join(", ")));
+        let codes = incident.codes_in_words();
+        if !codes.is_empty() {
+            lines.push(format!("SIP codes: {codes}"));
         }
         lines.extend(links.iter().map(|link| format!("{}: {}", link.name, link.url)));
         if incident.closed_at.is_none() {

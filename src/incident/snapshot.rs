@@ -138,7 +138,22 @@ pub struct Incident {
     pub split_from: Option<String>,
 }
 
+/// Distinct codes that an incident counts.
+pub(super) const MOST_CODES: usize = 16;
+
 impl Incident {
+    /// SIP codes in words, with how many of the failed calls had none: `503 (10×), none (2×)`. Empty without failures.
+    pub fn codes_in_words(&self) -> String {
+        let mut words: Vec<String> = self.codes.iter().map(|(code, times)| format!("{code} ({times}×)")).collect();
+        let counted: u64 = self.codes.iter().map(|(_, times)| times).sum();
+        let others = self.failures.saturating_sub(counted);
+        if others > 0 {
+            let which = if self.codes.len() < MOST_CODES { "none" } else { "others or none" };
+            words.push(format!("{which} ({others}×)"));
+        }
+        words.join(", ")
+    }
+
     /// Its place in words: `trunk cht`, `undetermined (trunk a or gateway b)`.
     pub fn place(&self) -> String {
         match self.scope {
@@ -148,5 +163,20 @@ impl Incident {
             }
             scope => format!("{scope} {}", self.value),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::incident::{Incident, sample_incident};
+
+    #[test]
+    fn failed_calls_that_had_no_code_are_counted_beside_those_that_had_one() {
+        let of = |failures, codes| Incident { failures, codes, ..sample_incident() }.codes_in_words();
+        assert_eq!(of(12, vec![(503, 10), (408, 2)]), "503 (10×), 408 (2×)");
+        assert_eq!(of(19, vec![(200, 2)]), "200 (2×), none (17×)");
+        assert_eq!(of(19, Vec::new()), "none (19×)");
+        let many = (0..16).map(|n| (400 + n, 1)).collect();
+        assert!(of(20, many).ends_with(", 415 (1×), others or none (4×)"));
     }
 }

@@ -307,6 +307,8 @@ pub struct Incident {
     pub confidence: f64,
     /// Final SIP codes that were received, and how often.
     pub codes: Vec<CodeCount>,
+    /// The same in words, with how many of the failed calls had none.
+    pub codes_text: String,
     /// Its first failed call.
     pub first_call_id: String,
     /// Its last failed call.
@@ -435,6 +437,7 @@ impl Incident {
             reproduced: incident.reproduced,
             confidence: incident.confidence,
             codes: incident.codes.iter().map(|&(code, count)| CodeCount { code, count }).collect(),
+            codes_text: incident.codes_in_words(),
             first_call_id: incident.first_call.call_id.clone(),
             last_call_id: incident.last_call.call_id.clone(),
             last_sip_call_id: incident.last_call.sip_call_id.clone(),

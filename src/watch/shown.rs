@@ -168,7 +168,10 @@ impl Shown {
             (true, Retry::Transient) => LineState::Interrupted,
             (true, _) => LineState::Failing,
         };
-        of.hour.add(record.ended_at, !failed);
+        // What is asked for where calls fail would make their share look worse than it is.
+        if !matches!(own.purpose, Purpose::Answer(_)) {
+            of.hour.add(record.ended_at, !failed);
+        }
         let line = &mut of.line;
         if line.state != state || line.since.is_none() {
             (line.state, line.since) = (state, Some(record.ended_at));
@@ -398,6 +401,9 @@ mod tests {
         assert_eq!((line.hour.tested, line.hour.passed), (56, 55), "eleven whole stretches and the one that goes on");
         assert_eq!(line.next_start, Some(at(92)));
         assert_eq!(view(&mut shown, 91 + 70).lines[1].hour, Hour::default());
+        shown.concluded("call/1002", &[outcome(Class::Ok, Retry::None, Purpose::Answer(1), 94)]);
+        let line = &view(&mut shown, 94).lines[1];
+        assert_eq!((line.state, line.hour.tested), (LineState::Ok, 0), "its last call, and none of the hour's share");
         shown.left_out("call/1002", at(95), "maintenance");
         assert!(view(&mut shown, 96).lines[1].left_out.is_some());
         shown.concluded("call/1002", &[outcome(Class::CallForbidden, Retry::Reproduced, Purpose::Scheduled, 97)]);

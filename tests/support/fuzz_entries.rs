@@ -22,7 +22,7 @@ use ringfleet::sip::framing::{Frame, Framer, FramingError};
 use ringfleet::sip::header;
 use ringfleet::sip::message::Message;
 use ringfleet::sip::sdp::crypto::{Key, KeySource, Suite};
-use ringfleet::sip::sdp::peering::Role;
+use ringfleet::sip::sdp::peering::{Peering, Role};
 use ringfleet::sip::sdp::{AudioCodec, Local, Order, Sdp};
 use ringfleet::sip::uri::{NameAddr, Uri, unescape};
 use ringfleet::sip::validity;
@@ -297,6 +297,9 @@ pub fn ice(bytes: &[u8]) {
     };
     let mut peer = Peer::new(config, Arc::clone(&IDENTITY), 7, now);
     peer.set_remote(now, &remote);
+    // As a body of an INFO: candidates of another session and of none, names, and garbage.
+    peer.add_candidates(now, &Peering::of_fragment(rest));
+    peer.add_candidates(now, &Peering::of_fragment(&[b"a=ice-ufrag:them\na=candidate:", rest].concat()));
     drain(&mut peer);
     while let [high, low, later @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*high, *low]));

@@ -9,7 +9,7 @@ use super::values::{Ids, NONE};
 use super::{Judge, Output, STALE, State, ms};
 use crate::incident::family::{Family, Symptom};
 use crate::incident::labels::{LABELS, Label, Scope};
-use crate::incident::snapshot::{Call, Change, Incident, Place, Undecided};
+use crate::incident::snapshot::{Call, Change, Incident, MOST_CODES, Place, Undecided};
 use crate::record::Finding;
 
 /// Most ended incidents that may come back.
@@ -18,8 +18,6 @@ const MOST_ENDED: usize = 256;
 const TAKES_OVER: (u64, u64) = (2, 5);
 /// The share of calls that fail when a line is down.
 const DOWN: f64 = 0.9;
-/// Distinct codes that an incident counts.
-const MOST_CODES: usize = 16;
 
 /// An incident that is open, and what it is made from.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -66,7 +66,6 @@ struct IncidentCard<'a> {
     lasts: String,
     closed: Option<Moment>,
     sure: String,
-    codes: String,
     /// Whether its last call is among those on the page.
     listed: bool,
 }
@@ -250,14 +249,12 @@ impl Writer {
     }
 
     fn incident<'a>(&self, of: &'a Incident, listed: bool) -> IncidentCard<'a> {
-        let codes: Vec<String> = of.codes.iter().map(|code| format!("{} ({}×)", code.code, code.count)).collect();
         IncidentCard {
             name: of.finding.as_deref().unwrap_or(&of.class),
             since: self.moment(of.since),
             lasts: self.lasting(of.since, of.closed_at),
             closed: of.closed_at.map(|at| self.moment(at)),
             sure: format!("to {:.0} %", (100.0 * of.confidence).floor()),
-            codes: codes.join(", "),
             listed,
             of,
         }

@@ -8,10 +8,11 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringfleet::media::codec::Codec;
-use ringfleet_interop::web::peer::{Fallible, Peer, Seen, Wanted};
+use ringfleet_interop::web::peer::{Fallible, Peer, Seen, Wanted, watch_own_lateness};
 use ringfleet_interop::web::sip::{self, Caller};
 use rtc::dtls::extension::extension_use_srtp::SrtpProtectionProfile;
 use rtc::peer_connection::transport::RTCDtlsRole;
@@ -49,25 +50,30 @@ fn options(words: &[String], echo: bool) -> Fallible<Options> {
     Ok(options)
 }
 
-fn tell(seen: &Seen) {
+fn tell(seen: &Seen, late_ms: &Mutex<f64>) {
     let Seen { connected_ms, sent, received, lost, markers, .. } = seen;
+    let late_ms = *late_ms.lock().expect("nobody panics with it");
     println!(
         "{{\"over\":true,\"connected_ms\":{connected_ms:?},\"sent\":{sent},\"received\":{received},\"lost\":{lost},\
-         \"markers\":{markers}}}"
+         \"markers\":{markers},\"late_ms\":{late_ms:.1}}}"
     );
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Fallible<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    let late_ms = Arc::new(Mutex::new(0.0));
+    tokio::spawn(watch_own_lateness(Arc::clone(&late_ms)));
     match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-        ["answer", listen, calls, ..] => answer(listen.parse()?, calls.parse()?, &options(&words[3..], true)?).await,
-        ["call", server, ..] => call(server.parse()?, options(&words[2..], false)?).await,
+        ["answer", listen, calls, ..] => {
+            answer(listen.parse()?, calls.parse()?, &options(&words[3..], true)?, &late_ms).await
+        }
+        ["call", server, ..] => call(server.parse()?, options(&words[2..], false)?, late_ms).await,
         _ => Err("webrtc_peer answer LISTEN CALLS [OPTIONS] | webrtc_peer call SERVER [OPTIONS]".into()),
     }
 }
 
-async fn answer(listen: SocketAddr, mut calls: usize, options: &Options) -> Fallible<()> {
+async fn answer(listen: SocketAddr, mut calls: usize, options: &Options, late_ms: &Mutex<f64>) -> Fallible<()> {
     let socket = UdpSocket::bind(listen).await?;
     println!("answering on {}", socket.local_addr()?);
     let mut peers: HashMap<String, Peer> = HashMap::new();
@@ -85,7 +91,7 @@ async fn answer(listen: SocketAddr, mut calls: usize, options: &Options) -> Fall
             "BYE" => {
                 sip::accept(&socket, &request, "").await?;
                 if let Some(peer) = peers.remove(&request.call_id) {
-                    tell(&peer.seen());
+                    tell(&peer.seen(), late_ms);
                     peer.close().await?;
                     calls -= 1;
                 }
@@ -97,14 +103,15 @@ async fn answer(listen: SocketAddr, mut calls: usize, options: &Options) -> Fall
     Ok(())
 }
 
-async fn call(server: SocketAddr, options: Options) -> Fallible<()> {
+async fn call(server: SocketAddr, options: Options, late_ms: Arc<Mutex<f64>>) -> Fallible<()> {
     let local = tokio::task::LocalSet::new();
     local
         .run_until(async {
             let mut calls = Vec::new();
             for number in 0..options.calls {
                 let wanted = Wanted { id: 0x100 + u16::try_from(number)?, ..options.wanted };
-                calls.push(tokio::task::spawn_local(one(server, wanted, options.seconds, options.restart)));
+                let how = (options.seconds, options.restart);
+                calls.push(tokio::task::spawn_local(one(server, wanted, how, Arc::clone(&late_ms))));
                 tokio::time::sleep(Duration::from_secs_f64(1.0 / options.rate)).await;
             }
             for call in calls {
@@ -115,7 +122,12 @@ async fn call(server: SocketAddr, options: Options) -> Fallible<()> {
         .await
 }
 
-async fn one(server: SocketAddr, wanted: Wanted, seconds: f64, restart: bool) -> Fallible<()> {
+async fn one(
+    server: SocketAddr,
+    wanted: Wanted,
+    (seconds, restart): (f64, bool),
+    late_ms: Arc<Mutex<f64>>,
+) -> Fallible<()> {
     let peer = Peer::new(wanted).await?;
     let mut caller = Caller::new(server, "2000", format!("webrtc{}x{}", std::process::id(), wanted.id)).await?;
     peer.take(&caller.offer(&peer.offer(false).await?).await?).await?;
@@ -129,6 +141,6 @@ async fn one(server: SocketAddr, wanted: Wanted, seconds: f64, restart: bool) ->
         tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
     }
     caller.bye().await?;
-    tell(&peer.seen());
+    tell(&peer.seen(), &late_ms);
     peer.close().await
 }

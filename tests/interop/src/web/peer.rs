@@ -46,6 +46,19 @@ pub struct Wanted {
     pub id: u16,
 }
 
+/// How long this program, which has one thread, was away at most so far, ms: what falls into such a time is no fault of who it
+/// talks to.
+pub async fn watch_own_lateness(worst_ms: Arc<Mutex<f64>>) {
+    const EVERY: Duration = Duration::from_millis(10);
+    loop {
+        let due = tokio::time::Instant::now() + EVERY;
+        tokio::time::sleep_until(due).await;
+        let late = due.elapsed().as_secs_f64() * 1e3;
+        let mut worst = worst_ms.lock().expect("nobody panics with it");
+        *worst = worst.max(late);
+    }
+}
+
 /// What a peer has seen.
 #[derive(Clone, Debug, Default)]
 pub struct Seen {
