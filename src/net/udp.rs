@@ -6,22 +6,29 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::time::Instant;
 
+use nix::sys::socket::sockopt::{Ipv4PacketInfo, Ipv6RecvPacketInfo};
 use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg, sendmmsg,
+    ControlMessage, ControlMessageOwned, MsgFlags, MultiHeaders, SockaddrStorage, recvmsg, sendmmsg, setsockopt,
 };
 use quinn_udp::{BATCH_SIZE, RecvMeta, UdpSockRef, UdpSocketState};
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
-use rustix::net::sockopt::{Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ipv6_mtu_discover};
+use rustix::net::sockopt::{
+    Ipv4PathMtuDiscovery, Ipv6PathMtuDiscovery, set_ip_mtu_discover, set_ip_recvtos, set_ipv6_mtu_discover,
+};
 use smallvec::SmallVec;
 
 use super::clock::Turn;
 
-/// Buffers asked of the kernel for sockets of many calls: a burst of some thousand messages.
-const LARGE_BUFFER: usize = 4 * 1024 * 1024;
+/// Buffers asked of the kernel for SIP sockets: a burst of some thousand messages.
+const SIP_BUFFER: usize = 4 * 1024 * 1024;
+/// The same for media sockets of all calls: more than a second of a thousand calls, each packet of which takes 768 bytes there.
+const SHARED_MEDIA_BUFFER: usize = 64 * 1024 * 1024;
 /// Largest UDP payload; with GRO the kernel may join datagrams up to this.
 const MAX_DATAGRAM: usize = 65_535;
 /// Errors read from a socket at once: one is as good as a hundred.
 const ERRORS_AT_ONCE: usize = 32;
+/// Datagrams that are asked for at once of a socket that one call has: seldom is there more than one, and each place costs.
+const SMALL_BATCH: usize = 4;
 /// Messages per `sendmmsg`.
 const SEND_BATCH: usize = 64;
 
@@ -34,6 +41,8 @@ pub struct Udp {
     socket: mio::net::UdpSocket,
     state: UdpSocketState,
     local: SocketAddr,
+    /// Datagrams that are asked for at once.
+    batch: usize,
 }
 
 /// Buffers for receiving, shared by all sockets of a worker.
@@ -74,7 +83,7 @@ impl Udp {
     /// # Errors
     /// The system's, as address in use.
     pub fn bind_sip(local: SocketAddr) -> io::Result<Self> {
-        let udp = Self::bind_large(local)?;
+        let udp = Self::bind_large(local, SIP_BUFFER)?;
         udp.state.enable_transport_errors(UdpSockRef::from(&udp.socket))?;
         // The batch receiver forbids fragmentation; SIP above the MTU needs it (RFC 3261 §18.1.1).
         match local {
@@ -84,18 +93,22 @@ impl Udp {
         Ok(udp)
     }
 
-    /// Binds a socket that carries the packets of many calls: its buffers are large.
+    /// Binds a socket for media of many calls: where the system lets us, its receive buffer is large.
     ///
     /// # Errors
     /// The system's, as address in use.
-    pub fn bind_large(local: SocketAddr) -> io::Result<Self> {
-        let udp = Self::bind(local)?;
+    pub fn bind_shared_media(local: SocketAddr) -> io::Result<Self> {
+        Self::bind_large(local, SHARED_MEDIA_BUFFER)
+    }
+
+    fn bind_large(local: SocketAddr, buffer: usize) -> io::Result<Self> {
+        let udp = Self { batch: BATCH_SIZE, ..Self::bind(local)? };
         let socket = socket2::SockRef::from(&udp.socket);
         // Best effort: the system's limit applies where we may not pass it, and our own drops are counted.
-        if set_socket_recv_buffer_size_force(&udp.socket, LARGE_BUFFER).is_err() {
-            let _ = socket.set_recv_buffer_size(LARGE_BUFFER);
+        if set_socket_recv_buffer_size_force(&udp.socket, buffer).is_err() {
+            let _ = socket.set_recv_buffer_size(buffer);
         }
-        let _ = socket.set_send_buffer_size(LARGE_BUFFER);
+        let _ = socket.set_send_buffer_size(buffer);
         Ok(udp)
     }
 
@@ -107,7 +120,8 @@ impl Udp {
         let socket = mio::net::UdpSocket::bind(local)?;
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         let local = socket.local_addr()?;
-        Ok(Self { socket, state, local })
+        forgo_unread(&socket, local);
+        Ok(Self { socket, state, local, batch: SMALL_BATCH })
     }
 
     /// Destinations of which ICMP says that nobody is there, since last asked.
@@ -156,10 +170,11 @@ impl Udp {
     /// a pending error (ICMP) included, makes the socket ready again. An error in place of a batch is not the end of
     /// what is there.
     pub fn receive(&self, buffers: &mut Buffers, turn: &Turn, mut each: impl FnMut(Datagram<'_>)) -> bool {
-        let mut slices = buffers.bytes.iter_mut().map(|bytes| IoSliceMut::new(bytes));
-        let mut slices: [IoSliceMut<'_>; BATCH_SIZE] =
-            std::array::from_fn(|_| slices.next().expect("as many buffers as a batch"));
-        let count = match self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut buffers.metas) {
+        let slices = buffers.bytes.iter_mut().take(self.batch).map(|bytes| IoSliceMut::new(bytes));
+        let mut slices: SmallVec<[IoSliceMut<'_>; BATCH_SIZE]> = slices.collect();
+        let received = self.state.recv(UdpSockRef::from(&self.socket), &mut slices, &mut buffers.metas);
+        drop(slices);
+        let count = match received {
             Ok(count) => count,
             Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
         };
@@ -172,7 +187,7 @@ impl Udp {
                 each(Datagram { arrived, from: meta.addr, bytes: &[] });
             }
         }
-        count == BATCH_SIZE
+        count == self.batch
     }
 
     /// Sends datagrams in as few system calls as may be. Returns how many the system took; what it did not take is
@@ -225,6 +240,17 @@ impl Default for Buffers {
     fn default() -> Self {
         Self { bytes: vec![vec![0; MAX_DATAGRAM]; BATCH_SIZE], metas: vec![RecvMeta::default(); BATCH_SIZE] }
     }
+}
+
+/// Has the kernel not write with each datagram what nobody reads: the address that it was sent to, and its type of service.
+fn forgo_unread(socket: &mio::net::UdpSocket, local: SocketAddr) {
+    // Best effort: what comes all the same does no harm.
+    let _ = match local {
+        SocketAddr::V4(_) => {
+            setsockopt(socket, Ipv4PacketInfo, &false).is_ok() && set_ip_recvtos(socket, false).is_ok()
+        }
+        SocketAddr::V6(_) => setsockopt(socket, Ipv6RecvPacketInfo, &false).is_ok(),
+    };
 }
 
 fn address_of(address: &SockaddrStorage) -> Option<SocketAddr> {
@@ -299,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_batch_that_is_sent_and_received_allocates_nothing() {
-        let bind = || Udp::bind(([127, 0, 0, 1], 0).into()).expect("loopback");
+        let bind = || Udp::bind_shared_media(([127, 0, 0, 1], 0).into()).expect("loopback");
         let (from, to) = (bind(), bind());
         let (mut buffers, turn, bytes) = (Buffers::default(), Turn::begin(clock::now()), [7; 172]);
         let mut round = || {

@@ -198,7 +198,7 @@ impl Sockets {
 
     fn open_shared(&mut self, registry: &Registry, wanted: MediaSockets) -> Result<usize, String> {
         // From the first port on, so that it is the same one in each run: firewalls have it in their rules.
-        let (rtp, rtcp) = udp::bind_media_pair(wanted.local, wanted.range, &mut 0, Udp::bind_large)?;
+        let (rtp, rtcp) = udp::bind_media_pair(wanted.local, wanted.range, &mut 0, Udp::bind_shared_media)?;
         let (pair, address) = (self.shared.len(), rtp.local());
         let sockets = self.add_pair(registry, Whose::Shared(pair), (rtp, rtcp))?;
         self.shared.push(SharedPair { wanted, address, sockets, demux: Demux::default() });

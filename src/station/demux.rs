@@ -51,7 +51,8 @@ pub struct RemoteMedia {
 /// Datagrams on shared media sockets that were given to no stream.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unattributed {
-    /// Of an address and a source that no call has, or that several have.
+    /// Of an address and a source that no call has, or that several have. What overtakes the answer of its call is among
+    /// them.
     pub unknown: u64,
     /// Of calls that were over.
     pub late: u64,

@@ -469,6 +469,7 @@ impl<O: Copy> Streams<O> {
         if place.as_ref().is_some_and(|place| place.leaving) {
             return self.hear_leaving(packet);
         }
+        let mut quiet = false;
         let taken = place.is_some_and(|place| {
             let handled = match &mut place.peer {
                 Some(peer) => peer.handle_packet(arrived, from, bytes),
@@ -489,6 +490,8 @@ impl<O: Copy> Streams<O> {
                     if session.last_received() == Some(arrived) {
                         place.last = Some(arrived);
                     }
+                    // A packet moves no deadline forward: most need nothing further.
+                    quiet = place.peer.is_none() && session.is_quiet();
                 }
                 (Handled::Media(from, bytes), Some(session), _) => session.handle_rtcp(arrived, from, bytes),
             }
@@ -496,7 +499,9 @@ impl<O: Copy> Streams<O> {
         });
         self.stray += u64::from(!taken);
         self.tell_awaited(port);
-        self.drain(port);
+        if !quiet {
+            self.drain(port);
+        }
     }
 
     /// Does what is due.

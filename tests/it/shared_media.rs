@@ -16,11 +16,11 @@ fn calls_over_one_pair_of_ports_are_heard_whichever_side_has_it() {
              expect: [{{ each: {{ outcome: answered, audio: two_way }} }}]\n"
         ),
     );
-    for (both, called, media) in [
-        (false, "", ", sockets: shared"),
-        (true, "--shared-media", ", sockets: shared"),
-        (true, "--shared-media", ", sockets: shared, srtp: required"),
-        (false, "--shared-media", ""),
+    for (called, media) in [
+        ("", ", sockets: shared"),
+        ("--shared-media", ", sockets: shared"),
+        ("--shared-media", ", sockets: shared, srtp: required"),
+        ("--shared-media", ""),
     ] {
         let name = format!("{called}{media}");
         let (near, far) = (format!("near {name}"), format!("far {name}"));
@@ -35,8 +35,6 @@ fn calls_over_one_pair_of_ports_are_heard_whichever_side_has_it() {
             let generator = &summary(&desk.path(folder))["generator"];
             let sockets = generator["sockets"].as_u64().expect("counted");
             assert_eq!(sockets < 2 * CALLS, shared, "{folder}: {sockets}");
-            // Where both share, audio may come before the answer that names its source.
-            assert!(both || generator["rtp_unattributed"]["unknown"] == 0, "{folder}: {generator}");
             let records = records(&desk.path(folder));
             assert_eq!(records.len() as u64, CALLS);
             for record in records {

@@ -344,6 +344,11 @@ impl Session {
         Report::of(self, now.max(self.now))
     }
 
+    /// Whether nothing came of what was taken in last: to poll would give the deadline of before again.
+    pub fn is_quiet(&self) -> bool {
+        self.events.is_empty() && !self.outgoing.has_echoes()
+    }
+
     /// When the last RTP packet arrived.
     pub fn last_received(&self) -> Option<Instant> {
         self.reception.last()

@@ -143,6 +143,11 @@ impl Outgoing {
         self.resumes = true;
     }
 
+    /// Whether something waits to be sent back.
+    pub(super) fn has_echoes(&self) -> bool {
+        !self.echoes.waiting.is_empty()
+    }
+
     /// Presses keys from the next point of the grid on; false where too many wait.
     pub(super) fn press(&mut self, config: &Config, press: Press, now: Instant) -> bool {
         if !self.presses() && matches!(config.send, Source::Echo | Source::Nothing) {

@@ -246,7 +246,8 @@ pub struct MediaFile {
     pub rtp_ports: Option<String>,
     /// Sockets of RTP and RTCP: a pair `per_call`, or one pair `shared` by all calls (of a worker), which costs less and needs one open
     /// port in a firewall. Calls are told apart by the remote address that SDP gives, and by `a=ssrc` (RFC 5576) where several have
-    /// the same; where neither tells, both fail as `probe.no_media_port`. Video keeps a pair of its own, and so does WebRTC, which
+    /// the same; where neither tells, both fail as `probe.no_media_port`. The receive buffer holds some 500 packets unless the process has
+    /// CAP_NET_ADMIN or `net.core.rmem_max` is raised; what it drops is counted. Video keeps a pair of its own, and so does WebRTC, which
     /// `check` does not take together with this. Default: per_call.
     pub sockets: MediaSocketsWord,
     /// Encryption of audio: by keys in SDP (SDES-SRTP, RFC 4568), or by DTLS over ICE as in WebRTC. Default: off.
