@@ -2,8 +2,8 @@
 //   node phone.mjs <COMMANDS
 // {id, do: "call" | "answer", url, user, domain, password, target, seconds, source, within, video, dtmf}: registers over the
 // WebSocket at `url`, calls `target` or waits for a call, and hangs up after `seconds` unless the far end does. What it sends is
-// `beep`, the tone of Chromium's fake microphone, or `echo`, what it hears; with `video` the picture of its fake camera as well. A second into the
-// call it presses the keys of `dtmf`.
+// `beep`, the tone of Chromium's fake microphone, or `echo`, what it hears; with `video` the picture of its fake camera as well.
+// A second into the call it presses the keys of `dtmf`.
 import { createInterface } from "node:readline";
 import { atLoopback, open } from "./chromium.mjs";
 
