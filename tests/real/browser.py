@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from check import CASE, HERE, started
+from check import CASE, HERE, RINGFLEET, listens, start, started, wait_until
 
 FOLDER = Path(os.environ.get("BROWSER_DIR", Path.home() / ".cache" / "ringfleet-browser"))
 
@@ -47,6 +47,18 @@ def node(name, *arguments, timeout=120):
     if done.returncode != 0:
         sys.exit(f"{name} ended with {done.returncode}:\n{done.stdout}")
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def web_lab():
+    """A lab for web phones, which passes descriptions through, so that media goes straight between browser and agent: its process
+    and its port."""
+    ports = subprocess.run([sys.executable, HERE / "ports.py", "LAB"], stdout=subprocess.PIPE, text=True, check=True)
+    port = int(ports.stdout.split("=")[1])
+    (CASE / "lab.yaml").write_text('lab: web\ndomain: pbx.test\nmedia: { srtp: dtls }\n'
+                                   'accounts: { users: "1001..1020", password: "${PROBE_PASSWORD}" }\n')
+    lab = start("lab", RINGFLEET, "lab", CASE / "lab.yaml", "--listen", f"127.0.0.1:{port}")
+    wait_until(lambda: listens(port), "the lab listens")
+    return lab, port
 
 
 class Phone:

@@ -3,12 +3,10 @@
 tones, in plain RTP, from and to WebRTC; and those that a browser (JsSIP's sendDTMF) presses, as an agent of ours hears them."""
 import os
 import signal
-import subprocess
-import sys
 import threading
 
 import browser
-from check import CASE, HERE, RINGFLEET, Checks, figure, judged, listens, passes, records, run, start, stop, wait_until
+from check import CASE, RINGFLEET, Checks, figure, judged, listens, passes, records, run, start, stop, wait_until
 
 CALLS = 3
 KEYS = "0123456789*#ABCD11D"
@@ -45,16 +43,8 @@ stop(far, signal.SIGINT)
 # A browser presses keys: it calls an agent, with media straight between them.
 browser.install()
 phone = browser.Phone()
-ports = subprocess.run([sys.executable, HERE / "ports.py", "LAB"], stdout=subprocess.PIPE, text=True, check=True)
-lab_port = int(ports.stdout.split("=")[1])
+lab, lab_port = browser.web_lab()
 password = os.environ["PROBE_PASSWORD"]
-(CASE / "lab.yaml").write_text("""lab: web
-domain: pbx.test
-media: { srtp: dtls }
-accounts: { users: "1001..1020", password: "${PROBE_PASSWORD}" }
-""")
-lab = start("lab", RINGFLEET, "lab", CASE / "lab.yaml", "--listen", f"127.0.0.1:{lab_port}")
-wait_until(lambda: listens(lab_port), "the lab listens")
 url = f"ws://127.0.0.1:{lab_port}/"
 for codec in ("opus", "PCMU"):
     os.environ.update(WEB_URL=url, WEB_TRUST="reconnect: 200ms", WEB_PORT=str(lab_port), WEB_CODECS=codec)

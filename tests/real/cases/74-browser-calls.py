@@ -5,12 +5,10 @@ both directions; what the browser itself saw is asked of its getStats."""
 import os
 import signal
 import statistics
-import subprocess
-import sys
 import threading
 
 import browser
-from check import CASE, HERE, RINGFLEET, Checks, figure, listens, records, run, start, stop, wait_until
+from check import CASE, RINGFLEET, Checks, figure, listens, records, run, start, stop, wait_until
 
 DOMAIN, PASSWORD = "pbx.test", os.environ["PROBE_PASSWORD"]
 checks = Checks()
@@ -158,15 +156,7 @@ for scheme, url in urls.items():
 checks.that(stop(far, signal.SIGINT) in ((0, 1) if spoilt else (0,)), "answer: exit code")
 
 # Media straight between agent and browser: the lab passes descriptions through.
-ports = subprocess.run([sys.executable, HERE / "ports.py", "LAB"], stdout=subprocess.PIPE, text=True, check=True)
-lab_port = int(ports.stdout.split("=")[1])
-(CASE / "lab.yaml").write_text("""lab: web
-domain: pbx.test
-media: { srtp: dtls }
-accounts: { users: "1001..1020", password: "${PROBE_PASSWORD}" }
-""")
-lab = start("lab", RINGFLEET, "lab", CASE / "lab.yaml", "--listen", f"127.0.0.1:{lab_port}")
-wait_until(lambda: listens(lab_port), "the lab listens")
+lab, lab_port = browser.web_lab()
 urls = {"ws": f"ws://127.0.0.1:{lab_port}/", "wss": f"wss://127.0.0.1:{lab_port}/"}
 for scheme, url in urls.items():
     server(url, lab_port, ["opus", "PCMA"])

@@ -3,24 +3,17 @@
 either side calling: frames counted on both sides, the size of the picture, key frames that are asked for, and a picture that
 stands still. Our frames are valid where Chromium decodes them; what the browser itself saw is asked of its getStats."""
 import os
-import subprocess
-import sys
 import threading
 
 import browser
-from check import CASE, HERE, RINGFLEET, Checks, figure, listens, run, start, stop, wait_until
+from check import CASE, Checks, figure, run, start, stop
 
 DOMAIN, PASSWORD = "pbx.test", os.environ["PROBE_PASSWORD"]
 FPS, TRIES = 15, 3
 checks = Checks()
 browser.install()
 phone = browser.Phone()
-ports = subprocess.run([sys.executable, HERE / "ports.py", "LAB"], stdout=subprocess.PIPE, text=True, check=True)
-port = int(ports.stdout.split("=")[1])
-(CASE / "lab.yaml").write_text('lab: web\ndomain: pbx.test\nmedia: { srtp: dtls }\n'
-                               'accounts: { users: "1001..1020", password: "${PROBE_PASSWORD}" }\n')
-lab = start("lab", RINGFLEET, "lab", CASE / "lab.yaml", "--listen", f"127.0.0.1:{port}")
-wait_until(lambda: listens(port), "the lab listens")
+lab, port = browser.web_lab()
 url = f"ws://127.0.0.1:{port}/"
 os.environ.update(WEB_URL=url, WEB_TRUST="reconnect: 200ms", WEB_PORT=str(port), WEB_CODECS="opus")
 
