@@ -109,6 +109,17 @@ impl Ice {
         self.agent.add_remote_candidate(candidate);
     }
 
+    /// Whether the other side has named this candidate.
+    pub(super) fn has_remote_candidate(&self, candidate: &Candidate) -> bool {
+        let same = |known: Candidate| known.addr() == candidate.addr() && known.kind() == candidate.kind();
+        self.agent.remote_candidates().any(same)
+    }
+
+    /// Addresses of the other side's candidates.
+    pub(super) fn remote_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.agent.remote_candidates().map(|candidate| candidate.addr())
+    }
+
     /// Whether the other side's part of this session has this user fragment.
     pub(super) fn is_with(&self, ufrag: &str) -> bool {
         self.has_remote && self.agent.remote_credentials().is_some_and(|known| known.ufrag == ufrag)
