@@ -513,7 +513,7 @@ impl Peer {
     fn add_candidates_of_servers(&mut self, now: Instant, all: bool) {
         self.servers.add_candidates(now, &mut self.ice, self.config.relay_only);
         let before = self.ours.candidates.len();
-        for candidate in self.ice.candidates() {
+        for candidate in self.ice.told_candidates() {
             if !self.ours.candidates.contains(&candidate) {
                 self.ours.candidates.push(candidate);
             }

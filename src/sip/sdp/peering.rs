@@ -300,7 +300,7 @@ mod tests {
         kept.keep(b"a=ice-ufrag:other\r\na=candidate:3 1 udp 1 192.0.2.3 20000 typ host\r\n");
         let other = kept.all().expect("one");
         assert_eq!((other.ufrag, other.candidates.len(), other.end_of_candidates), (Some("other"), 1, false));
-        kept.keep(&[b'x'; Fragments::MOST]);
+        kept.keep(&[b'x'; Fragments::MOST + 1]);
         assert_eq!(kept.all(), None, "what is too large is passed over");
     }
 

@@ -104,7 +104,8 @@ impl Session {
     /// The call goes on with the fork that sent this 2xx; `early` is what that was told before.
     pub(super) fn choose_told(&mut self, early: Option<Told>, response: &Message<'_>) {
         if let Some(trickle) = &mut self.trickle {
-            trickle.told = early.unwrap_or(Told { version: trickle.offered, ..Told::default() });
+            let told = Told { version: trickle.offered, ..Told::default() };
+            trickle.told = early.filter(|early| early.takes).unwrap_or(told);
             trickle.told.takes |= takes_candidates(response);
         }
     }
@@ -119,12 +120,10 @@ impl Session {
     /// Sends what dialogs lack.
     pub(super) fn send_fragments(&mut self, context: &mut Context<'_>) {
         let Some(trickle) = self.trickle.as_ref().filter(|trickle| !trickle.fragment.is_empty()) else { return };
-        let version = trickle.version;
-        match self.state {
-            State::Up if trickle.told.lacks(version) => {
-                if self.send_fragment(context) {
-                    self.with_told(None, |told| told.send(version));
-                }
+        let (version, state) = (trickle.version, self.state);
+        match state {
+            State::Up if trickle.told.lacks(version) && self.send_fragment(context) => {
+                self.with_told(None, |told| told.send(version));
             }
             State::Calling => {
                 for place in 0..self.early.len() {
