@@ -38,6 +38,7 @@ mod side;
 mod sip_calls;
 mod sip_extensions;
 mod sip_peer;
+mod sip_trickle;
 mod tls;
 mod tls_calls;
 mod torture;
