@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::measure::Distribution;
 use crate::net::clock::{self, Turn};
 use crate::net::dialer::Dialer;
 use crate::net::drops::Drops;
@@ -190,9 +191,9 @@ impl<S: Station> Reactor<S> {
         self.health
     }
 
-    /// 99th percentile of the turns while media ran, from the moment each was due, milliseconds.
-    pub fn turn_ms_p99(&self) -> Option<f64> {
-        self.turns.p99_ms()
+    /// The turns while media ran since they were last taken, each from the moment it was due, milliseconds.
+    pub fn take_turns(&mut self) -> Distribution {
+        self.turns.take()
     }
 
     /// Time of the current turn.
