@@ -218,6 +218,7 @@ impl Callers {
         self.tell_seconds();
         while let Some((me, event)) = self.streams.poll_peer_event() {
             self.with_leg(now, me, |leg, tools| match event {
+                PeerEvent::Candidates => leg.send_candidates(tools),
                 PeerEvent::Gathered => leg.handle_gathered(tools),
                 PeerEvent::Failed => leg.handle_peer_failed(tools),
             });
