@@ -4,9 +4,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::callers::{Callers, Report};
+use super::callers::Callers;
 use super::leg::Leg;
 use super::links::Purpose;
+use super::report::Report;
 use crate::record::{TransportFailure, TransportFault};
 use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::keep_alive::{Action, PING};

@@ -650,16 +650,12 @@ impl<O: Copy> Streams<O> {
 /// A packet of RTP or RTCP that goes out, by the path of the stream's peer where it has one.
 fn media_packet(
     port: PortId,
-    (channel, to): (media::session::Channel, SocketAddr),
+    (channel, to): (Channel, SocketAddr),
     peer: &mut Option<Box<Peer>>,
     relays: &[(usize, LinkId, SocketAddr)],
     packet: &[u8],
     arena: &mut Vec<u8>,
 ) -> Option<Pending> {
-    let channel = match channel {
-        media::session::Channel::Rtp => Channel::Rtp,
-        media::session::Channel::Rtcp => Channel::Rtcp,
-    };
     let start = arena.len();
     let via = match peer {
         Some(peer) => peer.carry(to, packet, arena),
