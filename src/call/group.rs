@@ -15,7 +15,8 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use super::callers::{Callers, Progress, Report};
+use super::callers::Callers;
+use super::report::{Progress, Report};
 use crate::record::Anchor;
 use crate::scenario::plan::Plan;
 use crate::sip::flow::{Flow, LinkId};

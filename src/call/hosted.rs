@@ -4,9 +4,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::callers::{Callers, Report};
+use super::callers::Callers;
 use super::leg::Leg;
 use super::links::Purpose;
+use super::report::Report;
 use crate::record::{TransportFailure, TransportFault};
 use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::keep_alive::{Action, PING};
@@ -230,6 +231,7 @@ impl Callers {
         self.tell_seconds();
         while let Some((me, event)) = self.streams.poll_peer_event() {
             self.with_leg(now, me, |leg, tools| match event {
+                PeerEvent::Candidates => leg.send_candidates(tools),
                 PeerEvent::Gathered => leg.handle_gathered(tools),
                 PeerEvent::Failed => leg.handle_peer_failed(tools),
             });

@@ -85,9 +85,12 @@ fn about(record: &CallRecord) -> String {
         let way = record.media_path.as_ref().map_or_else(String::new, |way| format!(", {}", way.replace('_', " ")));
         let servers = record.ice_server_fault.as_ref().filter(|_| record.media_fault.is_none());
         let servers = servers.map_or_else(String::new, |servers| format!("; {servers}"));
+        let trickled = record.ice_trickled.map(|taken| format!(", {taken} INFO with later candidates taken"));
+        let unsaid = record.ice_trickle_fault.as_ref().map(|fault| format!("; {fault}"));
+        let later = [trickled, unsaid].into_iter().flatten().collect::<String>();
         let hidden = Some(&record.ice_hidden).filter(|names| !names.is_empty() && record.media_fault.is_none());
         let hidden = hidden.map_or_else(String::new, |names| format!("; hidden behind mDNS: {}", names.join(", ")));
-        ("ICE and DTLS", format!("{reached}{way}{fault}{servers}{hidden}"))
+        ("ICE and DTLS", format!("{reached}{way}{later}{fault}{servers}{hidden}"))
     });
     let packets = record.first_packet_ms.or(record.first_tx_packet_ms).map(|_| {
         let [sent, came, audio] =

@@ -146,6 +146,7 @@ impl Pbx {
                 (Event::Offered { session }, _) => self.handle_offer(now, session, Means::Update, message),
                 (Event::Changed { .. }, _) => self.handle_changed(now, event, message),
                 (Event::Provisional { session, code }, _) => self.handle_provisional(now, session, code, message),
+                (Event::Trickled { session }, _) => self.handle_candidates(now, session, message),
                 (Event::Answered { session }, _) => self.handle_answered(now, session, message),
                 (Event::Refused { session, code, .. }, _) => self.handle_refused(now, session, code, message),
                 (

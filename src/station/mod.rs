@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::media::session::Channel;
 pub use crate::record::Rungs;
 use crate::sip::flow::{Flow, Link, LinkId, Transport};
 pub use demux::{RemoteMedia, Unattributed};
@@ -27,15 +28,6 @@ pub const FAREWELL: Duration = Duration::from_millis(500);
 /// A pair of media sockets, RTP and RTCP, by the number that the station gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PortId(pub u32);
-
-/// Which of the pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// RTP, and RTCP where both share a port.
-    Rtp,
-    /// RTCP.
-    Rtcp,
-}
 
 /// The pair of media sockets that a stream asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

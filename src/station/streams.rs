@@ -110,6 +110,8 @@ pub struct Streams<O> {
 /// What the peer of a stream came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerEvent {
+    /// More of its candidates are known, and further ones may follow.
+    Candidates,
     /// Its candidates are known: it can be described.
     Gathered,
     /// It will not come to keys; [`Peer::fault`] says why.
@@ -335,6 +337,8 @@ impl<O: Copy> Streams<O> {
             pwd: credentials.pwd,
             lite: false,
             candidates: Vec::new(),
+            complete: true,
+            trickle: false,
             fingerprint: identity.fingerprint().to_owned(),
             role: Role::Client,
         })
@@ -365,12 +369,12 @@ impl<O: Copy> Streams<O> {
         }
     }
 
-    /// Candidates came after the description that they belong to.
-    pub fn add_candidates(&mut self, now: Instant, port: PortId, theirs: &Peering<'_>) {
-        if let Some(peer) = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut()) {
-            peer.add_candidates(now, theirs);
-            self.drain(port);
-        }
+    /// Candidates came after the description that they belong to. False where that is not known, or not yet.
+    pub fn add_candidates(&mut self, now: Instant, port: PortId, theirs: &Peering<'_>) -> bool {
+        let peer = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut());
+        let taken = peer.is_some_and(|peer| peer.add_candidates(now, theirs));
+        self.drain(port);
+        taken
     }
 
     /// An offer came: where it begins ICE anew, so do we, with these credentials.
@@ -614,6 +618,7 @@ impl<O: Copy> Streams<O> {
                 }
                 webrtc::Output::Event(event) => {
                     let told = match event {
+                        webrtc::Event::Candidates => Some(PeerEvent::Candidates),
                         webrtc::Event::Gathered => Some(PeerEvent::Gathered),
                         webrtc::Event::Failed(_) => Some(PeerEvent::Failed),
                         _ => None,
@@ -623,14 +628,14 @@ impl<O: Copy> Streams<O> {
                         match &event {
                             webrtc::Event::Connected { remote, keys } => video.secure(*remote, *keys, peer.now()),
                             webrtc::Event::Moved(remote) => video.set_remote(*remote, peer.now()),
-                            webrtc::Event::Gathered | webrtc::Event::Failed(_) => {}
+                            _ => {}
                         }
                     }
                     let (now, Some(session)) = (peer.now(), session.as_mut()) else { continue };
                     match event {
                         webrtc::Event::Connected { remote, keys } => session.secure(remote, keys, now),
                         webrtc::Event::Moved(remote) => session.set_remote(remote, remote, now),
-                        webrtc::Event::Gathered | webrtc::Event::Failed(_) => {}
+                        _ => {}
                     }
                 }
                 webrtc::Output::Timeout(at) => return at,
@@ -666,16 +671,12 @@ impl<O: Copy> Streams<O> {
 /// A packet of RTP or RTCP that goes out, by the path of the stream's peer where it has one.
 fn media_packet(
     port: PortId,
-    (channel, to): (media::session::Channel, SocketAddr),
+    (channel, to): (Channel, SocketAddr),
     peer: &mut Option<Box<Peer>>,
     relays: &[(usize, LinkId, SocketAddr)],
     packet: &[u8],
     arena: &mut Vec<u8>,
 ) -> Option<Pending> {
-    let channel = match channel {
-        media::session::Channel::Rtp => Channel::Rtp,
-        media::session::Channel::Rtcp => Channel::Rtcp,
-    };
     let start = arena.len();
     let via = match peer {
         Some(peer) => peer.carry(to, packet, arena),

@@ -54,7 +54,7 @@ impl Leg {
 
     fn ring(&mut self, tools: &mut Tools<'_>, step: &Answer) -> Flowing {
         let Some(session) = self.session else { return Flowing::Over };
-        if !tools.endpoint.speak(tools.now, session, step.speaks) {
+        if !tools.endpoint.speak(tools.now, session, self.speaks(tools, step.speaks)) {
             self.session = None;
             self.unmet.get_or_insert_with(|| {
                 "answer: the caller does not speak what `100rel` or `session_timer` wants".to_owned()
