@@ -37,6 +37,14 @@ impl Station for Callers {
         self.tell_streams(now);
     }
 
+    fn shake(&mut self, now: Instant) -> bool {
+        let shook = self.streams.shake(now);
+        if shook {
+            self.tell_streams(now);
+        }
+        shook
+    }
+
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
         let Some(me) = self.streams.owner(port) else { return };
         self.with_leg(now, me, |leg, tools| match opened {
@@ -213,6 +221,11 @@ impl Station for Callers {
 }
 
 impl Callers {
+    /// Steps of handshakes that wait to be [taken](Station::shake).
+    pub(super) fn put_off(&self) -> usize {
+        self.streams.put_off()
+    }
+
     /// Tells legs what their streams came to.
     fn tell_streams(&mut self, now: Instant) {
         self.tell_seconds();

@@ -205,7 +205,7 @@ pub trait Station {
     /// belonged to.
     fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64>;
 
-    /// A media packet arrived.
+    /// A media packet arrived. What is on its way to a path and keys of WebRTC may be put off: see [`shake`](Self::shake).
     fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>);
 
     /// A pair of media sockets was opened at this RTP address, or could not be; or it cannot be used any more.
@@ -216,6 +216,11 @@ pub trait Station {
 
     /// Nobody is at an address that was sent to over a UDP link, says ICMP.
     fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault);
+
+    /// Takes the next step of a handshake that was put off; false where none waits. Cryptography makes one as dear as a hundred
+    /// packets, so whoever hosts the station calls this when what is due has gone out, as often as it has time for, and comes
+    /// back at once for the rest: the station has no clock to say what a step has cost.
+    fn shake(&mut self, now: Instant) -> bool;
 
     /// Does what is due.
     fn handle_timeout(&mut self, now: Instant);
