@@ -269,6 +269,12 @@ impl Station for Pbx {
         while self.streams.poll_peer_event().is_some() {}
     }
 
+    fn shake(&mut self, now: Instant) -> bool {
+        let shook = self.streams.shake(now);
+        while self.streams.poll_peer_event().is_some() {}
+        shook
+    }
+
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
         if let Some(session) = self.streams.owner(port) {
             self.handle_port_of(now, session, port, opened.ok());

@@ -230,6 +230,11 @@ impl Peer {
         self.rungs
     }
 
+    /// Whether it is on its way to keys.
+    pub fn is_shaking(&self) -> bool {
+        self.keys.is_none() && !self.is_over()
+    }
+
     /// Whether servers are still asked for our addresses.
     pub fn is_gathering(&self) -> bool {
         self.servers.is_gathering()

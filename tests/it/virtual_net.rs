@@ -585,7 +585,13 @@ impl World {
     }
 
     fn drain_both(&mut self) {
-        while (self.frozen.is_none() && self.drain(Side::Callers)) | self.drain(Side::Pbx) {}
+        loop {
+            while (self.frozen.is_none() && self.drain(Side::Callers)) | self.drain(Side::Pbx) {}
+            let callers = self.frozen.is_none() && self.callers.shake(self.now);
+            if !(callers | self.pbx.shake(self.now)) {
+                break;
+            }
+        }
     }
 
     /// Does what a station wants; false where it wanted nothing.
