@@ -9,7 +9,7 @@ use ringfleet::scenario::compile::Compiled;
 use ringfleet::scenario::plan::{Ice, IceServer, Policy, Server, Srtp, Transport, Trickle};
 use ringfleet::units::Secret;
 
-use crate::virtual_net::{RELAY, Sent, Side, World, compiled};
+use crate::virtual_net::{RELAY, Sent, Side, World, compiled, over};
 use crate::virtual_relay::Relay;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -143,6 +143,16 @@ fn the_invite_goes_out_at_once_and_what_a_slow_server_tells_follows_in_an_info()
     assert_eq!((record.ice_trickled, &record.ice_trickle_fault), (Some(1), &None));
     assert_eq!(record.media_path.as_deref(), Some("direct"));
     assert!(record.dtls_done_ms < Some(500.0), "it did not wait for the server: {:?}", record.dtls_done_ms);
+}
+
+#[test]
+fn candidates_follow_over_every_transport() {
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        let world = ran(world(over(transport, with_ice(call("echo"), "turn:relay", Trickle::Full)), SLOW));
+        assert_eq!(world.sent(Side::Callers, "INFO "), [2_000], "{transport}");
+        heard(world.record());
+        assert_eq!(world.record().ice_trickled, Some(1), "{transport}");
+    }
 }
 
 #[test]
