@@ -48,7 +48,10 @@ fn relay_only(mut compiled: Compiled) -> Compiled {
 }
 
 fn call(number: &str) -> Compiled {
-    let steps = TALK.replace("NUMBER", number);
+    call_of(&TALK.replace("NUMBER", number))
+}
+
+fn call_of(steps: &str) -> Compiled {
     let text = format!(
         "scenario: test\ntarget: lab.yaml\ncaller: {{ account: agents, steps: {steps} }}\nload: {{ calls: 1 }}\n"
     );
@@ -291,6 +294,48 @@ fn half_trickling_offers_are_complete_and_repeated_once_for_an_answer_that_nothi
     assert_eq!(early.record().code, Some(486));
 }
 
+#[test]
+fn a_hold_while_servers_are_asked_says_what_is_known_and_the_rest_follows_it() {
+    let steps = "[{ dial: { number: echo } }, { talk: { for: 500ms } }, hold, { wait: 3s }, resume, { talk: { for: 3s } }, hangup]";
+    let world = ran(world(with_ice(call_of(steps), "turn:relay", Trickle::Full), SLOW));
+    let offers: Vec<&Sent> =
+        world.wire.iter().filter(|sent| sent.line.starts_with("INVITE") && sent.by == Side::Callers).collect();
+    let hold = offers.iter().find(|offer| offer.text.contains("\r\na=sendonly\r\n")).expect("a hold");
+    assert_eq!((hold.at < SECOND, kinds(hold)), (true, (vec!["host"], false)));
+    assert_eq!(world.sent(Side::Callers, "INFO "), [2_000]);
+    let resume = offers.last().expect("a resume");
+    assert_eq!(kinds(resume), (vec!["host", "srflx", "relay"], true));
+    heard(world.record());
+}
+
+#[test]
+fn a_change_of_the_network_is_told_at_once_and_what_servers_tell_there_follows() {
+    let steps = "[{ dial: { number: echo } }, { talk: { for: 3s } }, { network_change: { within: 20s } }, \
+                 { talk: { for: 5s } }, hangup]";
+    let world_of = |trickle| world(with_ice(call_of(steps), "turn:relay", trickle), SLOW);
+    let offered = |world: &World| -> (u128, Vec<String>, bool) {
+        let offer = world.wire.iter().rfind(|sent| sent.line.starts_with("INVITE") && sent.by == Side::Callers);
+        let offer = offer.expect("an offer");
+        let (kinds, complete) = kinds(offer);
+        (offer.at.as_millis(), kinds.into_iter().map(str::to_owned).collect(), complete)
+    };
+    let world = ran(world_of(Trickle::Full));
+    let (at, kinds_of_offer, complete) = offered(&world);
+    assert_eq!((kinds_of_offer, complete), (vec!["host".to_owned()], false));
+    assert_eq!(world.sent(Side::Callers, "INFO "), [2_000, at + 2_000]);
+    assert_eq!(kinds(infos(&world, Side::Callers)[1]), (vec!["host", "srflx", "relay"], true));
+    let record = world.record();
+    assert_eq!((record.audio.as_str(), record.ice_trickled), ("two_way", Some(2)), "{record:#?}");
+    assert!(record.recovery_ms < Some(500.0), "{:?}", record.recovery_ms);
+    // Who has refused candidates once is told all in the offer.
+    let mut refused = world_of(Trickle::Full);
+    refused.refuse_infos = Some(469);
+    let refused = ran(refused);
+    let (waited, kinds_of_offer, complete) = offered(&refused);
+    assert_eq!((waited, kinds_of_offer.len(), complete), (at + 2_000, 3, true));
+    assert_eq!(refused.sent(Side::Callers, "INFO "), [2_000]);
+}
+
 /// A caller and an agent who is called by it through the lab; both trickle.
 fn between_agents(trickle: [Trickle; 2]) -> Compiled {
     let text = "scenario: test\ntarget: lab.yaml\nactors:\n  agent: { account: agents, registered: standing, steps: \
@@ -303,6 +348,12 @@ fn between_agents(trickle: [Trickle; 2]) -> Compiled {
         Arc::make_mut(&mut actor.target).ice.trickle = trickle[which];
     }
     compiled
+}
+
+/// What the agent who is called answers with.
+fn answer(world: &World) -> &Sent {
+    let answers = |sent: &&Sent| sent.line.starts_with("SIP/2.0 200 ") && sent.text.contains(" INVITE\r\n");
+    world.wire.iter().filter(|sent| sent.by == Side::Callers).find(answers).expect("an answer")
 }
 
 fn legs(world: &World) -> [&CallRecord; 2] {
@@ -319,13 +370,7 @@ fn who_is_called_answers_at_once_and_both_sides_tell_the_rest_through_the_lab() 
     assert_eq!((caller.ice_trickled, called.ice_trickled), (Some(1), Some(1)));
     // It rings for three seconds; the answer does not wait for the two of the server.
     let invite = first(&world, Side::Callers, "INVITE").at.as_millis();
-    let answer = world
-        .wire
-        .iter()
-        .find(|sent| {
-            sent.by == Side::Callers && sent.line.starts_with("SIP/2.0 200 OK") && sent.text.contains(" INVITE\r\n")
-        })
-        .expect("an answer");
+    let answer = answer(&world);
     assert_eq!(kinds(answer), (vec!["host"], false));
     assert!((3_000..3_200).contains(&(answer.at.as_millis() - invite)), "{:?}", answer.at);
     // What the caller tells while it rings is passed on then, and what the agent tells once the call is up.
@@ -339,6 +384,22 @@ fn who_is_called_answers_at_once_and_both_sides_tell_the_rest_through_the_lab() 
         sent.iter().map(|sent| sent.text.split_once("\r\n\r\n").expect("a body").1.to_owned()).collect()
     };
     assert_eq!(bodies(infos(&world, Side::Pbx)), bodies(told));
+}
+
+#[test]
+fn an_offer_of_a_browser_whose_page_takes_none_later_is_answered_at_once_only_where_the_file_knows_better() {
+    for (trickle, waits) in [(Trickle::Half, 2_000), (Trickle::Full, 0)] {
+        let mut world = world(between_agents([Trickle::Full, trickle]), SLOW);
+        world.rewrite_heads = Some(|head| head.replace("\r\nRecv-Info: trickle-ice", "").replace(", trickle-ice", ""));
+        let world = ran(world);
+        let invite = first(&world, Side::Pbx, "INVITE");
+        assert!(invite.text.contains("\r\na=ice-options:trickle\r\n"));
+        let answer = answer(&world);
+        let (at, asked) = (answer.at.as_millis(), invite.at.as_millis());
+        assert!((3_000 + waits..3_200 + waits).contains(&(at - asked)), "{trickle:?}: {:?}", answer.at);
+        assert_eq!(kinds(answer).1, waits > 0, "{trickle:?}: whether it is complete");
+        legs(&world).into_iter().for_each(heard);
+    }
 }
 
 #[test]
@@ -357,13 +418,7 @@ fn the_answer_to_an_offer_that_takes_none_later_waits_and_is_complete() {
     let world = ran(world(between_agents([Trickle::Off, Trickle::Full]), SECOND));
     let [_, called] = legs(&world);
     heard(called);
-    let answer = world
-        .wire
-        .iter()
-        .rfind(|sent| {
-            sent.by == Side::Callers && sent.line.starts_with("SIP/2.0 200 OK") && sent.text.contains(" INVITE\r\n")
-        })
-        .expect("an answer");
+    let answer = answer(&world);
     assert_eq!(kinds(answer), (vec!["host", "srflx", "relay"], true));
     assert!(!answer.text.contains("trickle"));
     assert_eq!(world.sent(Side::Callers, "INFO "), [0; 0]);

@@ -79,10 +79,12 @@ impl Session {
         self.extensions.trickle = speaks;
     }
 
-    /// Whether the far end says that it takes candidates in INFO requests: that of the call, or of any of its early dialogs.
+    /// Whether the far end says that it takes candidates in INFO requests, and has refused none: that of the call, or of any of its
+    /// early dialogs.
     pub fn takes_candidates(&self) -> bool {
-        let early = self.early.iter().any(|early| early.told.takes);
-        self.trickle.as_ref().is_some_and(|trickle| trickle.told.takes || early)
+        let takes = |told: &Told| told.takes && !told.refused;
+        let early = self.early.iter().any(|early| takes(&early.told));
+        self.trickle.as_ref().is_some_and(|trickle| takes(&trickle.told) || early)
     }
 
     /// A provisional response made or confirmed an early dialog.
