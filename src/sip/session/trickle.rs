@@ -107,9 +107,12 @@ impl Session {
     /// The call goes on with the fork that sent this 2xx; `early` is what that was told before.
     pub(super) fn choose_told(&mut self, early: Option<Told>, response: &Message<'_>) {
         if let Some(trickle) = &mut self.trickle {
-            let told = Told { version: trickle.offered, ..Told::default() };
-            trickle.told =
-                early.filter(|early| early.sent).unwrap_or(Told { takes: early.is_some_and(|it| it.takes), ..told });
+            let unsent = Told { version: trickle.offered, ..Told::default() };
+            trickle.told = match early {
+                Some(early) if early.sent => early,
+                Some(Told { takes, .. }) => Told { takes, ..unsent },
+                None => unsent,
+            };
             trickle.told.takes = takes_candidates(response).unwrap_or(trickle.told.takes);
         }
     }
