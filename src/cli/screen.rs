@@ -148,6 +148,9 @@ impl Screen {
             let actual = expectation.actual.as_ref().map_or_else(|| "not measured".to_owned(), ToString::to_string);
             println!("  {sign}  {}  ({actual})", expectation.text);
         }
+        for line in summary.ice_servers.lines() {
+            println!("  WARN  {line}");
+        }
         for sink in &summary.sinks {
             println!("  {}", counted(sink));
         }
