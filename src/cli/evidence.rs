@@ -8,16 +8,17 @@ use anyhow::Context as _;
 
 use super::exit;
 use crate::record::{CallRecord, Class, Direction, Origin, explain};
+use crate::units::printable;
 
 pub(super) fn run(run_dir: &Path, call_id: &str) -> anyhow::Result<u8> {
     let Some(record) = find(run_dir, call_id)? else {
         eprintln!("ringfleet: {} holds no record of a call `{call_id}`", run_dir.join("calls.jsonl").display());
         return Ok(exit::USAGE);
     };
-    print!("{}", about(&record));
+    print!("{}", printable(&about(&record)));
     let folder = run_dir.join("evidence").join(&record.call_id);
     match fs::read_to_string(folder.join("ladder.txt")) {
-        Ok(ladder) => println!("\n{ladder}"),
+        Ok(ladder) => println!("\n{}", printable(&ladder)),
         Err(_) => println!("\nno messages were kept: evidence is kept of failed calls, and of all in a small run"),
     }
     let names = files(run_dir, &record);

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use super::{evidence, exit};
 use crate::incident::{About, Incident, Numbers, Sheet};
 use crate::report::Summary;
+use crate::units::printable;
 
 /// A line of `incidents.jsonl`, as far as a sheet is concerned.
 #[derive(Deserialize)]
@@ -38,7 +39,7 @@ pub(super) fn run(run_dir: &Path, id: &str, json: bool, numbers: Numbers) -> any
         },
     };
     if !json {
-        println!("{sheet}");
+        println!("{}", printable(&sheet.to_string()));
     }
     println!("{}", serde_json::to_string_pretty(&sheet)?);
     Ok(exit::PASS)

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use crate::units::is_steering;
+
 /// Whether secrets are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Secrets {
@@ -46,9 +48,7 @@ fn printable(bytes: &[u8]) -> String {
             match c {
                 '\r' if chars.peek() == Some(&'\n') => {}
                 '\n' | '\t' => out.push(c),
-                // Marks that turn the direction of writing could make one line look like another.
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => push_bytes(&mut out, c),
-                c if c.is_control() => push_bytes(&mut out, c),
+                c if is_steering(c) => push_bytes(&mut out, c),
                 c => out.push(c),
             }
         }
@@ -137,10 +137,15 @@ fn hide_proof(params: &str) -> String {
     let lower = params.to_ascii_lowercase();
     let mut out = String::with_capacity(params.len());
     let mut shown = 0;
-    while let Some(value) = ["response", "cnonce"].iter().filter_map(|name| value_of(&lower, shown, name)).min() {
+    let mut next = ["response", "cnonce"].map(|name| (name, value_of(&lower, 0, name)));
+    while let Some(value) = next.iter().filter_map(|(_, value)| *value).min() {
         out.push_str(&params[shown..value]);
         out.push_str(MASK);
         shown = value + value_length(&params[value..], params[..value].ends_with('"'));
+        for (name, value) in &mut next {
+            // One that lies ahead is not looked for again: a line may have thousands of the other.
+            *value = if value.is_some_and(|value| value <= shown) { value_of(&lower, shown, name) } else { *value };
+        }
     }
     out + &params[shown..]
 }
