@@ -163,11 +163,15 @@ fn value_of(lower: &str, from: usize, name: &str) -> Option<usize> {
 
 fn value_length(text: &str, quoted: bool) -> usize {
     let mut escaped = false;
-    let end = text.find(|c: char| {
-        let ends = !escaped && if quoted { c == '"' } else { matches!(c, ',' | '"') || c.is_whitespace() };
-        escaped = quoted && c == '\\' && !escaped;
+    let end = text.char_indices().find(|(at, c)| {
+        // A quote amid other text has no partner: it begins something else, which may be the proof itself.
+        let closes = |at: usize| text[at..].starts_with(|c: char| c == ',' || c.is_whitespace()) || at == text.len();
+        let ends =
+            !escaped && if quoted { *c == '"' && closes(at + 1) } else { matches!(c, ',' | '"') || c.is_whitespace() };
+        escaped = quoted && *c == '\\' && !escaped;
         ends
     });
+    let end = end.map(|(at, _)| at);
     // A quoted string without its end takes all but the line end.
     end.unwrap_or_else(|| text.trim_end_matches('\n').len())
 }
@@ -191,6 +195,12 @@ mod tests {
              \tresponse=\"***\", CNONCE = \"***\",nc=00000001, response=***\nVia: v\n\n"
         );
         assert_eq!(readable(message.as_bytes(), Secrets::Shown), message.replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn a_quote_without_its_partner_does_not_show_the_proof_behind_it() {
+        let text = hidden("Authorization: Digest response=\", response=\"0123\", nc=1\n");
+        assert_eq!(text, "Authorization: Digest response=\"***\", nc=1\n");
     }
 
     #[test]

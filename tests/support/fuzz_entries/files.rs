@@ -73,7 +73,8 @@ pub fn evidence(bytes: &[u8]) {
     for (index, piece) in (0..).zip(bytes.split(|byte| *byte == CUT)) {
         let at = now + Duration::from_millis(index);
         let hostile: Vec<u8> = piece.iter().copied().filter(|byte| *byte != b'\n').collect();
-        let proof = [b"A: b\nAuthorization: Digest ", &hostile[..], b", response=\"", PROOF.as_bytes(), b"\"\n"].concat();
+        let proof =
+            [b"A: b\nAuthorization: Digest ", &hostile[..], b", response=\"", PROOF.as_bytes(), b"\"\n"].concat();
         let key = [b"a=crypto:1 ", &hostile[..], b" inline:", PROOF.as_bytes(), b"\n"].concat();
         let known = piece.windows(PROOF.len()).any(|part| part == PROOF.as_bytes());
         for (sent, bytes) in [(true, piece), (false, &proof), (false, &key)] {

@@ -25,7 +25,7 @@ pub fn payload(bytes: &[u8]) {
         let concealed = decoder.conceal(codec, missing, payload, &mut linear);
         assert!(concealed.is_none_or(|samples| samples == missing));
         let samples = decoder.decode(codec, payload, &mut linear);
-        assert!(samples <= LONGEST && linear[..samples].iter().all(|sample| sample.is_finite()));
+        assert!(samples <= LONGEST && linear[..samples].iter().all(|sample| (-1.0..=1.0).contains(sample)));
         rest = later;
     }
 }
@@ -165,5 +165,5 @@ fn check(leg: &mut Session, now: Instant, out: &mut Vec<u8>) {
     assert!([report.mos_lq, report.mos_cq].into_iter().flatten().all(|mos| (1.0..=4.5).contains(&mos)));
     let times = [report.jitter_ms, report.rtt_ms, report.gap_ms_max, report.first_packet_ms, report.audio_loop_ms];
     assert!(times.into_iter().flatten().all(|ms| ms >= 0.0 && ms.is_finite()), "{times:?}");
-    assert!(report.level_dbov.is_none_or(|level| level <= 3.2), "{:?}", report.level_dbov);
+    assert!(report.level_dbov.is_none_or(|level| level <= 0.01), "{:?}", report.level_dbov);
 }

@@ -104,7 +104,11 @@ pub fn framing(bytes: &[u8]) {
     assert_eq!(frames(stream.chunks(pieces)), whole);
     for frame in whole.0.iter().flatten() {
         let Ok(message) = Message::parse(frame) else { continue };
-        assert!(!matches!(message.fault(), Some(Fault::ContentLength | Fault::Truncated { .. })), "{:?}", message.fault());
+        assert!(
+            !matches!(message.fault(), Some(Fault::ContentLength | Fault::Truncated { .. })),
+            "{:?}",
+            message.fault()
+        );
         assert!(frame.ends_with(message.body()) && ends_before(frame, message.body().len()), "{message:?}");
     }
 }
