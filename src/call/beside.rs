@@ -4,9 +4,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::callers::{Callers, Finished, Report};
+use super::callers::Callers;
 use super::observe;
 use super::registering::STANDING_OWNER;
+use super::report::{Finished, Report};
 use super::standing::{Failure, Seat};
 use super::step::sent_response;
 use crate::record::{

@@ -6,7 +6,8 @@ use std::time::Instant;
 use rustc_hash::FxHashSet;
 
 use super::accounts::Pick;
-use super::callers::{Callers, NotBegun, Opening, spacing_of};
+use super::callers::{Callers, Opening, spacing_of};
+use super::report::NotBegun;
 use super::start::share_of;
 use crate::pace::Schedule;
 use crate::record::Anchor;

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::callers::{Callers, Counted, Finished, Report, owner_of};
+use super::callers::{Callers, owner_of};
 use super::leg::{Leg, LegRef, Phase};
 use super::marks::{Whose, role_of};
+use super::report::{Counted, Finished, Report};
 use crate::media;
 use crate::record::{CallRecord, MediaSecond, Outcome, RegistrationRecord, Role};
 use crate::scenario::plan::{Expectation, ExpectationKind, Plan};

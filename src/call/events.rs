@@ -79,6 +79,7 @@ impl Callers {
             Event::SessionExpired { .. } => leg.handle_session_expired(tools),
             Event::ProvisionalNotAcknowledged { .. } => leg.handle_provisional_not_acknowledged(tools),
             Event::Trickled { .. } => leg.handle_candidates(tools, message),
+            Event::CandidatesAnswered { code, cause, .. } => leg.handle_candidates_answered((code, cause), message),
             Event::ByeReceived { .. } => leg.handle_bye(tools, message),
             Event::ByeAnswered { cause, .. } => leg.handle_bye_answered(tools, cause),
             Event::LinkLost { .. } => leg.handle_link_lost(tools),
@@ -193,6 +194,7 @@ fn subject(event: Event) -> Option<(Handle, bool)> {
         | Event::Changed { session, .. }
         | Event::Probed { session, .. }
         | Event::Trickled { session }
+        | Event::CandidatesAnswered { session, .. }
         | Event::SessionExpired { session } => (session, false),
         Event::Refused { session, .. }
         | Event::Cancelled { session }

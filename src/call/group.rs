@@ -7,6 +7,7 @@
 //! join ─► starts on command ─► leave ─► its calls end, its registrations are removed ─► Left
 //! ```
 
+use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,7 +15,8 @@ use std::time::Instant;
 
 use rustc_hash::FxHashMap;
 
-use super::callers::{Callers, Progress, Report};
+use super::callers::Callers;
+use super::report::{Progress, Report};
 use crate::record::Anchor;
 use crate::scenario::plan::Plan;
 use crate::sip::flow::{Flow, LinkId};
@@ -46,6 +48,8 @@ pub struct Group {
     ports: FxHashMap<PortId, (MemberId, PortId)>,
     next_link: u32,
     next_port: u32,
+    /// Whose steps of handshakes were put off, in the order of their arrival.
+    shaking: VecDeque<MemberId>,
     stopping: bool,
 }
 
@@ -79,6 +83,7 @@ impl Group {
             ports: FxHashMap::default(),
             next_link: 0,
             next_port: 0,
+            shaking: VecDeque::new(),
             stopping: false,
         }
     }
@@ -304,9 +309,26 @@ impl Station for Group {
     fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>) {
         let Some((id, port)) = self.ports.get(&packet.port).copied() else { return };
         if let Some(member) = self.members.get_mut(&id) {
+            let before = member.callers.put_off();
             member.callers.handle_media(now, MediaPacket { port, ..packet });
+            if member.callers.put_off() > before {
+                self.shaking.push_back(id);
+            }
             self.wake(id);
         }
+    }
+
+    fn shake(&mut self, now: Instant) -> bool {
+        while let Some(id) = self.shaking.pop_front() {
+            if let Some(member) = self.members.get_mut(&id) {
+                let shook = member.callers.shake(now);
+                self.wake(id);
+                if shook {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {

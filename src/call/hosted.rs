@@ -4,9 +4,10 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::callers::{Callers, Report};
+use super::callers::Callers;
 use super::leg::Leg;
 use super::links::Purpose;
+use super::report::Report;
 use crate::record::{TransportFailure, TransportFault};
 use crate::sip::flow::{Flow, LinkId, Transport};
 use crate::sip::keep_alive::{Action, PING};
@@ -34,6 +35,14 @@ impl Station for Callers {
         self.look_back(now, Some(packet.arrived));
         self.streams.handle_packet(packet);
         self.tell_streams(now);
+    }
+
+    fn shake(&mut self, now: Instant) -> bool {
+        let shook = self.streams.shake(now);
+        if shook {
+            self.tell_streams(now);
+        }
+        shook
     }
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {
@@ -212,11 +221,17 @@ impl Station for Callers {
 }
 
 impl Callers {
+    /// Steps of handshakes that wait to be [taken](Station::shake).
+    pub(super) fn put_off(&self) -> usize {
+        self.streams.put_off()
+    }
+
     /// Tells legs what their streams came to.
     fn tell_streams(&mut self, now: Instant) {
         self.tell_seconds();
         while let Some((me, event)) = self.streams.poll_peer_event() {
             self.with_leg(now, me, |leg, tools| match event {
+                PeerEvent::Candidates => leg.send_candidates(tools),
                 PeerEvent::Gathered => leg.handle_gathered(tools),
                 PeerEvent::Failed => leg.handle_peer_failed(tools),
             });

@@ -16,7 +16,7 @@ use super::marks::{Marks, Whose};
 use super::reach::Unserved;
 use super::refresh::Kept;
 use super::side::Sides;
-use super::step::{Beside, LegDtmf, LegVideo, Recovering};
+use super::step::{Beside, LegDtmf, LegVideo, Recovering, Trickling};
 use crate::media;
 use crate::pace::Length;
 use crate::record::{Facts, MediaFigures, Party, TransportFailure};
@@ -161,6 +161,8 @@ pub(super) struct Leg {
     pub(super) keys: ThinVec<Key>,
     /// Our lines on ICE and DTLS where no socket stands behind our descriptions.
     pub(super) peering: Option<Box<LocalPeering>>,
+    /// Candidates of ICE that come later, once there are any or may be.
+    pub(super) trickling: Option<Box<Trickling>>,
     /// The 2xx is exchanged and neither side has hung up.
     pub(super) up: bool,
     pub(super) registered: bool,

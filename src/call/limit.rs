@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 use rustc_hash::FxHashMap;
 
 use super::accounts::Pick;
-use super::callers::{Callers, Opening, Report};
+use super::callers::{Callers, Opening};
 use super::leg::{Leg, LegRef, Phase};
+use super::report::Report;
 use super::test_calls::TestCalls;
 use crate::pace::search::{Action, Event, How, Outcome, Refusal, Search, Settings, Try, Who};
 use crate::record::{self, Class, Facts, LocalFailure, Origin};

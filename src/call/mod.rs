@@ -23,6 +23,7 @@ mod observe;
 mod reach;
 mod refresh;
 mod registering;
+mod report;
 mod side;
 mod stall;
 mod standing;
@@ -31,6 +32,7 @@ pub mod step;
 mod test_calls;
 
 pub use back_off::Pause;
-pub use callers::{Callers, Config, Counted, Finished, NotBegun, Progress, Report};
+pub use callers::{Callers, Config};
 pub use group::{Group, GroupReport, MemberId, actor_of, attempt_of};
 pub use limit::Found;
+pub use report::{Counted, Finished, NotBegun, Progress, Report};

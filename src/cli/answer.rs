@@ -25,7 +25,7 @@ use crate::reactor::Security;
 use crate::record::Anchor;
 use crate::scenario::plan::{
     Actor, Answer, Ice, KeepAlive, LargeRequests, MediaMode, Plan, Policy, PublicAddress, Registered, Reject, Server,
-    Srtp, Step, Talk, Target, Transport,
+    Srtp, Step, Talk, Target, Transport, Trickle,
 };
 use crate::scenario::safety::Safety;
 use crate::sink::RunFolder;
@@ -192,7 +192,7 @@ fn plan(args: &Args) -> Plan {
         codecs: vec![Codec::Pcma, Codec::Pcmu, Codec::G722, Codec::Opus],
         opus: Wishes::default(),
         srtp: Srtp::new(args.srtp),
-        ice: Ice::default(),
+        ice: Ice { trickle: Trickle::Half, ..Ice::default() },
         application: Arc::default(),
         rtp_ports: None,
         shared_media: args.shared_media,

@@ -14,7 +14,7 @@ use super::signals::Interrupt;
 use crate::call::{Counted, Finished, Found, NotBegun, Pause, Progress, actor_of};
 use crate::engine::{Beat, LookedUp, Told, Workers};
 use crate::evidence::File;
-use crate::measure::{BackOff, LatencyFrom, Tally, Window, WindowBuilder};
+use crate::measure::{BackOff, Distribution, LatencyFrom, Scale, Tally, Window, WindowBuilder};
 use crate::net::clock;
 use crate::pace::Schedule;
 use crate::pace::search::Of;
@@ -48,6 +48,8 @@ pub(super) struct Session<'a> {
     window_began: Instant,
     progress: Vec<Progress>,
     beats: Vec<Beat>,
+    /// Turns of each worker.
+    turns: Vec<Distribution>,
     malformed: Vec<u64>,
     dropped: u64,
     /// Attempts of the warm-up: they are judged by nothing.
@@ -109,6 +111,7 @@ impl<'a> Session<'a> {
             window_began: begun,
             progress: vec![Progress::default(); workers],
             beats: vec![Beat::default(); workers],
+            turns: vec![Distribution::new(Scale::Millis); workers],
             malformed: vec![0; workers],
             dropped: 0,
             warm_up: Tally::new(latency_from),
@@ -184,6 +187,8 @@ impl<'a> Session<'a> {
             Told::Second(second) => self.results.second(&second),
             Told::Limit(found) => self.note_limit(&found),
             Told::Beat { worker, progress, beat, malformed } => {
+                self.turns[worker].merge(&beat.turns);
+                self.window.add_turns(&beat.turns);
                 (self.progress[worker], self.beats[worker], self.malformed[worker]) = (*progress, *beat, malformed);
             }
             Told::Ended { error, overwritten } => {

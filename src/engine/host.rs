@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
+use crate::measure::{Distribution, Scale};
 use crate::net::clock;
 use crate::net::tls::TlsError;
 use crate::reactor::{Health, Reactor, Turned, Wire};
@@ -65,15 +66,22 @@ pub enum StartError {
     },
 }
 
-/// What a thread has seen of itself so far.
-#[derive(Clone, Copy, Debug, Default)]
+/// What a thread has seen of itself.
+#[derive(Clone, Debug)]
 pub struct Beat {
     /// Sockets and turns.
     pub health: Health,
     /// CPU time of the thread.
     pub cpu: Duration,
-    /// 99th percentile of its turns while media ran, milliseconds.
-    pub turn_ms_p99: Option<f64>,
+    /// Its turns while media ran, since the last beat: each from the moment it was due to its end, milliseconds.
+    pub turns: Distribution,
+}
+
+impl Default for Beat {
+    fn default() -> Self {
+        let (health, cpu, turns) = (Health::default(), Duration::ZERO, Distribution::new(Scale::Millis));
+        Self { health, cpu, turns }
+    }
 }
 
 /// Asks a thread to stop, from any other.
@@ -115,7 +123,7 @@ pub(super) fn run<S: Station, W: Wire>(
     mut tend: impl FnMut(&mut Reactor<S>),
     mut report: impl FnMut(&mut W, S::Report),
     mut beat: impl FnMut(&S, Beat),
-) -> io::Result<Beat> {
+) -> io::Result<()> {
     let (mut done, mut stopping) = (false, None::<Instant>);
     let mut next_beat = clock::now();
     let mut reports = Vec::new();
@@ -131,7 +139,8 @@ pub(super) fn run<S: Station, W: Wire>(
         let now = clock::now();
         if now >= next_beat {
             next_beat = now + BEAT;
-            beat(&reactor.station, beat_of(reactor));
+            let now = beat_of(reactor);
+            beat(&reactor.station, now);
         }
         match stopping {
             None if stop.is_asked() => {
@@ -148,11 +157,11 @@ pub(super) fn run<S: Station, W: Wire>(
     reactor.see_off(FAREWELL)?;
     let last = beat_of(reactor);
     beat(&reactor.station, last);
-    Ok(last)
+    Ok(())
 }
 
-fn beat_of<S: Station>(reactor: &Reactor<S>) -> Beat {
+fn beat_of<S: Station>(reactor: &mut Reactor<S>) -> Beat {
     let spent = clock_gettime(ClockId::ThreadCPUTime);
     let cpu = Duration::new(spent.tv_sec as u64, spent.tv_nsec as u32);
-    Beat { health: reactor.health(), cpu, turn_ms_p99: reactor.turn_ms_p99() }
+    Beat { health: reactor.health(), cpu, turns: reactor.take_turns() }
 }

@@ -36,7 +36,7 @@ use super::sample::Sample;
 use super::snapshot::{Change, Incident};
 use crate::record::{Class, Retry};
 use again::Echoes;
-pub use config::Config;
+pub use config::{Config, INTERRUPTION};
 use decide::Pending;
 use evidence::{Failure, Log, Seen};
 use fault::Fault;

@@ -17,7 +17,7 @@ mod snapshot;
 mod throttle;
 
 pub use family::{Family, Severity, Symptom};
-pub use judge::{Config, Judge, Output, Reproduce, State};
+pub use judge::{Config, INTERRUPTION, Judge, Output, Reproduce, State};
 pub use labels::{Label, Labels, Scope};
 pub use message::{Link, Message};
 pub use sample::Sample;

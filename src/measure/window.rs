@@ -42,6 +42,9 @@ pub struct Window {
     pub mos_cq: Percentiles,
     /// Worst late start, ms.
     pub late_ms: Option<f64>,
+    /// Turns of the workers while media ran, ms: each from the moment it was due to its end, so how late RTP may have gone out.
+    #[serde(default)]
+    pub turn_ms: Percentiles,
 }
 
 /// The percentiles that a window keeps; `null` without values.
@@ -75,6 +78,7 @@ pub struct WindowBuilder {
     setup_ms: Distribution,
     mos_cq: Distribution,
     late_ms: Option<f64>,
+    turn_ms: Distribution,
 }
 
 impl WindowBuilder {
@@ -91,7 +95,13 @@ impl WindowBuilder {
             setup_ms: Distribution::new(Scale::Millis),
             mos_cq: Distribution::new(Scale::Small),
             late_ms: None,
+            turn_ms: Distribution::new(Scale::Millis),
         }
+    }
+
+    /// Counts turns of a worker, milliseconds.
+    pub fn add_turns(&mut self, turns: &Distribution) {
+        self.turn_ms.merge(turns);
     }
 
     /// Counts attempts that started.
@@ -132,6 +142,7 @@ impl WindowBuilder {
         self.setup_ms.merge(&other.setup_ms);
         self.mos_cq.merge(&other.mos_cq);
         self.late_ms = later(self.late_ms, other.late_ms);
+        self.turn_ms.merge(&other.turn_ms);
     }
 
     /// Closes the window and starts the next. `seconds` is its length, `concurrent` how many attempts are going on.
@@ -150,6 +161,7 @@ impl WindowBuilder {
             setup_ms: Percentiles::of(&self.setup_ms),
             mos_cq: Percentiles::of(&self.mos_cq),
             late_ms: self.late_ms,
+            turn_ms: Percentiles::of(&self.turn_ms),
         };
         self.clear();
         window
@@ -160,6 +172,7 @@ impl WindowBuilder {
         self.srd_ms.clear();
         self.setup_ms.clear();
         self.mos_cq.clear();
+        self.turn_ms.clear();
     }
 }
 
@@ -199,6 +212,23 @@ mod tests {
         assert_eq!(window.classes, BTreeMap::from([(Class::Ok, 1), (Class::CallCalleeBusy, 1)]));
         let empty = builder.close(at(), 1.0, 7);
         assert_eq!((empty.started, empty.answered, empty.setup_ms.p50, empty.late_ms), (0, 0, None, None));
+        assert_eq!(empty.turn_ms, Percentiles::default(), "no media ran");
+    }
+
+    #[test]
+    fn turns_of_workers_count_in_the_window_in_which_they_are_told() {
+        let turns = |each: f64| {
+            let mut turns = Distribution::new(Scale::Millis);
+            turns.add(Some(each));
+            turns
+        };
+        let mut builder = WindowBuilder::new(LatencyFrom::Actual);
+        (0..99).for_each(|_| builder.add_turns(&turns(1.0)));
+        builder.add_turns(&turns(7.0));
+        let window = builder.close(at(), 1.0, 0);
+        assert_eq!((window.turn_ms.p50, window.turn_ms.p99), (Some(1.0), Some(1.0)));
+        builder.add_turns(&turns(2.0));
+        assert_eq!(builder.close(at(), 1.0, 0).turn_ms.p99, Some(2.0));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::scenario::plan::Reject;
 use crate::sip::endpoint::Event;
 use crate::sip::header::{self, Name};
 use crate::sip::message::{Message, Start};
-use crate::sip::session::{Invite, Means, Response};
+use crate::sip::session::{Extensions, Invite, Means, Response, speaks_trickle};
 use crate::sip::token::Handle;
 use crate::sip::uri::Uri;
 
@@ -43,7 +43,7 @@ impl Pbx {
             contact: "lab",
             route: &binding.path,
             max_forwards,
-            extensions: self.config.plan.speaks,
+            extensions: Extensions { trickle: speaks_trickle(invite), ..self.config.plan.speaks },
             headers: &headers,
             sdp: invite.sdp().unwrap_or(b""),
             credentials: None,
@@ -80,6 +80,7 @@ impl Pbx {
     ) {
         if let (Some(session), true) = (self.placed.get(&onward).copied(), code > 100) {
             let sdp = message.and_then(Message::sdp).unwrap_or(b"");
+            self.endpoint.speak_trickle(session, self.endpoint.takes_candidates(onward));
             self.endpoint.respond(now, session, &Response { code, contact: "lab", sdp, ..Response::default() });
         }
     }
@@ -92,6 +93,7 @@ impl Pbx {
         let early = || self.endpoint.early_answer(onward);
         let sdp = message.and_then(Message::sdp).or_else(early).unwrap_or(b"").to_vec();
         self.mark_bridged(session);
+        self.endpoint.speak_trickle(session, self.endpoint.takes_candidates(onward));
         self.endpoint.respond(now, session, &Response { code: 200, contact: "lab", sdp: &sdp, ..Response::default() });
     }
 
@@ -105,7 +107,7 @@ impl Pbx {
     }
 
     /// The other side of a call that is connected to an account.
-    fn other_side(&self, session: Handle) -> Option<Handle> {
+    pub(super) fn other_side(&self, session: Handle) -> Option<Handle> {
         self.placed.get(&session).copied().or_else(|| self.calls.get(&session)?.onward)
     }
 

@@ -14,9 +14,9 @@ use crate::scenario::plan::Reject;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Message, Start};
 use crate::sip::sdp::crypto::{Key, Policy, Protection, Suite};
-use crate::sip::sdp::peering::LocalPeering;
+use crate::sip::sdp::peering::{Fragments, LocalPeering, Peering};
 use crate::sip::sdp::{Local, Negotiated, Order, Sdp};
-use crate::sip::session::{Means, Response};
+use crate::sip::session::{Extensions, Means, Response};
 use crate::sip::token::Handle;
 use crate::station::streams::{config_of, described};
 use crate::station::{MediaSockets, PortId};
@@ -46,6 +46,8 @@ pub(super) struct Call {
     keys: Vec<Key>,
     /// Our lines on ICE and DTLS where no socket stands behind our descriptions.
     peering: Option<LocalPeering>,
+    /// Candidates of the other side that came before its description was used.
+    early: Fragments,
     /// Video, where it was ever offered.
     pub(super) video: Option<Box<CallVideo>>,
     /// Its places in all limits.
@@ -81,7 +83,7 @@ impl Pbx {
             return self.ignore(now, session, flow);
         }
         let Some(account) = self.admit(now, session, invite) else { return };
-        if !self.endpoint.speak(now, session, self.config.plan.speaks) {
+        if !self.endpoint.speak(now, session, self.speaks()) {
             return;
         }
         let behaviour = self.fault_of(Some(&account), trunk, &inner).or(behaviour);
@@ -292,7 +294,8 @@ impl Pbx {
         };
         let public = self.endpoint.public_address(call.flow.link).map(|ip| SocketAddr::new(ip, local.port()));
         let made = || {
-            let config = webrtc::Config { public, ..webrtc::Config::new(local, offer.is_none(), credentials()) };
+            let config = webrtc::Config::new(local, offer.is_none(), credentials());
+            let config = webrtc::Config { public, trickle: true, ..config };
             (config, Vec::new())
         };
         self.streams.prepare(now, port, made);
@@ -303,9 +306,33 @@ impl Pbx {
 
     /// Looks for the path to the other side, where it is WebRTC's.
     fn connect_media(&mut self, now: Instant, session: Handle, theirs: &Sdp<'_>, agreed: &Negotiated) {
-        if let Some(port) = self.calls.get(&session).and_then(|call| call.port) {
-            self.streams.connect(now, port, theirs, agreed);
+        let Some((call, port)) = self.calls.get_mut(&session).and_then(|call| call.port.map(|port| (call, port)))
+        else {
+            return;
+        };
+        self.streams.connect(now, port, theirs, agreed);
+        if call.early.all().is_some_and(|early| self.streams.add_candidates(now, port, &early)) {
+            call.early = Fragments::default();
         }
+    }
+
+    /// Candidates of one side that its description did not have: they are for us, or for the other side of a call between accounts.
+    pub(super) fn handle_candidates(&mut self, now: Instant, session: Handle, message: Option<&Message<'_>>) {
+        let Some(body) = message.map(|message| message.body()) else { return };
+        if let Some(other) = self.other_side(session) {
+            return self.endpoint.send_candidates(now, other, body);
+        }
+        let Some(call) = self.calls.get_mut(&session) else { return };
+        let theirs = Peering::of_fragment(body);
+        if !call.port.is_some_and(|port| self.streams.add_candidates(now, port, &theirs)) {
+            call.early.keep(body);
+        }
+    }
+
+    /// What the lab speaks in calls: candidates that come later too, unless it refuses WebRTC.
+    fn speaks(&self) -> Extensions {
+        let off = self.config.plan.srtp.as_ref().is_some_and(|srtp| srtp.policy == Policy::Off);
+        Extensions { trickle: !off, ..self.config.plan.speaks }
     }
 
     fn describe<R>(&self, session: Handle, with: impl FnOnce(&Local<'_>) -> Option<R>) -> Option<R> {
@@ -454,6 +481,7 @@ impl Call {
             local_rtp,
             keys: Vec::new(),
             peering: None,
+            early: Fragments::default(),
             video: None,
             descriptions: 0,
             acknowledged: false,

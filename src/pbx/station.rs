@@ -146,6 +146,7 @@ impl Pbx {
                 (Event::Offered { session }, _) => self.handle_offer(now, session, Means::Update, message),
                 (Event::Changed { .. }, _) => self.handle_changed(now, event, message),
                 (Event::Provisional { session, code }, _) => self.handle_provisional(now, session, code, message),
+                (Event::Trickled { session }, _) => self.handle_candidates(now, session, message),
                 (Event::Answered { session }, _) => self.handle_answered(now, session, message),
                 (Event::Refused { session, code, .. }, _) => self.handle_refused(now, session, code, message),
                 (
@@ -266,6 +267,12 @@ impl Station for Pbx {
         self.streams.handle_packet(packet);
         // Whoever calls a lab sees what came of the path, and hangs up.
         while self.streams.poll_peer_event().is_some() {}
+    }
+
+    fn shake(&mut self, now: Instant) -> bool {
+        let shook = self.streams.shake(now);
+        while self.streams.poll_peer_event().is_some() {}
+        shook
     }
 
     fn handle_port(&mut self, now: Instant, port: PortId, opened: Result<SocketAddr, String>) {

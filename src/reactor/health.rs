@@ -2,8 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
-
+use crate::measure::{Distribution, Scale};
 use crate::station::{Dismissed, Unattributed};
 
 /// A turn longer than this is long.
@@ -51,7 +50,7 @@ pub struct Health {
 /// How long the turns were while media ran. A turn counts from the moment it was due, so a worker that the machine
 /// does not let run has long turns, however short each one was once it ran.
 #[derive(Debug)]
-pub(super) struct Turns(Histogram<u32>);
+pub(super) struct Turns(Distribution);
 
 /// Whether turns wait for a tick: many packets or streams share the cost of waking then.
 #[derive(Debug)]
@@ -64,7 +63,7 @@ pub(super) struct Pace {
 
 impl Turns {
     pub(super) fn new() -> Self {
-        Self(Histogram::new_with_bounds(1, 60_000_000, 2).expect("valid bounds"))
+        Self(Distribution::new(Scale::Millis))
     }
 
     /// A turn that was due at `due` ended at `end`, with so many streams running.
@@ -73,14 +72,16 @@ impl Turns {
         health.turns += 1;
         health.longest_turn = health.longest_turn.max(took);
         if streams > 0 {
-            self.0.saturating_record(took.as_micros() as u64);
+            self.0.add(Some(took.as_secs_f64() * 1000.0));
             health.long_turns += u64::from(took > LONG_TURN);
         }
     }
 
-    /// 99th percentile, milliseconds; `None` where no media ran.
-    pub(super) fn p99_ms(&self) -> Option<f64> {
-        (!self.0.is_empty()).then(|| self.0.value_at_quantile(0.99) as f64 / 1000.0)
+    /// Those since they were last taken, milliseconds.
+    pub(super) fn take(&mut self) -> Distribution {
+        let taken = self.0.clone();
+        self.0.clear();
+        taken
     }
 }
 
@@ -161,10 +162,11 @@ mod tests {
         let (t0, mut turns, mut health) = (start(), Turns::new(), Health::default());
         let ms = |milliseconds| t0 + Duration::from_millis(milliseconds);
         turns.note(&mut health, (t0, ms(1500)), 0);
-        assert_eq!((turns.p99_ms(), health.long_turns), (None, 0));
+        assert_eq!((turns.take().count(), health.long_turns), (0, 0));
         assert_eq!(health.longest_turn, Duration::from_millis(1500));
         turns.note(&mut health, (t0, ms(30)), 1);
-        assert_eq!(health.long_turns, 1);
-        assert!(turns.p99_ms().is_some_and(|p99| (29.0..31.0).contains(&p99)), "{:?}", turns.p99_ms());
+        assert_eq!((turns.take().max(), health.long_turns), (Some(30.0), 1));
+        turns.note(&mut health, (t0, ms(2)), 1);
+        assert_eq!(turns.take().max(), Some(2.0), "what was taken is gone");
     }
 }

@@ -1,7 +1,8 @@
 //! One worker's turn: take what is ready, let the station act, do what it wants done.
 //!
 //! *Quiet*: woken per packet. *Busy* (many packets or streams): sleep to the next tick of 1 ms, or of 2 ms where no media
-//! runs, then take what is ready, so that the cost of waking is shared. A plain thread; nothing here blocks but the wait itself.
+//! runs, then take what is ready, so that the cost of waking is shared. What is due goes out before handshakes are gone on
+//! with, of which a turn takes few. A plain thread; nothing here blocks but the wait itself.
 
 mod accepted;
 mod act;
@@ -9,6 +10,7 @@ mod farewell;
 mod health;
 mod out;
 mod receive;
+mod shaking;
 mod sockets;
 
 use std::io;
@@ -18,6 +20,7 @@ use std::time::{Duration, Instant};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
+use crate::measure::Distribution;
 use crate::net::clock::{self, Turn};
 use crate::net::dialer::Dialer;
 use crate::net::drops::Drops;
@@ -30,6 +33,7 @@ use crate::station::{LinkEvent, LinkFault, Station};
 use farewell::Farewells;
 use health::{Pace, Turns};
 use out::Outgoing;
+use shaking::Shaking;
 use sockets::{Kind, Sockets};
 
 pub use health::Health;
@@ -82,8 +86,7 @@ pub struct Reactor<S: Station> {
     health: Health,
     next_accepted: u32,
     tls: Security,
-    /// Time that handshakes may still take in this turn.
-    shaking_left: Duration,
+    shaking: Shaking,
 }
 
 /// How connections are secured.
@@ -94,9 +97,6 @@ pub struct Security {
     /// For those who connect to us; without it they cannot speak TLS.
     pub acceptor: Option<Acceptor>,
 }
-
-/// Time that handshakes may take in one turn; one step may take longer, as it cannot be divided.
-const SHAKING: Duration = Duration::from_micros(200);
 
 /// The listening UDP socket's link.
 pub const LISTENER: LinkId = LinkId(0);
@@ -134,7 +134,7 @@ impl<S: Station> Reactor<S> {
             health: Health::default(),
             next_accepted: receive::ACCEPTED,
             tls,
-            shaking_left: SHAKING,
+            shaking: Shaking::default(),
         })
     }
 
@@ -190,9 +190,9 @@ impl<S: Station> Reactor<S> {
         self.health
     }
 
-    /// 99th percentile of the turns while media ran, from the moment each was due, milliseconds.
-    pub fn turn_ms_p99(&self) -> Option<f64> {
-        self.turns.p99_ms()
+    /// The turns while media ran since they were last taken, each from the moment it was due, milliseconds.
+    pub fn take_turns(&mut self) -> Distribution {
+        self.turns.take()
     }
 
     /// Time of the current turn.
@@ -209,13 +209,13 @@ impl<S: Station> Reactor<S> {
         self.turn = Turn::begin(self.turn.now);
         let before = self.health.received;
         self.oldest = None;
-        self.shaking_left = SHAKING;
         self.take_ready(wire);
         self.catch_up(wire);
         self.take_failed();
         self.station.handle_timeout(self.turn.now);
         self.drain(wire, &mut told);
         self.out.flush(&mut self.sockets, &mut self.health);
+        self.shake(wire);
         self.sockets.expire(self.turn.now);
         self.health.dismissed = self.sockets.accepted.dismissed;
         self.health.unattributed = self.sockets.unattributed();
@@ -267,7 +267,7 @@ impl<S: Station> Reactor<S> {
     fn wait(&mut self) -> io::Result<()> {
         let before = clock::now();
         let mut patience = Some(Duration::ZERO);
-        if !self.left.is_empty() {
+        if !self.left.is_empty() || self.shaking.is_put_off() {
             self.due = Some(before);
         } else if let Some(tick) = self.pace.tick(self.sockets.streams()) {
             self.due = Some(sleep_to_tick(self.origin, before, tick));
@@ -381,6 +381,9 @@ mod tests {
             None
         }
         fn handle_media(&mut self, _: Instant, _: MediaPacket<'_>) {}
+        fn shake(&mut self, _: Instant) -> bool {
+            false
+        }
         fn handle_port(&mut self, _: Instant, _: PortId, _: Result<SocketAddr, String>) {}
         fn handle_link(&mut self, _: Instant, _: LinkId, _: LinkEvent) {}
         fn handle_unreachable(&mut self, _: Instant, _: Flow, _: LinkFault) {}

@@ -7,7 +7,7 @@ use super::out::Wire;
 use super::sockets::{Kind, OPEN_WITHIN, Whose};
 use super::{Reactor, fault_of};
 use crate::evidence::Message;
-use crate::net::clock::{self, Turn};
+use crate::net::clock::Turn;
 use crate::net::stream::{Advance, ReadState, Stream};
 use crate::net::udp::{Buffers, Datagram, Udp};
 use crate::sip::flow::{Flow, Link, LinkId};
@@ -42,7 +42,7 @@ impl<S: Station> Reactor<S> {
         self.ready = ready;
     }
 
-    fn take(&mut self, index: usize, wire: &mut impl Wire) {
+    pub(super) fn take(&mut self, index: usize, wire: &mut impl Wire) {
         let turn = self.turn;
         let mut oldest = self.oldest.unwrap_or(turn.now);
         let Some(mut socket) = self.sockets.lend(index) else { return };
@@ -114,7 +114,7 @@ impl<S: Station> Reactor<S> {
         if self.sockets.is_paused(link) {
             return;
         }
-        match self.open(stream) {
+        match self.shaking.open(stream) {
             Ok(Advance::Open) => {}
             Ok(Advance::Opened(address)) => {
                 *local = address;
@@ -123,7 +123,7 @@ impl<S: Station> Reactor<S> {
                 self.station.handle_link(now, link, LinkEvent::Opened(known));
             }
             Ok(Advance::Waiting) => return,
-            Ok(Advance::Again) => return self.left.push(index),
+            Ok(Advance::Again) => return self.shaking.put_off(index),
             Err(error) => return self.sockets.lose_by(link, &error),
         }
         if let Err(error) = stream.flush() {
@@ -145,24 +145,6 @@ impl<S: Station> Reactor<S> {
             ReadState::Drained => {}
             ReadState::More => self.left.push(index),
             ReadState::Closed(error) => self.sockets.lose_by(link, &error),
-        }
-    }
-
-    /// Takes steps towards an open connection, as far as this turn has time for handshakes.
-    fn open(&mut self, stream: &mut Stream) -> io::Result<Advance> {
-        if stream.is_open() {
-            return Ok(Advance::Open);
-        }
-        loop {
-            if self.shaking_left.is_zero() && stream.is_shaking() {
-                return Ok(Advance::Again);
-            }
-            let before = clock::now();
-            let advanced = stream.advance()?;
-            self.shaking_left = self.shaking_left.saturating_sub(clock::now().saturating_duration_since(before));
-            if advanced != Advance::Again {
-                return Ok(advanced);
-            }
         }
     }
 

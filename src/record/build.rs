@@ -175,6 +175,8 @@ impl CallRecord {
             media_fault: peer.and_then(|peer| peer.fault.as_ref()).map(ToString::to_string).or_else(|| foreign(facts)),
             media_path: peer.and_then(|peer| peer.relays).map(|relays| path_of(relays).to_owned()),
             ice_server_fault: peer.and_then(|peer| peer.servers.clone()),
+            ice_trickled: peer.and_then(|peer| peer.trickled),
+            ice_trickle_fault: peer.and_then(|peer| Some(peer.trickle_fault.as_ref()?.to_string())),
             ice_hidden: peer.map(|peer| peer.hidden.clone()).unwrap_or_default(),
             recovery_ms: outcome.recovery_ms,
             recovery_from: facts.recovery.as_ref().map(|recovery| recovery.from.to_owned()),

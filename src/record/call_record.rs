@@ -170,6 +170,13 @@ pub struct CallRecord {
     /// What is wrong with the STUN and TURN servers of the target, each by its URI, whether the call needed them or not.
     #[serde(default)]
     pub ice_server_fault: Option<String>,
+    /// INFO requests with candidates of ours that the far end took (trickle ICE, RFC 8840); `null` where all candidates were in our
+    /// offer or answer.
+    #[serde(default)]
+    pub ice_trickled: Option<u32>,
+    /// Why the far end did not take one.
+    #[serde(default)]
+    pub ice_trickle_fault: Option<String>,
     /// mDNS names that candidates of the other side hide behind: only its own network resolves them (RFC 8828).
     #[serde(default)]
     pub ice_hidden: Vec<String>,

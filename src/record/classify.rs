@@ -67,6 +67,7 @@ fn may_be_ours(class: Class, stood: Duration) -> bool {
 fn call(facts: &Facts) -> Class {
     unrecovered(facts)
         .or_else(|| beside(facts))
+        .or_else(|| unrelayed(facts))
         .or_else(|| refused(facts))
         .or_else(|| local(facts))
         .or_else(|| first_registration(facts))
@@ -82,6 +83,12 @@ fn call(facts: &Facts) -> Class {
 fn unrecovered(facts: &Facts) -> Option<Class> {
     let recovery = facts.recovery.as_ref().filter(|recovery| recovery.took.is_none())?;
     Some(if recovery.from == "reload" { Class::CallHungAfterReload } else { Class::AgentNotRecovered })
+}
+
+/// A call that was out before it was known that there is no relay: we gave it up, and the 487 to that says nothing.
+fn unrelayed(facts: &Facts) -> Option<Class> {
+    let fault = facts.peer.as_deref().and_then(|peer| peer.fault.as_ref()).filter(|_| facts.cancelled_by_us)?;
+    matches!(fault, Fault::NoRelay { .. }).then_some(Class::MediaNoRelay)
 }
 
 /// What an application refused ends the attempt there, so nothing after it decides; a call that stood was hung up for it.

@@ -296,6 +296,29 @@ pub struct PeerFacts {
     pub servers: Option<String>,
     /// mDNS names that candidates of the other side hide behind.
     pub hidden: Vec<String>,
+    /// INFO requests with candidates of ours that the far end took; `None` where none were to follow our descriptions.
+    pub trickled: Option<u32>,
+    /// Why it did not take one.
+    pub trickle_fault: Option<TrickleFault>,
+}
+
+/// Why the far end did not take candidates that were to follow our description.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TrickleFault {
+    /// Nothing that it sent says that it does.
+    #[error("the far end does not say that it takes candidates in INFO requests (trickle-ice), so it was sent none")]
+    NotSpoken,
+    /// It refused one.
+    #[error("the far end refused candidates in an INFO request: {code} {reason}")]
+    Refused {
+        /// The code.
+        code: u16,
+        /// The reason phrase.
+        reason: String,
+    },
+    /// It did not answer one.
+    #[error("the far end did not answer an INFO request with candidates")]
+    NotAnswered,
 }
 
 /// How an agent came back after it was disturbed on purpose.

@@ -27,7 +27,7 @@ pub use dtmf::KeysTold;
 pub use explain::{Explanation, explain};
 pub use facts::{
     Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, PeerFacts, Recovery,
-    RegistrationFacts, Rungs, SideFault, SideRequest, TransportFailure, TransportFault,
+    RegistrationFacts, Rungs, SideFault, SideRequest, TransportFailure, TransportFault, TrickleFault,
 };
 pub use finding::{Finding, UnknownFinding};
 pub use outcome::Outcome;

@@ -96,9 +96,13 @@ impl WindowPoint {
             ("cps".to_owned(), Field::Float(window.cps)),
         ];
         fields.extend(window.late_ms.map(|late| ("late_ms".to_owned(), Field::Float(late))));
-        for (name, percentiles) in
-            [("srd_ms", &window.srd_ms), ("setup_ms", &window.setup_ms), ("mos_cq", &window.mos_cq)]
-        {
+        let distributions = [
+            ("srd_ms", &window.srd_ms),
+            ("setup_ms", &window.setup_ms),
+            ("mos_cq", &window.mos_cq),
+            ("turn_ms", &window.turn_ms),
+        ];
+        for (name, percentiles) in distributions {
             let known = [("p10", percentiles.p10), ("p50", percentiles.p50), ("p99", percentiles.p99)];
             fields
                 .extend(known.into_iter().filter_map(|(p, value)| Some((format!("{name}_{p}"), Field::Float(value?)))));

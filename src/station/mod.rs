@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::media::session::Channel;
 pub use crate::record::Rungs;
 use crate::sip::flow::{Flow, Link, LinkId, Transport};
 pub use demux::{RemoteMedia, Unattributed};
@@ -27,15 +28,6 @@ pub const FAREWELL: Duration = Duration::from_millis(500);
 /// A pair of media sockets, RTP and RTCP, by the number that the station gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PortId(pub u32);
-
-/// Which of the pair.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Channel {
-    /// RTP, and RTCP where both share a port.
-    Rtp,
-    /// RTCP.
-    Rtcp,
-}
 
 /// The pair of media sockets that a stream asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -213,7 +205,7 @@ pub trait Station {
     /// belonged to.
     fn handle_sip(&mut self, now: Instant, arrived: Instant, flow: Flow, bytes: &[u8]) -> Option<u64>;
 
-    /// A media packet arrived.
+    /// A media packet arrived. What is on its way to a path and keys of WebRTC may be put off: see [`shake`](Self::shake).
     fn handle_media(&mut self, now: Instant, packet: MediaPacket<'_>);
 
     /// A pair of media sockets was opened at this RTP address, or could not be; or it cannot be used any more.
@@ -224,6 +216,11 @@ pub trait Station {
 
     /// Nobody is at an address that was sent to over a UDP link, says ICMP.
     fn handle_unreachable(&mut self, now: Instant, flow: Flow, fault: LinkFault);
+
+    /// Takes the next step of a handshake that was put off; false where none waits. Cryptography makes one as dear as a hundred
+    /// packets, so whoever hosts the station calls this when what is due has gone out, as often as it has time for, and comes
+    /// back at once for the rest: the station has no clock to say what a step has cost.
+    fn shake(&mut self, now: Instant) -> bool;
 
     /// Does what is due.
     fn handle_timeout(&mut self, now: Instant);

@@ -5,6 +5,7 @@
 mod away;
 mod dtmf;
 mod leaving;
+mod shaking;
 mod video;
 
 use std::collections::VecDeque;
@@ -27,6 +28,7 @@ use crate::sip::sdp::{AudioCodec, Negotiated, Sdp};
 use crate::timer::Wheel;
 use crate::units::Random;
 use crate::webrtc::{self, Credentials, Handled, Identity, Peer, Remote, Via};
+use shaking::Waiting;
 
 pub use video::video_config_of;
 
@@ -86,6 +88,8 @@ pub struct Streams<O> {
     peer_events: VecDeque<(O, PeerEvent)>,
     /// Connections to servers of ICE: of which place, its generation, and the number of the server there.
     relays: FxHashMap<LinkId, (u32, u32, usize)>,
+    /// What waits for a host that has time for it.
+    waiting: VecDeque<Waiting>,
     /// Streams whose awaited packet has come, and when.
     heard: VecDeque<(O, Instant)>,
     /// Streams at which an awaited key was heard.
@@ -106,6 +110,8 @@ pub struct Streams<O> {
 /// What the peer of a stream came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PeerEvent {
+    /// More of its candidates are known, and further ones may follow.
+    Candidates,
     /// Its candidates are known: it can be described.
     Gathered,
     /// It will not come to keys; [`Peer::fault`] says why.
@@ -159,6 +165,8 @@ struct Place<O> {
     mute: bool,
     /// It is over but for what its peer says to servers.
     leaving: bool,
+    /// How many datagrams for it wait.
+    waiting: u8,
     /// When the last RTP packet arrived.
     last: Option<Instant>,
     /// RTP that arrives later than this is told.
@@ -196,6 +204,7 @@ impl<O: Copy> Streams<O> {
             events: VecDeque::new(),
             peer_events: VecDeque::new(),
             relays: FxHashMap::default(),
+            waiting: VecDeque::new(),
             heard: VecDeque::new(),
             keyed: VecDeque::new(),
             next_phase: 0,
@@ -224,6 +233,7 @@ impl<O: Copy> Streams<O> {
                 armed: None,
                 mute: false,
                 leaving: false,
+                waiting: 0,
                 last: None,
                 awaited: None,
                 awaits_key: false,
@@ -327,6 +337,8 @@ impl<O: Copy> Streams<O> {
             pwd: credentials.pwd,
             lite: false,
             candidates: Vec::new(),
+            complete: true,
+            trickle: false,
             fingerprint: identity.fingerprint().to_owned(),
             role: Role::Client,
         })
@@ -357,12 +369,12 @@ impl<O: Copy> Streams<O> {
         }
     }
 
-    /// Candidates came after the description that they belong to.
-    pub fn add_candidates(&mut self, now: Instant, port: PortId, theirs: &Peering<'_>) {
-        if let Some(peer) = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut()) {
-            peer.add_candidates(now, theirs);
-            self.drain(port);
-        }
+    /// Candidates came after the description that they belong to. False where that is not known, or not yet.
+    pub fn add_candidates(&mut self, now: Instant, port: PortId, theirs: &Peering<'_>) -> bool {
+        let peer = self.places.get_mut(port.0 as usize).and_then(|place| place.peer.as_mut());
+        let taken = peer.is_some_and(|peer| peer.add_candidates(now, theirs));
+        self.drain(port);
+        taken
     }
 
     /// An offer came: where it begins ICE anew, so do we, with these credentials.
@@ -459,8 +471,19 @@ impl<O: Copy> Streams<O> {
         session.map(|session| session.report(now))
     }
 
-    /// A packet arrived.
+    /// A packet arrived. One for a stream that is on its way to keys waits for [`shake`](Self::shake).
     pub fn handle_packet(&mut self, packet: MediaPacket<'_>) {
+        let place = self.places.get_mut(packet.port.0 as usize);
+        match place.filter(|place| !place.mute) {
+            Some(place) if place.has_to_wait() => {
+                self.stray += u64::from(!place.keep_waiting(&mut self.waiting, packet));
+            }
+            _ => self.take(packet.arrived, packet),
+        }
+    }
+
+    /// Takes a packet, `now` or when it arrived.
+    fn take(&mut self, now: Instant, packet: MediaPacket<'_>) {
         let MediaPacket { arrived, port, channel, from, bytes } = packet;
         let place = self.places.get_mut(port.0 as usize);
         if place.as_ref().is_some_and(|place| place.mute) {
@@ -472,7 +495,7 @@ impl<O: Copy> Streams<O> {
         let mut quiet = false;
         let taken = place.is_some_and(|place| {
             let handled = match &mut place.peer {
-                Some(peer) => peer.handle_packet(arrived, from, bytes),
+                Some(peer) => peer.handle_packet(now, from, bytes),
                 None => Handled::Media(from, bytes),
             };
             let handled = match handled {
@@ -515,7 +538,8 @@ impl<O: Copy> Streams<O> {
             if place.mute {
                 continue;
             }
-            if let Some(peer) = &mut place.peer {
+            // What came in time and waits must not meet a handshake that has timed out.
+            if let Some(peer) = place.peer.as_mut().filter(|_| place.waiting == 0) {
                 peer.handle_timeout(now);
             }
             if let Some(session) = &mut place.session {
@@ -570,8 +594,9 @@ impl<O: Copy> Streams<O> {
         }
         let session = self.drain_session(port);
         let video = self.drain_video(port);
+        let Some(place) = self.places.get_mut(port.0 as usize) else { return };
+        let peer = peer.filter(|_| place.waiting == 0);
         let Some(at) = peer.into_iter().chain(session).chain(video).min() else { return };
-        let place = &mut self.places[port.0 as usize];
         if place.armed.is_none_or(|armed| at < armed) {
             place.armed = Some(at);
             self.timers.insert(at, (port.0, place.generation));
@@ -593,6 +618,7 @@ impl<O: Copy> Streams<O> {
                 }
                 webrtc::Output::Event(event) => {
                     let told = match event {
+                        webrtc::Event::Candidates => Some(PeerEvent::Candidates),
                         webrtc::Event::Gathered => Some(PeerEvent::Gathered),
                         webrtc::Event::Failed(_) => Some(PeerEvent::Failed),
                         _ => None,
@@ -602,14 +628,14 @@ impl<O: Copy> Streams<O> {
                         match &event {
                             webrtc::Event::Connected { remote, keys } => video.secure(*remote, *keys, peer.now()),
                             webrtc::Event::Moved(remote) => video.set_remote(*remote, peer.now()),
-                            webrtc::Event::Gathered | webrtc::Event::Failed(_) => {}
+                            _ => {}
                         }
                     }
                     let (now, Some(session)) = (peer.now(), session.as_mut()) else { continue };
                     match event {
                         webrtc::Event::Connected { remote, keys } => session.secure(remote, keys, now),
                         webrtc::Event::Moved(remote) => session.set_remote(remote, remote, now),
-                        webrtc::Event::Gathered | webrtc::Event::Failed(_) => {}
+                        _ => {}
                     }
                 }
                 webrtc::Output::Timeout(at) => return at,
@@ -645,16 +671,12 @@ impl<O: Copy> Streams<O> {
 /// A packet of RTP or RTCP that goes out, by the path of the stream's peer where it has one.
 fn media_packet(
     port: PortId,
-    (channel, to): (media::session::Channel, SocketAddr),
+    (channel, to): (Channel, SocketAddr),
     peer: &mut Option<Box<Peer>>,
     relays: &[(usize, LinkId, SocketAddr)],
     packet: &[u8],
     arena: &mut Vec<u8>,
 ) -> Option<Pending> {
-    let channel = match channel {
-        media::session::Channel::Rtp => Channel::Rtp,
-        media::session::Channel::Rtcp => Channel::Rtcp,
-    };
     let start = arena.len();
     let via = match peer {
         Some(peer) => peer.carry(to, packet, arena),

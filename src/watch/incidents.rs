@@ -58,13 +58,8 @@ pub(super) struct Noted {
 impl Noted {
     /// A result that came at this time; `None` for one that is not judged by itself.
     pub(super) fn new(at: Timestamp, record: &CallRecord, purpose: Purpose) -> Option<Self> {
-        let control = purpose == Purpose::Control;
-        let reproduces = match purpose {
-            Purpose::Reproduction => return None,
-            Purpose::Answer(id) => Some(id),
-            Purpose::Scheduled | Purpose::Control => None,
-        };
-        Some(Self { at, control, reproduces, record: record.clone() })
+        let (control, reproduces) = (purpose == Purpose::Control, purpose.request());
+        (purpose != Purpose::Reproduction).then(|| Self { at, control, reproduces, record: record.clone() })
     }
 
     pub(super) fn purpose(&self) -> Purpose {
@@ -146,12 +141,11 @@ impl Incidents {
     /// A result, and what calls the judge asks for because of it. What repeats a failure at once is no result of its own: the
     /// `retry` of the failure says what it showed.
     pub(super) fn handle_result(&mut self, now: Instant, record: &CallRecord, purpose: Purpose) -> Vec<Reproduce> {
-        let reproduces = match purpose {
-            Purpose::Reproduction => return Vec::new(),
-            Purpose::Answer(id) => Some(id),
-            Purpose::Scheduled | Purpose::Control => None,
-        };
-        let mut sample = Sample { control: purpose == Purpose::Control, reproduces, ..Sample::of(record) };
+        if purpose == Purpose::Reproduction {
+            return Vec::new();
+        }
+        let control = purpose == Purpose::Control;
+        let mut sample = Sample { control, reproduces: purpose.request(), ..Sample::of(record) };
         // The same number over another trunk is the same destination.
         if let Some(number) = self.number_of(record) {
             sample.labels = sample.labels.with(Label::Destination, Some(number));

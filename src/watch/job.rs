@@ -1,11 +1,11 @@
 //! What a call of a watch is for, and what follows from how it ended. No clock, no files.
 
 use std::sync::Arc;
-
-use jiff::SignedDuration;
+use std::time::Duration;
 
 use crate::call::{Finished, MemberId};
 use crate::evidence::File;
+use crate::incident::INTERRUPTION;
 use crate::record::{CallRecord, Class, Retry};
 use crate::report::Checker;
 use crate::scenario::watch::{Check, Labels};
@@ -21,6 +21,16 @@ pub(super) enum Purpose {
     Reproduction,
     /// The judge asked for it, as its agent may fail or not; the request that its result answers.
     Answer(u64),
+}
+
+impl Purpose {
+    /// The request of the judge that the result answers, if there is one.
+    pub(super) fn request(self) -> Option<u64> {
+        match self {
+            Self::Answer(id) => Some(id),
+            Self::Scheduled | Self::Control | Self::Reproduction => None,
+        }
+    }
 }
 
 /// A line of a check.
@@ -127,12 +137,9 @@ pub(super) fn is_ours(class: Class) -> bool {
 /// Whether nothing was heard for longer than any brief interruption lasts: what was sent again and again for 32 s (64·T1, RFC
 /// 3261 §17.1) was tried again by that. It counts at once, and the judge asks for another call where it wants one.
 fn lasted(record: &CallRecord) -> bool {
-    let took = record.started_at.map(|began| record.ended_at.duration_since(began));
+    let took = record.started_at.and_then(|began| Duration::try_from(record.ended_at.duration_since(began)).ok());
     matches!(record.class, Class::CallTimeout | Class::RegTimeout) && took.is_some_and(|took| took >= INTERRUPTION)
 }
-
-/// How long a brief interruption lasts at most.
-const INTERRUPTION: SignedDuration = SignedDuration::from_secs(20);
 
 /// The index of the account that a call was of; `of_line` is that of its line, where the line is of one.
 pub(super) fn account_of(check: &Check, of_line: Option<usize>, user: Option<&str>) -> Option<usize> {
@@ -163,6 +170,8 @@ pub(super) fn complete(record: &mut CallRecord, check: &Check) {
 #[cfg(test)]
 mod tests {
     use std::path::Path;
+
+    use jiff::SignedDuration;
 
     use super::*;
     use crate::media::Heard;

@@ -114,9 +114,7 @@ impl Repetitions {
 
     /// A call has ended, or was never begun.
     pub(super) fn ended(&mut self, purpose: Purpose) {
-        if let Purpose::Answer(id) = purpose
-            && let Some(agent) = self.under_way.remove(&id)
-        {
+        if let Some(agent) = purpose.request().and_then(|id| self.under_way.remove(&id)) {
             self.agents.remove(&agent);
         }
     }

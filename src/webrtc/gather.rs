@@ -29,6 +29,8 @@ pub(super) struct Servers {
     clients: Vec<Client>,
     /// Until then they have time to tell us our addresses.
     until: Option<Instant>,
+    /// Addresses of ours that became candidates.
+    told: Vec<SocketAddr>,
 }
 
 impl Servers {
@@ -38,30 +40,43 @@ impl Servers {
         let client = |(index, server): (usize, &Server)| Client::new(server.clone(), local, seeds(index), now);
         let clients: Vec<Client> = servers.iter().enumerate().map(client).collect();
         let until = (!clients.is_empty()).then(|| now + within);
-        Self { clients, until }
+        Self { clients, until, told: Vec::new() }
     }
 
     pub(super) fn is_gathering(&self) -> bool {
         self.until.is_some()
     }
 
-    /// Ends gathering when every server has answered or had its time; adds the candidates. True where it ended now.
-    pub(super) fn settle(&mut self, now: Instant, ice: &mut Ice, relay_only: bool) -> bool {
+    /// Ends gathering when every server has answered or had its time. True where it ended now.
+    pub(super) fn settle(&mut self, now: Instant) -> bool {
         let Some(until) = self.until else { return false };
         if until > now && !self.clients.iter().all(Client::is_settled) {
             return false;
         }
         self.until = None;
+        self.clients.iter_mut().for_each(Client::give_up);
+        true
+    }
+
+    /// Adds the candidates that servers have told by now. What comes by a new relay is passed on from every candidate of the other
+    /// side's that is known.
+    pub(super) fn add_candidates(&mut self, now: Instant, ice: &mut Ice, relay_only: bool) {
         for client in &mut self.clients {
-            client.give_up();
-            if let Some(mapped) = client.mapped().filter(|_| !relay_only) {
+            let mut is_new = |address: &SocketAddr| {
+                let new = !self.told.contains(address);
+                self.told.extend(new.then_some(*address));
+                new
+            };
+            if let Some(mapped) = client.mapped().filter(|_| !relay_only).filter(&mut is_new) {
                 ice.add_reflexive(mapped);
             }
-            if let Some(relayed) = client.relayed() {
+            if let Some(relayed) = client.relayed().filter(&mut is_new) {
                 ice.add_relayed(relayed);
+                for address in ice.remote_addresses().filter(|address| address.is_ipv4() == relayed.is_ipv4()) {
+                    client.permit(now, address.ip());
+                }
             }
         }
-        true
     }
 
     /// The first relayed address that there is.

@@ -35,6 +35,8 @@ pub(super) struct Ice {
     /// The address of our socket.
     local: SocketAddr,
     has_remote: bool,
+    /// Candidates that the agent has found by itself before we were told of them, as descriptions write them.
+    found: Vec<String>,
     due: Option<Instant>,
 }
 
@@ -60,7 +62,7 @@ impl Ice {
         agent.set_initial_stun_rto(FIRST_REPEAT);
         agent.set_controlling(controlling && !lite);
         agent.set_ice_lite(lite);
-        Self { agent, local, has_remote: false, due: None }
+        Self { agent, local, has_remote: false, found: Vec::new(), due: None }
     }
 
     /// Our socket is a candidate.
@@ -81,14 +83,25 @@ impl Ice {
     }
 
     fn add(&mut self, candidate: Option<Candidate>) {
-        if let Some(candidate) = candidate {
-            self.agent.add_local_candidate(candidate);
+        let Some(mut candidate) = candidate else { return };
+        let found = |known: Candidate| known.kind() == CandidateKind::PeerReflexive && known.addr() == candidate.addr();
+        if self.agent.local_candidates().any(found) {
+            candidate.set_ufrag(&self.agent.local_credentials().ufrag);
+            self.found.push(candidate.to_sdp_string());
         }
+        self.agent.add_local_candidate(candidate);
     }
 
     /// Our candidates as descriptions write them.
     pub(super) fn candidates(&self) -> Vec<String> {
         self.agent.local_candidates().map(|candidate| candidate.to_sdp_string()).collect()
+    }
+
+    /// The same without what checks alone have shown: the other side has seen it in them too.
+    pub(super) fn told_candidates(&self) -> Vec<String> {
+        let told = |candidate: &Candidate| candidate.kind() != CandidateKind::PeerReflexive;
+        let told = self.agent.local_candidates().filter(told).map(|candidate| candidate.to_sdp_string());
+        told.chain(self.found.iter().cloned()).collect()
     }
 
     /// What the other side says of itself. The checks begin.
@@ -109,6 +122,17 @@ impl Ice {
         self.agent.add_remote_candidate(candidate);
     }
 
+    /// Whether the other side has named this candidate.
+    pub(super) fn has_remote_candidate(&self, candidate: &Candidate) -> bool {
+        let same = |known: Candidate| known.addr() == candidate.addr() && known.kind() == candidate.kind();
+        self.agent.remote_candidates().any(same)
+    }
+
+    /// Addresses of the other side's candidates.
+    pub(super) fn remote_addresses(&self) -> impl Iterator<Item = SocketAddr> {
+        self.agent.remote_candidates().map(|candidate| candidate.addr())
+    }
+
     /// Whether the other side's part of this session has this user fragment.
     pub(super) fn is_with(&self, ufrag: &str) -> bool {
         self.has_remote && self.agent.remote_credentials().is_some_and(|known| known.ufrag == ufrag)
@@ -127,12 +151,14 @@ impl Ice {
     /// Begins a new session with new credentials (RFC 8445 §9); what is nominated stays in use until then.
     pub(super) fn restart(&mut self, credentials: &Credentials) {
         self.agent.ice_restart(creds(credentials), true);
+        self.found.clear();
         self.has_remote = false;
     }
 
     /// Begins a new session at another socket: what we were reached at before is gone.
     pub(super) fn relocate(&mut self, credentials: &Credentials, local: SocketAddr) {
         self.agent.ice_restart(creds(credentials), false);
+        self.found.clear();
         (self.local, self.has_remote) = (local, false);
     }
 

@@ -45,6 +45,9 @@ pub struct Config {
     pub relay_only: bool,
     /// How long those servers may take, default 3 s.
     pub gather_within: Duration,
+    /// What they tell is used as it comes, and told by [`Event::Candidates`]: our description went out without it (RFC 8838).
+    /// Default false: all of it is used at once, with [`Event::Gathered`].
+    pub trickle: bool,
     /// Credentials of the first session of ICE.
     pub credentials: Credentials,
 }
@@ -62,6 +65,7 @@ impl Config {
             servers: Vec::new(),
             relay_only: false,
             gather_within: Duration::from_secs(3),
+            trickle: false,
             credentials,
         }
     }
@@ -94,6 +98,8 @@ pub enum Output {
 /// What happened to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
+    /// More candidates of ours are known; servers have yet to tell others.
+    Candidates,
     /// Our candidates are known: what [`Peer::ours`] says is complete.
     Gathered,
     /// The path is found and the keys are agreed on.
@@ -182,6 +188,8 @@ impl Peer {
             pwd: config.credentials.pwd.clone(),
             lite: config.lite,
             candidates: ice.candidates(),
+            complete: gathered.is_some(),
+            trickle: config.trickle,
             fingerprint: identity.fingerprint().to_owned(),
             role: config.role,
         };
@@ -222,15 +230,21 @@ impl Peer {
         self.rungs
     }
 
+    /// Whether it is on its way to keys.
+    pub fn is_shaking(&self) -> bool {
+        self.keys.is_none() && !self.is_over()
+    }
+
     /// Whether servers are still asked for our addresses.
     pub fn is_gathering(&self) -> bool {
         self.servers.is_gathering()
     }
 
     /// Where our descriptions say that we receive, where that is not our socket: the relayed address, where nothing
-    /// goes but by a relay.
+    /// goes but by a relay, and nowhere while that is not known (RFC 8840 §4.1.1).
     pub fn default_address(&self) -> Option<SocketAddr> {
-        self.servers.relayed().filter(|_| self.config.relay_only)
+        let nowhere = || self.servers.is_gathering().then(|| SocketAddr::from(([0; 4], 9)));
+        if self.config.relay_only { self.servers.relayed().or_else(nowhere) } else { None }
     }
 
     /// What is wrong with STUN and TURN servers, whether that kept it from keys or not.
@@ -337,6 +351,7 @@ impl Peer {
         self.ours.ufrag.clone_from(&credentials.ufrag);
         self.ours.pwd.clone_from(&credentials.pwd);
         self.ours.candidates = self.ice.candidates();
+        self.ours.complete = !self.servers.is_gathering();
         self.config.credentials = credentials;
     }
 
@@ -483,10 +498,14 @@ impl Peer {
 
     /// Ends gathering when its time has come.
     fn settle(&mut self, now: Instant) {
-        if !self.servers.settle(now, &mut self.ice, self.config.relay_only) {
+        let gathering = self.servers.is_gathering();
+        let ended = self.servers.settle(now);
+        if ended || gathering && self.config.trickle {
+            self.add_candidates_of_servers(now, ended);
+        }
+        if !ended {
             return;
         }
-        self.ours.candidates = self.ice.candidates();
         // Once there are keys, a call that goes on without a path says so by its silence.
         if self.config.relay_only && self.servers.relayed().is_none() && self.rungs.dtls_done.is_none() {
             let servers = self.servers.faults().unwrap_or_else(|| "no TURN server is named".to_owned());
@@ -494,6 +513,28 @@ impl Peer {
         }
         self.rungs.gathered.get_or_insert(now);
         self.events.push_back(Event::Gathered);
+    }
+
+    fn add_candidates_of_servers(&mut self, now: Instant, all: bool) {
+        self.servers.add_candidates(now, &mut self.ice, self.config.relay_only);
+        let before = self.ours.candidates.len();
+        for candidate in self.ice.told_candidates() {
+            if !self.ours.candidates.contains(&candidate) {
+                self.ours.candidates.push(candidate);
+            }
+        }
+        self.ours.complete = all;
+        let found = self.ours.candidates.len() > before;
+        if found && !all {
+            self.events.push_back(Event::Candidates);
+        }
+        // What the other side has said waits for nothing else.
+        if self.ice.has_remote() && (found || all) {
+            if self.path.is_none() && self.rungs.dtls_done.is_none() {
+                self.deadline = Some(now + self.config.within);
+            }
+            self.advance_ice(now);
+        }
     }
 
     fn advance_ice(&mut self, now: Instant) {

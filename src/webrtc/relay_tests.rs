@@ -146,6 +146,28 @@ impl World {
 const SECOND: Duration = Duration::from_secs(1);
 
 #[test]
+fn a_peer_that_trickles_tells_each_candidate_when_it_comes_and_goes_by_a_relay_that_came_late() {
+    let stun = Server { name: "stun:192.0.2.2".into(), address: at("192.0.2.2:3478"), login: None, ..turn("secret") };
+    let mut world = World::new(|side, config| {
+        if side == 0 {
+            (config.servers, config.trickle) = (vec![turn("secret"), stun.clone()], true);
+        }
+    });
+    world.walled = true;
+    // Nothing waits for the servers; the callee hears of the relay from its checks.
+    assert_eq!((world.kinds(0), world.peers[0].ours().complete), (vec!["host"], false));
+    world.describe();
+    world.run(SECOND);
+    assert_eq!(world.events[0].first(), Some(&Event::Candidates), "{:?}", world.events[0]);
+    assert_eq!((world.kinds(0), world.peers[0].ours().complete), (vec!["host", "srflx", "relay"], false));
+    assert_eq!(world.peers[0].rungs().gathered, None, "the other server has yet to answer");
+    world.run(SECOND * 4);
+    assert!(world.events[0].contains(&Event::Gathered) && world.peers[0].ours().complete);
+    assert_eq!(world.peers[0].rungs().gathered, Some(world.start + SECOND * 3));
+    assert_eq!(world.peers[0].relays(), Some((true, false)));
+}
+
+#[test]
 fn a_peer_with_servers_describes_itself_once_they_have_answered() {
     let stun = Server { name: "stun:192.0.2.1".into(), login: None, ..turn("secret") };
     let mut world = World::new(|side, config| {

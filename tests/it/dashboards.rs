@@ -105,6 +105,7 @@ fn everything() -> Vec<Point> {
     let window: Window = serde_json::from_value(json!({
         "at": record.ended_at, "seconds": 1.0, "started": 1, "dropped": 0, "answered": 1, "failed": 0, "classes": {},
         "concurrent": 1, "cps": 1.0, "srd_ms": known, "setup_ms": known, "mos_cq": known, "late_ms": 0.0,
+        "turn_ms": known,
     }))
     .expect("a window");
     let mut points = line::points_of(&record, Some(&registration));

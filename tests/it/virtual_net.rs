@@ -24,6 +24,7 @@ use ringfleet::units::{Random, Redacted};
 use ringfleet::webrtc::Identity;
 
 use crate::pair::{Network, assert_strict};
+use crate::virtual_relay::Relay;
 
 /// Where the PBX listens.
 pub(crate) const PBX: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)), 5060);
@@ -31,8 +32,8 @@ pub(crate) const PBX: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr
 const CALLERS: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 /// Legs whose seconds of media are reported, at the same time at most.
 pub(crate) const WATCHED_LEGS: u32 = 2;
-/// Where servers of STUN and TURN are: nobody is there.
-const SILENT: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9)), 3478);
+/// Where servers of STUN and TURN are: nobody is there, unless a world has one.
+pub(crate) const RELAY: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 9)), 3478);
 const LISTENER: LinkId = LinkId(0);
 /// Connections that the PBX accepted, as in the reactor.
 const ACCEPTED: u32 = 1 << 31;
@@ -106,6 +107,8 @@ pub(crate) struct World {
     pub(crate) mute: bool,
     /// No media packet passes.
     pub(crate) firewall: bool,
+    /// A server of STUN and TURN.
+    pub(crate) relay: Option<Relay>,
     /// The address that media of the PBX comes from, where that is not its own: of a NAT, which leads back to it.
     pub(crate) media_nat: Option<IpAddr>,
     /// When callers sent keep-alives, and where to.
@@ -132,6 +135,10 @@ pub(crate) struct World {
     pub(crate) rewrite_answers: Option<fn(&str) -> String>,
     /// The reason phrase that responses of the PBX with this code have on their way.
     pub(crate) rewrite_reason: Option<(u16, &'static str)>,
+    /// What becomes of the header fields of messages of the PBX on their way.
+    pub(crate) rewrite_heads: Option<fn(&str) -> String>,
+    /// INFO requests of the callers get this code instead of reaching the PBX.
+    pub(crate) refuse_infos: Option<u16>,
     /// The next BYE of the callers gets this challenge instead of reaching the PBX: a code and a header field.
     pub(crate) challenge_bye: Option<(u16, &'static str)>,
     /// BYE requests of the callers as they were sent.
@@ -282,7 +289,7 @@ impl World {
         });
         let ice = plan.actors.iter().flat_map(|actor| &actor.target.ice.servers).map(|ice| {
             let transport = ice.server.transport.unwrap_or_default();
-            (ice.server.clone(), vec![Hop { transport, address: SILENT }].into())
+            (ice.server.clone(), vec![Hop { transport, address: RELAY }].into())
         });
         let servers = servers.chain(ice).collect();
         let config = call::Config {
@@ -313,6 +320,7 @@ impl World {
             asked: Vec::new(),
             mute: false,
             firewall: false,
+            relay: None,
             media_nat: None,
             pings: Vec::new(),
             fates: HashMap::new(),
@@ -326,6 +334,8 @@ impl World {
             strict: true,
             rewrite_answers: None,
             rewrite_reason: None,
+            rewrite_heads: None,
+            refuse_infos: None,
             challenge_bye: None,
             byes: Vec::new(),
             audio_to: Vec::new(),
@@ -575,7 +585,13 @@ impl World {
     }
 
     fn drain_both(&mut self) {
-        while (self.frozen.is_none() && self.drain(Side::Callers)) | self.drain(Side::Pbx) {}
+        loop {
+            while (self.frozen.is_none() && self.drain(Side::Callers)) | self.drain(Side::Pbx) {}
+            let callers = self.frozen.is_none() && self.callers.shake(self.now);
+            if !(callers | self.pbx.shake(self.now)) {
+                break;
+            }
+        }
     }
 
     /// Does what a station wants; false where it wanted nothing.
@@ -779,6 +795,10 @@ impl World {
                 return self.carry(true, || Packet::Sip { side: Side::Callers, flow, bytes: challenge.clone() });
             }
         }
+        if let Some(code) = self.refuse_infos.filter(|_| by == Side::Callers && line.starts_with("INFO ")) {
+            let refusal = reply(bytes, code, "Server: x");
+            return self.carry(true, || Packet::Sip { side: Side::Callers, flow, bytes: refusal.clone() });
+        }
         let (side, flow, reliable) = match by {
             Side::Callers => {
                 let Some((transport, from, _)) = self.links.get(&flow.link).copied() else { return };
@@ -801,6 +821,8 @@ impl World {
         };
         let rewritten = self.rewrite_answers.filter(|_| by == Side::Pbx).and_then(|rewrite| rewritten(bytes, rewrite));
         let bytes = rewritten.as_deref().unwrap_or(bytes);
+        let other_head = self.rewrite_heads.filter(|_| by == Side::Pbx).map(|rewrite| reheaded(bytes, rewrite));
+        let bytes = other_head.as_deref().unwrap_or(bytes);
         let other_reason = self.rewrite_reason.filter(|_| by == Side::Pbx).and_then(|reason| reworded(bytes, reason));
         let bytes = other_reason.as_deref().unwrap_or(bytes);
         self.carry(reliable, || Packet::Sip { side, flow, bytes: bytes.to_vec() });
@@ -882,7 +904,17 @@ impl World {
             Some(_) if to.ip() == CALLERS => return,
             _ => {}
         }
-        self.carry(false, || Packet::Media { to, from, bytes: bytes.to_vec() });
+        let is_pbx = |address: SocketAddr| address.ip() == PBX.ip();
+        let Some(sent) = self.relay.as_mut().and_then(|relay| relay.pass((from, to), bytes, is_pbx)) else {
+            return self.carry(false, || Packet::Media { to, from, bytes: bytes.to_vec() });
+        };
+        for (after, (from, to, bytes)) in sent {
+            let behind = self.nat.is_some_and(|(ip, _)| ip == to.ip());
+            let to = if behind { SocketAddr::new(CALLERS, to.port()) } else { to };
+            self.sequence += 1;
+            let at = self.now + self.network.delay + after;
+            self.under_way.insert((at, self.sequence), Packet::Media { to, from, bytes });
+        }
     }
 
     fn carry(&mut self, reliable: bool, packet: impl Fn() -> Packet) {
@@ -907,6 +939,12 @@ fn rewritten(message: &[u8], rewrite: fn(&str) -> String) -> Option<Vec<u8>> {
     let body = Some(body).filter(|body| !body.is_empty()).map(rewrite)?;
     let (before, _) = head.split_once("Content-Length:").expect("the last field");
     Some(format!("{before}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes())
+}
+
+/// A message with other header fields.
+fn reheaded(message: &[u8], rewrite: fn(&str) -> String) -> Vec<u8> {
+    let (head, body) = std::str::from_utf8(message).expect("text").split_once("\r\n\r\n").expect("an end");
+    format!("{}\r\n\r\n{body}", rewrite(head)).into_bytes()
 }
 
 /// A response: what it repeats of the request (RFC 3261 §8.2.6.2), and a header field.

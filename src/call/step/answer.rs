@@ -36,6 +36,7 @@ impl Leg {
         self.marks.transport = tools.endpoint.transport(flow.link);
         self.offer_was_theirs = true;
         self.offer = invite.sdp().map(Box::from);
+        self.note_asked(invite);
         tools.endpoint.adopt(session, tools.owner, tools.login.cloned());
         tools.routes.insert(session, tools.me);
         self.facts.moments.invite.get_or_insert(tools.at);
@@ -54,7 +55,7 @@ impl Leg {
 
     fn ring(&mut self, tools: &mut Tools<'_>, step: &Answer) -> Flowing {
         let Some(session) = self.session else { return Flowing::Over };
-        if !tools.endpoint.speak(tools.now, session, step.speaks) {
+        if !tools.endpoint.speak(tools.now, session, self.speaks(tools, step.speaks)) {
             self.session = None;
             self.unmet.get_or_insert_with(|| {
                 "answer: the caller does not speak what `100rel` or `session_timer` wants".to_owned()

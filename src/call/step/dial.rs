@@ -131,7 +131,7 @@ impl Leg {
             contact: &tools.contact(),
             route: &route,
             max_forwards: 70,
-            extensions: step.speaks,
+            extensions: self.speaks(tools, step.speaks),
             headers: &headers,
             sdp: &sdp,
             credentials: tools.login,
@@ -143,6 +143,7 @@ impl Leg {
         };
         self.marks.sip_call_ids.extend(tools.endpoint.call_id(handle).map(String::into_boxed_str));
         self.session = Some(handle);
+        self.note_offered(tools);
         // What an OPTIONS before it was answered is no answer to this.
         self.facts.response = None;
         tools.routes.insert(handle, tools.me);
@@ -205,6 +206,7 @@ impl Leg {
             self.facts.bad_answer = Some(error.into());
             return self.wind_down(tools);
         }
+        self.check_takes_candidates(tools);
         if self.peer_fault(tools).is_some() {
             // Its early media came to nothing.
             return self.wind_down(tools);

@@ -8,10 +8,8 @@ use crate::call::links::Links;
 use crate::call::observe;
 use crate::media::{Config, Source, audio};
 use crate::record::{LocalFailure, MediaFigures};
-use crate::scenario::plan::{Ice, Step};
-use crate::sip::message::Message;
+use crate::scenario::plan::{Ice, Step, Trickle};
 use crate::sip::sdp::crypto::{KeySource, Policy, Protection, Suite};
-use crate::sip::sdp::peering::Peering;
 use crate::sip::sdp::{AnswerError, AudioCodec, Local, Negotiated, Order, Sdp};
 use crate::station::MediaSockets;
 use crate::station::streams::{RelayLink, config_of, described};
@@ -48,6 +46,7 @@ impl Leg {
         }
         let (codecs, mut sdp) = self.begin_description(tools);
         self.describe(tools, &codecs, (without, true)).write_offer(&mut sdp);
+        self.note_described(tools, &sdp);
         sdp
     }
 
@@ -75,6 +74,8 @@ impl Leg {
         if let Some(port) = self.port {
             tools.streams.connect(tools.now, port, &offer, &agreed);
         }
+        self.note_described(tools, &sdp);
+        self.add_early_candidates(tools);
         Ok((sdp, agreed))
     }
 
@@ -87,24 +88,25 @@ impl Leg {
         }
     }
 
-    /// Asks the servers of ICE for our addresses. True where they are still to be waited for.
+    /// Asks the servers of ICE for our addresses. True where they are still to be waited for: what they tell may not follow later.
     pub(in crate::call) fn gather(&mut self, tools: &mut Tools<'_>, offering: bool) -> bool {
         let Some(port) = self.port.filter(|_| !tools.actor.target.ice.servers.is_empty()) else { return false };
         self.prepare_peer(tools, offering);
-        let gathering = tools.streams.peer(port).is_some_and(|peer| peer.is_gathering() || peer.fault().is_some());
+        let waits = |peer: &Peer| peer.is_gathering() && !self.may_follow(tools, offering);
+        let gathering = tools.streams.peer(port).is_some_and(|peer| waits(peer) || peer.fault().is_some());
         if gathering {
             (self.phase, self.deadline) = (Phase::Gathering, None);
         }
         gathering
     }
 
-    /// Our addresses are known: the offer or the answer goes out.
+    /// Our addresses are known: the offer or the answer goes out, or what it did not have.
     pub(in crate::call) fn handle_gathered(&mut self, tools: &mut Tools<'_>) {
         match self.phase {
             Phase::Gathering if self.session.is_some() => self.accept(tools),
             Phase::Gathering => self.handle_port_for_call(tools),
-            Phase::Recovering => self.recover_gathered(tools),
-            _ => {}
+            Phase::Recovering if !self.has_described(tools) => self.recover_gathered(tools),
+            _ => self.send_candidates(tools),
         }
     }
 
@@ -123,6 +125,7 @@ impl Leg {
                 self.stop_listening(tools);
                 self.wind_down(tools);
             }
+            Phase::Dialling if self.lacks_relay(tools) => self.give_up(tools),
             // Early media; the answer may bring another path.
             _ => {}
         }
@@ -169,19 +172,13 @@ impl Leg {
                     servers,
                     relay_only: ice.relay_only,
                     gather_within: ice.within,
+                    trickle: ice.trickle != Trickle::Off,
                     ..webrtc::Config::new(local, offering, credentials(key_source))
                 };
                 (config, connections)
             });
         } else if self.peering.is_none() {
             self.peering = tools.streams.without_socket(credentials(key_source)).map(Box::new);
-        }
-    }
-
-    /// The far end sends candidates that its description did not have yet.
-    pub(in crate::call) fn handle_candidates(&mut self, tools: &mut Tools<'_>, message: Option<&Message<'_>>) {
-        if let (Some(port), Some(message)) = (self.port, message) {
-            tools.streams.add_candidates(tools.now, port, &Peering::of_fragment(message.body()));
         }
     }
 
@@ -235,6 +232,7 @@ impl Leg {
         if let Some(port) = self.port {
             tools.streams.connect(tools.now, port, &answer, &agreed);
         }
+        self.add_early_candidates(tools);
         self.run_media(tools, &agreed);
         Ok(())
     }

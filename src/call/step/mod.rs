@@ -11,6 +11,7 @@ mod options;
 mod register;
 mod request;
 mod talk;
+mod trickle;
 mod video;
 
 pub(super) use answer::sent_response;
@@ -19,4 +20,5 @@ pub(super) use disturb::Recovering;
 pub(super) use dtmf::LegDtmf;
 pub(super) use register::{binding_of, registrar_of};
 pub(super) use request::Beside;
+pub(super) use trickle::Trickling;
 pub(super) use video::LegVideo;

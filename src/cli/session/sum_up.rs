@@ -139,7 +139,7 @@ impl Session<'_> {
             malformed: self.malformed.iter().sum(),
             connections_dismissed: self.beats.iter().map(|beat| beat.health.dismissed).sum(),
             rtp_unattributed: self.beats.iter().map(|beat| beat.health.unattributed).sum(),
-            turn_ms_p99: self.beats.iter().filter_map(|beat| beat.turn_ms_p99).reduce(f64::max),
+            turn_ms_p99: self.turns.iter().filter_map(|turns| turns.percentile(99.0)).reduce(f64::max),
             records_lost: 0,
             unwritten: None,
             evidence_overwritten: self.overwritten,

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+/// How long a brief interruption lasts where nothing else is told: 20 s.
+pub const INTERRUPTION: Duration = Duration::from_secs(20);
+
 /// What the judge can be told.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
@@ -19,7 +22,7 @@ pub struct Config {
     pub patience: Duration,
     /// How long to wait after a failure for those that belong to it. Default 3 s.
     pub settle: Duration,
-    /// How long a brief interruption lasts: failures of one agent within it are one moment. Default 20 s.
+    /// How long a brief interruption lasts: failures of one agent within it are one moment. Default [`INTERRUPTION`].
     pub interruption: Duration,
     /// Most repetitions asked for in a minute; 0 for none. Default 20.
     pub reproduce_per_minute: u32,
@@ -44,7 +47,7 @@ impl Default for Config {
             comes_back: Duration::from_secs(1800),
             patience: Duration::from_secs(90),
             settle: Duration::from_secs(3),
-            interruption: Duration::from_secs(20),
+            interruption: INTERRUPTION,
             reproduce_per_minute: 20,
             mos_least: 3.1,
             max_values: 10_000,

@@ -52,8 +52,8 @@ use send::Outgoing;
 /// Comfort noise (RFC 3389), sent by some far ends during silence.
 const COMFORT_NOISE: u8 = 13;
 
-/// Which socket of the leg a packet goes out on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which socket of the pair that a leg has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Channel {
     /// The RTP socket; RTCP too where both are muxed.
     Rtp,

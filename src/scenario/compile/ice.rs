@@ -8,8 +8,8 @@ use super::Input;
 use super::doc::{At, Report};
 use super::secret::{self, Rules};
 use super::tls::{self, TlsFile};
-use crate::scenario::file::target::{IceFile, IcePolicyWord, IceServerFile, MediaFile, SrtpWord};
-use crate::scenario::plan::{Ice, IceServer, Server, TlsSettings, Transport};
+use crate::scenario::file::target::{IceFile, IcePolicyWord, IceServerFile, MediaFile, SrtpWord, TrickleWord};
+use crate::scenario::plan::{Ice, IceServer, Server, TlsSettings, Transport, Trickle};
 use crate::units::{Period, Secret};
 
 const FORM: &str = "write stun:HOST, turn:HOST:PORT?transport=udp (or tcp), or turns:HOST";
@@ -22,8 +22,13 @@ pub(super) fn compile(input: &Input<'_>, media: &MediaFile, at: At<'_>, report: 
     if matches!(media.srtp, None | Some(SrtpWord::Off)) {
         report.add(at, "servers of ICE are named, but audio is not WebRTC's", "add `srtp: dtls`, or leave `ice` out");
     }
-    let mut ice =
-        Ice { relay_only: file.policy == IcePolicyWord::Relay, within: within(file, at, report), ..Ice::default() };
+    let trickle = match file.trickle {
+        TrickleWord::Off => Trickle::Off,
+        TrickleWord::Half => Trickle::Half,
+        TrickleWord::Full => Trickle::Full,
+    };
+    let relay_only = file.policy == IcePolicyWord::Relay;
+    let mut ice = Ice { servers: Vec::new(), relay_only, within: within(file, at, report), trickle };
     for (index, server) in file.servers.iter().enumerate() {
         let at = at.key("servers").index(index);
         let Some(server) = ice_server(input, server, at, report) else { continue };

@@ -22,7 +22,7 @@ pub(super) fn extensions(
         Some(ReliableWord::Required) => Reliable::Required,
     };
     let timer = timer.map_or(outer.timer, |file| session_timer(file, at.key("session_timer"), report));
-    Extensions { reliable, timer }
+    Extensions { reliable, timer, trickle: false }
 }
 
 fn session_timer(file: &SessionTimerFile, at: At<'_>, report: &mut Report) -> SessionTimer {

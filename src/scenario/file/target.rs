@@ -282,6 +282,23 @@ pub struct IceFile {
     pub policy: IcePolicyWord,
     /// How long the servers may take together before the call goes on with what is known: 100ms–30s, default 3s.
     pub gather_within: Option<Period>,
+    /// Trickle ICE (RFC 8840): whether a description goes out at once, and the candidates that servers tell follow in INFO requests. Default: off.
+    pub trickle: TrickleWord,
+}
+
+/// Whether candidates follow descriptions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(title = "trickle")]
+pub enum TrickleWord {
+    /// They do not: a call waits for the servers, and its descriptions are complete.
+    #[default]
+    Off,
+    /// Offers are complete, answers do not wait where the INVITE says that candidates are taken later: for a far end of which that is
+    /// not known.
+    Half,
+    /// Offers do not wait either: for a far end that is known to take candidates later.
+    Full,
 }
 
 /// Which ways media may go.

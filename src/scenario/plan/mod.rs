@@ -34,7 +34,7 @@ mod target;
 pub use agent::{Disturb, Disturbance};
 pub use dtmf::{Dtmf, WantedKeys};
 pub use each::{Each, WantedOutcome};
-pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Verify, WebSettings};
+pub use server::{Ice, IceServer, Identity, Roots, Server, TlsSettings, TlsVersion, Trickle, Verify, WebSettings};
 pub use side::{Application, Base, Method, Reply, Request, Template, Via};
 pub use step::{
     Answer, Check, Dial, Direct, MediaMode, Number, Options, Outcome, RawText, Register, Reject, Retry, Step, Talk,

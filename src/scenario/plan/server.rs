@@ -37,11 +37,25 @@ pub struct Ice {
     pub relay_only: bool,
     /// How long the servers may take together.
     pub within: Duration,
+    /// Whether descriptions wait for them.
+    pub trickle: Trickle,
+}
+
+/// Whether candidates follow descriptions in INFO requests (RFC 8838, RFC 8840).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Trickle {
+    /// None do: descriptions are complete.
+    #[default]
+    Off,
+    /// Those of answers do, to an INVITE that says that they may; offers are complete, for whoever cannot take any later.
+    Half,
+    /// Those of offers do too: the far end is known to take them.
+    Full,
 }
 
 impl Default for Ice {
     fn default() -> Self {
-        Self { servers: Vec::new(), relay_only: false, within: Duration::from_secs(3) }
+        Self { servers: Vec::new(), relay_only: false, within: Duration::from_secs(3), trickle: Trickle::Off }
     }
 }
 

@@ -103,6 +103,15 @@ pub enum Event {
         /// The session.
         session: Handle,
     },
+    /// An INFO with candidates of ours has its final response, or will have none.
+    CandidatesAnswered {
+        /// The session.
+        session: Handle,
+        /// Final code, 408 or 503 when concluded here.
+        code: u16,
+        /// Whether the code was received.
+        cause: Cause,
+    },
     /// The far end was asked whether it knows of the session.
     Probed {
         /// The session.

@@ -194,6 +194,32 @@ impl Endpoint {
         self.with_session(now, session, |context, session| session.change(context, sdp, by)).unwrap_or(false)
     }
 
+    /// The candidates of ICE that the offer of a call of ours has, as a body of the type
+    /// [`FRAGMENT`](super::sdp::peering::FRAGMENT); others may follow.
+    pub fn offer_candidates(&mut self, session: Handle, fragment: &[u8]) {
+        if let Some(Entry::Session(session)) = self.entry_mut(session) {
+            session.offer_candidates(fragment);
+        }
+    }
+
+    /// Tells the far end all our candidates so far in an INFO request, once there is a dialog; told as
+    /// [`Event::CandidatesAnswered`]. The far end of a call of ours has to say that it takes them.
+    pub fn send_candidates(&mut self, now: Instant, session: Handle, fragment: &[u8]) {
+        self.with_session(now, session, |context, session| session.send_candidates(context, fragment));
+    }
+
+    /// Whether answers to a call say from now on that candidates in INFO requests are taken, to who takes them too.
+    pub fn speak_trickle(&mut self, session: Handle, speaks: bool) {
+        if let Some(Entry::Session(session)) = self.entry_mut(session) {
+            session.speak_trickle(speaks);
+        }
+    }
+
+    /// Whether the far end of a session says that it takes candidates in INFO requests, and has refused none.
+    pub fn takes_candidates(&self, session: Handle) -> bool {
+        matches!(self.entry(session), Some(Entry::Session(session)) if session.takes_candidates())
+    }
+
     /// Takes a call that came in and sets the extensions that it speaks. False where its INVITE requires or brings
     /// something else: it is refused (415, 420, 421 or 422) and over.
     pub fn speak(&mut self, now: Instant, session: Handle, extensions: Extensions) -> bool {

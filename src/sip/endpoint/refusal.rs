@@ -7,6 +7,8 @@ use crate::sip::write;
 
 /// Option tags that we speak.
 pub(in crate::sip) const SUPPORTED: &str = "100rel, timer";
+/// One that may be required besides: candidates in INFO requests are taken of whoever sends them (RFC 8840 §5).
+const TAKEN: &str = "trickle-ice";
 
 /// A refusal and what it has to say.
 #[derive(Debug)]
@@ -62,7 +64,8 @@ fn refused_extension(request: &Message<'_>, method: Method<'_>) -> Option<Refusa
     if method == Method::Cancel {
         return None;
     }
-    let spoken = |tag: &&[u8]| SUPPORTED.split(", ").any(|known| tag.eq_ignore_ascii_case(known.as_bytes()));
+    let known = SUPPORTED.split(", ").chain([TAKEN]);
+    let spoken = |tag: &&[u8]| known.clone().any(|known| tag.eq_ignore_ascii_case(known.as_bytes()));
     let unknown: Vec<String> = request
         .headers(Name::Require)
         .flat_map(header::split_list)

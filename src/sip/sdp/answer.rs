@@ -6,7 +6,7 @@ use super::Direction;
 use super::crypto::{Crypto, CryptoError, Keys, Policy};
 use super::description::{Connection, Format, Media, Sdp};
 use super::local::{Attributes, AudioCodec, Local, Mapped, Order, write_rejected};
-use super::peering::{Peering, Role};
+use super::peering::{LocalPeering, Peering, Role};
 use super::video::{NegotiatedVideo, TakenVideo};
 
 /// What both sides agreed on.
@@ -392,7 +392,9 @@ impl<'s> Local<'s> {
         let both =
             bundled.zip(video.filter(|video| video.negotiated.bundled).and_then(|video| offer.media[video.line].mid));
         let both = both.map(|(audio, video)| format!("{audio} {video}"));
-        self.write_session(out, peering.map(|(ours, _)| ours), both.as_deref().or(bundled));
+        let trickles = |ours: &LocalPeering| ours.trickle && offer.media[index].trickles();
+        let trickle = peering.is_some_and(|(ours, _)| trickles(ours));
+        self.write_session(out, (peering.map(|(ours, _)| ours), trickle), both.as_deref().or(bundled));
         for (place, media) in offer.media.iter().enumerate() {
             if let Some(video) = video.filter(|video| video.line == place) {
                 self.write_answered_video(out, media, video);

@@ -349,6 +349,8 @@ fn peering(role: Role) -> LocalPeering {
         pwd: "a-password-of-22-charac".into(),
         lite: false,
         candidates: vec!["candidate:1 1 udp 2130706431 192.0.2.7 20000 typ host".into()],
+        complete: true,
+        trickle: false,
         fingerprint: "sha-256 AA:BB".into(),
         role,
     }
@@ -378,6 +380,26 @@ fn an_offer_of_dtls_has_a_path_a_fingerprint_and_no_key() {
     assert_eq!(read.credentials(), Some(("ufra", "a-password-of-22-charac")));
     assert_eq!((read.fingerprints.as_slice(), read.setup), (&["sha-256 AA:BB"][..], Some(Setup::ActPass)));
     assert_eq!((read.candidates.len(), read.end_of_candidates, read.lite), (1, true, false));
+}
+
+#[test]
+fn who_trickles_says_so_in_offers_and_in_answers_to_such_offers() {
+    let ours = LocalPeering { trickle: true, complete: false, ..peering(Role::Client) };
+    let mut offer = Vec::new();
+    of_dtls(&ours).write_offer(&mut offer);
+    let offer = String::from_utf8(offer).expect("text");
+    assert!(offer.contains("a=group:BUNDLE 0\r\na=ice-options:trickle\r\nm=audio"), "{offer}");
+    assert!(!offer.contains("a=end-of-candidates"), "{offer}");
+    assert!(parse(&offer).media[0].trickles());
+    let complete = LocalPeering { complete: true, ..ours.clone() };
+    let says =
+        |offer: &str| answered(&of_dtls(&complete), offer, Order::Theirs).1.contains("a=ice-options:trickle\r\n");
+    assert!(says(&offer));
+    assert!(says(&offer.replace("ice-options:trickle", "ice-options:rtp+ecn trickle")));
+    assert!(!says(&offer.replace("ice-options:trickle", "ice-options:renomination")), "the caller would not read it");
+    assert!(!says(&offer.replace("a=mid:0", "a=x:0")), "no name to say what candidates are of");
+    let silent = LocalPeering { trickle: false, ..complete.clone() };
+    assert!(!answered(&of_dtls(&silent), &offer, Order::Theirs).1.contains("trickle"));
 }
 
 #[test]

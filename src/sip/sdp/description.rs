@@ -149,6 +149,11 @@ impl<'a> Media<'a> {
             || self.is_secure_rtp() && self.crypto.is_empty() && fingerprint()
     }
 
+    /// Its writer takes candidates of ICE that come later, and it has the name that they would say they are of (RFC 8840 §4.4).
+    pub fn trickles(&self) -> bool {
+        self.mid.is_some() && self.peering.as_ref().is_some_and(|peering| peering.trickle)
+    }
+
     /// The direction that holds. The address 0.0.0.0 asks that nothing be sent there: hold in the manner of RFC 2543
     /// (RFC 3264 §8.4), whatever the attribute says; beside ICE it means that no candidate is known yet (RFC 8840).
     pub fn direction(&self) -> Direction {

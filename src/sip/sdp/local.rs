@@ -143,7 +143,7 @@ impl<'a> Local<'a> {
         let peering = self.protection.peering.filter(|_| self.protection.policy == Policy::Dtls);
         let with_video = self.video.is_some_and(|video| video.direction.is_some());
         let bundled = if with_video { BOTH_MIDS } else { MID };
-        self.write_session(out, peering, peering.map(|_| bundled));
+        self.write_session(out, (peering, peering.is_some_and(|ours| ours.trickle)), peering.map(|_| bundled));
         if let Some(video) = self.video.filter(|video| video.first) {
             self.write_offered_video(out, &video);
         }
@@ -195,8 +195,14 @@ impl<'a> Local<'a> {
         Self { direction, version: self.version.wrapping_add(1), ..self }
     }
 
-    /// Everything before the first media line. `bundled` is the name of the line that stands in a bundle.
-    pub(super) fn write_session(&self, out: &mut Vec<u8>, peering: Option<&LocalPeering>, bundled: Option<&str>) {
+    /// Everything before the first media line. `trickle` is whether both sides take candidates later, and `bundled` the name of the
+    /// line that stands in a bundle.
+    pub(super) fn write_session(
+        &self,
+        out: &mut Vec<u8>,
+        (peering, trickle): (Option<&LocalPeering>, bool),
+        bundled: Option<&str>,
+    ) {
         let (family, address) = match self.rtp.ip() {
             IpAddr::V4(address) => ("IP4", IpAddr::V4(address)),
             IpAddr::V6(address) => ("IP6", IpAddr::V6(address)),
@@ -211,6 +217,9 @@ impl<'a> Local<'a> {
         }
         if peering.is_some_and(|peering| peering.lite) {
             line(out, format_args!("a=ice-lite"));
+        }
+        if trickle {
+            line(out, format_args!("a=ice-options:trickle"));
         }
     }
 

@@ -3,6 +3,9 @@
 //! Candidates and fingerprints are kept as text; what is done with them belongs to `webrtc`.
 
 use std::fmt::Arguments;
+use std::io::Write;
+
+use super::local::{NEVER_FAILS, line};
 
 /// Candidates of one media line that are looked at; more are passed over.
 const MAX_CANDIDATES: usize = 32;
@@ -22,6 +25,8 @@ pub struct Peering<'a> {
     pub candidates: Vec<&'a str>,
     /// No more candidates will come (RFC 8840).
     pub end_of_candidates: bool,
+    /// The writer takes candidates that come later (`a=ice-options:trickle`, RFC 8838 §3).
+    pub trickle: bool,
     /// What stands after `a=fingerprint:`; several are one certificate by several hashes, or several certificates.
     pub fingerprints: Vec<&'a str>,
     /// Who begins DTLS, as the writer says.
@@ -50,8 +55,16 @@ impl<'a> Peering<'a> {
 
     /// Whether an attribute is about ICE or DTLS.
     pub(super) fn is_of(name: &str) -> bool {
-        const NAMES: [&str; 7] =
-            ["candidate", "ice-ufrag", "ice-pwd", "ice-lite", "fingerprint", "setup", "end-of-candidates"];
+        const NAMES: [&str; 8] = [
+            "candidate",
+            "ice-ufrag",
+            "ice-pwd",
+            "ice-lite",
+            "ice-options",
+            "fingerprint",
+            "setup",
+            "end-of-candidates",
+        ];
         NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
     }
 
@@ -63,8 +76,17 @@ impl<'a> Peering<'a> {
             "ice-pwd" => self.pwd = value,
             "ice-lite" => self.lite = true,
             "end-of-candidates" => self.end_of_candidates = true,
+            "ice-options" => {
+                self.trickle = value.is_some_and(|tags| tags.split_ascii_whitespace().any(|tag| tag == "trickle"));
+            }
             "setup" => self.setup = value.and_then(Setup::parse),
-            "candidate" if self.candidates.len() < MAX_CANDIDATES => self.candidates.push(attribute.trim()),
+            "candidate" => {
+                let candidate = attribute.trim();
+                // Each fragment repeats those before it.
+                if self.candidates.len() < MAX_CANDIDATES && !self.candidates.contains(&candidate) {
+                    self.candidates.push(candidate);
+                }
+            }
             "fingerprint" if self.fingerprints.len() < MAX_FINGERPRINTS => self.fingerprints.extend(value),
             _ => {}
         }
@@ -78,6 +100,7 @@ impl<'a> Peering<'a> {
         // RFC 8839 §5.3: ice-lite stands at the session level only.
         self.lite |= session.lite;
         self.end_of_candidates |= session.end_of_candidates;
+        self.trickle |= session.trickle;
         self.setup = self.setup.or(session.setup);
         if self.fingerprints.is_empty() {
             self.fingerprints.clone_from(&session.fingerprints);
@@ -161,8 +184,12 @@ pub struct LocalPeering {
     pub pwd: String,
     /// We only answer checks.
     pub lite: bool,
-    /// Our candidates as `candidate:…`, all there are.
+    /// Our candidates as `candidate:…`, in the order in which they became known.
     pub candidates: Vec<String>,
+    /// These are all that there will be.
+    pub complete: bool,
+    /// Candidates may follow a description of ours, and those that follow one of theirs are taken (RFC 8838).
+    pub trickle: bool,
     /// Fingerprint of our certificate, as `sha-256 AB:CD…`.
     pub fingerprint: String,
     /// What we want to be where an answer of ours has the choice: what we are already, once that is settled.
@@ -179,6 +206,124 @@ impl LocalPeering {
         for candidate in &self.candidates {
             line(format_args!("a={candidate}"));
         }
-        line(format_args!("a=end-of-candidates"));
+        if self.complete {
+            line(format_args!("a=end-of-candidates"));
+        }
+    }
+
+    /// Appends a body of the type [`FRAGMENT`] for the media line of this name (RFC 8840 §9.2): every candidate so far, as each
+    /// such body repeats those before it (§4.4). `bundle` has the names of all lines that share its path.
+    pub fn write_fragment(&self, bundle: Option<&str>, mid: &str, out: &mut Vec<u8>) {
+        if let Some(mids) = bundle {
+            line(out, format_args!("a=group:BUNDLE {mids}"));
+        }
+        line(out, format_args!("a=ice-pwd:{}", self.pwd));
+        line(out, format_args!("a=ice-ufrag:{}", self.ufrag));
+        write!(out, "m=audio 9 RTP/AVP 0\r\na=mid:{mid}\r\n").expect(NEVER_FAILS);
+        for candidate in &self.candidates {
+            line(out, format_args!("a={candidate}"));
+        }
+        if self.complete {
+            line(out, format_args!("a=end-of-candidates"));
+        }
+    }
+}
+
+/// Fragments that came before there was anything to use them for: the description that they belong to, or our side of it.
+#[derive(Clone, Debug, Default)]
+pub struct Fragments(Vec<u8>);
+
+impl Fragments {
+    /// Bytes that are kept; what is more is passed over.
+    const MOST: usize = 16 * 1024;
+
+    /// Keeps one. Those of another session of ICE give way to it.
+    pub fn keep(&mut self, body: &[u8]) {
+        if Peering::of_fragment(&self.0).ufrag != Peering::of_fragment(body).ufrag {
+            self.0.clear();
+        }
+        if self.0.len() + body.len() <= Self::MOST {
+            self.0.extend_from_slice(body);
+            self.0.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// What they say together.
+    pub fn all(&self) -> Option<Peering<'_>> {
+        (!self.0.is_empty()).then(|| Peering::of_fragment(&self.0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ours(candidates: Vec<String>, complete: bool) -> LocalPeering {
+        LocalPeering {
+            ufrag: "ufra".into(),
+            pwd: "a-password-of-22-charac".into(),
+            lite: false,
+            candidates,
+            complete,
+            trickle: true,
+            fingerprint: "sha-256 AA:BB".into(),
+            role: Role::Client,
+        }
+    }
+
+    fn fragment(ours: &LocalPeering) -> String {
+        let mut out = Vec::new();
+        ours.write_fragment(Some("0 1"), "0", &mut out);
+        String::from_utf8(out).expect("text")
+    }
+
+    #[test]
+    fn a_fragment_reads_as_rfc_8840_writes_it() {
+        let host = "candidate:1 1 udp 2130706431 192.0.2.7 20000 typ host".to_owned();
+        let begin = "a=group:BUNDLE 0 1\r\na=ice-pwd:a-password-of-22-charac\r\na=ice-ufrag:ufra\r\n\
+                     m=audio 9 RTP/AVP 0\r\na=mid:0\r\n";
+        assert_eq!(fragment(&ours(Vec::new(), false)), begin);
+        let all = format!("{begin}a={host}\r\na=end-of-candidates\r\n");
+        assert_eq!(fragment(&ours(vec![host], true)), all);
+    }
+
+    #[test]
+    fn fragments_are_kept_together_until_those_of_another_session_come() {
+        let candidate = |n: u8| format!("candidate:{n} 1 udp 1 192.0.2.{n} 20000 typ host");
+        let mut kept = Fragments::default();
+        assert_eq!(kept.all(), None);
+        kept.keep(fragment(&ours(vec![candidate(1)], false)).as_bytes());
+        kept.keep(fragment(&ours(vec![candidate(2)], true)).as_bytes());
+        let all = kept.all().expect("two");
+        assert_eq!((all.candidates, all.end_of_candidates), (vec![&*candidate(1), &*candidate(2)], true));
+        kept.keep(b"a=ice-ufrag:other\r\na=candidate:3 1 udp 1 192.0.2.3 20000 typ host\r\n");
+        let other = kept.all().expect("one");
+        assert_eq!((other.ufrag, other.candidates.len(), other.end_of_candidates), (Some("other"), 1, false));
+        kept.keep(&[b'x'; Fragments::MOST + 1]);
+        assert_eq!(kept.all(), None, "what is too large is passed over");
+    }
+
+    proptest! {
+        #[test]
+        fn what_a_fragment_says_is_read_again(
+            hosts in prop::collection::vec((1u8.., any::<u32>(), any::<[u8; 4]>(), 1u16.., 0usize..3), 0..MAX_CANDIDATES),
+            complete in any::<bool>(),
+        ) {
+            let kinds = ["host", "srflx raddr 10.0.0.1 rport 9", "relay raddr 10.0.0.1 rport 9"];
+            let candidates: Vec<String> = hosts
+                .iter()
+                .map(|(n, priority, ip, port, kind)| {
+                    let ip = std::net::Ipv4Addr::from(*ip);
+                    format!("candidate:{n} 1 udp {priority} {ip} {port} typ {}", kinds[*kind])
+                })
+                .collect();
+            let ours = ours(candidates, complete);
+            let text = fragment(&ours);
+            let read = Peering::of_fragment(text.as_bytes());
+            prop_assert_eq!(read.credentials(), Some((&*ours.ufrag, &*ours.pwd)));
+            prop_assert_eq!(read.candidates, ours.candidates.iter().map(String::as_str).collect::<Vec<_>>());
+            prop_assert_eq!(read.end_of_candidates, complete);
+        }
     }
 }

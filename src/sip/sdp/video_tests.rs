@@ -33,6 +33,8 @@ fn peering(role: Role) -> LocalPeering {
         pwd: "password-of-twenty-two".into(),
         lite: false,
         candidates: Vec::new(),
+        complete: true,
+        trickle: false,
         fingerprint: "sha-256 AA".into(),
         role,
     }

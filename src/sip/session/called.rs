@@ -3,6 +3,7 @@
 
 use super::reliable::{requires, supports};
 use super::timer::Asked;
+use super::trickle::{self, TRICKLE_ICE, supported};
 use super::{Extensions, Offer, Reliable, Session, State};
 use crate::sip::dialog::Dialog;
 use crate::sip::endpoint::Event;
@@ -47,6 +48,7 @@ pub(super) struct Served {
     accepted: bool,
     /// Extensions that the caller speaks.
     reliable: Reliable,
+    trickles: bool,
     asked: Asked,
     /// What it requires or brings cannot be done with, whoever calls.
     refusal: Option<Refusal>,
@@ -133,9 +135,12 @@ impl Session {
         if let Some(rseq) = rseq {
             writer.field("Require", "100rel").field_fmt("RSeq", format_args!("{rseq}"));
         }
+        let trickles = self.extensions.trickle && served.trickles;
+        if trickles && (accepts || provisional) {
+            writer.field("Recv-Info", TRICKLE_ICE);
+        }
         if accepts {
-            writer
-                .field("Supported", if self.extensions.reliable == Reliable::Off { "timer" } else { "100rel, timer" });
+            writer.field("Supported", supported(self.extensions.reliable != Reliable::Off, trickles));
             for (name, value) in agreed {
                 writer.field(name, value);
             }
@@ -286,7 +291,10 @@ impl Session {
         }
         match self.bye_after_ack.take() {
             Some(reason) if self.state == State::Up => self.send_bye(context, reason.as_deref()),
-            _ => self.send_change_if_due(context),
+            _ => {
+                self.send_change_if_due(context);
+                self.send_fragments(context);
+            }
         }
     }
 
@@ -344,6 +352,7 @@ impl Served {
             answered: false,
             accepted: false,
             reliable,
+            trickles: trickle::speaks(invite),
             asked: Asked::of(invite),
             refusal: refusal::of_content(invite, Method::Invite),
             answered_early: false,

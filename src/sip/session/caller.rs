@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::fork::Acknowledged;
+use super::trickle::{TRICKLE_ICE, fork_of, supported};
 use super::{Extensions, Offer, Pending, Purpose, Reliable, Session, State};
 use crate::sip::authenticator::{Authenticator, Rounds};
 use crate::sip::dialog::{Dialog, Texts};
@@ -107,6 +108,7 @@ impl Session {
             owner: call.owner,
             authenticator: Authenticator::new(call.credentials.cloned()),
             extensions: call.extensions,
+            trickle: call.extensions.trickle.then(Box::default),
             contact: call.contact.into(),
             invite: Some(Box::new(invite)),
             offer: if offers { Offer::Ours } else { Offer::Settled },
@@ -210,6 +212,7 @@ impl Session {
         self.take_capabilities(response);
         if self.acknowledge_provisional(context, response) {
             context.tell(Event::Provisional { session: context.handle, code });
+            self.note_early(context, response);
         }
     }
 
@@ -229,7 +232,7 @@ impl Session {
         if initial {
             self.forks.note(response);
             self.dialog.complete(response);
-            self.keep_early_answer();
+            self.keep_early(response);
         } else {
             self.dialog.refresh_target(response);
         }
@@ -249,6 +252,7 @@ impl Session {
                 self.state = State::Up;
                 context.tell(Event::Answered { session: context.handle });
                 self.send_change_if_due(context);
+                self.send_fragments(context);
             }
             State::Cancelling => {
                 // The 200 crossed our CANCEL: the call stands, so it is ended properly (§9.1, §15).
@@ -264,12 +268,17 @@ impl Session {
     }
 
     /// The other early dialogs are over (§13.2.2.4); that of the call may have had its answer already.
-    fn keep_early_answer(&mut self) {
+    fn keep_early(&mut self, response: &Message<'_>) {
         let tag = self.dialog.remote_tag();
-        let chosen = self.early.iter_mut().find(|early| Some(&*early.tag) == tag);
-        self.early_answer = chosen.and_then(|early| early.answer.take());
+        let mut chosen = self.early.iter_mut().find(|early| Some(&*early.tag) == tag);
+        self.early_answer = chosen.as_mut().and_then(|early| early.answer.take());
+        let (told, fork) = (chosen.map(|early| early.told), fork_of(tag));
         self.early.clear();
-        self.requests.retain(|request| request.purpose != Purpose::Prack);
+        self.choose_told(told, response);
+        self.requests.retain(|request| match request.purpose {
+            Purpose::Candidates(to) => to == fork,
+            purpose => purpose != Purpose::Prack,
+        });
     }
 
     fn handle_failure(&mut self, context: &mut Context<'_>, response: &Message<'_>, code: u16) {
@@ -386,11 +395,10 @@ impl Session {
 
 /// The extensions of an INVITE of ours.
 pub(super) fn write_extensions(writer: &mut Writer<'_>, extensions: &Extensions) {
-    let supported = match extensions.reliable {
-        Reliable::Supported => "100rel, timer",
-        Reliable::Off | Reliable::Required => "timer",
-    };
-    writer.field("Supported", supported);
+    writer.field("Supported", supported(extensions.reliable == Reliable::Supported, extensions.trickle));
+    if extensions.trickle {
+        writer.field("Recv-Info", TRICKLE_ICE);
+    }
     if extensions.reliable == Reliable::Required {
         writer.field("Require", "100rel");
     }

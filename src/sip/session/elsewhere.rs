@@ -43,7 +43,7 @@ impl Session {
                     self.left.push(Left { number: invite.client.number, flow: invite.flow, until });
                 }
                 self.early.clear();
-                self.requests.retain(|request| request.purpose != Purpose::Prack);
+                self.requests.retain(|it| !matches!(it.purpose, Purpose::Prack | Purpose::Candidates(_)));
                 self.unserved = Some(Box::new(Unserved { invite, code, cause }));
                 context.tell(Event::Unserved { entry: context.handle, code, cause });
             }

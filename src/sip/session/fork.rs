@@ -7,6 +7,7 @@ use std::time::Instant;
 use rustc_hash::FxBuildHasher;
 use smallvec::SmallVec;
 
+use super::trickle::Told;
 use super::{Pending, Purpose, Session, State};
 use crate::sip::dialog::Dialog;
 use crate::sip::exchange::Exchange;
@@ -31,6 +32,8 @@ pub(super) struct Early {
     pub(super) rseq: Option<u32>,
     /// The answer in one of them.
     pub(super) answer: Option<Box<[u8]>>,
+    /// Which candidates its far end was told.
+    pub(super) told: Told,
 }
 
 /// The tags of those who rang or answered.
@@ -79,12 +82,23 @@ impl Session {
             Some(place) => place,
             None if self.early.len() < MAX_FORKS => {
                 let dialog = self.dialog.fork(response);
-                self.early.push(Early { tag: tag.into(), dialog, rseq: None, answer: None });
+                self.early.push(Early { tag: tag.into(), dialog, rseq: None, answer: None, told: Told::default() });
                 self.early.len() - 1
             }
             None => return None,
         };
         self.early.get_mut(place)
+    }
+
+    /// Lets `act` send in an early dialog, whose requests are numbered together with ours.
+    pub(super) fn in_early<R>(&mut self, place: usize, act: impl FnOnce(&mut Self) -> R) -> R {
+        std::mem::swap(&mut self.dialog, &mut self.early[place].dialog);
+        self.dialog.local_cseq = self.dialog.local_cseq.max(self.early[place].dialog.local_cseq);
+        let done = act(self);
+        let used = self.dialog.local_cseq;
+        std::mem::swap(&mut self.dialog, &mut self.early[place].dialog);
+        self.dialog.local_cseq = used;
+        done
     }
 
     /// A 2xx that comes again is acknowledged again; one of another fork is acknowledged and ended. False where the

@@ -17,6 +17,7 @@
 //! | re-INVITE and UPDATE of ours, and their repetition after a glare | `change` |
 //! | requests of the far end within the dialog | `within` |
 //! | how long the session lasts unless it is refreshed | `timer` |
+//! | candidates of ICE that follow a description | `trickle` |
 //! | what is kept of one that is over | `remnant` |
 
 mod called;
@@ -27,6 +28,7 @@ mod fork;
 mod reliable;
 mod remnant;
 mod timer;
+mod trickle;
 mod within;
 
 use std::num::NonZeroU32;
@@ -45,6 +47,7 @@ use super::flow::Flow;
 use super::message::{Message, Method};
 use super::outbox::Context;
 use super::raw::Raw;
+use super::sdp::peering::FRAGMENT;
 use super::transaction::{Server, soonest};
 use super::write;
 
@@ -54,6 +57,7 @@ pub use change::Means;
 pub use reliable::Reliable;
 pub use remnant::Remnant;
 pub use timer::{Refresher, SessionTimer};
+pub use trickle::speaks as speaks_trickle;
 
 use called::Served;
 use caller::Inviting;
@@ -62,6 +66,7 @@ use elsewhere::{Left, Unserved};
 use fork::{Acknowledged, Early, Forks};
 use reliable::Provisionals;
 use timer::Refresh;
+use trickle::Trickle;
 use within::{Answered, Offered};
 
 /// Extensions that a session speaks.
@@ -71,6 +76,8 @@ pub struct Extensions {
     pub reliable: Reliable,
     /// How long the session lasts unless it is refreshed (RFC 4028).
     pub timer: SessionTimer,
+    /// Candidates of ICE that come in INFO requests (RFC 8840): offered, and said of ourselves where the caller speaks it. Default false.
+    pub trickle: bool,
 }
 
 /// An INVITE session.
@@ -116,6 +123,8 @@ pub struct Session {
     /// What is to change in the session; the first is under way or waits for its moment.
     changes: ThinVec<Change>,
     refresh: Option<Box<Refresh>>,
+    /// Candidates of ours that follow our description.
+    trickle: Option<Box<Trickle>>,
     /// The far end takes UPDATE.
     updates: bool,
     /// Our last description.
@@ -170,6 +179,8 @@ enum Purpose {
     ForkBye,
     Prack,
     Update,
+    /// INFO with candidates, to this fork.
+    Candidates(u64),
     /// OPTIONS: whether the far end still knows of the session (§11.2).
     Options,
 }
@@ -181,7 +192,15 @@ impl Purpose {
             Self::Bye | Self::ForkBye => "BYE",
             Self::Prack => "PRACK",
             Self::Update => "UPDATE",
+            Self::Candidates(_) => "INFO",
             Self::Options => "OPTIONS",
+        }
+    }
+
+    const fn content_type(self) -> &'static str {
+        match self {
+            Self::Candidates(_) => FRAGMENT,
+            _ => "application/sdp",
         }
     }
 }
@@ -216,6 +235,7 @@ impl Session {
             offer: Offer::Settled,
             changes: ThinVec::new(),
             refresh: None,
+            trickle: None,
             updates: false,
             sdp: Box::default(),
             bye_after_ack: None,
@@ -312,13 +332,13 @@ impl Session {
         context: &mut Context<'_>,
         purpose: Purpose,
         headers: &[(&str, &str)],
-        sdp: &[u8],
+        body: &[u8],
     ) -> bool {
         let Some(link) = context.link(self.flow) else { return false };
         self.dialog.local_cseq += 1;
         let (number, cseq) = (self.take_number(), self.dialog.local_cseq);
         let branch = context.salt.branch(context.handle, number);
-        let mut bytes = Vec::with_capacity(500 + sdp.len());
+        let mut bytes = Vec::with_capacity(500 + body.len());
         let mut writer = self.dialog.request(&mut bytes, link, purpose.method(), cseq, branch);
         if purpose == Purpose::Update {
             writer.contact(link, &self.contact);
@@ -328,7 +348,7 @@ impl Session {
         for (name, value) in headers {
             writer.field(name, value);
         }
-        writer.body("application/sdp", sdp);
+        writer.body(purpose.content_type(), body);
         let bytes = exchange::with_known_credentials(context, bytes, &mut self.authenticator);
         let flow = self.dialog.next_hop(self.flow, link.transport);
         let exchange = Exchange::start(context, (flow, self.owner), (number, cseq), bytes);
@@ -371,6 +391,7 @@ impl Session {
         }
         // Nothing can be sent to any fork either.
         self.requests.clear();
+        self.forget_fragments();
     }
 
     /// Its requests go over another flow from now on: one of the two sides has come back by another way.
@@ -459,6 +480,7 @@ impl Session {
                 context.tell(Event::ByeAnswered { session: context.handle, code, cause });
             }
             Purpose::Update => self.conclude_change(context, code, cause),
+            Purpose::Candidates(to) => self.conclude_fragment(context, to, code, cause),
             // §12.2.1.2: 481 and 408 say that there is no such session any more.
             Purpose::Options => {
                 let alive = cause == Cause::Response && !matches!(code, 408 | 481);
@@ -490,7 +512,7 @@ impl Session {
         self.state = State::Over;
         self.linger_until = linger_until;
         (self.invite, self.unserved, self.refresh, self.lost_until) = (None, None, None, None);
-        (self.offered, self.bye_after_ack) = (None, None);
+        (self.offered, self.bye_after_ack, self.trickle) = (None, None, None);
         self.changes.clear();
         self.early.clear();
         self.provisionals.clear();

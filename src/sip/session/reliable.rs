@@ -104,14 +104,8 @@ impl Session {
         }
         let place = self.early.iter().position(|early| early.rseq == Some(rseq) && is_of(early, response));
         let Some(place) = place else { return false };
-        // PRACK belongs to the early dialog, whose requests are numbered together with ours.
-        std::mem::swap(&mut self.dialog, &mut self.early[place].dialog);
-        self.dialog.local_cseq = self.dialog.local_cseq.max(self.early[place].dialog.local_cseq);
         let rack = format!("{rseq} {cseq} INVITE");
-        self.send_request(context, Purpose::Prack, &[("RAck", &rack)], b"");
-        let used = self.dialog.local_cseq;
-        std::mem::swap(&mut self.dialog, &mut self.early[place].dialog);
-        self.dialog.local_cseq = used;
+        self.in_early(place, |session| session.send_request(context, Purpose::Prack, &[("RAck", &rack)], b""));
         if response.sdp().is_some() && self.offer == Offer::Ours && self.forks.count() == Some(1) {
             self.offer = Offer::Settled;
         }

@@ -37,7 +37,7 @@ impl<O: Copy> Streams<O> {
     pub(super) fn vacate(&mut self, port: PortId) {
         let place = &mut self.places[port.0 as usize];
         self.leaving -= usize::from(place.leaving);
-        (place.peer, place.armed, place.leaving) = (None, None, false);
+        (place.peer, place.armed, place.leaving, place.waiting) = (None, None, false, 0);
         place.generation += 1;
         self.free.push(port.0);
         self.out.push_back(Pending::Close(port));
@@ -122,6 +122,7 @@ mod tests {
                         for (from, _, bytes) in answers {
                             let (arrived, port, channel) = (self.now, self.port, Channel::Rtp);
                             self.streams.handle_packet(MediaPacket { arrived, port, channel, from, bytes: &bytes });
+                            while self.streams.shake(self.now) {}
                         }
                     }
                     Output::ClosePort(port) => self.closed.push(port),

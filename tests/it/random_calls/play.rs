@@ -78,7 +78,7 @@ impl Kind {
             by,
             ..SessionTimer::default()
         });
-        Extensions { reliable: self.reliable, timer }
+        Extensions { reliable: self.reliable, timer, ..Extensions::default() }
     }
 }
 

@@ -34,7 +34,8 @@ def coturn(name, port, block, size, *options):
     return process, log
 
 
-def target(name, servers, policy="relay", server="sip:127.0.0.1:" + os.environ["FAR_PORT"], within="3s", more=""):
+def target(name, servers, policy="relay", server="sip:127.0.0.1:" + os.environ["FAR_PORT"], within="3s", more="",
+           trickle="off"):
     """A target file of this case; `servers` are lines of YAML."""
     folder = CASE / "targets"
     folder.mkdir(exist_ok=True)
@@ -46,6 +47,7 @@ media:
   ice:
     policy: {policy}
     gather_within: {within}
+    trickle: {trickle}
     servers:
 {lines}
 accounts: {{ agents: {{ users: "1001..1020", password: "${{PROBE_PASSWORD}}" }} }}
@@ -90,10 +92,22 @@ for (name, *_), finished in zip(ways, at_once([lambda way=way: by(*way) for way 
     checks.that(all(call["ice_gathered_ms"] is not None for call in calls), f"{name}: gathering was not timed")
     gathered[name] = sorted(call["ice_gathered_ms"] or 0.0 for call in calls)[CALLS // 2]
 
+# The INVITE does not wait for the relay, whose address follows in an INFO; nor for one where nobody is.
+late = [turn(f"turn:127.0.0.1:{PORT['TURN']}"), turn(f"turn:127.0.0.1:{PORT['NONE']}")]
+trickled = run("encrypted", on=target("trickled", late, trickle="full"), out="trickled", number="2000")
+passes(checks, trickled, "trickled")
+checks.equal(len(trickled.calls), CALLS, "trickled: records")
+for call in trickled.calls:
+    got = {name: call[name] for name in ("audio", "media_path", "ice_trickled", "ice_trickle_fault")}
+    wanted = {"audio": "two_way", "media_path": "our_relay", "ice_trickled": 2, "ice_trickle_fault": None}
+    checks.equal(got, wanted, "trickled: a call")
+    checks.that(call["ice_gathered_ms"] > 2900 and call["setup_ms"] < 1000 and call["dtls_done_ms"] < 1000,
+                f"trickled: waited for a server: {call['ice_gathered_ms']}, {call['setup_ms']}, {call['dtls_done_ms']}")
+
 # Each allocation is given back with the call, and none is left for the server to find.
 released = lambda: len(re.findall(r"refreshed.*lifetime=0", log.read_text(errors="replace")))
-wait_until(lambda: released() >= 4 * CALLS, "allocations are given back")
-checks.equal(released(), 4 * CALLS, "allocations that were given back")
+wait_until(lambda: released() >= 5 * CALLS, "allocations are given back")
+checks.equal(released(), 5 * CALLS, "allocations that were given back")
 
 # Calls that are disturbed go on by the relay: from another address, after a reload, and after a time offline that their allocation
 # does not outlive. Those allocations last six seconds unless they are refreshed.
