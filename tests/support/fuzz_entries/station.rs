@@ -127,6 +127,8 @@ impl<S: Station> Host<S> {
     /// Gives the pieces one after the other, then ends it; what it has reported.
     fn play(mut self, pieces: &[u8]) -> Vec<S::Report> {
         self.drain();
+        // What is due at once begins.
+        self.pass(Duration::from_millis(1));
         // Longer lists show nothing that shorter ones don't.
         for piece in pieces.split(|byte| *byte == CUT).take(40) {
             match piece {
