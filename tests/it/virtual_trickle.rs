@@ -9,7 +9,7 @@ use ringfleet::scenario::compile::Compiled;
 use ringfleet::scenario::plan::{Ice, IceServer, Policy, Server, Srtp, Transport, Trickle};
 use ringfleet::units::Secret;
 
-use crate::virtual_net::{RELAY, Sent, Side, World, compiled};
+use crate::virtual_net::{RELAY, Sent, Side, World, compiled, over};
 use crate::virtual_relay::Relay;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,6 +18,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_millis(1_990);
 /// What hides the callers.
 const NAT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+const NOT_SPOKEN: &str =
+    "the far end does not say that it takes candidates later (trickle-ice): it knows those of our description";
 const TALK: &str = "[{ dial: { number: NUMBER } }, { talk: { for: 5s } }, hangup]";
 /// `echo` answers at once, `late` after 5 s.
 const LAB: &str = "lab: trickling\nextensions:\n  echo: { number: 2000, does: { echo: { answer_after: 0s } } }\n  \
@@ -146,6 +148,16 @@ fn the_invite_goes_out_at_once_and_what_a_slow_server_tells_follows_in_an_info()
 }
 
 #[test]
+fn candidates_follow_over_every_transport() {
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        let world = ran(world(over(transport, with_ice(call("echo"), "turn:relay", Trickle::Full)), SLOW));
+        assert_eq!(world.sent(Side::Callers, "INFO "), [2_000], "{transport}");
+        heard(world.record());
+        assert_eq!(world.record().ice_trickled, Some(1), "{transport}");
+    }
+}
+
+#[test]
 fn what_a_stun_server_tells_follows_too() {
     let mut world = world(with_ice(call("echo"), "stun:stun", Trickle::Full), SLOW);
     world.nat = Some((NAT, 0));
@@ -258,8 +270,20 @@ fn a_far_end_that_does_not_speak_of_it_is_sent_none() {
     let record = world.record();
     heard(record);
     assert_eq!(record.ice_trickled, Some(0));
-    let fault = "the far end does not say that it takes candidates in INFO requests (trickle-ice), so it was sent none";
-    assert_eq!(record.ice_trickle_fault.as_deref(), Some(fault));
+    assert_eq!(record.ice_trickle_fault.as_deref(), Some(NOT_SPOKEN));
+}
+
+#[test]
+fn a_relay_of_media_with_an_ice_of_its_own_speaks_for_itself() {
+    // What it relays for says that it takes candidates.
+    let mut world = world(with_ice(call("late"), "turn:relay", Trickle::Full), SLOW * 3);
+    world.rewrite_answers = Some(|sdp| sdp.replace("a=ice-options:trickle\r\n", ""));
+    let world = ran(world);
+    assert!(field(first(&world, Side::Pbx, "SIP/2.0 180"), "Recv-Info").is_some());
+    assert_eq!(world.sent(Side::Callers, "INFO "), [3_000], "while it rang, as the servers had had their time");
+    let record = world.record();
+    heard(record);
+    assert_eq!((record.ice_trickled, record.ice_trickle_fault.as_deref()), (Some(1), Some(NOT_SPOKEN)));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ringfleet::net::websocket::{Event, WebSocket};
 use ringfleet::scenario::plan::WebSettings;
 use ringfleet::sip::sdp::Sdp;
 use ringfleet::sip::sdp::crypto::{KeySource, Suite};
-use ringfleet::sip::sdp::peering::{Peering, Role};
+use ringfleet::sip::sdp::peering::{Fragments, Peering, Role};
 use ringfleet::units::Secret;
 use ringfleet::webrtc::{self, Identity, Login, Peer, Remote, Server};
 
@@ -113,6 +113,11 @@ pub fn ice(bytes: &[u8]) {
     peer.set_remote(now, &remote);
     // As a body of an INFO: candidates of another session and of none, names, and garbage.
     peer.add_candidates(now, &Peering::of_fragment(rest));
+    let mut kept = Fragments::default();
+    [rest, b"a=ice-ufrag:them", rest].iter().for_each(|body| kept.keep(body));
+    if let Some(all) = kept.all() {
+        peer.add_candidates(now, &all);
+    }
     peer.add_candidates(now, &Peering::of_fragment(&[b"a=ice-ufrag:them\na=candidate:", rest].concat()));
     drain(&mut peer);
     while let [high, low, later @ ..] = rest {
