@@ -54,11 +54,12 @@ pub(super) fn find(run_dir: &Path, call_id: &str) -> anyhow::Result<Option<CallR
     Ok(None)
 }
 
+fn number(value: Option<f64>, unit: &str) -> String {
+    value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.1}{unit}"))
+}
+
 /// Timings and quality of a call, then its class with what to do next.
 fn about(record: &CallRecord) -> String {
-    let number = |value: Option<f64>, unit: &str| {
-        value.map_or_else(|| "unknown".to_owned(), |value| format!("{value:.1}{unit}"))
-    };
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
     let mut out = format!("{}  {} -> {}  {}\n", record.call_id, text(&record.from), text(&record.to), record.class);
     let rows = [
@@ -75,23 +76,6 @@ fn about(record: &CallRecord) -> String {
         ),
         ("grade", text(&record.grade)),
     ];
-    let path = record.ice_gathered_ms.map(|_| {
-        let [check, pair, dtls] =
-            [record.ice_check_ms, record.ice_connected_ms, record.dtls_done_ms].map(|ms| number(ms, " ms"));
-        let gathered = number(record.ice_gathered_ms, " ms");
-        let reached =
-            format!("gathered {gathered}, first check {check}, pair {pair}, DTLS {dtls} after the description");
-        let fault = record.media_fault.as_ref().map_or_else(String::new, |fault| format!("; {fault}"));
-        let way = record.media_path.as_ref().map_or_else(String::new, |way| format!(", {}", way.replace('_', " ")));
-        let servers = record.ice_server_fault.as_ref().filter(|_| record.media_fault.is_none());
-        let servers = servers.map_or_else(String::new, |servers| format!("; {servers}"));
-        let trickled = record.ice_trickled.map(|taken| format!(", {taken} INFO with later candidates taken"));
-        let unsaid = record.ice_trickle_fault.as_ref().map(|fault| format!("; {fault}"));
-        let later = [trickled, unsaid].into_iter().flatten().collect::<String>();
-        let hidden = Some(&record.ice_hidden).filter(|names| !names.is_empty() && record.media_fault.is_none());
-        let hidden = hidden.map_or_else(String::new, |names| format!("; hidden behind mDNS: {}", names.join(", ")));
-        ("ICE and DTLS", format!("{reached}{way}{later}{fault}{servers}{hidden}"))
-    });
     let packets = record.first_packet_ms.or(record.first_tx_packet_ms).map(|_| {
         let [sent, came, audio] =
             [record.first_tx_packet_ms, record.first_packet_ms, record.first_audio_ms].map(|ms| number(ms, " ms"));
@@ -112,7 +96,7 @@ fn about(record: &CallRecord) -> String {
         ("video", format!("{}: {came}", video.codec))
     });
     for (name, value) in
-        rows.into_iter().chain(connection(record)).chain(path).chain(packets).chain(video).chain(recovery)
+        rows.into_iter().chain(connection(record)).chain(path(record)).chain(packets).chain(video).chain(recovery)
     {
         out.push_str(&format!("  {name:18} {value}\n"));
     }
@@ -151,6 +135,30 @@ fn connection(record: &CallRecord) -> Option<(&'static str, String)> {
     (!steps.is_empty()).then(|| ("connection", steps.join(", ")))
 }
 
+/// The rungs of ICE and DTLS, and which way media went.
+fn path(record: &CallRecord) -> Option<(&'static str, String)> {
+    // With candidates that come later a call may be over before all are known.
+    record.ice_gathered_ms.or_else(|| record.ice_trickled.map(f64::from))?;
+    let rungs = [record.ice_gathered_ms, record.ice_check_ms, record.ice_connected_ms, record.dtls_done_ms];
+    let [gathered, check, pair, dtls] = rungs.map(|ms| number(ms, " ms"));
+    let mut text = format!("gathered {gathered}, first check {check}, pair {pair}, DTLS {dtls} after the description");
+    if let Some(way) = &record.media_path {
+        text.push_str(&format!(", {}", way.replace('_', " ")));
+    }
+    if let Some(taken) = record.ice_trickled {
+        text.push_str(&format!(", {taken} INFO with later candidates taken"));
+    }
+    let works = record.media_fault.is_none();
+    let hidden = Some(&record.ice_hidden).filter(|names| !names.is_empty() && works);
+    let hidden = hidden.map(|names| format!("hidden behind mDNS: {}", names.join(", ")));
+    let servers = record.ice_server_fault.clone().filter(|_| works);
+    let faults = [record.ice_trickle_fault.clone(), record.media_fault.clone(), servers, hidden];
+    for fault in faults.into_iter().flatten() {
+        text.push_str(&format!("; {fault}"));
+    }
+    Some(("ICE and DTLS", text))
+}
+
 /// The final response and whether it came over the wire.
 fn response(record: &CallRecord) -> String {
     let reason = record.reason.as_deref().unwrap_or_default();
@@ -183,6 +191,24 @@ mod tests {
         assert_eq!(response(&record), "none: no response in time");
         record.reason = None;
         assert_eq!(response(&record), "none");
+    }
+
+    #[test]
+    fn the_row_of_ice_has_what_followed_the_description_and_who_did_not_take_it() {
+        let line = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(line).expect("valid");
+        record.ice_hidden.clear();
+        let told = |record: &CallRecord| path(record).map(|(_, text)| text);
+        assert_eq!(told(&record), None);
+        (record.ice_check_ms, record.ice_connected_ms, record.dtls_done_ms) = (Some(1.0), Some(2.0), Some(3.0));
+        (record.ice_trickled, record.media_path) = (Some(0), Some("our_relay".into()));
+        record.ice_trickle_fault = Some("refused".into());
+        let rungs = "first check 1.0 ms, pair 2.0 ms, DTLS 3.0 ms after the description, our relay";
+        let all = format!("gathered unknown, {rungs}, 0 INFO with later candidates taken; refused");
+        assert_eq!(told(&record), Some(all));
+        (record.ice_trickled, record.ice_trickle_fault, record.ice_gathered_ms) = (None, None, Some(4.0));
+        record.ice_server_fault = Some("stun:x did not answer".into());
+        assert_eq!(told(&record), Some(format!("gathered 4.0 ms, {rungs}; stun:x did not answer")));
     }
 
     #[test]

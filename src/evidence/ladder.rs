@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use rustc_hash::FxHashMap;
 
 use crate::record::Anchor;
+use crate::sip::sdp::peering::FRAGMENT;
 
 use super::redact::{Secrets, printable_line, readable};
 use super::ring::Message;
@@ -31,6 +32,9 @@ const LANE: usize = 48;
 
 /// Characters before the first column's line.
 const MARGIN: usize = 11;
+
+/// Types of bodies that labels name.
+const BODIES: [(&str, &str); 2] = [("application/sdp", "SDP"), (FRAGMENT, "candidates")];
 
 const NEVER_FAILS: &str = "writing to a String does not fail";
 
@@ -170,30 +174,33 @@ struct Summary {
     /// `INVITE sip:2000@example` or `180 Ringing`.
     title: String,
     cseq: String,
-    sdp: bool,
+    /// What its body is, where that is shown.
+    body: Option<&'static str>,
 }
 
 impl Summary {
     /// Reads as little as possible, so that broken messages appear too.
     fn of(message: &[u8]) -> Self {
         let mut lines = message.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
-        let mut summary = Self { title: title(lines.next().unwrap_or_default()), cseq: String::new(), sdp: false };
+        let mut summary = Self { title: title(lines.next().unwrap_or_default()), cseq: String::new(), body: None };
         for line in lines.by_ref().take_while(|line| !line.is_empty()) {
             let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
             let (name, value) = (line[..colon].trim_ascii(), line[colon + 1..].trim_ascii());
             if name.eq_ignore_ascii_case(b"cseq") {
                 summary.cseq = printable_line(&value[..value.len().min(40)]);
             } else if name.eq_ignore_ascii_case(b"content-type") || name.eq_ignore_ascii_case(b"c") {
-                summary.sdp = value.to_ascii_lowercase().starts_with(b"application/sdp");
+                let kind = value.to_ascii_lowercase();
+                let shown = BODIES.into_iter().find(|(begin, _)| kind.starts_with(begin.as_bytes()));
+                summary.body = shown.map(|(_, name)| name);
             }
         }
         // A type without a body announces nothing.
-        summary.sdp &= lines.any(|line| !line.is_empty());
+        summary.body = summary.body.filter(|_| lines.any(|line| !line.is_empty()));
         summary
     }
 
     fn label(&self) -> String {
-        format!("{}{}", self.title, if self.sdp { " (SDP)" } else { "" })
+        self.body.map_or_else(|| self.title.clone(), |body| format!("{} ({body})", self.title))
     }
 }
 
@@ -273,6 +280,17 @@ INCOMPLETE: older messages of this call were overwritten in the ring
     0.007  │── \\x1b[2J ─────────────────────────────────────────────────────────────────────────────────────►│
 ";
         assert_eq!(ladder(start, &messages, false).drawing(), expected);
+    }
+
+    #[test]
+    fn what_a_body_is_stands_beside_the_request() {
+        let label = |kind: &str, body: &str| {
+            Summary::of(format!("INFO sip:b@x SIP/2.0\r\nContent-Type: {kind}\r\n\r\n{body}").as_bytes()).label()
+        };
+        assert_eq!(label("application/sdp", "v=0"), "INFO sip:b@x (SDP)");
+        assert_eq!(label("application/trickle-ice-sdpfrag", "a=mid:0"), "INFO sip:b@x (candidates)");
+        assert_eq!(label("application/trickle-ice-sdpfrag", ""), "INFO sip:b@x");
+        assert_eq!(label("application/dtmf-relay", "Signal=1"), "INFO sip:b@x");
     }
 
     #[test]

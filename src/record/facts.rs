@@ -306,7 +306,7 @@ pub struct PeerFacts {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TrickleFault {
     /// Nothing that it sent says that it does.
-    #[error("the far end does not say that it takes candidates in INFO requests (trickle-ice), so it was sent none")]
+    #[error("the far end does not say that it takes candidates later (trickle-ice): it knows those of our description")]
     NotSpoken,
     /// It refused one.
     #[error("the far end refused candidates in an INFO request: {code} {reason}")]

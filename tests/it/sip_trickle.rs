@@ -8,7 +8,7 @@ use crate::sip_peer::{Peer, field};
 
 const TAKES: &str = "Recv-Info: trickle-ice\r\nContact: <sip:b@127.0.0.1:6001>\r\n";
 const OTHER: &str = "Contact: <sip:b@127.0.0.1:6002>\r\n";
-const ANSWER: &str = "v=0\r\nm=audio 5000 RTP/AVP 8\r\n";
+const ANSWER: &str = "v=0\r\nm=audio 5000 RTP/AVP 8\r\na=mid:0\r\na=ice-options:trickle\r\n";
 
 /// A call whose offer has the candidates `offered`.
 fn called() -> Peer {
@@ -92,6 +92,22 @@ fn an_answer_that_nothing_confirms_is_met_with_the_candidates_of_the_offer_once(
     peer.answer("INVITE", "183 Session Progress", "x", &reliable, ANSWER);
     peer.pass(10);
     assert_eq!((infos(&peer).len(), peer.count("PRACK")), (0, 1), "PRACK confirms it");
+}
+
+#[test]
+fn the_description_of_a_far_end_decides_whatever_else_it_says() {
+    for (ringing, answer, told) in [(TAKES, "v=0\r\nm=audio 5000 RTP/AVP 8\r\n", 0), (OTHER, ANSWER, 1), (TAKES, "", 1)]
+    {
+        let mut peer = called();
+        peer.answer("INVITE", "180 Ringing", "x", ringing, "");
+        peer.answer("INVITE", "200 OK", "x", ringing, answer);
+        tell(&mut peer, b"first");
+        assert_eq!(
+            (infos(&peer).len(), peer.pair.ends[0].takes_candidates(peer.session)),
+            (told, told == 1),
+            "{answer}"
+        );
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@ use ringfleet::scenario::compile::Compiled;
 use ringfleet::scenario::plan::{Ice, IceServer, Policy, Server, Srtp, Transport, Trickle};
 use ringfleet::units::Secret;
 
-use crate::virtual_net::{RELAY, Sent, Side, World, compiled};
+use crate::virtual_net::{RELAY, Sent, Side, World, compiled, over};
 use crate::virtual_relay::Relay;
 
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,6 +18,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const SLOW: Duration = Duration::from_millis(1_990);
 /// What hides the callers.
 const NAT: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 7));
+const NOT_SPOKEN: &str =
+    "the far end does not say that it takes candidates later (trickle-ice): it knows those of our description";
 const TALK: &str = "[{ dial: { number: NUMBER } }, { talk: { for: 5s } }, hangup]";
 /// `echo` answers at once, `late` after 5 s.
 const LAB: &str = "lab: trickling\nextensions:\n  echo: { number: 2000, does: { echo: { answer_after: 0s } } }\n  \
@@ -48,7 +50,10 @@ fn relay_only(mut compiled: Compiled) -> Compiled {
 }
 
 fn call(number: &str) -> Compiled {
-    let steps = TALK.replace("NUMBER", number);
+    call_of(&TALK.replace("NUMBER", number))
+}
+
+fn call_of(steps: &str) -> Compiled {
     let text = format!(
         "scenario: test\ntarget: lab.yaml\ncaller: {{ account: agents, steps: {steps} }}\nload: {{ calls: 1 }}\n"
     );
@@ -140,6 +145,16 @@ fn the_invite_goes_out_at_once_and_what_a_slow_server_tells_follows_in_an_info()
     assert_eq!((record.ice_trickled, &record.ice_trickle_fault), (Some(1), &None));
     assert_eq!(record.media_path.as_deref(), Some("direct"));
     assert!(record.dtls_done_ms < Some(500.0), "it did not wait for the server: {:?}", record.dtls_done_ms);
+}
+
+#[test]
+fn candidates_follow_over_every_transport() {
+    for transport in [Transport::Tcp, Transport::Tls, Transport::Ws, Transport::Wss] {
+        let world = ran(world(over(transport, with_ice(call("echo"), "turn:relay", Trickle::Full)), SLOW));
+        assert_eq!(world.sent(Side::Callers, "INFO "), [2_000], "{transport}");
+        heard(world.record());
+        assert_eq!(world.record().ice_trickled, Some(1), "{transport}");
+    }
 }
 
 #[test]
@@ -255,8 +270,20 @@ fn a_far_end_that_does_not_speak_of_it_is_sent_none() {
     let record = world.record();
     heard(record);
     assert_eq!(record.ice_trickled, Some(0));
-    let fault = "the far end does not say that it takes candidates in INFO requests (trickle-ice), so it was sent none";
-    assert_eq!(record.ice_trickle_fault.as_deref(), Some(fault));
+    assert_eq!(record.ice_trickle_fault.as_deref(), Some(NOT_SPOKEN));
+}
+
+#[test]
+fn a_relay_of_media_with_an_ice_of_its_own_speaks_for_itself() {
+    // What it relays for says that it takes candidates.
+    let mut world = world(with_ice(call("late"), "turn:relay", Trickle::Full), SLOW * 3);
+    world.rewrite_answers = Some(|sdp| sdp.replace("a=ice-options:trickle\r\n", ""));
+    let world = ran(world);
+    assert!(field(first(&world, Side::Pbx, "SIP/2.0 180"), "Recv-Info").is_some());
+    assert_eq!(world.sent(Side::Callers, "INFO "), [3_000], "while it rang, as the servers had had their time");
+    let record = world.record();
+    heard(record);
+    assert_eq!((record.ice_trickled, record.ice_trickle_fault.as_deref()), (Some(1), Some(NOT_SPOKEN)));
 }
 
 #[test]
@@ -291,6 +318,48 @@ fn half_trickling_offers_are_complete_and_repeated_once_for_an_answer_that_nothi
     assert_eq!(early.record().code, Some(486));
 }
 
+#[test]
+fn a_hold_while_servers_are_asked_says_what_is_known_and_the_rest_follows_it() {
+    let steps = "[{ dial: { number: echo } }, { talk: { for: 500ms } }, hold, { wait: 3s }, resume, { talk: { for: 3s } }, hangup]";
+    let world = ran(world(with_ice(call_of(steps), "turn:relay", Trickle::Full), SLOW));
+    let offers: Vec<&Sent> =
+        world.wire.iter().filter(|sent| sent.line.starts_with("INVITE") && sent.by == Side::Callers).collect();
+    let hold = offers.iter().find(|offer| offer.text.contains("\r\na=sendonly\r\n")).expect("a hold");
+    assert_eq!((hold.at < SECOND, kinds(hold)), (true, (vec!["host"], false)));
+    assert_eq!(world.sent(Side::Callers, "INFO "), [2_000]);
+    let resume = offers.last().expect("a resume");
+    assert_eq!(kinds(resume), (vec!["host", "srflx", "relay"], true));
+    heard(world.record());
+}
+
+#[test]
+fn a_change_of_the_network_is_told_at_once_and_what_servers_tell_there_follows() {
+    let steps = "[{ dial: { number: echo } }, { talk: { for: 3s } }, { network_change: { within: 20s } }, \
+                 { talk: { for: 5s } }, hangup]";
+    let world_of = |trickle| world(with_ice(call_of(steps), "turn:relay", trickle), SLOW);
+    let offered = |world: &World| -> (u128, Vec<String>, bool) {
+        let offer = world.wire.iter().rfind(|sent| sent.line.starts_with("INVITE") && sent.by == Side::Callers);
+        let offer = offer.expect("an offer");
+        let (kinds, complete) = kinds(offer);
+        (offer.at.as_millis(), kinds.into_iter().map(str::to_owned).collect(), complete)
+    };
+    let world = ran(world_of(Trickle::Full));
+    let (at, kinds_of_offer, complete) = offered(&world);
+    assert_eq!((kinds_of_offer, complete), (vec!["host".to_owned()], false));
+    assert_eq!(world.sent(Side::Callers, "INFO "), [2_000, at + 2_000]);
+    assert_eq!(kinds(infos(&world, Side::Callers)[1]), (vec!["host", "srflx", "relay"], true));
+    let record = world.record();
+    assert_eq!((record.audio.as_str(), record.ice_trickled), ("two_way", Some(2)), "{record:#?}");
+    assert!(record.recovery_ms < Some(500.0), "{:?}", record.recovery_ms);
+    // Who has refused candidates once is told all in the offer.
+    let mut refused = world_of(Trickle::Full);
+    refused.refuse_infos = Some(469);
+    let refused = ran(refused);
+    let (waited, kinds_of_offer, complete) = offered(&refused);
+    assert_eq!((waited, kinds_of_offer.len(), complete), (at + 2_000, 3, true));
+    assert_eq!(refused.sent(Side::Callers, "INFO "), [2_000]);
+}
+
 /// A caller and an agent who is called by it through the lab; both trickle.
 fn between_agents(trickle: [Trickle; 2]) -> Compiled {
     let text = "scenario: test\ntarget: lab.yaml\nactors:\n  agent: { account: agents, registered: standing, steps: \
@@ -303,6 +372,12 @@ fn between_agents(trickle: [Trickle; 2]) -> Compiled {
         Arc::make_mut(&mut actor.target).ice.trickle = trickle[which];
     }
     compiled
+}
+
+/// What the agent who is called answers with.
+fn answer(world: &World) -> &Sent {
+    let answers = |sent: &&Sent| sent.line.starts_with("SIP/2.0 200 ") && sent.text.contains(" INVITE\r\n");
+    world.wire.iter().filter(|sent| sent.by == Side::Callers).find(answers).expect("an answer")
 }
 
 fn legs(world: &World) -> [&CallRecord; 2] {
@@ -319,13 +394,7 @@ fn who_is_called_answers_at_once_and_both_sides_tell_the_rest_through_the_lab() 
     assert_eq!((caller.ice_trickled, called.ice_trickled), (Some(1), Some(1)));
     // It rings for three seconds; the answer does not wait for the two of the server.
     let invite = first(&world, Side::Callers, "INVITE").at.as_millis();
-    let answer = world
-        .wire
-        .iter()
-        .find(|sent| {
-            sent.by == Side::Callers && sent.line.starts_with("SIP/2.0 200 OK") && sent.text.contains(" INVITE\r\n")
-        })
-        .expect("an answer");
+    let answer = answer(&world);
     assert_eq!(kinds(answer), (vec!["host"], false));
     assert!((3_000..3_200).contains(&(answer.at.as_millis() - invite)), "{:?}", answer.at);
     // What the caller tells while it rings is passed on then, and what the agent tells once the call is up.
@@ -339,6 +408,22 @@ fn who_is_called_answers_at_once_and_both_sides_tell_the_rest_through_the_lab() 
         sent.iter().map(|sent| sent.text.split_once("\r\n\r\n").expect("a body").1.to_owned()).collect()
     };
     assert_eq!(bodies(infos(&world, Side::Pbx)), bodies(told));
+}
+
+#[test]
+fn an_offer_of_a_browser_whose_page_takes_none_later_is_answered_at_once_only_where_the_file_knows_better() {
+    for (trickle, waits) in [(Trickle::Half, 2_000), (Trickle::Full, 0)] {
+        let mut world = world(between_agents([Trickle::Full, trickle]), SLOW);
+        world.rewrite_heads = Some(|head| head.replace("\r\nRecv-Info: trickle-ice", "").replace(", trickle-ice", ""));
+        let world = ran(world);
+        let invite = first(&world, Side::Pbx, "INVITE");
+        assert!(invite.text.contains("\r\na=ice-options:trickle\r\n"));
+        let answer = answer(&world);
+        let (at, asked) = (answer.at.as_millis(), invite.at.as_millis());
+        assert!((3_000 + waits..3_200 + waits).contains(&(at - asked)), "{trickle:?}: {:?}", answer.at);
+        assert_eq!(kinds(answer).1, waits > 0, "{trickle:?}: whether it is complete");
+        legs(&world).into_iter().for_each(heard);
+    }
 }
 
 #[test]
@@ -357,13 +442,7 @@ fn the_answer_to_an_offer_that_takes_none_later_waits_and_is_complete() {
     let world = ran(world(between_agents([Trickle::Off, Trickle::Full]), SECOND));
     let [_, called] = legs(&world);
     heard(called);
-    let answer = world
-        .wire
-        .iter()
-        .rfind(|sent| {
-            sent.by == Side::Callers && sent.line.starts_with("SIP/2.0 200 OK") && sent.text.contains(" INVITE\r\n")
-        })
-        .expect("an answer");
+    let answer = answer(&world);
     assert_eq!(kinds(answer), (vec!["host", "srflx", "relay"], true));
     assert!(!answer.text.contains("trickle"));
     assert_eq!(world.sent(Side::Callers, "INFO "), [0; 0]);

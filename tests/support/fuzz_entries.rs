@@ -22,7 +22,7 @@ use ringfleet::sip::framing::{Frame, Framer, FramingError};
 use ringfleet::sip::header;
 use ringfleet::sip::message::Message;
 use ringfleet::sip::sdp::crypto::{Key, KeySource, Suite};
-use ringfleet::sip::sdp::peering::{Peering, Role};
+use ringfleet::sip::sdp::peering::{Fragments, Peering, Role};
 use ringfleet::sip::sdp::{AudioCodec, Local, Order, Sdp};
 use ringfleet::sip::uri::{NameAddr, Uri, unescape};
 use ringfleet::sip::validity;
@@ -299,6 +299,11 @@ pub fn ice(bytes: &[u8]) {
     peer.set_remote(now, &remote);
     // As a body of an INFO: candidates of another session and of none, names, and garbage.
     peer.add_candidates(now, &Peering::of_fragment(rest));
+    let mut kept = Fragments::default();
+    [rest, b"a=ice-ufrag:them", rest].iter().for_each(|body| kept.keep(body));
+    if let Some(all) = kept.all() {
+        peer.add_candidates(now, &all);
+    }
     peer.add_candidates(now, &Peering::of_fragment(&[b"a=ice-ufrag:them\na=candidate:", rest].concat()));
     drain(&mut peer);
     while let [high, low, later @ ..] = rest {

@@ -36,6 +36,7 @@ impl Leg {
         self.marks.transport = tools.endpoint.transport(flow.link);
         self.offer_was_theirs = true;
         self.offer = invite.sdp().map(Box::from);
+        self.note_asked(invite);
         tools.endpoint.adopt(session, tools.owner, tools.login.cloned());
         tools.routes.insert(session, tools.me);
         self.facts.moments.invite.get_or_insert(tools.at);

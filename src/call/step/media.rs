@@ -105,7 +105,7 @@ impl Leg {
         match self.phase {
             Phase::Gathering if self.session.is_some() => self.accept(tools),
             Phase::Gathering => self.handle_port_for_call(tools),
-            Phase::Recovering => self.recover_gathered(tools),
+            Phase::Recovering if !self.has_described(tools) => self.recover_gathered(tools),
             _ => self.send_candidates(tools),
         }
     }

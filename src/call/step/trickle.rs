@@ -9,7 +9,7 @@ use crate::sip::message::Message;
 use crate::sip::sdp::Sdp;
 use crate::sip::sdp::crypto::Policy;
 use crate::sip::sdp::peering::{Fragments, Peering};
-use crate::sip::session::Extensions;
+use crate::sip::session::{Extensions, speaks_trickle};
 use crate::webrtc::{Fault, Peer};
 
 /// What a leg knows of candidates that come later.
@@ -19,6 +19,8 @@ pub(in crate::call) struct Trickling {
     ours: Option<Described>,
     /// Those of the far end that came before their description.
     theirs: Fragments,
+    /// The INVITE that we were called with says that candidates are taken in INFO requests.
+    asked: bool,
 }
 
 /// What later candidates of ours are of.
@@ -44,13 +46,33 @@ impl Leg {
     /// Whether candidates may follow the description that is due: an offer of ours where the far end is known to take them, an
     /// answer where the offer says so.
     pub(super) fn may_follow(&self, tools: &Tools<'_>, offering: bool) -> bool {
-        let trickle = tools.actor.target.ice.trickle;
-        let asked = |offer: &[u8]| Sdp::parse(offer).is_ok_and(|offer| takes_later(&offer));
-        match &self.offer {
+        let offered = |offer: &[u8]| Sdp::parse(offer).is_ok_and(|offer| takes_later(&offer));
+        match (tools.actor.target.ice.trickle, &self.offer) {
+            (Trickle::Off, _) => false,
             // An offer of ours in a 2xx: nobody has told yet that they are taken.
-            _ if offering => trickle == Trickle::Full && self.session.is_none(),
-            Some(offer) => trickle != Trickle::Off && asked(offer),
-            None => false,
+            (trickle, _) if offering => trickle == Trickle::Full && self.session.is_none(),
+            (Trickle::Full, Some(offer)) => offered(offer),
+            // Browsers write that they trickle whether their page can or not.
+            (Trickle::Half, Some(offer)) => self.trickling.as_ref().is_some_and(|it| it.asked) && offered(offer),
+            (_, None) => false,
+        }
+    }
+
+    /// The same of another offer within the call.
+    pub(super) fn may_follow_again(&self, tools: &Tools<'_>) -> bool {
+        let takes = |session| tools.endpoint.takes_candidates(session);
+        tools.actor.target.ice.trickle == Trickle::Full && self.session.is_some_and(takes)
+    }
+
+    /// Whether our last description was of the session of ICE at hand, and candidates may follow it.
+    pub(super) fn has_described(&self, tools: &Tools<'_>) -> bool {
+        self.fragment(tools).is_some()
+    }
+
+    /// A call came in: whether its caller takes candidates in INFO requests.
+    pub(super) fn note_asked(&mut self, invite: &Message<'_>) {
+        if speaks_trickle(invite) {
+            self.trickling.get_or_insert_default().asked = true;
         }
     }
 

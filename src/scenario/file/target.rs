@@ -294,8 +294,8 @@ pub enum TrickleWord {
     /// They do not: a call waits for the servers, and its descriptions are complete.
     #[default]
     Off,
-    /// Offers are complete, answers do not wait where the offer says `a=ice-options:trickle`: for a far end of which it is not known
-    /// whether it takes candidates later.
+    /// Offers are complete, answers do not wait where the INVITE says that candidates are taken later: for a far end of which that is
+    /// not known.
     Half,
     /// Offers do not wait either: for a far end that is known to take candidates later.
     Full,

@@ -47,7 +47,7 @@ pub enum Trickle {
     /// None do: descriptions are complete.
     #[default]
     Off,
-    /// Those of answers do, to offers that say that they may; offers are complete, for whoever cannot take any later.
+    /// Those of answers do, to an INVITE that says that they may; offers are complete, for whoever cannot take any later.
     Half,
     /// Those of offers do too: the far end is known to take them.
     Full,

@@ -215,7 +215,7 @@ impl Endpoint {
         }
     }
 
-    /// Whether the far end of a session says that it takes candidates in INFO requests.
+    /// Whether the far end of a session says that it takes candidates in INFO requests, and has refused none.
     pub fn takes_candidates(&self, session: Handle) -> bool {
         matches!(self.entry(session), Some(Entry::Session(session)) if session.takes_candidates())
     }

@@ -79,10 +79,12 @@ impl Session {
         self.extensions.trickle = speaks;
     }
 
-    /// Whether the far end says that it takes candidates in INFO requests: that of the call, or of any of its early dialogs.
+    /// Whether the far end says that it takes candidates in INFO requests, and has refused none: that of the call, or of any of its
+    /// early dialogs.
     pub fn takes_candidates(&self) -> bool {
-        let early = self.early.iter().any(|early| early.told.takes);
-        self.trickle.as_ref().is_some_and(|trickle| trickle.told.takes || early)
+        let takes = |told: &Told| told.takes && !told.refused;
+        let early = self.early.iter().any(|early| takes(&early.told));
+        self.trickle.as_ref().is_some_and(|trickle| takes(&trickle.told) || early)
     }
 
     /// A provisional response made or confirmed an early dialog.
@@ -90,10 +92,11 @@ impl Session {
         let Some(offered) = self.trickle.as_ref().map(|trickle| trickle.offered) else { return };
         let (takes, answers) = (takes_candidates(response), response.sdp().is_some());
         let unconfirmed = answers && !requires(response, "100rel");
-        let Some(early) = self.early_dialog(response).filter(|early| takes || early.told.takes) else { return };
+        let Some(early) = self.early_dialog(response) else { return };
         if !early.told.takes {
-            early.told = Told { takes, version: offered, ..Told::default() };
+            early.told.version = offered;
         }
+        early.told.takes = takes.unwrap_or(early.told.takes);
         // RFC 8840 §4.3.1: the offer's candidates once more show that an answer which nothing else confirms has come.
         if unconfirmed && !early.told.sent {
             early.told.version = 0;
@@ -104,9 +107,13 @@ impl Session {
     /// The call goes on with the fork that sent this 2xx; `early` is what that was told before.
     pub(super) fn choose_told(&mut self, early: Option<Told>, response: &Message<'_>) {
         if let Some(trickle) = &mut self.trickle {
-            let told = Told { version: trickle.offered, ..Told::default() };
-            trickle.told = early.filter(|early| early.takes).unwrap_or(told);
-            trickle.told.takes |= takes_candidates(response);
+            let unsent = Told { version: trickle.offered, ..Told::default() };
+            trickle.told = match early {
+                Some(early) if early.sent => early,
+                Some(Told { takes, .. }) => Told { takes, ..unsent },
+                None => unsent,
+            };
+            trickle.told.takes = takes_candidates(response).unwrap_or(trickle.told.takes);
         }
     }
 
@@ -169,14 +176,16 @@ pub(super) fn fork_of(tag: Option<&[u8]>) -> u64 {
     FxBuildHasher.hash_one(tag.unwrap_or(b""))
 }
 
-/// Whether a message says that its sender takes candidates in INFO requests: by the INFO package, as RFC 6086 §4.2.1 demands, by
-/// the option tag, or, as some do, by its description alone.
-pub(super) fn takes_candidates(message: &Message<'_>) -> bool {
-    speaks(message)
-        || message.sdp().and_then(|sdp| Sdp::parse(sdp).ok()).is_some_and(|sdp| sdp.audio().any(Media::trickles))
+/// Whether a response says that its sender takes candidates in INFO requests, or that it does not; `None` where it leaves that
+/// open. A description decides (RFC 8838 §3): who relays media for a far end that takes them may have an ICE of its own that does
+/// not, and some write nothing else. Without one the INFO package does, as RFC 6086 §4.2.1 demands it, or the option tag.
+fn takes_candidates(response: &Message<'_>) -> Option<bool> {
+    let trickles = |media: &Media<'_>| media.peering.as_ref().is_some_and(|peering| peering.trickle);
+    let described = response.sdp().and_then(|sdp| Sdp::parse(sdp).ok());
+    described.map(|sdp| sdp.audio().any(trickles)).or_else(|| speaks(response).then_some(true))
 }
 
-/// Whether a message says so by its header fields.
+/// Whether a message says by its header fields that its sender takes candidates in INFO requests.
 pub fn speaks(message: &Message<'_>) -> bool {
     let mut packages = message.header_by_name("Recv-Info").into_iter().flat_map(header::split_list);
     let package = |value: &[u8]| header::split(value, b';').next().unwrap_or(b"").trim_ascii().to_vec();

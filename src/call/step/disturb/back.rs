@@ -163,8 +163,8 @@ impl Leg {
             (Relocation { local, public, credentials: credentials(key_source), servers }, connections)
         });
         self.mute(tools, false);
-        // The offer says where we are, which servers have yet to tell.
-        if tools.streams.peer(port).is_some_and(Peer::is_gathering) {
+        // The offer says where we are, which servers have yet to tell, unless that may follow.
+        if tools.streams.peer(port).is_some_and(Peer::is_gathering) && !self.may_follow_again(tools) {
             return self.deadline = None;
         }
         let flowing = self.offer_anew(tools);
