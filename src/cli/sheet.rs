@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use super::out::{self, note};
 use super::{evidence, exit};
 use crate::incident::{About, Incident, Numbers, Sheet};
 use crate::report::Summary;
+use crate::units::printable;
 
 /// A line of `incidents.jsonl`, as far as a sheet is concerned.
 #[derive(Deserialize)]
@@ -30,17 +32,15 @@ pub(super) fn run(run_dir: &Path, id: &str, json: bool, numbers: Numbers) -> any
             None => {
                 let (calls, incidents) = (run_dir.join("calls.jsonl"), run_dir.join("incidents.jsonl"));
                 let (calls, incidents) = (calls.display(), incidents.display());
-                eprintln!(
-                    "ringfleet: {calls} holds no record of a call `{id}`, and {incidents} none of such an incident"
-                );
+                note!("ringfleet: {calls} holds no record of a call `{id}`, and {incidents} none of such an incident");
                 return Ok(exit::USAGE);
             }
         },
     };
     if !json {
-        println!("{sheet}");
+        writeln!(out::stdout(), "{}", printable(&sheet.to_string()))?;
     }
-    println!("{}", serde_json::to_string_pretty(&sheet)?);
+    writeln!(out::stdout(), "{}", serde_json::to_string_pretty(&sheet)?)?;
     Ok(exit::PASS)
 }
 

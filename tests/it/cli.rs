@@ -669,6 +669,33 @@ fn a_pause_that_the_far_side_asks_for_is_kept_by_every_worker_and_is_no_lateness
     assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
 }
 
+/// What the run shows is gone, and what it came to is not: the exit code, the folder.
+#[test]
+fn output_that_nobody_reads_ends_no_command_before_its_time() {
+    let desk = Desk::new();
+    let unread = |words: &[&str]| {
+        let closed = || std::io::pipe().expect("a pipe").1;
+        let mut command = desk.command(words);
+        command.stdout(closed()).stderr(closed()).status().expect("it runs").code()
+    };
+    let scenario = example("outbound-dial.yaml");
+    assert_eq!(unread(&["run", &scenario, "--set", "load.calls=1", "--records", "all", "--out", "unread"]), Some(0));
+    let call = records(&desk.path("unread")).remove(0).call_id;
+    for words in [
+        &["evidence", "unread", &call][..],
+        &["sheet", "unread", &call],
+        &["report", "unread"],
+        &["explain", "call.congestion"],
+        &["schema", "target"],
+        &["check", &scenario],
+        &["--help"],
+    ] {
+        assert_eq!(unread(words), Some(0), "{words:?}");
+    }
+    assert_eq!(unread(&["explain", "banana"]), Some(2));
+    assert_eq!(unread(&["evidence", "nowhere", &call]), Some(2));
+}
+
 #[test]
 fn classes_and_schemas_are_explained() {
     let desk = Desk::new();
