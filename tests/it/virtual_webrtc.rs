@@ -244,7 +244,7 @@ fn silent_servers_of_ice_cost_three_seconds_and_are_named() {
 
 #[test]
 fn calls_that_waited_for_silent_servers_are_counted_with_the_fault_and_the_wait() {
-    let two = caller(STEPS, "{ calls: 2 }").plan.load.clone();
+    let two = caller(STEPS, "{ calls: 2 }").plan.load;
     let mut compiled = with_silent_servers(STEPS, false);
     compiled.plan.load = two;
     // The second is told by its figures alone.
