@@ -9,6 +9,7 @@ use anyhow::Context as _;
 
 use super::args::{Answer as Args, Records};
 use super::bandwidth;
+use super::out::say;
 use super::results::Results;
 use super::run::{NotStarted, influx_target, start_sink};
 use super::screen::Screen;
@@ -125,10 +126,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         Err(error) => return Ok(NotStarted::environment(error.to_string()).tell()),
     };
     if let Some(address) = workers.listening.filter(|_| !args.quiet) {
-        println!("answering on {address} (udp, tcp, tls, ws, wss); end it with Ctrl-C");
+        say!("answering on {address} (udp, tcp, tls, ws, wss); end it with Ctrl-C");
     }
     if let Some(responder) = responder.as_ref().filter(|_| !args.quiet) {
-        println!("bandwidth is measured at {} (udp)", responder.address);
+        say!("bandwidth is measured at {} (udp)", responder.address);
     }
     let screen = Screen::new(&plan, args.quiet);
     let results = Results::new(folder, collector);

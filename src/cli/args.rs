@@ -185,7 +185,7 @@ pub(super) struct Watch {
 /// `ringfleet answer`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Answer {
-    /// Where calls are waited for, UDP, TCP and TLS.
+    /// Where calls are waited for: UDP, TCP, TLS, WebSocket, and WebSocket within TLS.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5060")]
     pub(super) listen: SocketAddr,
     /// Write the CA of the TLS certificate, which is made at start, to this PEM file: callers name it as `ca`.
@@ -255,7 +255,7 @@ pub(super) struct Answer {
 pub(super) struct Lab {
     /// Lab file; by default the built-in lab.
     pub(super) file: Option<PathBuf>,
-    /// Where it listens, UDP, TCP and TLS.
+    /// Where it listens: UDP, TCP, TLS, WebSocket, and WebSocket within TLS.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5060")]
     pub(super) listen: SocketAddr,
     /// Write the CA of its TLS certificate, which is made at start, to this PEM file: targets name it as `ca`.

@@ -1,28 +1,32 @@
 //! `ringfleet evidence`: what a run folder holds of one call.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
 
 use super::exit;
+use super::out::{self, note};
 use crate::record::{CallRecord, Class, Direction, Origin, explain};
 
 pub(super) fn run(run_dir: &Path, call_id: &str) -> anyhow::Result<u8> {
     let Some(record) = find(run_dir, call_id)? else {
-        eprintln!("ringfleet: {} holds no record of a call `{call_id}`", run_dir.join("calls.jsonl").display());
+        note!("ringfleet: {} holds no record of a call `{call_id}`", run_dir.join("calls.jsonl").display());
         return Ok(exit::USAGE);
     };
-    print!("{}", about(&record));
+    let mut out = out::stdout();
+    write!(out, "{}", about(&record))?;
     let folder = run_dir.join("evidence").join(&record.call_id);
     match fs::read_to_string(folder.join("ladder.txt")) {
-        Ok(ladder) => println!("\n{ladder}"),
-        Err(_) => println!("\nno messages were kept: evidence is kept of failed calls, and of all in a small run"),
+        Ok(ladder) => writeln!(out, "\n{ladder}")?,
+        Err(_) => {
+            writeln!(out, "\nno messages were kept: evidence is kept of failed calls, and of all in a small run")?;
+        }
     }
     let names = files(run_dir, &record);
     if !names.is_empty() {
-        println!("files: {}", names.join("\n       "));
+        writeln!(out, "files: {}", names.join("\n       "))?;
     }
     Ok(exit::PASS)
 }

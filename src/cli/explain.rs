@@ -1,23 +1,24 @@
 //! `ringfleet explain WORD`: what a class or a finding means and what to do next; how a figure is computed; what a field of a
 //! record is.
 
-use std::process::ExitCode;
+use std::io::Write as _;
 
 use crate::measure::definition::Definition;
 use crate::record::{Class, Finding, explain, field};
 
 use super::exit;
+use super::out::{self, note};
 
 /// Prints the explanation of a class; a word that is none is answered with the nearest one.
-pub fn run(class: &str) -> ExitCode {
-    match text(class) {
+pub(super) fn run(word: &str) -> anyhow::Result<u8> {
+    match text(word) {
         Ok(text) => {
-            println!("{text}");
-            ExitCode::SUCCESS
+            writeln!(out::stdout(), "{text}")?;
+            Ok(exit::PASS)
         }
         Err(message) => {
-            eprintln!("{message}");
-            ExitCode::from(exit::USAGE)
+            note!("{message}");
+            Ok(exit::USAGE)
         }
     }
 }

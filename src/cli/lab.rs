@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::args::Lab as Args;
 use super::load::{self, Overrides};
+use super::out::{note, say};
 use super::signals::{HangUp, Interrupt};
 use super::{bandwidth, exit};
 use crate::engine::Lab;
@@ -20,7 +21,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let plan = match load() {
         Ok(plan) => plan,
         Err(diagnostics) => {
-            eprintln!("{diagnostics}");
+            note!("{diagnostics}");
             return Ok(exit::USAGE);
         }
     };
@@ -34,37 +35,35 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let lab = match Lab::start(plan, args.listen) {
         Ok(lab) => lab,
         Err(error) => {
-            eprintln!("ringfleet: {error}");
+            note!("ringfleet: {error}");
             return Ok(exit::NOT_STARTED);
         }
     };
     if let Some(path) = &args.write_ca {
         std::fs::write(path, &lab.ca).with_context(|| format!("cannot write {}", path.display()))?;
     }
-    println!("lab listens on {} (udp, tcp, tls, ws, wss); end it with Ctrl-C", lab.address);
+    say!("lab listens on {} (udp, tcp, tls, ws, wss); end it with Ctrl-C", lab.address);
     if let Some(application) = lab.application {
-        println!("its application answers at http://{application}");
+        say!("its application answers at http://{application}");
     }
     if let Some(responder) = &responder {
-        println!("bandwidth is measured at {} (udp)", responder.address);
+        say!("bandwidth is measured at {} (udp)", responder.address);
     }
-    print!("{about}");
+    say!("{}", about.trim_end());
     while !interrupt.waited(LOOK_EVERY) {
         if hang_up.came() {
             match load() {
                 Ok(plan) => {
-                    println!(
-                        "the file is read again: numbers, faults, and places of trunks and licence are as it says"
-                    );
+                    say!("the file is read again: numbers, faults, and places of trunks and licence are as it says");
                     lab.change(plan);
                 }
-                Err(mistakes) => eprintln!("{mistakes}\nthe file is not read again: the lab goes on as it was"),
+                Err(mistakes) => note!("{mistakes}\nthe file is not read again: the lab goes on as it was"),
             }
         }
     }
     let dismissed = lab.stop();
     if dismissed.count() > 0 {
-        println!("{} connections had to be closed: {dismissed}", dismissed.count());
+        say!("{} connections had to be closed: {dismissed}", dismissed.count());
     }
     Ok(exit::PASS)
 }

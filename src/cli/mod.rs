@@ -1,5 +1,7 @@
 //! The command line: one file per subcommand, wiring only.
 
+#![warn(clippy::print_stdout, clippy::print_stderr)]
+
 mod answer;
 mod args;
 mod bandwidth;
@@ -10,6 +12,7 @@ pub mod explain;
 mod lab;
 mod live;
 pub mod load;
+mod out;
 mod report;
 mod results;
 mod run;
@@ -20,12 +23,12 @@ mod sheet;
 mod signals;
 mod watch;
 
-use std::io;
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
 use args::{Args, Command};
+use out::note;
 
 use crate::incident::Numbers;
 
@@ -43,7 +46,7 @@ pub fn main() -> ExitCode {
     let done = match args.command {
         Command::Run(run) => run::run(&run),
         Command::Check { files, target, set, live, bandwidth, mbps } => {
-            let (overrides, mut out) = (load::Overrides { target, set }, io::stdout().lock());
+            let (overrides, mut out) = (load::Overrides { target, set }, out::stdout());
             let checked = check::run(&files, &overrides, live, &mut out);
             let measured = checked.and_then(|code| match bandwidth.filter(|_| code != exit::USAGE) {
                 Some(to) if !bandwidth::run(to, mbps, &mut out)? => Ok(exit::NOT_STARTED),
@@ -60,14 +63,12 @@ pub fn main() -> ExitCode {
             sheet::run(&run_dir, &id, json, numbers)
         }
         Command::Report { run_dir, flush } => report::run(&run_dir, flush),
-        Command::Explain { class } => return explain::run(&class),
-        Command::Schema { kind } => {
-            schema::run(&kind, &mut io::stdout().lock(), &mut io::stderr().lock()).map_err(Into::into)
-        }
+        Command::Explain { class } => explain::run(&class),
+        Command::Schema { kind } => schema::run(&kind, &mut out::stdout(), &mut out::stderr()).map_err(Into::into),
     };
     done.map_or_else(
         |error: anyhow::Error| {
-            eprintln!("ringfleet: {error:#}");
+            note!("ringfleet: {error:#}");
             ExitCode::from(exit::USAGE)
         },
         ExitCode::from,
@@ -78,5 +79,5 @@ pub fn main() -> ExitCode {
 fn start_log() {
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("warn"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(out::stderr).with_target(false).init();
 }

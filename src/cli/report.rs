@@ -1,13 +1,14 @@
 //! `ringfleet report`: report.html again from a run's files, and delivery of what is spooled.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
 
 use super::exit;
+use super::out::{self, note};
 use super::run::credentials;
 use super::screen;
 use crate::measure::Window;
@@ -23,23 +24,27 @@ pub(super) fn run(run_dir: &Path, flush: bool) -> anyhow::Result<u8> {
     if flush {
         match sink::flush(run_dir, &credentials(), &sink::Settings::default(), PATIENCE) {
             Ok(report) => {
-                println!("{}", screen::counted(&report));
+                writeln!(out::stdout(), "{}", screen::counted(&report))?;
                 if let Some(trouble) = screen::trouble_of(&report, run_dir) {
-                    eprintln!("ringfleet: {trouble}");
+                    note!("ringfleet: {trouble}");
                 }
                 if report.counts.spooled > 0 {
                     code = exit::FAIL;
                 }
             }
             Err(error) => {
-                eprintln!("ringfleet: {error}");
+                note!("ringfleet: {error}");
                 return Ok(exit::USAGE);
             }
         }
     }
     let path = run_dir.join("summary.json");
     if flush && !path.exists() {
-        println!("{} has no summary.json: that run did not come to its end, so there is no report", run_dir.display());
+        writeln!(
+            out::stdout(),
+            "{} has no summary.json: that run did not come to its end, so there is no report",
+            run_dir.display()
+        )?;
         return Ok(code);
     }
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -52,7 +57,7 @@ pub(super) fn run(run_dir: &Path, flush: bool) -> anyhow::Result<u8> {
     let report = run_dir.join("report.html");
     fs::write(&report, html::render(&summary, &windows, &failures))
         .with_context(|| format!("cannot write {}", report.display()))?;
-    println!("{}", report.display());
+    writeln!(out::stdout(), "{}", report.display())?;
     Ok(code)
 }
 

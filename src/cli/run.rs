@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::args::Run as Args;
 use super::exit;
 use super::load::{self, Overrides};
+use super::out::{note, say};
 use super::results::Results;
 use super::screen::Screen;
 use super::session::{Session, run_id, runs_dir, watched_legs};
@@ -43,7 +44,7 @@ impl NotStarted {
 
     /// Says it, and gives the exit code.
     pub(super) fn tell(&self) -> u8 {
-        eprintln!("ringfleet: {}", self.text);
+        note!("ringfleet: {}", self.text);
         self.code
     }
 
@@ -67,13 +68,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         match load::scenario(path, &overrides) {
             Ok(compiled) => plans.push(compiled),
             Err(diagnostics) => {
-                eprintln!("{diagnostics}");
+                note!("{diagnostics}");
                 return Ok(exit::USAGE);
             }
         }
     }
     if args.out.is_some() && plans.len() > 1 {
-        eprintln!("ringfleet: --out names one run folder, and there are {} scenarios", plans.len());
+        note!("ringfleet: --out names one run folder, and there are {} scenarios", plans.len());
         return Ok(exit::USAGE);
     }
     let interrupt = Interrupt::watch()?;
@@ -82,7 +83,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
         match run_one(args, compiled, &interrupt)? {
             Ok(summary) => {
                 if args.json {
-                    println!("{}", serde_json::to_string_pretty(&summary)?);
+                    say!("{}", serde_json::to_string_pretty(&summary)?);
                 }
                 codes.push(summary.exit_code);
             }

@@ -12,6 +12,7 @@ use crossterm::queue;
 use crossterm::style::Print;
 use crossterm::terminal::{self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate};
 
+use super::out::{note, say};
 use crate::net::clock;
 use crate::record::CallRecord;
 use crate::report::{SinkCounts, SinkReport, Snapshot, Summary, Verdict, screen};
@@ -48,7 +49,7 @@ impl Screen {
                 None if plan.load.search().is_some() => "until the limit is found and proved".to_owned(),
                 None => "until stopped".to_owned(),
             };
-            eprintln!("{} on {target}: {planned}", plan.scenario);
+            note!("{} on {target}: {planned}", plan.scenario);
         }
         screen
     }
@@ -59,14 +60,14 @@ impl Screen {
             return;
         }
         self.wipe();
-        eprintln!("  {}", screen::call_line(record));
+        note!("  {}", screen::call_line(record));
     }
 
     /// Something that happens once and whoever looks should know.
     pub(super) fn say(&mut self, text: &str) {
         if !self.quiet {
             self.wipe();
-            eprintln!("  {text}");
+            note!("  {text}");
         }
     }
 
@@ -87,7 +88,7 @@ impl Screen {
             // Ten seconds in which nothing happened are no news: an idle far end must not fill a log.
             let state = (snapshot.started, snapshot.concurrent, snapshot.dropped, snapshot.held_back);
             if self.told != Some(state) || snapshot.concurrent > 0 {
-                eprintln!("{}", screen::line(snapshot));
+                note!("{}", screen::line(snapshot));
                 self.told = Some(state);
             }
             return;
@@ -127,13 +128,13 @@ impl Screen {
         for sink in &summary.sinks {
             if let Some(trouble) = trouble_of(sink, folder) {
                 self.wipe();
-                eprintln!("ringfleet: {trouble}");
+                note!("ringfleet: {trouble}");
             }
         }
         if self.quiet {
             match (&summary.generator.health.unwritten, summary.verdict) {
-                (Some(error), _) => eprintln!("ringfleet: results could not be kept, so the run was ended: {error}"),
-                (None, Verdict::NotStarted | Verdict::GeneratorLimited) => eprintln!("ringfleet: {}", summary.headline),
+                (Some(error), _) => note!("ringfleet: results could not be kept, so the run was ended: {error}"),
+                (None, Verdict::NotStarted | Verdict::GeneratorLimited) => note!("ringfleet: {}", summary.headline),
                 _ => {}
             }
             return;
@@ -142,16 +143,16 @@ impl Screen {
         if self.few {
             self.wipe();
         }
-        println!("{}", summary.headline);
+        say!("{}", summary.headline);
         for expectation in &summary.expectations {
             let sign = if expectation.pass { "ok  " } else { "FAIL" };
             let actual = expectation.actual.as_ref().map_or_else(|| "not measured".to_owned(), ToString::to_string);
-            println!("  {sign}  {}  ({actual})", expectation.text);
+            say!("  {sign}  {}  ({actual})", expectation.text);
         }
         for sink in &summary.sinks {
-            println!("  {}", counted(sink));
+            say!("  {}", counted(sink));
         }
-        println!("  {}", folder.join("report.html").display());
+        say!("  {}", folder.join("report.html").display());
     }
 
     fn wipe(&mut self) {

@@ -3,12 +3,13 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use super::out::{self, note};
 use super::{evidence, exit};
 use crate::incident::{About, Incident, Numbers, Sheet};
 use crate::report::Summary;
@@ -31,17 +32,15 @@ pub(super) fn run(run_dir: &Path, id: &str, json: bool, numbers: Numbers) -> any
             None => {
                 let (calls, incidents) = (run_dir.join("calls.jsonl"), run_dir.join("incidents.jsonl"));
                 let (calls, incidents) = (calls.display(), incidents.display());
-                eprintln!(
-                    "ringfleet: {calls} holds no record of a call `{id}`, and {incidents} none of such an incident"
-                );
+                note!("ringfleet: {calls} holds no record of a call `{id}`, and {incidents} none of such an incident");
                 return Ok(exit::USAGE);
             }
         },
     };
     if !json {
-        println!("{sheet}");
+        writeln!(out::stdout(), "{sheet}")?;
     }
-    println!("{}", serde_json::to_string_pretty(&sheet)?);
+    writeln!(out::stdout(), "{}", serde_json::to_string_pretty(&sheet)?)?;
     Ok(exit::PASS)
 }
 

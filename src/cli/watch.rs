@@ -7,6 +7,7 @@ use std::path::Path;
 use super::args::Watch as Args;
 use super::exit;
 use super::load::{self, Overrides};
+use super::out::note;
 use super::run::{NotStarted, credentials, start_sink};
 use super::screen::{counted, trouble_of};
 use super::session::{run_id, runs_dir, watched_legs};
@@ -24,7 +25,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<u8> {
     let watch = match load() {
         Ok(watch) => watch,
         Err(diagnostics) => {
-            eprintln!("{diagnostics}");
+            note!("{diagnostics}");
             return Ok(exit::USAGE);
         }
     };
@@ -55,7 +56,7 @@ fn start(
     if !args.quiet {
         let (checks, lines): (usize, usize) =
             (watch.checks.len(), watch.checks.iter().map(|check| check.lines().len()).sum());
-        eprintln!("{}: {checks} checks, {lines} lines; results in {}", watch.name, path.display());
+        note!("{}: {checks} checks, {lines} lines; results in {}", watch.name, path.display());
     }
     let board = Board::new(Figures { watch: watch.name.clone(), ..Figures::default() });
     let _servers = if args.once { Vec::new() } else { serve(&watch, &board, &path, args.quiet)? };
@@ -109,10 +110,10 @@ fn serve(watch: &Watch, board: &Board, folder: &Path, quiet: bool) -> Result<Vec
             NotStarted::environment(format!("cannot serve {what} at {listen}: {error}"))
         })?;
         if figures && !quiet {
-            eprintln!("  figures at http://{}/metrics", server.address);
+            note!("  figures at http://{}/metrics", server.address);
         }
         if page && !quiet {
-            eprintln!("  page at http://{}/", server.address);
+            note!("  page at http://{}/", server.address);
         }
         Ok(server)
     };
@@ -122,19 +123,19 @@ fn serve(watch: &Watch, board: &Board, folder: &Path, quiet: bool) -> Result<Vec
 /// Says how it ended, and gives the exit code.
 fn conclude(args: &Args, ended: &Ended, path: &Path) -> u8 {
     if let Some(trouble) = &ended.trouble {
-        eprintln!("ringfleet: {trouble}");
+        note!("ringfleet: {trouble}");
     }
     if let Some(sink) = &ended.sink {
         if !args.quiet {
-            eprintln!("  {}", counted(sink));
+            note!("  {}", counted(sink));
         }
         if let Some(trouble) = trouble_of(sink, path) {
-            eprintln!("  {trouble}");
+            note!("  {trouble}");
         }
     }
     if args.once && !args.quiet {
         let Ended { checks, failed, .. } = ended;
-        eprintln!("{} of {checks} checks hold", checks - failed);
+        note!("{} of {checks} checks hold", checks - failed);
     }
     match ended {
         // A watch without end is ended by a signal: that is no failure.
@@ -165,7 +166,7 @@ fn influx_target(influx: &Influx) -> Result<InfluxTarget, NotStarted> {
 fn store(path: &Path) -> Result<Store, NotStarted> {
     let (store, told) = Store::open(path).map_err(|error| NotStarted::environment(error.to_string()))?;
     if let Some(told) = told {
-        eprintln!("  {told}");
+        note!("  {told}");
     }
     Ok(store)
 }

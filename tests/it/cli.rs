@@ -353,7 +353,10 @@ fn a_server_whose_name_has_no_address_is_exit_4() {
     );
     let output = desk.run(&["run", "call.yaml", "--out", "out"]);
     assert_eq!(code(&output), Some(4), "{}", text(&output.stderr));
-    assert!(text(&output.stderr).contains("target pbx: no-such-host.invalid "), "{}", text(&output.stderr));
+    // Where no name server answers at all, it is `probe.no_dns`.
+    let said = text(&output.stderr);
+    let names_it = |class: &str| said.contains(&format!("target pbx: {class}: no-such-host.invalid "));
+    assert!(names_it("transport.dns") || names_it("probe.no_dns"), "{said}");
 }
 
 #[test]
@@ -667,6 +670,33 @@ fn a_pause_that_the_far_side_asks_for_is_kept_by_every_worker_and_is_no_lateness
     assert!(summary["expectations"].as_array().expect("a list").iter().any(|it| it["note"] == note), "{summary:#}");
     let said = "overloaded wants no calls for 60 s (503 with Retry-After)";
     assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+}
+
+/// What the run shows is gone, and what it came to is not: the exit code, the folder.
+#[test]
+fn output_that_nobody_reads_ends_no_command_before_its_time() {
+    let desk = Desk::new();
+    let unread = |words: &[&str]| {
+        let closed = || std::io::pipe().expect("a pipe").1;
+        let mut command = desk.command(words);
+        command.stdout(closed()).stderr(closed()).status().expect("it runs").code()
+    };
+    let scenario = example("outbound-dial.yaml");
+    assert_eq!(unread(&["run", &scenario, "--set", "load.calls=1", "--records", "all", "--out", "unread"]), Some(0));
+    let call = records(&desk.path("unread")).remove(0).call_id;
+    for words in [
+        &["evidence", "unread", &call][..],
+        &["sheet", "unread", &call],
+        &["report", "unread"],
+        &["explain", "call.congestion"],
+        &["schema", "target"],
+        &["check", &scenario],
+        &["--help"],
+    ] {
+        assert_eq!(unread(words), Some(0), "{words:?}");
+    }
+    assert_eq!(unread(&["explain", "banana"]), Some(2));
+    assert_eq!(unread(&["evidence", "nowhere", &call]), Some(2));
 }
 
 #[test]

@@ -11,17 +11,18 @@ use ringfleet::pace::{Load, Schedule, Stop};
 use ringfleet::pbx::{self, Pbx};
 use ringfleet::record::{Anchor, CallRecord, Class};
 use ringfleet::scenario::compile::Compiled;
+use ringfleet::scenario::plan::{Policy, Srtp};
 use ringfleet::sip::endpoint;
 use ringfleet::sip::flow::{Flow, Hop, Link, LinkId, Transport};
-use ringfleet::station::{LinkEvent, Output, Station};
+use ringfleet::station::{Channel, LinkEvent, MediaPacket, Output, PortId, Station};
 use ringfleet::units::Redacted;
 
-use crate::virtual_net::{PBX, compiled};
+use crate::virtual_net::{PBX, compiled, identity};
 
 const LISTENER: LinkId = LinkId(0);
 const DELAY: Duration = Duration::from_millis(2);
 
-/// A group and the PBX, with nothing but datagrams of SIP between them.
+/// A group and the PBX, with nothing but datagrams between them.
 struct World {
     now: Instant,
     start: Instant,
@@ -31,6 +32,9 @@ struct World {
     links: HashMap<LinkId, SocketAddr>,
     /// To the PBX or to the group, by when they arrive.
     under_way: BTreeMap<(Instant, u64), (bool, SocketAddr, Vec<u8>)>,
+    /// Media sockets, the PBX's or not, and what goes from one to another.
+    ports: HashMap<SocketAddr, (bool, PortId)>,
+    media: BTreeMap<(Instant, u64), (SocketAddr, SocketAddr, Vec<u8>)>,
     sequence: u64,
     records: Vec<(MemberId, u64, CallRecord)>,
     left: Vec<MemberId>,
@@ -52,7 +56,8 @@ impl World {
         #[expect(clippy::disallowed_methods, reason = "any instant will do as the origin of virtual time")]
         let start = Instant::now();
         let clock = NtpClock::from_unix(start, Duration::from_secs(1_800_000_000));
-        let config = pbx::Config { plan: Default::default(), clock, secret: Redacted([2; 32]), identity: None };
+        let config =
+            pbx::Config { plan: Default::default(), clock, secret: Redacted([2; 32]), identity: Some(identity()) };
         let mut pbx = Pbx::new(config, endpoint::Config::default(), 2, start);
         pbx.handle_link(start, LISTENER, LinkEvent::Opened(Link::new(Transport::Udp, PBX)));
         Self {
@@ -62,6 +67,8 @@ impl World {
             pbx,
             links: HashMap::new(),
             under_way: BTreeMap::new(),
+            ports: HashMap::new(),
+            media: BTreeMap::new(),
             sequence: 0,
             records: Vec::new(),
             left: Vec::new(),
@@ -87,7 +94,7 @@ impl World {
             anchor: self.anchor(),
             clock: NtpClock::from_unix(self.start, Duration::from_secs(1_800_000_000)),
             secret: Redacted([1; 32]),
-            identity: None,
+            identity: Some(identity()),
             run_id: plan.scenario.clone(),
             site: None,
             probe: None,
@@ -108,7 +115,7 @@ impl World {
         let end = self.now + period;
         loop {
             self.drain();
-            let arrival = self.under_way.keys().next().map(|(at, _)| *at);
+            let arrival = self.under_way.keys().chain(self.media.keys()).map(|(at, _)| *at).min();
             let idle = [self.idle_of_group(), self.idle_of_pbx()].into_iter().flatten().min();
             let next = arrival.into_iter().chain(idle).min().filter(|at| *at < end);
             let Some(next) = next else { break };
@@ -116,6 +123,10 @@ impl World {
             while let Some(entry) = self.under_way.first_entry().filter(|entry| entry.key().0 <= self.now) {
                 let (to_pbx, peer, bytes) = entry.remove();
                 self.deliver(to_pbx, peer, &bytes);
+            }
+            while let Some(entry) = self.media.first_entry().filter(|entry| entry.key().0 <= self.now) {
+                let (from, to, bytes) = entry.remove();
+                self.deliver_media(from, to, &bytes);
             }
             self.group.handle_timeout(self.now);
             self.pbx.handle_timeout(self.now);
@@ -136,6 +147,37 @@ impl World {
             self.group.handle_sip(self.now, self.now, Flow { link: *link, remote: PBX }, bytes);
         }
         self.drain();
+    }
+
+    /// Nobody has anything else to do: handshakes go on at once.
+    fn deliver_media(&mut self, from: SocketAddr, to: SocketAddr, bytes: &[u8]) {
+        let Some((is_pbx, port)) = self.ports.get(&to).copied() else { return };
+        let packet = MediaPacket { arrived: self.now, port, channel: Channel::Rtp, from, bytes };
+        if is_pbx {
+            self.pbx.handle_media(self.now, packet);
+            while self.pbx.shake(self.now) {}
+        } else {
+            self.group.handle_media(self.now, packet);
+            while self.group.shake(self.now) {}
+        }
+        self.drain();
+    }
+
+    /// Where a media socket is.
+    fn address_of(is_pbx: bool, port: PortId) -> SocketAddr {
+        let ip = if is_pbx { PBX.ip() } else { [10, 0, 0, 1].into() };
+        SocketAddr::new(ip, 20_000 + 2 * port.0 as u16)
+    }
+
+    fn open(&mut self, is_pbx: bool, port: PortId) -> SocketAddr {
+        let address = Self::address_of(is_pbx, port);
+        self.ports.insert(address, (is_pbx, port));
+        address
+    }
+
+    fn send_media(&mut self, is_pbx: bool, port: PortId, to: SocketAddr, bytes: Vec<u8>) {
+        self.sequence += 1;
+        self.media.insert((self.now + DELAY, self.sequence), (Self::address_of(is_pbx, port), to, bytes));
     }
 
     fn idle_of_group(&mut self) -> Option<Instant> {
@@ -183,17 +225,22 @@ impl World {
                     self.done = true;
                     break;
                 }
-                Output::Media { .. } | Output::OpenPort { .. } | Output::Expect { .. } | Output::ClosePort(_) => {
-                    panic!("no media here")
+                Output::Media { port, to, .. } => self.send_media(false, port, to, bytes),
+                Output::OpenPort { port, .. } => {
+                    let address = self.open(false, port);
+                    self.group.handle_port(self.now, port, Ok(address));
                 }
+                Output::ClosePort(port) => drop(self.ports.remove(&Self::address_of(false, port))),
+                Output::Expect { .. } => panic!("no pair is shared"),
             }
         }
         loop {
             let mut bytes = Vec::new();
             match self.pbx.poll_output(self.now, &mut bytes) {
                 Output::Sip { flow, .. } => self.send(false, flow.remote, bytes),
+                Output::Media { port, to, .. } => self.send_media(true, port, to, bytes),
                 Output::OpenPort { port, .. } => {
-                    let address = SocketAddr::new(PBX.ip(), 20_000 + port.0 as u16);
+                    let address = self.open(true, port);
                     self.pbx.handle_port(self.now, port, Ok(address));
                 }
                 Output::Idle(_) | Output::Done => break,
@@ -239,6 +286,22 @@ fn members_number_links_and_attempts_for_themselves_and_get_their_own_answers() 
     );
     let accounts: Vec<Option<&str>> = world.records.iter().map(|it| it.2.account.as_deref()).collect();
     assert!(accounts.contains(&Some("1001")) && accounts.contains(&Some("1002")), "{accounts:?}");
+}
+
+#[test]
+fn members_with_webrtc_media_come_to_keys_of_their_own() {
+    let mut world = World::new();
+    for id in 0..3 {
+        let mut compiled = plan("web", "[{ dial: { number: echo } }, { talk: { for: 5s } }, hangup]");
+        Arc::make_mut(&mut compiled.plan.actors[0].target).srtp = Srtp::new(Policy::Dtls);
+        world.join(id, compiled);
+    }
+    (0..3).for_each(|id| assert_eq!(world.command(id), Some(1)));
+    world.pass(seconds(10));
+    let seen: Vec<_> = world.records.iter().map(|it| (it.2.class, it.2.audio.as_str(), it.2.loss_pct)).collect();
+    assert_eq!(seen, [(Class::Ok, "two_way", Some(0.0)); 3]);
+    let keyed = |record: &CallRecord| record.dtls_done_ms.is_some() && record.srtp_unauthenticated == Some(0);
+    assert!(world.records.iter().all(|it| keyed(&it.2)));
 }
 
 #[test]

@@ -201,7 +201,7 @@ pub(crate) fn caller(steps: &str, load: &str) -> Compiled {
 }
 
 /// One certificate of DTLS for all worlds.
-fn identity() -> Arc<Identity> {
+pub(crate) fn identity() -> Arc<Identity> {
     static IDENTITY: LazyLock<Arc<Identity>> = LazyLock::new(|| dtls_identity().expect("a certificate"));
     Arc::clone(&IDENTITY)
 }

@@ -8,7 +8,7 @@ use crate::scenario::plan::{Codec, Wishes};
 pub(super) fn compile(words: Option<&[CodecWord]>, at: At<'_>, report: &mut Report) -> Vec<Codec> {
     let Some(words) = words else { return vec![Codec::Pcma, Codec::Pcmu] };
     let at = at.key("codecs");
-    if words.is_empty() {
+    if words.is_empty() && !at.doc().lossy {
         report.add(at, "no codec is offered", "write [PCMA, PCMU]");
     }
     let mut codecs = Vec::new();

@@ -32,17 +32,20 @@ pub(super) fn compile(input: &Input<'_>, media: &MediaFile, at: At<'_>, report: 
     for (index, server) in file.servers.iter().enumerate() {
         let at = at.key("servers").index(index);
         let Some(server) = ice_server(input, server, at, report) else { continue };
-        if ice
-            .servers
-            .iter()
-            .any(|other| other.server == server.server && other.login.is_some() == server.login.is_some())
-        {
+        // STUN and TURN of one server are two.
+        let is_relay = |server: &IceServer| server.uri.starts_with("turn");
+        if ice.servers.iter().any(|other| other.server == server.server && is_relay(other) == is_relay(&server)) {
             report.add(at.key("url"), "this server is named twice", "write it once");
         }
         ice.servers.push(server);
     }
     if file.servers.is_empty() && !at.doc().lossy {
-        report.add(at, "no server is named", "add `servers: [{ url: stun:HOST }]`, or leave `ice` out");
+        let help = if ice.relay_only {
+            "add `servers: [{ url: turn:HOST, username: NAME, password: \"${NAME}\" }]`, or leave `ice` out"
+        } else {
+            "add `servers: [{ url: stun:HOST }]`, or leave `ice` out"
+        };
+        report.add(at, "no server is named", help);
     }
     let has_relay = file.servers.iter().any(|server| server.url.starts_with("turn"));
     if ice.relay_only && !has_relay && !file.servers.is_empty() {
@@ -65,6 +68,9 @@ fn within(file: &IceFile, at: At<'_>, report: &mut Report) -> Duration {
 }
 
 fn ice_server(input: &Input<'_>, file: &IceServerFile, at: At<'_>, report: &mut Report) -> Option<IceServer> {
+    if file.url.is_empty() && at.doc().lossy {
+        return None;
+    }
     let Some(uri) = Uri::parse(&file.url) else {
         report.add(at.key("url"), format!("`{}` is no URI of a STUN or TURN server", file.url), FORM);
         return None;
