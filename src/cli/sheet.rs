@@ -80,6 +80,23 @@ fn incident(run_dir: &Path, id: &str) -> anyhow::Result<Option<Incident>> {
     })
 }
 
+/// What is known of a target: by a watch in `targets.json`, by a run in its summary. One that was cut short has none: then
+/// it is missing on the sheet.
+fn about(run_dir: &Path, target: &str) -> anyhow::Result<About> {
+    let read = |name: &str| {
+        let path = run_dir.join(name);
+        fs::read_to_string(&path).ok().map(|text| (path, text))
+    };
+    if let Some((path, text)) = read("targets.json") {
+        let targets: BTreeMap<String, BTreeMap<String, String>> =
+            serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+        return Ok(targets.get(target).map(About::of).unwrap_or_default());
+    }
+    let Some((path, text)) = read("summary.json") else { return Ok(About::default()) };
+    let summary: Summary = serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(summary.about.get(target).map(About::of).unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -103,26 +120,9 @@ mod tests {
         assert_eq!(tested(), Some(795));
         write("incidents.jsonl", &format!("{}\n{}\n", line(&opened), line(&closed)));
         assert_eq!(tested(), Some(900), "it is over");
-        write("incidents.jsonl", &format!("{}\n", line(&Incident { tested: 800, ..opened.clone() })));
+        write("incidents.jsonl", &format!("{}\n", line(&Incident { tested: 800, ..opened })));
         assert_eq!(tested(), Some(800), "it has changed since");
         fs::remove_file(folder.path().join("incidents.jsonl")).expect("there");
         assert_eq!(tested(), Some(795), "the watch was started anew, and it has not changed since");
     }
-}
-
-/// What is known of a target: by a watch in `targets.json`, by a run in its summary. One that was cut short has none: then
-/// it is missing on the sheet.
-fn about(run_dir: &Path, target: &str) -> anyhow::Result<About> {
-    let read = |name: &str| {
-        let path = run_dir.join(name);
-        fs::read_to_string(&path).ok().map(|text| (path, text))
-    };
-    if let Some((path, text)) = read("targets.json") {
-        let targets: BTreeMap<String, BTreeMap<String, String>> =
-            serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
-        return Ok(targets.get(target).map(About::of).unwrap_or_default());
-    }
-    let Some((path, text)) = read("summary.json") else { return Ok(About::default()) };
-    let summary: Summary = serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
-    Ok(summary.about.get(target).map(About::of).unwrap_or_default())
 }
