@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use super::exit;
 use super::out::{self, note};
 use crate::record::{CallRecord, Class, Direction, Origin, explain};
+use crate::units::printable;
 
 pub(super) fn run(run_dir: &Path, call_id: &str) -> anyhow::Result<u8> {
     let Some(record) = find(run_dir, call_id)? else {
@@ -16,10 +17,10 @@ pub(super) fn run(run_dir: &Path, call_id: &str) -> anyhow::Result<u8> {
         return Ok(exit::USAGE);
     };
     let mut out = out::stdout();
-    write!(out, "{}", about(&record))?;
+    write!(out, "{}", printable(&about(&record)))?;
     let folder = run_dir.join("evidence").join(&record.call_id);
     match fs::read_to_string(folder.join("ladder.txt")) {
-        Ok(ladder) => writeln!(out, "\n{ladder}")?,
+        Ok(ladder) => writeln!(out, "\n{}", printable(&ladder))?,
         Err(_) => {
             writeln!(out, "\nno messages were kept: evidence is kept of failed calls, and of all in a small run")?;
         }

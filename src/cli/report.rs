@@ -50,10 +50,10 @@ pub(super) fn run(run_dir: &Path, flush: bool) -> anyhow::Result<u8> {
     let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     let summary: Summary =
         serde_json::from_str(&text).with_context(|| format!("{} is not a run's summary", path.display()))?;
-    let windows: Vec<Window> = lines(&run_dir.join("windows.jsonl"))?;
-    let mut failures: Vec<CallRecord> = lines(&run_dir.join("calls.jsonl"))?;
-    failures.retain(CallRecord::is_failed);
-    failures.truncate(html::FAILURES_SHOWN);
+    let windows: Vec<Window> = lines(&run_dir.join("windows.jsonl"))?.collect();
+    // One after the other: a run may have millions.
+    let failures = lines(&run_dir.join("calls.jsonl"))?.filter(CallRecord::is_failed);
+    let failures: Vec<CallRecord> = failures.take(html::FAILURES_SHOWN).collect();
     let report = run_dir.join("report.html");
     fs::write(&report, html::render(&summary, &windows, &failures))
         .with_context(|| format!("cannot write {}", report.display()))?;
@@ -62,8 +62,8 @@ pub(super) fn run(run_dir: &Path, flush: bool) -> anyhow::Result<u8> {
 }
 
 /// The values of a file with one JSON value in each line; a line that was cut off is left out.
-fn lines<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
+fn lines<T: serde::de::DeserializeOwned>(path: &Path) -> anyhow::Result<impl Iterator<Item = T> + use<T>> {
     let file = fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
     let lines = BufReader::new(file).lines().map_while(Result::ok);
-    Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()).collect())
+    Ok(lines.filter_map(|line| serde_json::from_str(&line).ok()))
 }

@@ -13,6 +13,7 @@ use super::out::{self, note};
 use super::{evidence, exit};
 use crate::incident::{About, Incident, Numbers, Sheet};
 use crate::report::Summary;
+use crate::units::printable;
 
 /// A line of `incidents.jsonl`, as far as a sheet is concerned.
 #[derive(Deserialize)]
@@ -38,7 +39,7 @@ pub(super) fn run(run_dir: &Path, id: &str, json: bool, numbers: Numbers) -> any
         },
     };
     if !json {
-        writeln!(out::stdout(), "{sheet}")?;
+        writeln!(out::stdout(), "{}", printable(&sheet.to_string()))?;
     }
     writeln!(out::stdout(), "{}", serde_json::to_string_pretty(&sheet)?)?;
     Ok(exit::PASS)

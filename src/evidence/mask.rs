@@ -7,6 +7,8 @@
 
 use std::collections::BTreeSet;
 
+use memchr::memmem;
+
 use crate::record::{CallRecord, Identity};
 use crate::units::masked;
 
@@ -86,7 +88,7 @@ impl Mask {
         for number in &self.numbers {
             let hidden = masked(number);
             let mut from = 0;
-            while let Some(at) = find(&out[from..], number.as_bytes()).map(|at| from + at) {
+            while let Some(at) = memmem::find(&out[from..], number.as_bytes()).map(|at| from + at) {
                 from = at + number.len();
                 if digits(number) >= LONG || stands_alone(&out, at, from) {
                     out[at..from].copy_from_slice(hidden.as_bytes());
@@ -99,10 +101,6 @@ impl Mask {
 
 fn digits(text: &str) -> usize {
     text.bytes().filter(u8::is_ascii_digit).count()
-}
-
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
-    text.windows(wanted.len()).position(|part| part == wanted)
 }
 
 fn stands_alone(text: &[u8], start: usize, end: usize) -> bool {

@@ -7,6 +7,8 @@
 use std::borrow::Cow;
 use std::fmt::Write;
 
+use crate::units::is_steering;
+
 /// Whether secrets are shown.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Secrets {
@@ -46,9 +48,7 @@ fn printable(bytes: &[u8]) -> String {
             match c {
                 '\r' if chars.peek() == Some(&'\n') => {}
                 '\n' | '\t' => out.push(c),
-                // Marks that turn the direction of writing could make one line look like another.
-                '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => push_bytes(&mut out, c),
-                c if c.is_control() => push_bytes(&mut out, c),
+                c if is_steering(c) => push_bytes(&mut out, c),
                 c => out.push(c),
             }
         }
@@ -137,10 +137,15 @@ fn hide_proof(params: &str) -> String {
     let lower = params.to_ascii_lowercase();
     let mut out = String::with_capacity(params.len());
     let mut shown = 0;
-    while let Some(value) = ["response", "cnonce"].iter().filter_map(|name| value_of(&lower, shown, name)).min() {
+    let mut next = ["response", "cnonce"].map(|name| (name, value_of(&lower, 0, name)));
+    while let Some(value) = next.iter().filter_map(|(_, value)| *value).min() {
         out.push_str(&params[shown..value]);
         out.push_str(MASK);
         shown = value + value_length(&params[value..], params[..value].ends_with('"'));
+        for (name, value) in &mut next {
+            // One that lies ahead is not looked for again: a line may have thousands of the other.
+            *value = if value.is_some_and(|value| value <= shown) { value_of(&lower, shown, name) } else { *value };
+        }
     }
     out + &params[shown..]
 }
@@ -158,11 +163,15 @@ fn value_of(lower: &str, from: usize, name: &str) -> Option<usize> {
 
 fn value_length(text: &str, quoted: bool) -> usize {
     let mut escaped = false;
-    let end = text.find(|c: char| {
-        let ends = !escaped && if quoted { c == '"' } else { matches!(c, ',' | '"') || c.is_whitespace() };
-        escaped = quoted && c == '\\' && !escaped;
+    let end = text.char_indices().find(|(at, c)| {
+        // A quote amid other text has no partner: it begins something else, which may be the proof itself.
+        let closes = |at: usize| text[at..].starts_with(|c: char| c == ',' || c.is_whitespace()) || at == text.len();
+        let ends =
+            !escaped && if quoted { *c == '"' && closes(at + 1) } else { matches!(c, ',' | '"') || c.is_whitespace() };
+        escaped = quoted && *c == '\\' && !escaped;
         ends
     });
+    let end = end.map(|(at, _)| at);
     // A quoted string without its end takes all but the line end.
     end.unwrap_or_else(|| text.trim_end_matches('\n').len())
 }
@@ -186,6 +195,12 @@ mod tests {
              \tresponse=\"***\", CNONCE = \"***\",nc=00000001, response=***\nVia: v\n\n"
         );
         assert_eq!(readable(message.as_bytes(), Secrets::Shown), message.replace("\r\n", "\n"));
+    }
+
+    #[test]
+    fn a_quote_without_its_partner_does_not_show_the_proof_behind_it() {
+        let text = hidden("Authorization: Digest response=\", response=\"0123\", nc=1\n");
+        assert_eq!(text, "Authorization: Digest response=\"***\", nc=1\n");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::sip::flow::{Flow, LinkId};
 use crate::sip::header::{self, Name};
 use crate::sip::message::Message;
 use crate::sip::uri::{self, NameAddr, Uri};
+use crate::sip::validity::is_readable;
 use crate::units::{Random, Secret};
 
 /// Expiry where a REGISTER asks for none, seconds.
@@ -132,6 +133,11 @@ impl Registrar {
         let changes = changes(request);
         if changes.iter().any(|change| matches!(change, Change::Bind { expires, .. } if *expires < MIN_EXPIRES)) {
             return Answer::refuse(423, "", vec![("Min-Expires", MIN_EXPIRES.to_string())]);
+        }
+        let unreadable =
+            |change: &Change| matches!(change, Change::Bind { contact, .. } if !is_readable(contact.as_bytes()));
+        if changes.iter().any(unreadable) {
+            return Answer::refuse(400, "Bad Contact Header Field", Vec::new());
         }
         let asks = |tag: &[u8]| request.headers(Name::Supported).flat_map(header::split_list).any(|known| known == tag);
         let flows = changes.iter().any(|change| matches!(change, Change::Bind { key, contact, .. } if key != contact));

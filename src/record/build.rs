@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::media::dtmf::Keys;
 use crate::media::session::{DtmfReport, VideoFigures};
-use crate::units::millis;
+use crate::units::{millis, printable};
 
 use super::call_record::{CallRecord, Direction, Retry, Role};
 use super::dtmf::KeysTold;
@@ -240,8 +240,9 @@ fn reason(facts: &Facts, response: Option<&FinalResponse>) -> Option<String> {
         Some(LocalFailure::Transport(failure)) => failure.text.as_deref(),
         _ => None,
     };
-    let text = facts.reason_text.as_deref().or(transport).filter(|text| !text.is_empty());
-    match (phrase, text) {
+    // The peer of a WebSocket may have closed it with any text.
+    let text = facts.reason_text.as_deref().or(transport).filter(|text| !text.is_empty()).map(printable);
+    match (phrase, text.as_deref()) {
         (Some(phrase), Some(text)) if !phrase.eq_ignore_ascii_case(text) => Some(format!("{phrase}; {text}")),
         (phrase, text) => phrase.or(text).map(str::to_owned),
     }

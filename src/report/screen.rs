@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::measure::{Figure, Totals};
 use crate::record::{CallRecord, Class};
+use crate::units::is_steering;
 
 use unicode_width::UnicodeWidthChar as _;
 
@@ -306,7 +307,7 @@ pub fn length(text: &str) -> usize {
 /// What fits into `width` columns, with a mark where something is missing. Control characters of a name must not reach
 /// the terminal.
 fn cut(line: &str, width: usize) -> String {
-    let clean: String = line.chars().map(|c| if c.is_control() { '·' } else { c }).collect();
+    let clean: String = line.chars().map(|c| if is_steering(c) { '·' } else { c }).collect();
     if length(&clean) <= width {
         return clean;
     }

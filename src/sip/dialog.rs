@@ -9,6 +9,7 @@ use super::header::{self, Name};
 use super::message::Message;
 use super::token::Branch;
 use super::uri::{NameAddr, Uri};
+use super::validity::is_readable;
 use super::write::Writer;
 
 /// A dialog, or the beginning of one. Its four texts lie one behind the other in one place: a call that is held keeps
@@ -62,11 +63,13 @@ impl Dialog {
     pub fn from_invite(invite: &Message<'_>, tag: &str) -> Self {
         let local = [invite.header(Name::To).unwrap_or(b""), b";tag=", tag.as_bytes()].concat();
         let remote = invite.header(Name::From).unwrap_or(b"");
+        // RFC 3261 §12.1.1 has a Contact in every INVITE; without it there is nobody else to send to.
+        let caller = || Some(NameAddr::parse(remote).uri).filter(|uri| is_readable(uri));
         let texts = Texts {
             call_id: invite.call_id().unwrap_or(b""),
             local: &local,
             remote,
-            target: contact_uri(invite).unwrap_or_else(|| NameAddr::parse(remote).uri),
+            target: contact_uri(invite).or_else(caller).unwrap_or(b"sip:anonymous.invalid"),
         };
         let route = record_route(invite).map(Box::from).collect();
         let remote_cseq = invite.cseq().map(|(number, _)| number);
@@ -133,7 +136,7 @@ impl Dialog {
         branch: Branch,
     ) -> Writer<'b> {
         let Texts { call_id, local, remote, target } = self.texts();
-        let strict = self.route.first().map(|first| NameAddr::parse(first).uri).filter(|uri| !is_loose(uri));
+        let strict = self.route.first().map(|first| NameAddr::parse(first).uri).filter(|uri| is_strict(uri));
         let mut writer = Writer::request(buffer, method.as_bytes(), strict.unwrap_or(target));
         writer.via(link, branch);
         writer.field("Max-Forwards", "70");
@@ -152,7 +155,7 @@ impl Dialog {
 
     /// Whether requests of the dialog go to its target: no strict router stands before it.
     pub fn target_is_request_uri(&self) -> bool {
-        self.route.first().is_none_or(|first| is_loose(NameAddr::parse(first).uri))
+        self.route.first().is_none_or(|first| !is_strict(NameAddr::parse(first).uri))
     }
 
     /// Where the next request of the dialog goes: the first route or the target where it is an address, else the flow
@@ -176,9 +179,11 @@ fn record_route<'a>(message: &Message<'a>) -> impl Iterator<Item = &'a [u8]> {
 }
 
 fn contact_uri<'a>(message: &Message<'a>) -> Option<&'a [u8]> {
-    message.contact().map(|contact| contact.uri).filter(|uri| Uri::parse(uri).is_some())
+    // One with a line end would end our request line.
+    message.contact().map(|contact| contact.uri).filter(|uri| is_readable(uri))
 }
 
-fn is_loose(uri: &[u8]) -> bool {
-    Uri::parse(uri).is_some_and(|uri| uri.param("lr").is_some())
+/// Whether a router wants to stand in the request line itself (RFC 2543).
+fn is_strict(uri: &[u8]) -> bool {
+    is_readable(uri) && Uri::parse(uri).is_some_and(|uri| uri.param("lr").is_none())
 }

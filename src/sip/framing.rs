@@ -8,6 +8,9 @@
 //! A message without Content-Length has no body here: RFC 3261 §20.14 demands the header on streams, and waiting for
 //! the end of the connection would hold back every later message.
 
+use super::header;
+use super::message::{take_folded_line, take_line};
+
 /// Longest header section, bytes, the empty line included.
 pub const MAX_HEADER: usize = 64 * 1024;
 
@@ -168,30 +171,22 @@ impl Framer {
     }
 }
 
-/// Length of the body that a header section announces; `None` where it says nothing.
+/// Length of the body that a header section announces; `None` where it says nothing. Lines are those that
+/// [`Message::parse`](super::message::Message::parse) sees: with two readings of a length one side's body is the other's
+/// next message.
 pub(super) fn content_length(headers: &[u8]) -> Result<Option<usize>, FramingError> {
     let mut found = None;
     // The start line is no header, however it looks.
-    let mut lines = headers.split(|byte| *byte == b'\n').skip(1).peekable();
-    while let Some(line) = lines.next() {
-        if matches!(line, [b' ' | b'\t', ..]) {
-            continue;
-        }
+    let begin = headers.iter().position(|byte| !header::is_space(*byte)).unwrap_or(headers.len());
+    let mut rest = take_line(&headers[begin..]).map_or(&[][..], |(_, rest)| rest);
+    while let Some((line, after)) = take_folded_line(rest) {
+        rest = after;
         let Some(colon) = line.iter().position(|byte| *byte == b':') else { continue };
-        let name = line[..colon].trim_ascii();
+        let name = header::trim(&line[..colon]);
         if !name.eq_ignore_ascii_case(b"content-length") && !name.eq_ignore_ascii_case(b"l") {
             continue;
         }
-        let mut value = line[colon + 1..].trim_ascii();
-        // RFC 3261 §7.3.1: a line that starts with white space continues the one above it.
-        while let Some(more) = lines.next_if(|next| matches!(next, [b' ' | b'\t', ..])) {
-            value = match (value, more.trim_ascii()) {
-                (value, []) => value,
-                ([], more) => more,
-                _ => return Err(FramingError::BadContentLength),
-            };
-        }
-        let length = number(value)?;
+        let length = number(header::trim(&line[colon + 1..]))?;
         if found.is_some_and(|earlier| earlier != length) {
             return Err(FramingError::BadContentLength);
         }
@@ -257,6 +252,15 @@ mod tests {
     #[test]
     fn a_folded_content_length_is_read() {
         let message = b"OPTIONS sip:a SIP/2.0\r\nContent-Length:\r\n\t 3\r\nX: y\r\n\r\nabc";
+        assert_eq!(whole(message).0, [message]);
+    }
+
+    #[test]
+    fn a_length_is_read_as_who_reads_the_message_reads_it() {
+        // A form feed is no white space of SIP.
+        assert_eq!(whole(b"A b SIP/2.0\nL:0\x0c\n\n").1, Some(FramingError::BadContentLength));
+        // There is nothing that the first header line could go on with.
+        let message = b"A b SIP/2.0\n L: 2\n\nok";
         assert_eq!(whole(message).0, [message]);
     }
 

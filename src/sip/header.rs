@@ -1,5 +1,7 @@
 //! Header names, and the small grammars that many header fields share (RFC 3261 §7.3, §25.1).
 
+use crate::units::{is_steering, printable};
+
 /// Header fields that the engine reads itself. Others are found by their name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "each is the header field of that name")]
@@ -223,21 +225,29 @@ pub fn number(value: &[u8]) -> Option<u32> {
     value[..digits].iter().try_fold(0u32, |sum, byte| sum.checked_mul(10)?.checked_add(u32::from(byte - b'0')))
 }
 
-/// Text for people: folding becomes one space, bytes that are not UTF-8 are read as Latin-1.
+/// Text for people: folding becomes one space, bytes that are not UTF-8 are read as Latin-1, and what could steer a terminal
+/// is U+FFFD.
 pub fn text(value: &[u8]) -> String {
     let decoded = match std::str::from_utf8(value) {
         Ok(text) => text.to_owned(),
         Err(_) => value.iter().map(|byte| char::from(*byte)).collect(),
     };
-    if !decoded.contains(['\r', '\n']) {
+    if !decoded.contains(is_steering) {
         return decoded;
     }
-    decoded.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    let parts: Vec<&str> = decoded.split(['\r', '\n']).map(str::trim).filter(|part| !part.is_empty()).collect();
+    printable(&parts.join(" ")).into_owned()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_phrase_cannot_steer_the_terminal_that_shows_it() {
+        assert_eq!(text(b"Busy\x1b[2J\x07 Here"), "Busy\u{fffd}[2J\u{fffd} Here");
+        assert_eq!(text("Besetzt\u{202e}\r\n hier".as_bytes()), "Besetzt\u{fffd} hier");
+    }
 
     #[test]
     fn lists_split_at_commas_outside_quotes_and_brackets() {

@@ -161,9 +161,11 @@ impl<'a> Message<'a> {
 
     /// Cuts the body to Content-Length, where there is one (RFC 3261 §18.3).
     fn cut_body(&mut self) -> Result<(), Fault> {
-        let Some(first) = self.header(Name::ContentLength) else { return Ok(()) };
-        let agreed = self.headers(Name::ContentLength).all(|other| other == first);
-        let length = header::whole_number(first).filter(|_| agreed);
+        let length = {
+            let mut lengths = self.headers(Name::ContentLength).map(header::whole_number);
+            let Some(first) = lengths.next() else { return Ok(()) };
+            first.filter(|_| lengths.all(|other| other == first))
+        };
         let have = self.body.len();
         let cut = match length {
             Some(length) => {
@@ -407,14 +409,14 @@ fn split_word(text: &[u8]) -> (&[u8], &[u8]) {
 }
 
 /// A line without its end, and what follows. A line ends with CRLF or LF.
-fn take_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn take_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(b'\n', text)?;
     let line = text[..end].strip_suffix(b"\r").unwrap_or(&text[..end]);
     Some((line, &text[end + 1..]))
 }
 
 /// A header line with the lines folded onto it (RFC 3261 §7.3.1).
-fn take_folded_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn take_folded_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (first, mut rest) = take_line(text)?;
     if first.is_empty() {
         return Some((first, rest));

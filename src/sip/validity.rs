@@ -89,8 +89,8 @@ fn names_somebody(party: &NameAddr<'_>) -> bool {
     !party.uri.is_empty() && !party.uri.contains(&b'"')
 }
 
-/// A URI of another scheme than ours is for whoever knows the scheme.
-fn is_readable(uri: &[u8]) -> bool {
+/// Whether a URI can stand in a request line. One of another scheme than ours is for whoever knows the scheme.
+pub fn is_readable(uri: &[u8]) -> bool {
     Uri::parse(uri).is_some() && !uri.iter().any(|byte| header::is_space(*byte))
 }
 

@@ -2,11 +2,13 @@
 
 mod masked;
 mod period;
+mod printable;
 mod random;
 mod redacted;
 
 pub use masked::masked;
 pub use period::{Period, PeriodError};
+pub use printable::{is_steering, printable};
 pub use random::Random;
 pub use redacted::{Redacted, Secret};
 

@@ -85,7 +85,7 @@ mod influx_front;
 #[path = "../support/judge_truth/mod.rs"]
 mod judge_truth;
 
-#[path = "../support/fuzz_entries.rs"]
+#[path = "../support/fuzz_entries/mod.rs"]
 #[expect(unreachable_pub, reason = "the fuzz targets have it as a library")]
 mod fuzz_entries;
 

@@ -72,6 +72,13 @@ fn a_gruu_leads_to_its_device_and_the_account_to_the_one_that_came_last() {
 }
 
 #[test]
+fn a_contact_that_cannot_stand_in_a_request_line_is_refused() {
+    let mut desk = Desk::new("");
+    let (code, _, text) = desk.register(at(1), "1001", "Contact: <sip:1001@10.0.1.1 x>\r\n");
+    assert_eq!(code, 400, "{text}");
+}
+
+#[test]
 fn nobody_gets_a_gruu_who_does_not_ask_for_one() {
     let mut desk = Desk::new("");
     let (_, _, text) = desk.register(at(1), "1001", &contact(at(1), "a", "").replace("gruu, ", ""));

@@ -210,6 +210,13 @@ fn record_route_of_a_200_is_taken_backwards_and_loose_routers_get_the_contact_as
 }
 
 #[test]
+fn a_contact_with_a_line_end_does_not_end_our_request_line() {
+    let mut peer = Peer::called(Extensions::default());
+    peer.answer("INVITE", "200 OK", "x", "Contact: <sip:b@127.0.0.1\r\n X: y>\r\n", ANSWER);
+    assert!(peer.last("ACK").starts_with("ACK sip:b@127.0.0.1:5061 SIP/2.0\r\n"), "{}", peer.last("ACK"));
+}
+
+#[test]
 fn a_strict_router_is_the_request_uri_and_the_contact_goes_last() {
     let mut peer = Peer::called(Extensions::default());
     let routes = "Record-Route: <sip:p2@127.0.0.1:6002;lr>\r\nRecord-Route: <sip:p1@127.0.0.1:6001>\r\n";

@@ -173,6 +173,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn opus_that_goes_beyond_full_scale_is_brought_back_to_it() {
+        let (mut decoder, mut linear) = (Decoder::default(), [0.0; LONGEST]);
+        let samples = decoder.decode(Codec::Opus, &[0xF8, 0x6F, 0x6F, 0x44], &mut linear);
+        assert!(samples > 0 && linear[..samples].iter().all(|sample| sample.abs() <= 1.0));
+        assert!(linear[..samples].contains(&1.0), "it does");
+    }
+
     proptest! {
         #[test]
         fn any_payloads_are_decoded_or_refused(
@@ -185,7 +193,7 @@ mod tests {
                     prop_assert!(concealed.is_none_or(|samples| samples == *missing));
                     let samples = decoder.decode(codec, payload, &mut linear);
                     prop_assert!(samples <= LONGEST);
-                    prop_assert!(linear[..samples].iter().all(|sample| sample.is_finite()));
+                    prop_assert!(linear[..samples].iter().all(|sample| sample.abs() <= 1.0));
                 }
             }
         }

@@ -57,7 +57,9 @@ impl Decoder {
     /// Decodes a packet at 8 kHz; 0 samples where it is none.
     pub fn decode(&mut self, packet: &[u8], linear: &mut [f32; LONGEST]) -> usize {
         // An empty packet would ask for concealment.
-        if packet.is_empty() { 0 } else { self.0.decode_float(packet, linear, false).unwrap_or(0) }
+        let samples = if packet.is_empty() { 0 } else { self.0.decode_float(packet, linear, false).unwrap_or(0) };
+        bound(&mut linear[..samples]);
+        samples
     }
 
     /// What stands for the `missing` samples before `packet`; `None` where they are more than are concealed.
@@ -65,7 +67,16 @@ impl Decoder {
         if packet.is_empty() || missing == 0 || missing > LONGEST_CONCEALED || !missing.is_multiple_of(STEP) {
             return None;
         }
-        self.0.decode_float(packet, &mut linear[..missing], true).ok().filter(|samples| *samples == missing)
+        let samples = self.0.decode_float(packet, &mut linear[..missing], true).ok();
+        bound(&mut linear[..missing]);
+        samples.filter(|samples| *samples == missing)
+    }
+}
+
+/// Brings samples to full scale at most: libopus gives what goes beyond, which an output would cut off.
+fn bound(linear: &mut [f32]) {
+    for sample in linear {
+        *sample = sample.clamp(-1.0, 1.0);
     }
 }
 
