@@ -98,7 +98,8 @@ impl Callers {
                 ..Outcome::of(role, &leg.facts, leg.figures.as_deref())
             };
             if !self.sample.wants(&outcome, &plan.expect) {
-                self.counted.push(Counted { outcome, primary, owner });
+                let ice_server_fault = leg.facts.peer.and_then(|peer| peer.servers);
+                self.counted.push(Counted { outcome, ice_server_fault, primary, owner });
                 continue;
             }
             let identity = self.whose(plan, (n, actor), &leg).identity(leg.marks);

@@ -59,10 +59,12 @@ pub struct Finished {
 }
 
 /// A leg of which the figures are enough.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Counted {
     /// What is counted of it.
     pub outcome: Outcome,
+    /// As in the record.
+    pub ice_server_fault: Option<String>,
     /// As in [`Finished`].
     pub primary: bool,
     /// As in [`Finished`].

@@ -17,7 +17,7 @@ use crate::net::tls::{self, dtls_identity};
 use crate::net::{clock, ice};
 use crate::pace::Load;
 use crate::reactor::Security;
-use crate::record::{Anchor, CallRecord, Class};
+use crate::record::{Anchor, CallRecord, Class, Origin};
 use crate::scenario::compile::Compiled;
 use crate::scenario::plan::{Actor, Options, Plan, Register, Registered, Server, Step};
 use crate::sip::flow::Hop;
@@ -111,9 +111,7 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
         Class::TransportWsUpgrade => "ws upgrade",
         _ => "options",
     };
-    // A server that answers OPTIONS with a refusal is there: many do.
-    let answered = record.class == Class::TransportOptions && record.code.is_some();
-    if record.class != Class::Ok && !answered {
+    if record.class != Class::Ok && !is_refusal(&record) {
         return failed(out, rung, record.class.name(), reason);
     }
     let whole = record.started_at.map(|started| record.ended_at.duration_since(started).as_secs_f64() * 1e3);
@@ -137,6 +135,11 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
         }
         None => failed(out, "register", Class::Unknown.name(), "the attempt came to nothing"),
     }
+}
+
+/// Whether a server refused OPTIONS: it is there, and many do. A code that we took for the lack of an answer is none.
+fn is_refusal(record: &CallRecord) -> bool {
+    record.class == Class::TransportOptions && record.code.is_some() && record.code_origin == Some(Origin::Received)
 }
 
 /// Asks the STUN and TURN servers of an actor. Whether all of them gave what they are there for.
@@ -272,6 +275,18 @@ pub(super) fn failed(out: &mut impl Write, rung: &str, class: &str, reason: &str
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_server_that_never_answers_options_is_not_reached() {
+        let line = include_str!("../../tests/data/influx/record.json");
+        let record: CallRecord = serde_json::from_str(line).expect("valid");
+        let of = |class, code, origin| is_refusal(&CallRecord { class, code, code_origin: origin, ..record.clone() });
+        let options = Class::TransportOptions;
+        assert!(of(options, Some(405), Some(Origin::Received)));
+        assert!(!of(options, Some(408), Some(Origin::Local)), "our own time-out");
+        assert!(!of(options, None, None));
+        assert!(!of(Class::TransportRefused, Some(503), Some(Origin::Local)));
+    }
 
     #[test]
     fn a_certificate_is_told_to_be_renewed_two_weeks_before_its_end() {

@@ -149,6 +149,9 @@ impl Screen {
             let actual = expectation.actual.as_ref().map_or_else(|| "not measured".to_owned(), ToString::to_string);
             say!("  {sign}  {}  ({actual})", expectation.text);
         }
+        for line in summary.ice_servers.lines() {
+            say!("  WARN  {line}");
+        }
         for sink in &summary.sinks {
             say!("  {}", counted(sink));
         }

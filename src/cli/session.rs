@@ -19,7 +19,7 @@ use crate::net::clock;
 use crate::pace::Schedule;
 use crate::pace::search::Of;
 use crate::record::{CallRecord, Outcome};
-use crate::report::{Checker, Ending, Limit};
+use crate::report::{Checker, Ending, IceServers, Limit};
 use crate::scenario::plan::Plan;
 use crate::sink::influx::InfluxTarget;
 use crate::sink::line::WindowPoint;
@@ -58,6 +58,7 @@ pub(super) struct Session<'a> {
     /// For each `abort_when` that has come true: what was measured, and after how many seconds.
     aborts: Vec<Option<(f64, f64)>>,
     back_off: BackOff,
+    ice_servers: IceServers,
     closed: bool,
     /// Attempts of which the result has come.
     counted: u64,
@@ -118,6 +119,7 @@ impl<'a> Session<'a> {
             dropped_in_warm_up: 0,
             aborts: vec![None; plan.abort_when.len()],
             back_off: BackOff::default(),
+            ice_servers: IceServers::default(),
             closed: false,
             counted: 0,
             lost_datagrams: 0,
@@ -278,6 +280,7 @@ impl<'a> Session<'a> {
         self.look_for_dead_target(&record, answered);
         self.add(&record.outcome(), primary);
         if !record.warm_up {
+            self.ice_servers.note(record.ice_server_fault.as_deref());
             self.checker.add(&record);
             self.checker.note_called(actor_of(owner), &record.outcome());
         }
@@ -286,9 +289,10 @@ impl<'a> Session<'a> {
 
     /// An attempt of which the figures are enough.
     fn count_attempt(&mut self, counted: &Counted) {
-        let Counted { outcome, primary, owner } = counted;
+        let Counted { outcome, ice_server_fault, primary, owner } = counted;
         self.add(outcome, *primary);
         if !outcome.warm_up {
+            self.ice_servers.note(ice_server_fault.as_deref());
             self.checker.count(outcome);
             self.checker.note_called(actor_of(*owner), outcome);
         }

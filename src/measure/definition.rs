@@ -46,7 +46,7 @@ macro_rules! definitions {
     };
 }
 
-static DEFINITIONS: [Definition; 37] = definitions! {
+static DEFINITIONS: [Definition; 38] = definitions! {
     "asr", "%": "Answer-seizure ratio (ASR)" =
         "answered / INVITEs. A challenge (401, 407) and its answer are one INVITE." ["ITU-T E.411"];
     "ner", "%": "Network effectiveness ratio (NER)" =
@@ -88,6 +88,9 @@ static DEFINITIONS: [Definition; 37] = definitions! {
         "first REGISTER to its success, further tries (`retry`) and the waits between them included" ["this project"];
     "recovery_ms", "ms": "Recovery of an agent" =
         "from `network_change`, `reload` or the end of `frozen`, `sleep`, `offline` until its call is answered again (reload), or it is registered and RTP comes again; the longest of an attempt"
+        ["this project"];
+    "ice_gathered_ms", "ms": "Gathering of candidates" =
+        "from asking for a socket until our candidates of ICE were known, the STUN and TURN servers' included; media of WebRTC only"
         ["this project"];
     "late_ms", "ms": "Late start" = "intended to actual start: our own delay, no fault of the target" ["this project"];
     "mos_lq", "": "Listening quality (MOS-LQ)" = "E-model without the delay term" ["ITU-T G.107, G.107.1, G.113"];

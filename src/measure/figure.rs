@@ -32,6 +32,8 @@ pub enum Figure {
     RegisteredMs,
     /// Until an agent that was disturbed on purpose worked again.
     RecoveryMs,
+    /// From asking for a socket until our candidates of ICE were known.
+    IceGatheredMs,
     /// Intended to actual start.
     LateMs,
     /// Listening quality.
@@ -56,7 +58,7 @@ pub enum Figure {
 
 impl Figure {
     /// Every figure: first the times, then the quality.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::SrdMs,
         Self::SrdOkMs,
         Self::SrdFailedMs,
@@ -68,6 +70,7 @@ impl Figure {
         Self::RrdMs,
         Self::RegisteredMs,
         Self::RecoveryMs,
+        Self::IceGatheredMs,
         Self::LateMs,
         Self::MosLq,
         Self::MosCq,
@@ -94,6 +97,7 @@ impl Figure {
             Self::RrdMs => "rrd_ms",
             Self::RegisteredMs => "registered_ms",
             Self::RecoveryMs => "recovery_ms",
+            Self::IceGatheredMs => "ice_gathered_ms",
             Self::LateMs => "late_ms",
             Self::MosLq => "mos_lq",
             Self::MosCq => "mos_cq",
@@ -154,6 +158,7 @@ impl Figure {
             Self::RrdMs => outcome.rrd_ms,
             Self::RegisteredMs => outcome.registered_ms,
             Self::RecoveryMs => outcome.recovery_ms,
+            Self::IceGatheredMs => outcome.ice_gathered_ms,
             Self::LateMs => outcome.late_ms,
             Self::MosLq => outcome.mos_lq,
             Self::MosCq => outcome.mos_cq,
@@ -181,6 +186,8 @@ impl Figure {
             Self::SddMs => answered && outcome.hangup_by == Some(Party::Us),
             Self::RrdMs | Self::RegisteredMs => outcome.class.is_of_registration(),
             Self::RecoveryMs => outcome.disturbed,
+            // Media other than WebRTC's has no candidates to know.
+            Self::IceGatheredMs => false,
             Self::LateMs => true,
             Self::VideoFirstFrameMs | Self::VideoFrozenMs | Self::VideoFps | Self::VideoLossPct => {
                 outcome.video.is_some()

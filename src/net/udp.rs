@@ -287,8 +287,8 @@ pub fn own_address(listening: IpAddr) -> IpAddr {
 }
 
 /// Binds a pair of sockets, RTP on an even port and RTCP on the next (RFC 3550 §11), from `range` or from the
-/// system's usual media ports, each bound by `bind`. `cursor` walks through the range so that a port just closed is used
-/// last.
+/// system's usual media ports, each bound by `bind`. `cursor` walks through the range, round and round, so that
+/// a port just closed is used last.
 ///
 /// # Errors
 /// A text that says what was tried.

@@ -117,7 +117,7 @@ impl<S: Station> Reactor<S> {
             poll,
             events: Events::with_capacity(EVENTS),
             timer,
-            sockets: Sockets::default(),
+            sockets: Sockets::beginning_at(clock::seed() as u32),
             buffers: Buffers::default(),
             read_buffer: Vec::new(),
             out: Outgoing::default(),

@@ -54,6 +54,7 @@ pub(super) struct Sockets {
     ports: FxHashMap<PortId, MediaPair>,
     /// Pairs of media sockets that streams share, until the end: what comes for the last of them is late and not refused.
     pub(super) shared: Vec<SharedPair>,
+    /// Which pair of a range is tried next.
     next_media_port: u32,
     lost: Vec<(LinkId, LinkFault, String)>,
     /// Connections that are not read for a while.
@@ -87,6 +88,14 @@ pub(super) struct SharedPair {
 }
 
 impl Sockets {
+    /// No sockets yet; pairs of media sockets are taken from this one of a range on.
+    ///
+    /// The place should differ from run to run: a TURN server knows an address of an earlier run for as long as its
+    /// allocation lasts, and refuses another there (437).
+    pub(super) fn beginning_at(pair: u32) -> Self {
+        Self { next_media_port: pair, ..Self::default() }
+    }
+
     pub(super) fn len(&self) -> usize {
         self.open
     }
@@ -416,5 +425,23 @@ mod tests {
         let lost = sockets.take_lost(poll.registry());
         assert!(lost[0].1.tcp.is_some() && lost[0].1.tls.is_none(), "{lost:?}");
         assert_eq!((lost[0].0, &lost[0].2), (LinkId(1), &(LinkFault::Tls, text)));
+    }
+
+    #[test]
+    fn a_run_does_not_begin_at_the_media_port_of_the_one_before() {
+        let poll = mio::Poll::new().expect("a poll");
+        let local = IpAddr::from([127, 0, 0, 1]);
+        let first_of = |pair, range| {
+            let mut sockets = Sockets::beginning_at(pair);
+            let wanted = MediaSockets { range: Some(range), local, shared: false };
+            sockets.open_port(poll.registry(), PortId(1), wanted).map(|address| address.port())
+        };
+        let (a, b) = ((47_100, 47_119), (47_120, 47_121));
+        assert_eq!(
+            [first_of(0, a), first_of(3, a), first_of(13, a)],
+            [47_100, 47_106, 47_106].map(Ok),
+            "it wraps round"
+        );
+        assert_eq!(first_of(u32::MAX, b), Ok(47_120), "a range of one pair has one place");
     }
 }

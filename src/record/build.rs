@@ -167,7 +167,7 @@ impl CallRecord {
             sdd_ms: outcome.sdd_ms,
             hangup_by: outcome.hangup_by.map(|by| by.name().to_owned()),
             codec: figures.codec,
-            ice_gathered_ms: between(rungs.opened, rungs.gathered),
+            ice_gathered_ms: outcome.ice_gathered_ms,
             ice_check_ms: between(rungs.described, rungs.first_check),
             ice_connected_ms: between(rungs.described, rungs.connected),
             dtls_done_ms: between(rungs.described, rungs.dtls_done),

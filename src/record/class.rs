@@ -136,7 +136,7 @@ classes! {
 
     /// No RTP arrived although the call was answered.
     MediaNoRtp = "media.no_rtp";
-    /// Media may go by a relay (TURN) only, and no server gave one.
+    /// A STUN or TURN server gave no address: no relay for media that may go by nothing else, or, in a check, no answer.
     MediaNoRelay = "media.no_relay";
     /// ICE found no path for media: no pair of addresses worked both ways.
     MediaIceFailed = "media.ice_failed";

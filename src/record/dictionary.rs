@@ -451,7 +451,11 @@ pub(super) const ENTRIES: &[Entry] = entries! {
         told_from: "a ping without a pong; RFC 6455 §5.5.2"
     }
     TransportOptions {
-        causes: ["The server does not accept OPTIONS from us.", "The server is up, but not well."],
+        causes: [
+            "The server does not accept OPTIONS from us.",
+            "The server is up, but not well.",
+            "Something took the connection, and nothing behind it answers SIP.",
+        ],
         next: ["Place a real call: OPTIONS says little about calls, in both directions."],
         told_from: "the response to OPTIONS; RFC 3261 §11"
     }
@@ -475,10 +479,12 @@ pub(super) const ENTRIES: &[Entry] = entries! {
             "User name or password at the TURN server is wrong, or has run out (401).",
             "The TURN server cannot be reached from here: UDP 3478 (or TCP 3478, TLS 5349) is not open.",
             "The server is full, or the user has as many allocations as it allows (486, 508).",
+            "The server still holds an allocation for our address and port, up to ten minutes after a network change or a run that was killed (437).",
         ],
         next: [
             "Read media_fault of the record: it tells what each server said, by its URI.",
             "Where UDP is blocked, name the server as turn:HOST?transport=tcp or turns:HOST too.",
+            "After a 437 call again: each run takes other ports. Where `rtp_ports` is a narrow range, widen it.",
             "Look into the log of the TURN server for the time of the call.",
         ],
         told_from: "RFC 8656 §5, §7, §19, RFC 8489 §9.2"

@@ -7,6 +7,7 @@ mod expectations;
 mod generator;
 mod headline;
 pub mod html;
+mod ice_servers;
 pub mod junit;
 mod limits;
 #[cfg(test)]
@@ -17,6 +18,7 @@ mod verdict;
 
 pub use expectations::{Actual, Checker, ExpectationResult, aborts, all_hold};
 pub use generator::{Generator, Health, LATE_IN_SMALL_RUN_MS};
+pub use ice_servers::IceServers;
 pub use screen::Snapshot;
 pub use summary::{Limit, Parts, RecordShare, RunInfo, SinkCounts, SinkReport, Standing, Summary};
 pub use verdict::{Ending, Verdict};

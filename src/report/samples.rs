@@ -85,6 +85,7 @@ pub(super) fn info(ending: Ending) -> RunInfo {
         started_at: "2026-01-02T03:04:05Z".parse().expect("valid"),
         ended_at: "2026-01-02T03:04:25Z".parse().expect("valid"),
         ending,
+        ice_servers: IceServers::default(),
         standing: None,
     }
 }

@@ -10,6 +10,7 @@ use crate::record::{Class, Finding};
 
 use super::expectations::{ExpectationResult, all_hold};
 use super::generator::Generator;
+use super::ice_servers::IceServers;
 use super::verdict::{Ending, Verdict};
 
 /// The whole of `summary.json`.
@@ -60,6 +61,10 @@ pub struct Summary {
     /// Accounts that stayed registered for the whole run (`registered: standing` or `all`); `null` without any.
     #[serde(default)]
     pub standing: Option<Standing>,
+    /// What was wrong with the STUN and TURN servers of the targets, by `ice_server_fault` of the records: legs, those
+    /// included that did well without.
+    #[serde(default)]
+    pub ice_servers: IceServers,
     /// Pauses that the far side asked for, and starts that fell into them.
     #[serde(default)]
     pub back_off: BackOff,
@@ -103,6 +108,7 @@ pub struct RunInfo {
     pub started_at: Timestamp,
     pub ended_at: Timestamp,
     pub ending: Ending,
+    pub ice_servers: IceServers,
     pub standing: Option<Standing>,
 }
 
@@ -251,6 +257,7 @@ impl Summary {
             answering_legs: totals.tally.answering_legs(),
             beside: totals.beside.clone(),
             standing: info.standing,
+            ice_servers: info.ice_servers,
             back_off: totals.back_off,
             classes: totals.tally.classes().clone(),
             codes: totals.tally.codes(),

@@ -94,7 +94,7 @@ fn the_summary_has_every_key_of_the_contract_and_survives_json() {
     }
     let names = |key: &str| value[key].as_object().expect("an object").keys().cloned().collect::<Vec<_>>();
     let latency = "srd_ms srd_ok_ms srd_failed_ms pdd_ms ring_ms setup_ms duration_ms sdd_ms rrd_ms registered_ms \
-                   recovery_ms";
+                   recovery_ms ice_gathered_ms";
     let quality =
         "mos_lq mos_cq loss_pct jitter_ms rtt_ms video_first_frame_ms video_frozen_ms video_fps video_loss_pct";
     assert_eq!(names("latency"), latency.split_whitespace().collect::<Vec<_>>());

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringfleet::measure::{Figure, LatencyFrom, Tally, Threshold};
 use ringfleet::record::{CallRecord, Class, Heard};
 use ringfleet::scenario::compile::Compiled;
 use ringfleet::scenario::plan::{Ice, IceServer, Policy, Server, Srtp, Transport};
@@ -239,6 +240,26 @@ fn silent_servers_of_ice_cost_three_seconds_and_are_named() {
     assert_eq!(record.ice_gathered_ms.map(f64::round), Some(3000.0));
     let faults = "stun:stun.example did not answer; turn:turn.example did not answer";
     assert_eq!((record.ice_server_fault.as_deref(), record.media_fault), (Some(faults), None));
+}
+
+#[test]
+fn calls_that_waited_for_silent_servers_are_counted_with_the_fault_and_the_wait() {
+    let two = caller(STEPS, "{ calls: 2 }").plan.load;
+    let mut compiled = with_silent_servers(STEPS, false);
+    compiled.plan.load = two;
+    // The second is told by its figures alone.
+    let mut world = World::sampling(compiled, 1_000);
+    world.run(2 * MINUTE);
+    assert_eq!((world.records.len(), world.counted.len()), (1, 1));
+    let faults = "stun:stun.example did not answer; turn:turn.example did not answer";
+    assert_eq!(world.counted[0].ice_server_fault.as_deref(), Some(faults));
+    let mut tally = Tally::new(LatencyFrom::Actual);
+    tally.add(&world.records[0].outcome());
+    tally.add(&world.counted[0].outcome);
+    let gathered = tally.figure(Figure::IceGatheredMs).summary();
+    assert_eq!((gathered.count, gathered.unknown, gathered.min.map(f64::round)), (2, 0, Some(3000.0)));
+    let threshold: Threshold = "p(95) of ice_gathered_ms < 500".parse().expect("it may be expected");
+    assert_eq!(threshold.to_string(), "p(95) of ice_gathered_ms < 500");
 }
 
 #[test]

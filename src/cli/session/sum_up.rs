@@ -107,6 +107,7 @@ impl Session<'_> {
             started_at: self.started_at,
             ended_at: clock::timestamp(),
             ending,
+            ice_servers: self.ice_servers.clone(),
             standing: (standing > 0).then_some(Standing { accounts: standing, registered: most_registered, refreshes }),
         };
         let mut health = self.health(lab_cpu);

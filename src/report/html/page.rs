@@ -396,7 +396,9 @@ fn generator(generator: &Generator, summary: &Summary) -> Vec<Check> {
 }
 
 fn notes(summary: &Summary) -> Vec<String> {
-    let mut notes = Vec::new();
+    let servers = summary.ice_servers.lines();
+    let mut notes: Vec<String> =
+        servers.iter().map(|line| format!("Fault of a STUN or TURN server: {line}.")).collect();
     let answering = summary.answering_legs;
     if answering.attempted > 0 {
         notes.push(format!(

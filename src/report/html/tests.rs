@@ -69,7 +69,9 @@ fn unknown_says_not_measured_and_never_0() {
     let page = render(&failed(), &windows(10), &[]);
     let times = section(&page, "times");
     assert!(
-        times.contains("Not measured, because it did not occur: Registration delay, Until registered, Recovery."),
+        times.contains(
+            "Not measured, because it did not occur: Registration delay, Until registered, Recovery, Addresses known."
+        ),
         "{times}"
     );
     assert!(section(&page, "expectations").contains("not measured"));
@@ -184,4 +186,13 @@ fn a_run_that_did_not_start_is_a_page_too() {
     let not_started = Ending::NotStarted("UDP port 5060 is in use".into());
     let page = render(&summary(&[], &[], not_started, Health::default()), &[], &[]);
     assert!(page.contains("Nothing was tested: UDP port 5060 is in use."));
+}
+
+#[test]
+fn a_server_of_ice_that_calls_waited_for_is_told_though_the_run_passed() {
+    let mut summary = summary(&records(10), &[], Ending::Complete, Health::default());
+    let told = "Fault of a STUN or TURN server: turn:a did not answer (1 call leg).";
+    assert!(!render(&summary, &[], &[]).contains("STUN or TURN server"));
+    summary.ice_servers.note(Some("turn:a did not answer"));
+    assert!(render(&summary, &[], &[]).contains(told));
 }

@@ -24,6 +24,9 @@ pub(super) fn figure(figure: Figure) -> (&'static str, &'static str, Unit) {
             ("Until registered", "First REGISTER to its success, further tries included", Unit::Millis)
         }
         Figure::RecoveryMs => ("Recovery", "Until an agent that was disturbed on purpose works again", Unit::Millis),
+        Figure::IceGatheredMs => {
+            ("Addresses known", "Until STUN and TURN servers had answered, or were given up (ICE)", Unit::Millis)
+        }
         Figure::LateMs => ("Late start", "Intended to actual start, on our side", Unit::Millis),
         Figure::MosLq => ("Listening quality (MOS-LQ)", "Estimated from codec and loss, 1 bad to 4.5 best", Unit::Mos),
         Figure::MosCq => ("Conversation quality (MOS-CQ)", "The same with delay counted in", Unit::Mos),

@@ -241,7 +241,7 @@ pub struct MediaFile {
     pub codecs: Option<Vec<CodecWord>>,
     /// What we would like to receive of Opus. Default: FEC, as browsers do.
     pub opus: Option<OpusFile>,
-    /// RTP ports, first and last, as `20000-20999`. Default: the system chooses.
+    /// RTP ports, first and last, as `20000-20999`. Default: 16384-32767. Each run begins at another place in the range.
     #[schemars(regex(pattern = "^[0-9]{1,5}-[0-9]{1,5}$"))]
     pub rtp_ports: Option<String>,
     /// Sockets of RTP and RTCP: a pair `per_call`, or one pair `shared` by all calls (of a worker), which costs less and needs one open
