@@ -84,7 +84,7 @@ pub(super) enum Command {
     },
     /// What a failure class means and what to do next, how a figure is computed, or what a field of a record is.
     Explain {
-        /// The class, finding, figure or field, as call.callee_busy, ser or ice_gathered_ms.
+        /// The class, finding, figure or field, as call.callee_busy, ser or ice_check_ms.
         class: String,
     },
     /// Write report.html again from a run's files; deliver what is spooled.
