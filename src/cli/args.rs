@@ -82,9 +82,9 @@ pub(super) enum Command {
         #[arg(long)]
         mask_numbers: bool,
     },
-    /// What a failure class means and what to do next, or how a figure is computed.
+    /// What a failure class means and what to do next, how a figure is computed, or what a field of a record is.
     Explain {
-        /// The class, finding or figure, as call.callee_busy or ser.
+        /// The class, finding, figure or field, as call.callee_busy, ser or ice_check_ms.
         class: String,
     },
     /// Write report.html again from a run's files; deliver what is spooled.

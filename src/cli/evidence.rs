@@ -66,7 +66,9 @@ fn number(value: Option<f64>, unit: &str) -> String {
 /// Timings and quality of a call, then its class with what to do next.
 fn about(record: &CallRecord) -> String {
     let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".to_owned());
-    let mut out = format!("{}  {} -> {}  {}\n", record.call_id, text(&record.from), text(&record.to), record.class);
+    let (from, to) = record.ends();
+    let (from, to) = (from.unwrap_or("unknown"), to.unwrap_or("unknown"));
+    let mut out = format!("{}  {from} -> {to}  {}\n", record.call_id, record.class);
     let rows = [
         ("started", record.started_at.map_or_else(|| "not started".to_owned(), |at| at.to_string())),
         ("response", response(record)),
@@ -82,8 +84,9 @@ fn about(record: &CallRecord) -> String {
         ("grade", text(&record.grade)),
     ];
     let packets = record.first_packet_ms.or(record.first_tx_packet_ms).map(|_| {
-        let [sent, came, audio] =
-            [record.first_tx_packet_ms, record.first_packet_ms, record.first_audio_ms].map(|ms| number(ms, " ms"));
+        let sent = number(record.first_tx_packet_ms, " ms");
+        let came = rung(record, Rung::Received, record.first_packet_ms);
+        let audio = rung(record, Rung::Sound, record.first_audio_ms);
         ("first packet", format!("sent {sent}, received {came} after media was opened, first sound {audio}"))
     });
     let recovery = record.recovery_from.as_ref().map(|from| {
@@ -100,9 +103,8 @@ fn about(record: &CallRecord) -> String {
         let came = format!("{size}, {fps}, first frame after {first}, loss {loss}, freezes {freezes}{refused}");
         ("video", format!("{}: {came}", video.codec))
     });
-    for (name, value) in
-        rows.into_iter().chain(connection(record)).chain(path(record)).chain(packets).chain(video).chain(recovery)
-    {
+    let rungs = connection(record).into_iter().chain(path(record)).chain(packets);
+    for (name, value) in rows.into_iter().chain(rungs).chain(video).chain(recovery).chain(faults(record)) {
         out.push_str(&format!("  {name:18} {value}\n"));
     }
     for request in &record.requests {
@@ -133,6 +135,7 @@ fn connection(record: &CallRecord) -> Option<(&'static str, String)> {
         Class::TransportRefused | Class::TransportUnreachable | Class::TransportTcp if record.tcp_ms.is_none() => {
             Some("connection")
         }
+        class if class.is_of_registration() && record.rrd_ms.is_none() => Some("REGISTER"),
         _ => None,
     };
     let took = rungs.into_iter().filter_map(|(name, ms)| Some(format!("{name} {:.1} ms", ms?)));
@@ -140,12 +143,47 @@ fn connection(record: &CallRecord) -> Option<(&'static str, String)> {
     (!steps.is_empty()).then(|| ("connection", steps.join(", ")))
 }
 
+/// A rung of media.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rung {
+    Gathered,
+    Pair,
+    Dtls,
+    Received,
+    Sound,
+}
+
+/// How long a rung took, or that it is the one that media did not get past.
+fn rung(record: &CallRecord, of: Rung, took: Option<f64>) -> String {
+    let failed = match record.class {
+        Class::MediaNoRelay => Rung::Gathered,
+        Class::MediaIceFailed | Class::MediaFirewallBlocked => Rung::Pair,
+        Class::MediaDtlsFailed => Rung::Dtls,
+        Class::MediaNoRtp => Rung::Received,
+        Class::MediaSilenceWithRtp => Rung::Sound,
+        _ => return number(took, " ms"),
+    };
+    // Candidates may be known, with no relay among them.
+    if failed == of && (took.is_none() || of == Rung::Gathered) { "FAILED".to_owned() } else { number(took, " ms") }
+}
+
+/// What media and the servers of ICE stumbled over, under the names that the classes refer to.
+fn faults(record: &CallRecord) -> impl Iterator<Item = (&'static str, String)> {
+    let media = record.media_fault.clone().map(|fault| ("media_fault", fault));
+    media.into_iter().chain(record.other_server_fault().map(|fault| ("ice_server_fault", fault.to_owned())))
+}
+
 /// The rungs of ICE and DTLS, and which way media went.
 fn path(record: &CallRecord) -> Option<(&'static str, String)> {
     // With candidates that come later a call may be over before all are known.
-    record.ice_gathered_ms.or_else(|| record.ice_trickled.map(f64::from))?;
-    let rungs = [record.ice_gathered_ms, record.ice_check_ms, record.ice_connected_ms, record.dtls_done_ms];
-    let [gathered, check, pair, dtls] = rungs.map(|ms| number(ms, " ms"));
+    let refused = record.class == Class::MediaNoRelay;
+    if record.ice_gathered_ms.is_none() && record.ice_trickled.is_none() && !refused {
+        return None;
+    }
+    let gathered = rung(record, Rung::Gathered, record.ice_gathered_ms);
+    let check = number(record.ice_check_ms, " ms");
+    let pair = rung(record, Rung::Pair, record.ice_connected_ms);
+    let dtls = rung(record, Rung::Dtls, record.dtls_done_ms);
     let mut text = format!("gathered {gathered}, first check {check}, pair {pair}, DTLS {dtls} after the description");
     if let Some(way) = &record.media_path {
         text.push_str(&format!(", {}", way.replace('_', " ")));
@@ -156,8 +194,7 @@ fn path(record: &CallRecord) -> Option<(&'static str, String)> {
     let works = record.media_fault.is_none();
     let hidden = Some(&record.ice_hidden).filter(|names| !names.is_empty() && works);
     let hidden = hidden.map(|names| format!("hidden behind mDNS: {}", names.join(", ")));
-    let servers = record.ice_server_fault.clone().filter(|_| works);
-    let faults = [record.ice_trickle_fault.clone(), record.media_fault.clone(), servers, hidden];
+    let faults = [record.ice_trickle_fault.clone(), hidden];
     for fault in faults.into_iter().flatten() {
         text.push_str(&format!("; {fault}"));
     }
@@ -173,6 +210,7 @@ fn response(record: &CallRecord) -> String {
     match (record.code_origin, record.direction) {
         (Some(Origin::Local), Direction::Outbound) => format!("none, taken for {code}: {reason}"),
         (Some(Origin::Local), Direction::Inbound) => format!("{code} {reason}, sent by us"),
+        _ if record.is_code_of_registration() => format!("{code} {reason}, to REGISTER: no INVITE was sent"),
         _ => format!("{code} {reason}"),
     }
 }
@@ -212,8 +250,50 @@ mod tests {
         let all = format!("gathered unknown, {rungs}, 0 INFO with later candidates taken; refused");
         assert_eq!(told(&record), Some(all));
         (record.ice_trickled, record.ice_trickle_fault, record.ice_gathered_ms) = (None, None, Some(4.0));
-        record.ice_server_fault = Some("stun:x did not answer".into());
-        assert_eq!(told(&record), Some(format!("gathered 4.0 ms, {rungs}; stun:x did not answer")));
+        assert_eq!(told(&record), Some(format!("gathered 4.0 ms, {rungs}")));
+    }
+
+    #[test]
+    fn a_relay_that_refused_is_named_with_what_it_said_and_as_the_rung_that_failed() {
+        let line = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(line).expect("valid");
+        let refused = "turn:relay.test refused: 437 Mismatched allocation";
+        (record.class, record.code, record.reason) = (Class::MediaNoRelay, Some(200), Some("OK".into()));
+        (record.code_origin, record.srd_ms, record.setup_ms) = (Some(Origin::Received), None, None);
+        (record.from, record.to, record.agent, record.ice_gathered_ms) = (None, None, Some("1026".into()), None);
+        (record.media_fault, record.ice_server_fault) = (Some(format!("no relay: {refused}")), Some(refused.into()));
+        let text = about(&record);
+        for line in [
+            "01JG-7-1  1026 -> unknown  media.no_relay\n",
+            "  response           200 OK, to REGISTER: no INVITE was sent\n",
+            "  ICE and DTLS       gathered FAILED, first check unknown, ",
+            "  media_fault        no relay: turn:relay.test refused: 437 Mismatched allocation\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        assert!(!text.contains("ice_server_fault "), "it is told once: {text}");
+        (record.class, record.media_fault) = (Class::Ok, None);
+        assert!(about(&record).contains(&format!("  ice_server_fault   {refused}\n")));
+    }
+
+    #[test]
+    fn the_rung_of_media_that_failed_is_named() {
+        let line = include_str!("../../tests/data/influx/record.json");
+        let mut record: CallRecord = serde_json::from_str(line).expect("valid");
+        (record.ice_gathered_ms, record.first_packet_ms) = (Some(1.0), None);
+        record.first_tx_packet_ms = Some(2.0);
+        for (class, told) in [
+            (Class::MediaIceFailed, "pair FAILED"),
+            (Class::MediaFirewallBlocked, "pair FAILED"),
+            (Class::MediaDtlsFailed, "DTLS FAILED"),
+            (Class::MediaNoRtp, "received FAILED"),
+            (Class::MediaSilenceWithRtp, "first sound FAILED"),
+            (Class::RegCredentials, "REGISTER FAILED"),
+        ] {
+            (record.class, record.first_audio_ms, record.rrd_ms) = (class, None, None);
+            let text = about(&record);
+            assert_eq!((text.matches("FAILED").count(), text.contains(told)), (1, true), "{told} in {text}");
+        }
     }
 
     #[test]

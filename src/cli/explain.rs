@@ -1,9 +1,10 @@
-//! `ringfleet explain WORD`: what a class or a finding means and what to do next; how a figure is computed.
+//! `ringfleet explain WORD`: what a class or a finding means and what to do next; how a figure is computed; what a field of a
+//! record is.
 
 use std::io::Write as _;
 
 use crate::measure::definition::Definition;
-use crate::record::{Class, Finding, explain};
+use crate::record::{Class, Finding, explain, field};
 
 use super::exit;
 use super::out::{self, note};
@@ -28,6 +29,9 @@ fn text(word: &str) -> Result<String, String> {
     }
     if let Some(definition) = Definition::of(word) {
         return Ok(definition.to_string());
+    }
+    if let Some(text) = field(word) {
+        return Ok(text);
     }
     match word.parse::<Class>() {
         Ok(class) => Ok(explain(class).to_string()),
@@ -97,6 +101,13 @@ mod tests {
         let expected = "ser (%)\n  Session establishment ratio (SER)\n\nHow it is computed\n  answered / (INVITEs − 3xx)\n\n\
             Source: RFC 6076 §4.6";
         assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn a_field_of_a_record_is_explained_and_is_no_failure_class() {
+        let expected = "ice_check_ms (ms)\n  From the other side's description to our first check of ICE.";
+        assert!(text("ice_check_ms").expect("known").starts_with(expected));
+        assert!(text("setup_ms").expect("known").starts_with("setup_ms (ms)\n"), "a figure");
     }
 
     #[test]

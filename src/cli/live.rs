@@ -63,7 +63,7 @@ fn climb_to(plan: &Plan, actor: &Actor, lab: Option<&Lab>, out: &mut impl Write)
     let found = addresses(&ping, lab, None);
     let servers = match found {
         Ok(servers) => servers,
-        Err(refused) => return failed(out, "dns", Class::TransportDns.name(), refused.text()),
+        Err(nowhere) => return failed(out, "dns", nowhere.class.name(), &nowhere.text()),
     };
     let took: Duration = servers.iter().filter_map(|(_, located)| located.took).sum();
     let places = servers.iter().filter(|(server, _)| !server.turn);

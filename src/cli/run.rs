@@ -17,14 +17,14 @@ use crate::net::clock;
 use crate::net::dialer::Dialer;
 use crate::net::resolve::locate;
 use crate::reactor::Security;
-use crate::record::Anchor;
+use crate::record::{Anchor, Class};
 use crate::report::Summary;
 use crate::scenario::compile::Compiled;
 use crate::scenario::plan::{Plan, Server};
 use crate::sink::influx::{Credentials, InfluxTarget};
 use crate::sink::{self, Collector, FolderError, RunFolder};
 use crate::sip::flow::Hop;
-use crate::sip::locate::Located;
+use crate::sip::locate::{LocateError, Located};
 
 /// What keeps a run from starting, with its exit code.
 pub(super) struct NotStarted {
@@ -116,7 +116,7 @@ fn run_one(args: &Args, mut compiled: Compiled, interrupt: &Interrupt) -> anyhow
     if let Some(application) = lab.as_ref().and_then(|lab| lab.application) {
         compiled.plan.serve_application(&format!("http://{application}"));
     }
-    let located = addresses(&compiled.plan, lab.as_ref(), args.nameserver);
+    let located = addresses(&compiled.plan, lab.as_ref(), args.nameserver).map_err(NotStarted::from);
     let located = located.and_then(|servers| Ok((security(&servers, lab.as_ref())?, servers)));
     let (security, servers) = match located {
         Ok(located) => located,
@@ -186,12 +186,33 @@ pub(super) fn start_sink(target: &InfluxTarget, run_dir: &Path, runs: &Path) -> 
     started.map_err(|error| NotStarted::environment(format!("cannot start the InfluxDB sink: {error}")))
 }
 
+/// Why it is not known where a server is reached.
+pub(super) struct Nowhere {
+    pub(super) class: Class,
+    target: String,
+    error: LocateError,
+}
+
+impl Nowhere {
+    /// What it is, without its class.
+    pub(super) fn text(&self) -> String {
+        format!("target {}: {}", self.target, self.error)
+    }
+}
+
+impl From<Nowhere> for NotStarted {
+    fn from(nowhere: Nowhere) -> Self {
+        let Nowhere { class, target, error } = nowhere;
+        Self::environment(format!("target {target}: {class}: {error}"))
+    }
+}
+
 /// Where every server that a plan names is reached.
 pub(super) fn addresses(
     plan: &Plan,
     lab: Option<&Lab>,
     nameserver: Option<SocketAddr>,
-) -> Result<Vec<(Server, Located)>, NotStarted> {
+) -> Result<Vec<(Server, Located)>, Nowhere> {
     let mut known: Vec<(Server, Located)> = Vec::new();
     for actor in &plan.actors {
         let target = &actor.target;
@@ -204,8 +225,11 @@ pub(super) fn addresses(
                     let hop = Hop { transport: server.transport.unwrap_or_default(), address: lab.address };
                     vec![hop].into()
                 }
-                None => locate(server.wanted(), nameserver, clock::seed())
-                    .map_err(|error| NotStarted::environment(format!("target {}: {error}", target.name)))?,
+                None => locate(server.wanted(), nameserver, clock::seed()).map_err(|error| {
+                    let own = matches!(error, LocateError::Unanswered(..));
+                    let class = if own { Class::ProbeNoDns } else { Class::TransportDns };
+                    Nowhere { class, target: target.name.clone(), error }
+                })?,
             };
             known.push((server.clone(), located));
         }

@@ -1,5 +1,6 @@
 //! `ringfleet sheet`: the incident sheet of one call of a run, or of one incident of a watch.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -44,15 +45,10 @@ pub(super) fn run(run_dir: &Path, id: &str, json: bool, numbers: Numbers) -> any
     Ok(exit::PASS)
 }
 
-/// The sheet of an incident, with the last of its calls that has a record.
+/// The sheet of an incident, with the last of its calls that has a record, or its first where that can be named better.
 fn of_incident(run_dir: &Path, incident: &Incident, numbers: Numbers) -> anyhow::Result<Sheet> {
-    let mut record = None;
-    for call in [&incident.last_call, &incident.first_call] {
-        record = match record {
-            None => evidence::find(run_dir, &call.call_id)?,
-            found => found,
-        };
-    }
+    let [last, first] = [&incident.last_call, &incident.first_call].map(|call| evidence::find(run_dir, &call.call_id));
+    let record = [last?, first?].into_iter().flatten().min_by_key(|record| Reverse(Sheet::names_in(record)));
     let (about, files) = match &record {
         Some(record) => (about(run_dir, &record.target)?, evidence::files(run_dir, record)),
         None => (About::default(), Vec::new()),
@@ -63,9 +59,9 @@ fn of_incident(run_dir: &Path, incident: &Incident, numbers: Numbers) -> anyhow:
 /// An incident as it stood last. A run has none, and a line that a kill cut short is none.
 fn incident(run_dir: &Path, id: &str) -> anyhow::Result<Option<Incident>> {
     let path = run_dir.join("incidents.jsonl");
-    let Ok(file) = fs::File::open(&path) else { return Ok(None) };
     let mut found = None;
-    for line in BufReader::new(file).lines() {
+    let lines = fs::File::open(&path).into_iter().flat_map(|file| BufReader::new(file).lines());
+    for line in lines {
         let line = line.with_context(|| format!("cannot read {}", path.display()))?;
         if let Some(Line { incident }) =
             Some(&line).filter(|line| line.contains(id)).and_then(|line| serde_json::from_str(line).ok())
@@ -74,7 +70,15 @@ fn incident(run_dir: &Path, id: &str) -> anyhow::Result<Option<Incident>> {
             found = Some(incident);
         }
     }
-    Ok(found)
+    // Calls are counted without a change, too; while it is open, that is in a file of its own.
+    let open = fs::read_to_string(run_dir.join("incidents-open.json")).unwrap_or_default();
+    let open: Vec<Incident> = serde_json::from_str(&open).unwrap_or_default();
+    let grown = open.into_iter().find(|incident| incident.id == id);
+    let stands = |incident: &Incident| (incident.updated_at, incident.tested);
+    Ok(match (found, grown) {
+        (Some(found), Some(grown)) if found.closed_at.is_none() && stands(&grown) >= stands(&found) => Some(grown),
+        (found, grown) => found.or(grown),
+    })
 }
 
 /// What is known of a target: by a watch in `targets.json`, by a run in its summary. One that was cut short has none: then
@@ -92,4 +96,34 @@ fn about(run_dir: &Path, target: &str) -> anyhow::Result<About> {
     let Some((path, text)) = read("summary.json") else { return Ok(About::default()) };
     let summary: Summary = serde_json::from_str(&text).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(summary.about.get(target).map(About::of).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::incident::sample_incident;
+
+    #[test]
+    fn the_sheet_of_an_incident_that_is_still_open_has_what_is_counted_now() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let tested = || incident(folder.path(), "inc-1").expect("readable").map(|incident| incident.tested);
+        assert_eq!(tested(), None);
+        let line = |incident: &Incident| serde_json::to_string(incident).expect("plain data");
+        let opened = sample_incident();
+        let grown = Incident { tested: 795, failures: 795, ..opened.clone() };
+        let closed = Incident { tested: 900, closed_at: Some(Timestamp::UNIX_EPOCH), ..opened.clone() };
+        let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).expect("written");
+        write("incidents.jsonl", &format!("{}\n", line(&opened)));
+        assert_eq!(tested(), Some(opened.tested));
+        write("incidents-open.json", &format!("[{}]", line(&grown)));
+        assert_eq!(tested(), Some(795));
+        write("incidents.jsonl", &format!("{}\n{}\n", line(&opened), line(&closed)));
+        assert_eq!(tested(), Some(900), "it is over");
+        write("incidents.jsonl", &format!("{}\n", line(&Incident { tested: 800, ..opened })));
+        assert_eq!(tested(), Some(800), "it has changed since");
+        fs::remove_file(folder.path().join("incidents.jsonl")).expect("there");
+        assert_eq!(tested(), Some(795), "the watch was started anew, and it has not changed since");
+    }
 }

@@ -74,10 +74,16 @@ pub struct Sheet {
     pub code: Option<u16>,
     /// Whether the code came over the wire or was concluded here.
     pub code_origin: Option<Origin>,
+    /// `REGISTER` where no INVITE was sent: the code and the reason are those of the registration before it.
+    pub code_of: Option<String>,
     pub reason: Option<String>,
     pub q850: Option<u16>,
     pub app_code: Option<String>,
     pub warning: Option<String>,
+    /// As in the record: why ICE or DTLS came to nothing, or what came could not be heard.
+    pub media_fault: Option<String>,
+    /// As in the record: what is wrong with STUN and TURN servers.
+    pub ice_server_fault: Option<String>,
     pub failed: Option<u64>,
     pub tested: Option<u64>,
     pub agents_failing: Option<u32>,
@@ -112,7 +118,7 @@ impl Sheet {
             call_id: Some(record.call_id.clone()),
             platform_call_id: record.platform_call_id.clone(),
             sip_call_ids: record.sip_call_ids.clone(),
-            agent: seat(&record.agent),
+            agent: seat(if record.agent.is_some() { &record.agent } else { &record.account }),
             unit: record.unit.clone(),
             site: record.site.clone(),
             hotline: record.hotline.clone(),
@@ -125,10 +131,13 @@ impl Sheet {
             meaning: Some(record.class.meaning().to_owned()),
             code: record.code,
             code_origin: record.code_origin,
+            code_of: record.is_code_of_registration().then(|| "REGISTER".to_owned()),
             reason: record.reason.clone(),
             q850: record.q850,
             app_code: record.app_code.clone(),
             warning: record.warning.clone(),
+            media_fault: record.media_fault.clone(),
+            ice_server_fault: record.ice_server_fault.clone(),
             failed: Some(u64::from(record.is_failed())),
             tested: Some(1),
             reproduced: match record.retry {
@@ -140,6 +149,13 @@ impl Sheet {
             ..Self::default()
         };
         sheet.with_missing()
+    }
+
+    /// How much of what names a call at the other end a record has, 0–3: its Call-ID, both numbers. The call of an incident
+    /// that has most is its example.
+    pub fn names_in(record: &CallRecord) -> usize {
+        let known = [!record.sip_call_ids.is_empty(), record.from.is_some(), record.to.is_some()];
+        known.into_iter().filter(|known| *known).count()
     }
 
     /// The sheet of an incident, with what a record of one of its calls adds.
@@ -214,10 +230,13 @@ impl Sheet {
     fn rows(&self) -> Vec<(&'static str, &'static str, Option<String>)> {
         let time = |at: &Option<Timestamp>| at.map(|at| at.to_string());
         let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
+        let of = self.code_of.as_ref().map_or_else(String::new, |of| format!(", to {of}: no INVITE was sent"));
         let code = self.code.map(|code| match self.code_origin {
-            Some(Origin::Local) => format!("{code}, concluded here: nothing of the kind came over the wire"),
-            _ => code.to_string(),
+            Some(Origin::Local) => format!("{code}, concluded here: nothing of the kind came over the wire{of}"),
+            _ => format!("{code}{of}"),
         });
+        let of = self.code_of.as_ref().map_or_else(String::new, |of| format!(", to {of}"));
+        let reason = self.reason.as_ref().map(|reason| format!("{reason}{of}"));
         let calls = self.failed.zip(self.tested).map(|(failed, tested)| format!("{failed} of {tested} failed"));
         let agents =
             self.agents_failing.zip(self.agents_tested).map(|(failing, of)| format!("{failing} of {of} failing"));
@@ -248,10 +267,12 @@ impl Sheet {
             ("class", "What it showed", self.class.clone()),
             ("meaning", "Meaning", self.meaning.clone()),
             ("code", "SIP code", code),
-            ("reason", "Reason", self.reason.clone()),
+            ("reason", "Reason", reason),
             ("q850", "Q.850 cause", self.q850.map(|cause| cause.to_string())),
             ("app_code", "Application code", self.app_code.clone()),
             ("warning", "Warning", self.warning.clone()),
+            ("media_fault", "Media fault", self.media_fault.clone()),
+            ("ice_server_fault", "STUN and TURN", self.ice_server_fault.clone()),
             ("failed", "Calls", calls),
             ("agents_failing", "Agents", agents),
             ("reproduced", "Reproduced", again),
@@ -329,6 +350,28 @@ mod tests {
         let text = format!("{sheet}{}", serde_json::to_string(&sheet).expect("serialises"));
         assert!(text.contains("********56") && text.contains("**01"), "{text}");
         assert!(!text.contains("0800123456") && !text.contains("\"1001\""), "{text}");
+    }
+
+    #[test]
+    fn the_code_of_a_registration_is_not_shown_as_that_of_a_call_which_was_never_sent() {
+        let refused = Some("turn:relay.test refused: 437 Mismatched allocation".to_owned());
+        let mut record = CallRecord { from: None, to: None, srd_ms: None, setup_ms: None, ..record() };
+        (record.code, record.reason, record.agent) = (Some(200), Some("OK".into()), None);
+        (record.account, record.media_fault, record.ice_server_fault) = (Some("1026".into()), refused.clone(), refused);
+        let sheet = Sheet::of_call(&record, &about(), Vec::new(), Numbers::Shown);
+        assert_eq!((sheet.code, sheet.code_of.as_deref()), (Some(200), Some("REGISTER")));
+        let text = sheet.to_string();
+        for line in [
+            "Agent                1026\n",
+            "SIP code             200, to REGISTER: no INVITE was sent\n",
+            "Reason               OK, to REGISTER\n",
+            "Media fault          turn:relay.test refused: 437 Mismatched allocation\n",
+            "STUN and TURN        turn:relay.test refused: 437 Mismatched allocation\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
+        let sent = CallRecord { invited: true, ..record };
+        assert_eq!(Sheet::of_call(&sent, &about(), Vec::new(), Numbers::Shown).code_of, None);
     }
 
     #[test]

@@ -89,10 +89,10 @@ pub struct CallRecord {
     /// Handshakes of TCP, TLS and WebSocket for this attempt; `null` where no connection was opened for it.
     #[serde(default)]
     pub connect_ms: Option<f64>,
-    /// Of them, that of TCP, in the last connection that was tried; `null` where it was not done.
+    /// The handshake of TCP, in the last connection that was tried; `null` where it was not done.
     #[serde(default)]
     pub tcp_ms: Option<f64>,
-    /// That of TLS, certificates included.
+    /// The handshake of TLS, certificates included.
     #[serde(default)]
     pub tls_ms: Option<f64>,
     /// The upgrade to WebSocket: the request and its answer.
@@ -147,8 +147,8 @@ pub struct CallRecord {
     pub sdd_ms: Option<f64>,
     pub hangup_by: Option<String>,
     pub codec: Option<String>,
-    /// From asking for a socket until our candidates of ICE were known; `null` where media was not WebRTC's, as in the
-    /// next four.
+    /// From asking for a socket until our candidates of ICE were known; `null` where media was not WebRTC's, as with
+    /// all of ICE and DTLS.
     #[serde(default)]
     pub ice_gathered_ms: Option<f64>,
     /// From the other side's description to our first check of ICE.
@@ -188,7 +188,7 @@ pub struct CallRecord {
     /// not come back in time.
     #[serde(default)]
     pub recovery_ms: Option<f64>,
-    /// What that was: `network_change`, `reload`, `frozen`, `sleep` or `offline`.
+    /// What befell an agent that was disturbed on purpose: `network_change`, `reload`, `frozen`, `sleep` or `offline`.
     #[serde(default)]
     pub recovery_from: Option<String>,
     /// Times that it tried until it worked, the last one included.
@@ -278,6 +278,30 @@ impl CallRecord {
             Class::TransportWsUpgrade,
         ];
         transport.contains(&self.class) && self.code_origin != Some(Origin::Received)
+    }
+
+    /// Who called whom; where no number is known of our own side, as where nothing was dialled, its agent or account.
+    pub fn ends(&self) -> (Option<&str>, Option<&str>) {
+        let own = self.agent.as_deref().or(self.account.as_deref());
+        let (from, to) = (self.from.as_deref(), self.to.as_deref());
+        match self.direction {
+            Direction::Outbound => (from.or(own), to),
+            Direction::Inbound => (from, to.or(own)),
+        }
+    }
+
+    /// Whether `code` is that of the registration before a call that never was: there was no INVITE that it could answer.
+    pub fn is_code_of_registration(&self) -> bool {
+        let is_call = matches!(self.role, Role::Caller | Role::Callee);
+        // Records from before `invited` was kept have its delays.
+        let invited = self.invited || self.srd_ms.or(self.setup_ms).is_some();
+        is_call && !invited && self.code.is_some()
+    }
+
+    /// `ice_server_fault`, unless `media_fault` says it already.
+    pub fn other_server_fault(&self) -> Option<&str> {
+        let told = self.media_fault.as_deref().unwrap_or_default();
+        self.ice_server_fault.as_deref().filter(|fault| !told.contains(fault))
     }
 
     /// [`Outcome::is_failed`](super::Outcome::is_failed).

@@ -12,6 +12,7 @@ mod dictionary;
 mod dtmf;
 mod explain;
 mod facts;
+mod field;
 mod finding;
 mod hearing;
 mod outcome;
@@ -29,6 +30,7 @@ pub use facts::{
     Ended, Facts, FinalResponse, Heard, LocalFailure, MediaFacts, Moments, Party, PeerFacts, Recovery,
     RegistrationFacts, Rungs, SideFault, SideRequest, TransportFailure, TransportFault, TrickleFault,
 };
+pub use field::field;
 pub use finding::{Finding, UnknownFinding};
 pub use outcome::Outcome;
 pub use video::VideoOutcome;

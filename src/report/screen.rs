@@ -149,7 +149,9 @@ pub fn line(snapshot: &Snapshot) -> String {
 
 /// One attempt in one line, for screens and logs.
 pub fn call_line(record: &CallRecord) -> String {
-    let code = record.code.map_or_else(String::new, |code| format!(" {code}"));
+    let of = if record.is_code_of_registration() { " to REGISTER" } else { "" };
+    let code = record.code.map_or_else(String::new, |code| format!(" {code}{of}"));
+    let (from, to) = record.ends();
     let figure = |name: &str, value: Option<f64>, unit: &str| {
         value.map_or_else(String::new, |value| format!("  {name} {value:.1}{unit}"))
     };
@@ -161,8 +163,8 @@ pub fn call_line(record: &CallRecord) -> String {
     format!(
         "{}  {} -> {}  {}{code}{}{}  audio {}{mos}{recovery}",
         record.call_id,
-        record.from.as_deref().unwrap_or("-"),
-        record.to.as_deref().unwrap_or("-"),
+        from.unwrap_or("-"),
+        to.unwrap_or("-"),
         record.class,
         figure("SRD", record.srd_ms, " ms"),
         figure("set-up", record.setup_ms, " ms"),
@@ -322,6 +324,7 @@ fn cut(line: &str, width: usize) -> String {
 mod tests {
     use super::super::samples::{records, totals};
     use super::*;
+    use crate::record::{Class, Direction};
 
     fn snapshot() -> Snapshot {
         let mut snapshot = Snapshot {
@@ -339,6 +342,19 @@ mod tests {
         };
         snapshot.count(&Totals { planned: Some(2_500), ..totals(&records(10)) });
         snapshot
+    }
+
+    #[test]
+    fn a_call_that_was_never_dialled_is_told_by_its_agent_and_has_no_code_of_its_own() {
+        let mut record = records(1)[0].clone();
+        (record.call_id, record.agent, record.class) = ("c-1".into(), Some("1026".into()), Class::TransportRefused);
+        (record.from, record.to, record.code, record.invited) = (None, None, None, false);
+        (record.srd_ms, record.setup_ms, record.mos_cq, record.audio) = (None, None, None, "unknown".into());
+        assert_eq!(call_line(&record), "c-1  1026 -> -  transport.refused  audio unknown");
+        (record.class, record.code) = (Class::MediaNoRelay, Some(200));
+        assert_eq!(call_line(&record), "c-1  1026 -> -  media.no_relay 200 to REGISTER  audio unknown");
+        (record.direction, record.from) = (Direction::Inbound, Some("0800".into()));
+        assert_eq!(call_line(&record), "c-1  0800 -> 1026  media.no_relay 200 to REGISTER  audio unknown");
     }
 
     #[test]

@@ -19,11 +19,12 @@ use super::spool::replace;
 /// Where `calls.jsonl` is put away.
 const OLDER_CALLS: &str = "calls.1.jsonl";
 /// What a run writes, apart from the spool, which an earlier run may still need.
-const OWN_FILES: [&str; 8] = [
+const OWN_FILES: [&str; 9] = [
     "calls.jsonl",
     OLDER_CALLS,
     "windows.jsonl",
     "incidents.jsonl",
+    "incidents-open.json",
     "summary.json",
     "targets.json",
     "report.html",
@@ -163,6 +164,11 @@ impl RunFolder {
     pub fn targets(&self, targets: &impl Serialize) -> Result<(), FolderError> {
         let text = serde_json::to_vec_pretty(targets).expect("labels are plain data");
         self.whole("targets.json", &text)
+    }
+
+    /// Writes `incidents-open.json`, as a whole or not at all.
+    pub fn open_incidents(&self, incidents: &[u8]) -> Result<(), FolderError> {
+        self.whole("incidents-open.json", incidents)
     }
 
     /// Writes `report.html`, as a whole or not at all.

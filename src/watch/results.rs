@@ -35,6 +35,8 @@ pub(super) struct Results {
     lacking: Option<String>,
     /// Records that found no place to wait in.
     left_out: u64,
+    /// `incidents-open.json` as it was written last.
+    open: Vec<u8>,
 }
 
 /// A line of `incidents.jsonl`.
@@ -47,7 +49,15 @@ struct Line<'a> {
 
 impl Results {
     pub(super) fn new(folder: RunFolder, collector: Option<Collector>) -> Self {
-        Self { folder, collector, evidence: VecDeque::new(), failing: None, lacking: None, left_out: 0 }
+        Self {
+            folder,
+            collector,
+            evidence: VecDeque::new(),
+            failing: None,
+            lacking: None,
+            left_out: 0,
+            open: Vec::new(),
+        }
     }
 
     pub(super) fn outcome(&mut self, outcome: &Outcome) -> Option<String> {
@@ -82,6 +92,19 @@ impl Results {
             collector.offer(Item::Incident(point));
         }
         let written = self.folder.incident(&Line { change: point.change, incident: point.incident });
+        self.note_failure(written)
+    }
+
+    /// These are open, with what is counted of them now: `incidents.jsonl` has how they stood when they changed.
+    pub(super) fn open_incidents(&mut self, open: &[&Incident]) -> Option<String> {
+        let text = serde_json::to_vec(open).expect("an incident is plain data");
+        if text == self.open || (open.is_empty() && self.open.is_empty()) {
+            return None;
+        }
+        let written = self.folder.open_incidents(&text);
+        if written.is_ok() {
+            self.open = text;
+        }
         self.note_failure(written)
     }
 
@@ -206,6 +229,27 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+
+    #[test]
+    fn incidents_that_are_open_are_written_as_they_stand_and_only_where_that_changed() {
+        let runs = tempfile::tempdir().expect("a temporary folder");
+        let folder = RunFolder::create(None, runs.path(), "w", Timestamp::UNIX_EPOCH).expect("made");
+        let path = folder.path().join("incidents-open.json");
+        let mut results = Results::new(folder, None);
+        assert_eq!((results.open_incidents(&[]), path.exists()), (None, false));
+        let tested = || {
+            let text = std::fs::read_to_string(&path).expect("there");
+            let open: Vec<Incident> = serde_json::from_str(&text).expect("JSON");
+            open.iter().map(|incident| incident.tested).collect::<Vec<_>>()
+        };
+        let opened = crate::incident::sample_incident();
+        assert_eq!((results.open_incidents(&[&opened]), tested()), (None, vec![opened.tested]));
+        std::fs::remove_file(&path).expect("there");
+        assert_eq!((results.open_incidents(&[&opened]), path.exists()), (None, false), "it stands as it was written");
+        let grown = Incident { tested: 795, ..opened };
+        assert_eq!((results.open_incidents(&[&grown]), tested()), (None, vec![795]));
+        assert_eq!((results.open_incidents(&[]), tested()), (None, Vec::new()));
+    }
 
     /// A folder on a disk that is full until it is not: its file is one that takes nothing.
     #[test]

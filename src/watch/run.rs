@@ -41,7 +41,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 const TICK: Duration = Duration::from_millis(200);
 /// Between two times that figures are shown to others; the kernel's count of lost datagrams is a long table.
 const SHOW: Duration = Duration::from_secs(1);
-/// Between two times that the calendar's position is written, and that the database is told how we are.
+/// Between two times that the calendar's position and the incidents that are open are written, and that the database is told
+/// how we are.
 const NOTE_POSITION: Duration = Duration::from_secs(10);
 /// What the judge knows is written with each change of an incident, and so often, or after so many results.
 const NOTE_MEMORY: (Duration, usize) = (Duration::from_secs(60), 5_000);
@@ -298,6 +299,7 @@ impl Running<'_> {
             if now >= next_note {
                 next_note = now + NOTE_POSITION;
                 self.keep_position();
+                self.keep_open();
                 if !self.once {
                     self.tell_health();
                 }
@@ -314,6 +316,7 @@ impl Running<'_> {
         for original in left.into_iter().filter_map(Job::give_up) {
             self.keep(&original, None);
         }
+        self.keep_open();
         ended
     }
 

@@ -1,6 +1,7 @@
 //! What a message and the page carry beside the incident: the sheet, with the record of one of its calls, and links. The one
 //! keeper of records of failed calls. No clock, no files.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -63,13 +64,14 @@ impl Sheets {
         self.failed.push_back(Arc::new(Failed { record: record.clone(), files }));
     }
 
-    /// The sheet of an incident: with its last call, of which there is most at hand, or the one that it had before, or its
-    /// first. Evidence is named as it lies in the folder.
+    /// The sheet of an incident: with its last call, the one that it had before, or its first, whichever can be named best at
+    /// the other end. Evidence is named as it lies in the folder.
     pub(super) fn of(&mut self, incident: &Incident) -> Sheet {
         let find = |id: &str| self.failed.iter().rev().find(|failed| failed.record.call_id == id).cloned();
         let (first, last) = (find(&incident.first_call.call_id), find(&incident.last_call.call_id));
         let before = self.calls.remove(&incident.id);
-        let call = last.or(before).or_else(|| first.clone());
+        let calls = [last, before, first.clone()].into_iter().flatten();
+        let call = calls.min_by_key(|call| Reverse(Sheet::names_in(&call.record)));
         if let Some(call) = call.as_ref().filter(|_| incident.closed_at.is_none()) {
             self.calls.insert(incident.id.clone(), Arc::clone(call));
             if self.calls.len() > MOST_INCIDENTS {
@@ -161,6 +163,23 @@ pub(super) mod tests {
         let closed = Incident { closed_at: Some(Timestamp::UNIX_EPOCH), ..open.clone() };
         assert!(sheets.of(&closed).from.is_some(), "once more, at its end");
         assert_eq!((sheets.of(&open).from, sheets.calls.len()), (None, 0));
+    }
+
+    #[test]
+    fn the_sheet_of_an_incident_keeps_the_call_that_can_be_named_when_later_ones_were_never_sent() {
+        let mut sheets = Sheets::new(Path::new("/runs/w"), &watch());
+        sheets.handle_result(&outcome(Class::CallNetworkFailed, Purpose::Scheduled, 7));
+        let mut never_sent = outcome(Class::TransportRefused, Purpose::Scheduled, 99);
+        let record = &mut never_sent.finished.record;
+        (record.from, record.to, record.sip_call_ids) = (None, None, Vec::new());
+        sheets.handle_result(&never_sent);
+        let open = sample_incident();
+        assert_eq!((open.first_call.call_id.as_str(), open.last_call.call_id.as_str()), ("c-7", "c-99"));
+        assert_eq!(sheets.of(&open).call_id.as_deref(), Some("c-7"));
+        sheets.failed.pop_front();
+        assert_eq!(sheets.of(&open).call_id.as_deref(), Some("c-7"), "it is remembered");
+        sheets.calls.clear();
+        assert_eq!(sheets.of(&open).call_id.as_deref(), Some("c-99"), "all there is");
     }
 
     #[test]

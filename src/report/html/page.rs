@@ -107,6 +107,8 @@ struct Call {
     reason: String,
     class: &'static str,
     unmet: Option<String>,
+    /// What is wrong with its media, or with the servers of ICE.
+    faults: Vec<String>,
     /// Folder of its evidence, where some was kept.
     evidence: Option<String>,
 }
@@ -309,7 +311,9 @@ fn code(name: &str, count: u64) -> Code {
 }
 
 fn call(record: &CallRecord) -> Call {
-    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
+    let dash = |text: Option<&str>| text.unwrap_or("–").to_owned();
+    let (from, to) = record.ends();
+    let of = if record.is_code_of_registration() { " to REGISTER" } else { "" };
     let local = if record.code_origin == Some(Origin::Local) { " (local)" } else { "" };
     // The address is made of our own id, so that no record can point elsewhere.
     let safe = record.call_id.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'));
@@ -317,12 +321,19 @@ fn call(record: &CallRecord) -> Call {
     Call {
         call_id: record.call_id.clone(),
         at: record.started_at.unwrap_or(record.intended_start).strftime("%H:%M:%S").to_string(),
-        from: dash(&record.from),
-        to: dash(&record.to),
-        code: record.code.map_or_else(|| "none".to_owned(), |code| format!("{code}{local}")),
+        from: dash(from),
+        to: dash(to),
+        code: record.code.map_or_else(|| "none".to_owned(), |code| format!("{code}{local}{of}")),
         reason: record.reason.clone().unwrap_or_default(),
         class: record.class.name(),
         unmet: record.unmet.clone(),
+        faults: record
+            .media_fault
+            .as_deref()
+            .into_iter()
+            .chain(record.other_server_fault())
+            .map(str::to_owned)
+            .collect(),
         evidence: kept.then(|| record.call_id.clone()),
     }
 }

@@ -123,6 +123,23 @@ fn names_from_the_wire_are_escaped() {
 }
 
 #[test]
+fn a_failed_call_has_what_its_media_and_servers_of_ice_stumbled_over_and_whose_it_is() {
+    let mut failures = failures();
+    let refused = "turn:relay.test refused: 437 Mismatched allocation";
+    let call = &mut failures[0];
+    (call.class, call.from, call.to, call.agent) = (Class::MediaNoRelay, None, None, Some("1026".into()));
+    (call.invited, call.srd_ms, call.setup_ms, call.code, call.code_origin) = (false, None, None, Some(200), None);
+    (call.media_fault, call.ice_server_fault) = (Some(format!("no relay: {refused}")), Some(refused.into()));
+    let calls = |failures: &[CallRecord]| section(&render(&failed(), &windows(3), failures), "calls").to_owned();
+    let told = calls(&failures);
+    assert_eq!(told.matches(refused).count(), 1, "once: {told}");
+    assert!(told.contains("<td>1026</td>") && told.contains("<td>200 to REGISTER"), "{told}");
+    failures[0].media_fault = Some("no pair of candidates worked".into());
+    let told = calls(&failures);
+    assert!(told.contains("no pair of candidates worked") && told.contains(refused), "{told}");
+}
+
+#[test]
 fn a_single_call_has_no_percentiles_of_itself() {
     let one = &records(1)[..1];
     let summary = summary(one, &expectations(&[]), Ending::Complete, Health::default());

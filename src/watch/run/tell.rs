@@ -128,6 +128,12 @@ impl Running<'_> {
         }
     }
 
+    /// Incidents that are open are written as they stand, for whoever reads the folder.
+    pub(super) fn keep_open(&mut self) {
+        let trouble = self.results.open_incidents(&self.incidents.open().collect::<Vec<_>>());
+        self.note_trouble(trouble);
+    }
+
     pub(super) fn keep_position(&self) {
         if let Some(notifier) = &self.notifier {
             notifier.position(self.calendar.position());
