@@ -2,14 +2,14 @@
 """Prints NAME=PORT lines for a shell: ports.py NAME... BLOCK=SIZE...
 
 Each port is free for UDP and TCP on loopback, even, and its successor is free too (RTCP). `BLOCK=SIZE` prints the first
-port of a free block of that size. All are below the range that the system gives to clients, so none is taken later by
-an outgoing socket.
+port of a free block of that size. All are below the range that the system gives to clients, and below that of the
+program's own media (16384-32767), so none is taken later by either.
 """
 import random
 import socket
 import sys
 
-LOWEST, HIGHEST = 10000, 32000
+LOWEST, HIGHEST = 10000, 16384
 
 
 def free(port):
