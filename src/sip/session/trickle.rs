@@ -97,7 +97,7 @@ impl Session {
             early.told.version = offered;
         }
         early.told.takes = takes.unwrap_or(early.told.takes);
-        // RFC 8840 §4.3.1: the offer's candidates once more show that an answer which nothing else confirms has come.
+        // RFC 8840 §4.3: the offer's candidates once more show that an answer which nothing else confirms has come.
         if unconfirmed && !early.told.sent {
             early.told.version = 0;
         }
