@@ -28,9 +28,7 @@ fn in_a_call(disturbance: &str, lab: &str) -> World {
 }
 
 fn ran(world: &mut World) -> CallRecord {
-    world.run(30 * MINUTE);
-    world.rest(MINUTE);
-    assert_eq!(world.open_ports(), 0, "every socket is given back");
+    world.run_and_rest(30 * MINUTE);
     assert_eq!((world.pbx.calls_under_way(), world.pbx.bindings(world.now)), (0, 0));
     world.record().clone()
 }

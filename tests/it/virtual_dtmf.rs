@@ -16,9 +16,7 @@ use crate::virtual_net::{World, caller, compiled};
 const MINUTE: Duration = Duration::from_secs(60);
 
 fn ran(mut world: World) -> World {
-    world.run(3 * MINUTE);
-    world.rest(MINUTE);
-    assert_eq!(world.open_ports(), 0, "every socket is given back");
+    world.run_and_rest(3 * MINUTE);
     world
 }
 

@@ -414,6 +414,13 @@ impl World {
         self.under_way.insert((self.now, self.sequence), packet);
     }
 
+    /// Runs to its end, which comes within this time, and rests; every media socket is given back by then.
+    pub(crate) fn run_and_rest(&mut self, most: Duration) {
+        self.run(most);
+        self.rest(Duration::from_secs(60));
+        assert_eq!(self.open_ports(), 0, "every socket is given back");
+    }
+
     /// Lets what is under way arrive and the PBX come to rest after the callers are done.
     pub(crate) fn rest(&mut self, period: Duration) {
         let until = self.now + period;

@@ -67,9 +67,7 @@ fn world(compiled: Compiled, tells_after: Duration) -> World {
 }
 
 fn ran(mut world: World) -> World {
-    world.run(2 * MINUTE);
-    world.rest(MINUTE);
-    assert_eq!(world.open_ports(), 0, "every socket is given back");
+    world.run_and_rest(2 * MINUTE);
     world
 }
 

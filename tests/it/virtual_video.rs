@@ -23,9 +23,7 @@ fn with_srtp(policy: Policy, mut compiled: Compiled) -> Compiled {
 }
 
 fn ran(mut world: World) -> World {
-    world.run(3 * MINUTE);
-    world.rest(MINUTE);
-    assert_eq!(world.open_ports(), 0, "every socket is given back");
+    world.run_and_rest(3 * MINUTE);
     world
 }
 

@@ -31,9 +31,7 @@ fn call_with_answer(rewrite: fn(&str) -> String) -> CallRecord {
 }
 
 fn ran(mut world: World) -> CallRecord {
-    world.run(2 * MINUTE);
-    world.rest(MINUTE);
-    assert_eq!(world.open_ports(), 0, "every socket is given back");
+    world.run_and_rest(2 * MINUTE);
     world.record().clone()
 }
 
